@@ -1,0 +1,260 @@
+//! The floor that one run asks of one target now.
+
+use crate::Instant;
+use crate::hold::Claim;
+use crate::overrides::InForce;
+use crate::run::Release;
+use crate::signal::Required;
+use crate::surge::{Target, Window};
+use crate::timeline;
+
+/// A claim, and what was clipped on the way: no silent cap.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Demand {
+    /// What is asked for.
+    pub claim: Claim,
+    /// The planned floor at T0.
+    pub planned: u32,
+    /// What would have been asked for without the ceiling, where that is more.
+    pub clipped_from: Option<u32>,
+    /// The live load, not the plan, sets the floor.
+    pub raised_by_signal: bool,
+}
+
+/// What the demand of a target depends on.
+#[derive(Clone, Copy, Debug)]
+pub struct Facts<'a> {
+    /// Name of the run.
+    pub run: &'a str,
+    /// Its instants.
+    pub window: &'a Window,
+    /// Replicas found when the target was first held, or found now.
+    pub baseline: u32,
+    /// The first write.
+    pub start: Instant,
+    /// The run's claim as recorded in the hold.
+    pub claimed: Option<&'a Claim>,
+    /// What the signals say.
+    pub required: Required,
+    /// What on-call asked for.
+    pub overrides: &'a InForce<'a>,
+    /// The way down, once begun.
+    pub release: Option<&'a Release>,
+}
+
+/// The planned floor of a target and the highest one it may climb to.
+#[must_use]
+pub fn plan_and_ceiling(target: &Target, baseline: u32) -> (u32, u32) {
+    let planned = target.want.replicas(baseline);
+    (planned, target.max_replicas.unwrap_or(planned))
+}
+
+/// The floor asked for now; `None` before the run needs the target and after it has let go of it.
+///
+/// Inside the window it never falls: metrics and boosts raise it, only the release lowers it.
+#[must_use]
+pub fn demand(target: &Target, facts: Facts<'_>, now: Instant) -> Option<Demand> {
+    let (planned, ceiling) = plan_and_ceiling(target, facts.baseline);
+    let boost = facts.overrides.boost(&target.name, planned);
+    let on_the_way_down = facts
+        .release
+        .map(|r| r.floors.iter().find(|f| f.target == target.name));
+
+    let (asked, raised_by_signal) = match on_the_way_down {
+        // The run let go before it ever held this target.
+        Some(None) => return None,
+        Some(Some(floor)) if floor.done => return None,
+        Some(Some(floor)) => (floor.floor.max(boost), false),
+        None if now < facts.start - timeline::PREPARE_AHEAD => return None,
+        None => {
+            let ramped = timeline::ramped(
+                facts.baseline,
+                planned.min(ceiling),
+                facts.start,
+                facts.window.ready_by,
+                now,
+            );
+            // Before its first write the run has no business with the live load.
+            let required = if now < facts.start {
+                0
+            } else {
+                facts.required.replicas
+            };
+            let before = facts.claimed.map_or(0, |c| c.floor);
+            let floor = ramped.max(before).max(boost);
+            (floor.max(required), required > floor)
+        }
+    };
+    let floor = asked.min(ceiling.max(facts.claimed.map_or(0, |c| c.floor)));
+    Some(Demand {
+        claim: Claim {
+            run: facts.run.to_owned(),
+            floor,
+            ceiling,
+        },
+        planned,
+        clipped_from: (asked > floor || planned > ceiling).then_some(asked.max(planned)),
+        raised_by_signal,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::run::{ReleaseCause, ReleaseFloor};
+    use crate::seconds;
+    use crate::surge::{Want, Workload};
+    use chrono::TimeZone;
+
+    fn t0() -> Instant {
+        chrono::Utc
+            .with_ymd_and_hms(2014, 1, 12, 19, 50, 0)
+            .unwrap()
+    }
+
+    fn window() -> Window {
+        Window {
+            ready_by: t0(),
+            start: t0() + seconds(600),
+            end: t0() + seconds(7800),
+        }
+    }
+
+    fn web() -> Target {
+        Target {
+            name: "web".into(),
+            workload: Workload {
+                api_version: "apps/v1".into(),
+                kind: "Deployment".into(),
+                name: "web".into(),
+            },
+            want: Want::Replicas(180),
+            max_replicas: Some(260),
+            lead: seconds(360),
+        }
+    }
+
+    fn ask<'a>(target: &Target, change: impl Fn(&mut Facts<'a>), now: Instant) -> Option<Demand> {
+        let overrides: &'static _ = Box::leak(Box::new(InForce::default()));
+        let window: &'static _ = Box::leak(Box::new(window()));
+        let mut facts = Facts {
+            run: "capital",
+            window,
+            baseline: 10,
+            start: t0() - seconds(360),
+            claimed: None,
+            required: Required::default(),
+            overrides,
+            release: None,
+        };
+        change(&mut facts);
+        demand(target, facts, now)
+    }
+
+    fn floor(demand: Option<Demand>) -> u32 {
+        demand.unwrap().claim.floor
+    }
+
+    #[test]
+    fn nothing_is_asked_before_the_target_is_needed() {
+        assert_eq!(ask(&web(), |_| {}, t0() - seconds(376)), None);
+        assert_eq!(floor(ask(&web(), |_| {}, t0() - seconds(375))), 180);
+    }
+
+    #[test]
+    fn live_load_raises_up_to_the_ceiling_and_the_clip_is_said() {
+        let load = |n| {
+            move |f: &mut Facts<'_>| {
+                f.required = Required {
+                    replicas: n,
+                    blind: false,
+                }
+            }
+        };
+        let climbed = ask(&web(), load(225), t0()).unwrap();
+        assert_eq!((climbed.claim.floor, climbed.raised_by_signal), (225, true));
+        let clipped = ask(&web(), load(900), t0()).unwrap();
+        assert_eq!(
+            (clipped.claim.floor, clipped.clipped_from),
+            (260, Some(900))
+        );
+    }
+
+    #[test]
+    fn falling_or_unknown_load_lowers_nothing_in_the_window() {
+        let before = Claim {
+            run: "capital".into(),
+            floor: 225,
+            ceiling: 260,
+        };
+        for required in [
+            Required {
+                replicas: 5,
+                blind: false,
+            },
+            Required {
+                replicas: 0,
+                blind: true,
+            },
+        ] {
+            let demand = ask(
+                &web(),
+                |f| {
+                    f.required = required;
+                    f.claimed = Some(&before);
+                },
+                t0() + seconds(900),
+            );
+            assert_eq!(floor(demand), 225);
+        }
+    }
+
+    #[test]
+    fn without_a_maximum_nothing_climbs_above_the_plan() {
+        let target = Target {
+            max_replicas: None,
+            ..web()
+        };
+        let demand = ask(
+            &target,
+            |f| {
+                f.required = Required {
+                    replicas: 225,
+                    blind: false,
+                }
+            },
+            t0(),
+        );
+        assert_eq!(demand.as_ref().unwrap().clipped_from, Some(225));
+        assert_eq!(floor(demand), 180);
+    }
+
+    #[test]
+    fn on_the_way_down_the_recorded_floor_counts_and_then_the_claim_goes() {
+        let release = |floor, done| Release {
+            start_time: t0(),
+            cause: ReleaseCause::End,
+            step_time: t0(),
+            floors: vec![ReleaseFloor {
+                target: "web".into(),
+                top: 180,
+                floor,
+                done,
+            }],
+        };
+        let going = release(146, false);
+        assert_eq!(
+            floor(ask(
+                &web(),
+                |f| f.release = Some(&going),
+                t0() + seconds(9000)
+            )),
+            146
+        );
+        let gone = release(10, true);
+        assert_eq!(
+            ask(&web(), |f| f.release = Some(&gone), t0() + seconds(9000)),
+            None
+        );
+    }
+}

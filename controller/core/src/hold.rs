@@ -1,0 +1,503 @@
+//! The hold on a target: one baseline for all runs, the maximum of their floors, and what is still ours.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::Instant;
+use crate::surge::Workload;
+use crate::world::{Autoscaler, AutoscalerKind, TargetState};
+
+/// What one run asks of a target.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Claim {
+    /// Name of the run.
+    pub run: String,
+    /// It must not fall below this.
+    pub floor: u32,
+    /// It may climb to this.
+    pub ceiling: u32,
+}
+
+/// What was found when the target was first held. Written once.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Baseline {
+    /// `spec.replicas`.
+    pub replicas: u32,
+    /// The autoscaler and its bounds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub autoscaler: Option<Autoscaler>,
+}
+
+/// Values of the fields that we write.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Level {
+    /// `spec.replicas` of the scale subresource.
+    pub replicas: u32,
+    /// The autoscaler's minimum.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min: Option<u32>,
+    /// The autoscaler's maximum.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max: Option<u32>,
+}
+
+/// The spec of a `SurgeHold`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Hold {
+    /// The workload that is held.
+    pub target_ref: Workload,
+    /// What was found, and what the target goes back to.
+    pub baseline: Baseline,
+    /// Who holds it, and at what floor. Floors combine by maximum.
+    #[serde(default)]
+    pub claims: Vec<Claim>,
+    /// What we write: the intent, recorded before the write.
+    pub level: Level,
+    /// What we wrote before that: until the new level is reached, this is still ours.
+    pub previous: Level,
+    /// The level is not written before this instant.
+    pub due_time: Instant,
+    /// When the target was first held.
+    pub since_time: Instant,
+    /// Somebody else's reverts that we repaired lately.
+    #[serde(default)]
+    pub repair_times: Vec<Instant>,
+    /// Somebody else keeps reverting; we no longer fight.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub contested_by: Option<String>,
+}
+
+/// A hold as the planner sees it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HoldRecord {
+    /// Name of the object.
+    pub name: String,
+    /// Its spec as last written.
+    pub hold: Hold,
+    /// Deletion was asked for by somebody.
+    pub deleting: bool,
+}
+
+/// At most this many repairs ...
+pub const REPAIRS: usize = 3;
+/// ... in this time; then the target is reported as contested instead of fought over.
+pub const REPAIR_WINDOW: chrono::TimeDelta = chrono::TimeDelta::minutes(10);
+
+/// The name of the hold on a workload: `deployment-web`, or `rollout.argoproj.io-web` outside the `apps` group.
+#[must_use]
+pub fn name(workload: &Workload) -> String {
+    let kind = workload.kind.to_lowercase();
+    match workload.api_version.split_once('/') {
+        None | Some(("apps", _)) => format!("{kind}-{}", workload.name),
+        Some((group, _)) => format!("{kind}.{group}-{}", workload.name),
+    }
+}
+
+/// Records what is there before anything is written.
+#[must_use]
+pub fn baseline(target: &TargetState) -> Baseline {
+    Baseline {
+        replicas: target.replicas,
+        autoscaler: target.autoscaler.clone(),
+    }
+}
+
+fn baseline_level(baseline: &Baseline) -> Level {
+    let autoscaler = baseline.autoscaler.as_ref();
+    Level {
+        replicas: baseline.replicas,
+        min: autoscaler.and_then(|a| a.min),
+        max: autoscaler.and_then(|a| a.max),
+    }
+}
+
+fn live_level(target: &TargetState) -> Level {
+    let autoscaler = target.autoscaler.as_ref();
+    Level {
+        replicas: target.replicas,
+        min: autoscaler.and_then(|a| a.min),
+        max: autoscaler.and_then(|a| a.max),
+    }
+}
+
+/// What an absent minimum means: the API's default.
+fn min_or_default(kind: AutoscalerKind, min: Option<u32>) -> u32 {
+    min.unwrap_or(match kind {
+        AutoscalerKind::HorizontalPodAutoscaler => 1,
+        AutoscalerKind::ScaledObject => 0,
+    })
+}
+
+/// What an absent maximum means: KEDA's default is 100.
+fn max_or_default(max: Option<u32>) -> u32 {
+    max.unwrap_or(100)
+}
+
+/// The level that claims ask for. Without claims it is the baseline, reached without a cut: replicas that a live load
+/// still needs stay, and the maximum comes last, when what runs fits under it.
+#[must_use]
+pub fn level(
+    baseline: &Baseline,
+    claims: &[Claim],
+    current: Option<&Level>,
+    live: Option<&TargetState>,
+) -> Level {
+    let at_rest = baseline_level(baseline);
+    let Some(floor) = claims.iter().map(|c| c.floor).max() else {
+        let Some(current) = current else {
+            return at_rest;
+        };
+        let fits = live.is_some_and(|t| t.replicas <= max_or_default(at_rest.max));
+        return Level {
+            replicas: current.replicas.max(at_rest.replicas),
+            min: at_rest.min,
+            max: if fits { at_rest.max } else { current.max },
+        };
+    };
+    let ceiling = claims
+        .iter()
+        .map(|c| c.ceiling)
+        .max()
+        .unwrap_or(floor)
+        .max(floor);
+    match &baseline.autoscaler {
+        None => Level {
+            replicas: floor.max(at_rest.replicas),
+            min: None,
+            max: None,
+        },
+        Some(autoscaler) => Level {
+            // A floor below what the baseline guarantees changes nothing.
+            replicas: floor,
+            min: Some(
+                floor
+                    .max(min_or_default(autoscaler.kind, autoscaler.min))
+                    .max(1),
+            ),
+            max: Some(ceiling.max(max_or_default(autoscaler.max))),
+        },
+    }
+}
+
+/// The first record of a hold.
+#[must_use]
+pub fn first(
+    target: &Workload,
+    state: &TargetState,
+    claims: Vec<Claim>,
+    due: Instant,
+    now: Instant,
+) -> Hold {
+    let baseline = baseline(state);
+    Hold {
+        target_ref: target.clone(),
+        level: level(&baseline, &claims, None, Some(state)),
+        previous: baseline_level(&baseline),
+        baseline,
+        claims,
+        due_time: due,
+        since_time: now,
+        repair_times: Vec::new(),
+        contested_by: None,
+    }
+}
+
+/// The record after the claims, or what is live, have changed. The same record if nothing has to be remembered.
+#[must_use]
+pub fn next(hold: &Hold, claims: Vec<Claim>, live: Option<&TargetState>, now: Instant) -> Hold {
+    let level = level(&hold.baseline, &claims, Some(&hold.level), live);
+    let mut next = Hold {
+        claims,
+        ..hold.clone()
+    };
+    if level != hold.level {
+        next.level = level;
+        next.previous = live.map_or(hold.level, |t| ours(hold, &live_level(t)));
+        next.due_time = now;
+    }
+    next
+}
+
+/// What of the live values is ours: each field holds either what we wrote last or what we wrote before, and stays
+/// ours on the way to the next level. A field that somebody else changed is not.
+fn ours(hold: &Hold, live: &Level) -> Level {
+    fn either<T: PartialEq + Copy>(live: T, level: T, previous: T) -> T {
+        if live == previous { previous } else { level }
+    }
+    Level {
+        replicas: either(live.replicas, hold.level.replicas, hold.previous.replicas),
+        min: either(live.min, hold.level.min, hold.previous.min),
+        max: either(live.max, hold.level.max, hold.previous.max),
+    }
+}
+
+/// A value that somebody else lowered after our level had been in force.
+#[must_use]
+pub fn reverted(hold: &Hold, live: &TargetState) -> bool {
+    let autoscaled = live.autoscaler.as_ref().is_some_and(|a| {
+        min_or_default(a.kind, a.min) < hold.level.min.unwrap_or(0)
+            || max_or_default(a.max) < hold.level.max.unwrap_or(0)
+    });
+    live.replicas < hold.level.replicas || autoscaled
+}
+
+/// Whether everything we write has the value of our level, or a higher one.
+#[must_use]
+pub fn in_force(hold: &Hold, live: &TargetState) -> bool {
+    !reverted(hold, live)
+}
+
+/// What becomes of a revert.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Repair {
+    /// Nothing was reverted, or the repair is on record already: write.
+    Write,
+    /// Record a repair first.
+    Record(Hold),
+    /// It was repaired often enough: report instead of fighting.
+    Contested(Hold),
+}
+
+/// Decides on a revert. `reached` is when our level was last seen in force, if it was.
+#[must_use]
+pub fn repair(hold: &Hold, live: &TargetState, reached: Option<Instant>, now: Instant) -> Repair {
+    // Without claims nothing is held any more: what goes down then is an autoscaler's or a person's will.
+    let fight = !hold.claims.is_empty() && reverted(hold, live);
+    let Some(reached) = reached.filter(|_| fight) else {
+        return Repair::Write;
+    };
+    if hold
+        .repair_times
+        .last()
+        .is_some_and(|last| *last >= reached)
+    {
+        return Repair::Write;
+    }
+    let mut next = hold.clone();
+    next.repair_times.retain(|t| now - *t < REPAIR_WINDOW);
+    if next.repair_times.len() >= REPAIRS {
+        next.contested_by = Some(
+            live.written_by
+                .clone()
+                .unwrap_or_else(|| "an unknown field manager".to_owned()),
+        );
+        return Repair::Contested(next);
+    }
+    next.repair_times.push(now);
+    next.contested_by = None;
+    Repair::Record(next)
+}
+
+/// Everything is as it was before, or somebody else's: the hold can go.
+#[must_use]
+pub fn restored(hold: &Hold, live: &TargetState) -> bool {
+    let at_rest = baseline_level(&hold.baseline);
+    if !hold.claims.is_empty() {
+        return false;
+    }
+    let Some(autoscaler) = hold.baseline.autoscaler.as_ref() else {
+        // Nothing is pending: what is live is the level, or somebody else's.
+        return live.replicas == hold.level.replicas || live.replicas != hold.previous.replicas;
+    };
+    let Some(now) = live.autoscaler.as_ref() else {
+        return true;
+    };
+    let min_pending = hold.level.min == at_rest.min
+        && at_rest.min != now.min
+        && now.min == hold.previous.min
+        && min_or_default(autoscaler.kind, now.min) > min_or_default(autoscaler.kind, at_rest.min);
+    let max_pending = max_or_default(now.max) > max_or_default(at_rest.max)
+        && (now.max == hold.level.max || now.max == hold.previous.max);
+    !min_pending && !max_pending
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::seconds;
+    use chrono::TimeZone;
+
+    fn now() -> Instant {
+        chrono::Utc.with_ymd_and_hms(2014, 1, 12, 20, 0, 0).unwrap()
+    }
+
+    fn web() -> Workload {
+        Workload {
+            api_version: "apps/v1".into(),
+            kind: "Deployment".into(),
+            name: "web".into(),
+        }
+    }
+
+    fn plain(replicas: u32) -> TargetState {
+        TargetState {
+            replicas,
+            ready: replicas,
+            written_by: None,
+            autoscaler: None,
+        }
+    }
+
+    fn under_hpa(replicas: u32, min: u32, max: u32) -> TargetState {
+        TargetState {
+            autoscaler: Some(Autoscaler {
+                kind: AutoscalerKind::HorizontalPodAutoscaler,
+                name: "web".into(),
+                min: Some(min),
+                max: Some(max),
+            }),
+            ..plain(replicas)
+        }
+    }
+
+    fn claim(run: &str, floor: u32, ceiling: u32) -> Claim {
+        Claim {
+            run: run.into(),
+            floor,
+            ceiling,
+        }
+    }
+
+    #[test]
+    fn holds_are_named_after_their_workload() {
+        assert_eq!(name(&web()), "deployment-web");
+        let rollout = Workload {
+            api_version: "argoproj.io/v1alpha1".into(),
+            kind: "Rollout".into(),
+            name: "web".into(),
+        };
+        assert_eq!(name(&rollout), "rollout.argoproj.io-web");
+    }
+
+    #[test]
+    fn floors_of_overlapping_runs_combine_by_maximum() {
+        let baseline = baseline(&plain(10));
+        let floors = |claims: &[Claim]| level(&baseline, claims, None, None).replicas;
+        assert_eq!(floors(&[claim("a", 180, 180), claim("b", 60, 60)]), 180);
+        assert_eq!(floors(&[claim("a", 180, 180), claim("b", 240, 240)]), 240);
+    }
+
+    #[test]
+    fn a_floor_below_the_baseline_lowers_nothing() {
+        assert_eq!(
+            level(&baseline(&plain(50)), &[claim("a", 20, 20)], None, None).replicas,
+            50
+        );
+        let hpa = level(
+            &baseline(&under_hpa(50, 30, 60)),
+            &[claim("a", 20, 20)],
+            None,
+            None,
+        );
+        assert_eq!((hpa.min, hpa.max), (Some(30), Some(60)));
+    }
+
+    #[test]
+    fn the_old_maximum_comes_back_only_when_what_runs_fits_under_it() {
+        let base = baseline(&under_hpa(10, 10, 20));
+        let held = level(&base, &[claim("a", 50, 80)], None, None);
+        assert_eq!(
+            held,
+            Level {
+                replicas: 50,
+                min: Some(50),
+                max: Some(80)
+            }
+        );
+        let freed = level(&base, &[], Some(&held), Some(&under_hpa(50, 50, 80)));
+        assert_eq!((freed.min, freed.max), (Some(10), Some(80)));
+        let fits = level(&base, &[], Some(&freed), Some(&under_hpa(20, 10, 80)));
+        assert_eq!((fits.min, fits.max), (Some(10), Some(20)));
+    }
+
+    #[test]
+    fn dropping_the_last_claim_cuts_nothing() {
+        let base = baseline(&plain(10));
+        let current = Level {
+            replicas: 42,
+            min: None,
+            max: None,
+        };
+        assert_eq!(
+            level(&base, &[], Some(&current), Some(&plain(42))).replicas,
+            42
+        );
+    }
+
+    #[test]
+    fn a_baseline_is_written_once() {
+        let first = first(&web(), &plain(10), vec![claim("a", 180, 260)], now(), now());
+        let second = next(
+            &first,
+            vec![claim("a", 180, 260), claim("b", 240, 240)],
+            Some(&plain(180)),
+            now(),
+        );
+        assert_eq!(second.baseline.replicas, 10);
+        assert_eq!(second.level.replicas, 240);
+        assert_eq!(second.previous.replicas, 180);
+    }
+
+    #[test]
+    fn reverts_are_repaired_three_times_in_ten_minutes_and_then_reported() {
+        let mut hold = first(&web(), &plain(10), vec![claim("a", 180, 180)], now(), now());
+        let mut at = now();
+        let reverted = TargetState {
+            written_by: Some("argocd".into()),
+            ..plain(10)
+        };
+        for _ in 0..REPAIRS {
+            at += seconds(30);
+            let Repair::Record(next) = repair(&hold, &reverted, Some(at), at) else {
+                panic!("not repaired")
+            };
+            hold = next;
+            assert_eq!(repair(&hold, &reverted, Some(at), at), Repair::Write);
+        }
+        at += seconds(30);
+        let Repair::Contested(next) = repair(&hold, &reverted, Some(at), at) else {
+            panic!("still fighting")
+        };
+        assert_eq!(next.contested_by.as_deref(), Some("argocd"));
+        at += REPAIR_WINDOW;
+        assert!(matches!(
+            repair(&next, &reverted, Some(at), at),
+            Repair::Record(_)
+        ));
+    }
+
+    #[test]
+    fn what_a_person_raised_above_our_floor_is_theirs() {
+        let held = first(&web(), &plain(10), vec![claim("a", 180, 180)], now(), now());
+        let freed = next(&held, vec![], Some(&plain(180)), now());
+        assert!(
+            restored(&freed, &plain(200)),
+            "a higher value is surrendered"
+        );
+    }
+
+    #[test]
+    fn an_hpa_is_restored_when_both_bounds_are_back_or_somebody_elses() {
+        let held = first(
+            &web(),
+            &under_hpa(10, 10, 60),
+            vec![claim("a", 180, 260)],
+            now(),
+            now(),
+        );
+        let freed = next(&held, vec![], Some(&under_hpa(180, 180, 260)), now());
+        assert!(!restored(&freed, &under_hpa(180, 180, 260)));
+        assert!(!restored(&freed, &under_hpa(12, 10, 260)));
+        let fits = next(&freed, vec![], Some(&under_hpa(12, 10, 260)), now());
+        assert!(!restored(&fits, &under_hpa(12, 10, 260)));
+        assert!(restored(&fits, &under_hpa(12, 10, 60)));
+        assert!(
+            restored(&fits, &under_hpa(12, 15, 90)),
+            "somebody else set both"
+        );
+    }
+}

@@ -1,0 +1,158 @@
+//! Who leads: the decision half of leader election by a Lease.
+//!
+//! The shell writes with the resourceVersion it read, so two candidates never both succeed. Times are judged by this
+//! process's own clock from when it *saw* a renewal, never by comparing clocks of two machines.
+
+use chrono::TimeDelta;
+
+use crate::Instant;
+
+/// What the Lease object says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Lease {
+    /// Who holds it; `None` where nobody does.
+    pub holder: Option<String>,
+    /// Its resourceVersion: a change means a renewal.
+    pub version: String,
+}
+
+/// How long things may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Terms {
+    /// A holder that was not seen to renew for this long has lost it.
+    pub duration: TimeDelta,
+    /// A holder that could not renew for this long must stop; shorter than `duration`.
+    pub renew_deadline: TimeDelta,
+    /// How often to look.
+    pub retry: TimeDelta,
+}
+
+impl Default for Terms {
+    /// client-go's defaults: 15 s, 10 s, 2 s.
+    fn default() -> Self {
+        Self {
+            duration: TimeDelta::seconds(15),
+            renew_deadline: TimeDelta::seconds(10),
+            retry: TimeDelta::seconds(2),
+        }
+    }
+}
+
+/// What this candidate knows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Memory {
+    /// The version last seen, and when it was first seen.
+    seen: Option<(String, Instant)>,
+    /// When this candidate last renewed.
+    renewed: Option<Instant>,
+}
+
+/// What to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Move {
+    /// Write our name into the Lease.
+    Take,
+    /// Write a new renew time.
+    Renew,
+    /// Somebody else holds it.
+    Wait,
+}
+
+impl Memory {
+    /// Decides after a look at the Lease.
+    pub fn look(&mut self, lease: &Lease, me: &str, terms: Terms, now: Instant) -> Move {
+        if self
+            .seen
+            .as_ref()
+            .is_none_or(|(version, _)| *version != lease.version)
+        {
+            self.seen = Some((lease.version.clone(), now));
+        }
+        match lease.holder.as_deref() {
+            None | Some("") => Move::Take,
+            Some(holder) if holder == me => Move::Renew,
+            Some(_) => {
+                let silent = self
+                    .seen
+                    .as_ref()
+                    .is_some_and(|(_, since)| now - *since >= terms.duration);
+                if silent { Move::Take } else { Move::Wait }
+            }
+        }
+    }
+
+    /// Remembers a successful write, at the instant before it was sent.
+    pub fn wrote(&mut self, at: Instant) {
+        self.renewed = Some(at);
+    }
+
+    /// Forgets leadership.
+    pub fn lost(&mut self) {
+        self.renewed = None;
+    }
+
+    /// Whether this candidate may act at `now`.
+    #[must_use]
+    pub fn leads(&self, terms: Terms, now: Instant) -> bool {
+        self.renewed
+            .is_some_and(|at| now - at < terms.renew_deadline)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::seconds;
+
+    fn at(second: u32) -> Instant {
+        chrono::DateTime::UNIX_EPOCH + seconds(second)
+    }
+
+    fn lease(holder: Option<&str>, version: &str) -> Lease {
+        Lease {
+            holder: holder.map(Into::into),
+            version: version.into(),
+        }
+    }
+
+    #[test]
+    fn a_free_lease_is_taken_and_an_own_one_renewed() {
+        let mut memory = Memory::default();
+        assert_eq!(
+            memory.look(&lease(None, "1"), "a", Terms::default(), at(0)),
+            Move::Take
+        );
+        assert_eq!(
+            memory.look(&lease(Some("a"), "2"), "a", Terms::default(), at(2)),
+            Move::Renew
+        );
+    }
+
+    #[test]
+    fn anothers_lease_is_taken_only_after_a_whole_duration_of_silence() {
+        let mut memory = Memory::default();
+        let look = |m: &mut Memory, version, second| {
+            m.look(
+                &lease(Some("b"), version),
+                "a",
+                Terms::default(),
+                at(second),
+            )
+        };
+        assert_eq!(look(&mut memory, "1", 0), Move::Wait);
+        assert_eq!(look(&mut memory, "2", 14), Move::Wait);
+        assert_eq!(look(&mut memory, "2", 28), Move::Wait);
+        assert_eq!(look(&mut memory, "2", 29), Move::Take);
+    }
+
+    #[test]
+    fn a_leader_that_cannot_renew_stops_before_another_may_take_over() {
+        let terms = Terms::default();
+        let mut memory = Memory::default();
+        assert!(!memory.leads(terms, at(0)));
+        memory.wrote(at(0));
+        assert!(memory.leads(terms, at(9)));
+        assert!(!memory.leads(terms, at(10)));
+        assert!(terms.renew_deadline < terms.duration);
+    }
+}

@@ -1,0 +1,52 @@
+//! What Primetime decides, as values.
+//!
+//! [`plan::plan`] is a pure function from a [`world::World`] and an instant to a [`plan::Plan`]: no
+//! clock, no I/O, no randomness, no hash-map order. The shell (`primetime-k8s` and the operator
+//! binary) observes, calls it, persists the records it returns, and only then performs its acts.
+//!
+//! | room | rule |
+//! |---|---|
+//! | [`schedule`] | wall clock in a time zone to instant |
+//! | [`surge`] | what a person announced, validated |
+//! | [`world`] | what was observed, and our own records |
+//! | [`timeline`] | when each step must start so that it is ready in time |
+//! | [`signal`] | live load to required replicas; `Unknown` is a value |
+//! | [`overrides`] | what on-call asked for |
+//! | [`demand`] | the floor one run asks of one target now |
+//! | [`hold`] | floors of all runs to one level; what is still ours |
+//! | [`write`] | a level to the patches that reach it |
+//! | [`machines`] | the ledger of instances |
+//! | [`release`] | holding after the end, then coming down step by step |
+//! | [`verdict`] | ready, on track, or at risk with the missing number |
+//! | [`decision`] | the decision log |
+//! | [`report`] | what a run leaves behind |
+//! | [`lease`] | who leads |
+//! | [`plan`] | all of it, in order |
+
+pub mod decimal;
+pub mod decision;
+pub mod demand;
+pub mod hold;
+pub mod lease;
+pub mod machines;
+pub mod overrides;
+pub mod plan;
+pub mod release;
+pub mod report;
+pub mod run;
+pub mod schedule;
+pub mod signal;
+pub mod surge;
+pub mod timeline;
+pub mod verdict;
+pub mod world;
+pub mod write;
+
+/// An instant: always UTC. Wall clocks become instants in [`schedule`] and nowhere else.
+pub type Instant = chrono::DateTime<chrono::Utc>;
+
+/// A span of whole seconds.
+#[must_use]
+pub fn seconds(n: u32) -> chrono::TimeDelta {
+    chrono::TimeDelta::seconds(i64::from(n))
+}

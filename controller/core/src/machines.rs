@@ -1,0 +1,545 @@
+//! The ledger of instances: intent before the call, partial success kept, only our own terminated.
+
+use chrono::TimeDelta;
+
+use crate::Instant;
+use crate::run::{Batch, Launch, LedgerInstance, LedgerState, RunRecord, RunStatus};
+use crate::seconds;
+use crate::surge::MachineGroup;
+use crate::world::{Fleet, LaunchAnswer, Refusal, RefusalClass, Seen, World};
+
+/// A group gives up after this many calls in one run: an endless loop of launches is worse than a missing machine.
+pub const MAX_ATTEMPTS: u32 = 30;
+
+/// An unsettled entry of a run that is being released is struck when the cloud has shown no instance of it for this
+/// long: the cloud's describe lags behind its launches
+/// (<https://docs.aws.amazon.com/ec2/latest/devguide/eventual-consistency.html>).
+pub const STRIKE_AFTER: TimeDelta = TimeDelta::seconds(120);
+
+/// A call to the cloud or to a node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MachineAct {
+    /// Start the instances of a ledger entry.
+    Launch {
+        /// The entry, as persisted.
+        batch: Box<Batch>,
+        /// Uid of the run: a tag.
+        run_uid: String,
+    },
+    /// Cordon a node and evict what runs on it, PDBs respected.
+    Drain {
+        /// Name of the node.
+        node: String,
+    },
+    /// Terminate instances. The shell checks the tags once more.
+    Terminate {
+        /// Ids from the ledger.
+        ids: Vec<String>,
+        /// Uid of the run, which their tags must carry.
+        run_uid: String,
+    },
+}
+
+/// The token of a ledger entry: at most 64 ASCII characters, the same for the same cluster, run, group and attempt.
+#[must_use]
+pub fn token(cluster: &str, run_uid: &str, group: &str, attempt: u32) -> String {
+    let mut hash = 0xcbf2_9ce4_8422_2325_u64; // FNV-1a: not a secret, only short and stable
+    for byte in cluster.bytes().chain([0]).chain(group.bytes()) {
+        hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    }
+    format!("pt-{run_uid}-{hash:016x}-{attempt}")
+}
+
+/// When the next call may be made after a refusal. Classes of trouble are answered differently.
+fn retry_after(class: RefusalClass, attempt: u32) -> TimeDelta {
+    let doubling = |first: u32, most: u32| {
+        seconds(
+            first
+                .saturating_mul(1 << attempt.saturating_sub(1).min(10))
+                .min(most),
+        )
+    };
+    match class {
+        RefusalClass::Capacity => doubling(2, 60),
+        RefusalClass::Throttled => doubling(2, 30),
+        RefusalClass::Quota | RefusalClass::Invalid => doubling(15, 300),
+    }
+}
+
+/// Writes what the cloud said into the ledger.
+pub fn settle(status: &mut RunStatus, world: &World, run: &RunRecord, now: Instant) {
+    let fleet = world.fleets.get(&run.uid);
+    for batch in &mut status.ledger {
+        if let Some(Seen::Known(fleet)) = fleet {
+            adopt(batch, fleet, now);
+        }
+        if batch.settled {
+            continue;
+        }
+        match world.launches.get(&batch.token) {
+            Some(LaunchAnswer::Came { ids, shortfall }) => {
+                for id in ids {
+                    if !batch.instances.iter().any(|i| i.id == *id) {
+                        let id = id.clone();
+                        batch.instances.push(LedgerInstance {
+                            id,
+                            state: LedgerState::Live,
+                            since: now,
+                        });
+                    }
+                }
+                note_shortfall(batch, shortfall.as_ref(), now);
+                batch.settled = true;
+            }
+            Some(LaunchAnswer::Refused(refusal)) => {
+                note_shortfall(batch, Some(refusal), now);
+                batch.settled = true;
+            }
+            None => {}
+        }
+    }
+}
+
+fn note_shortfall(batch: &mut Batch, refusal: Option<&Refusal>, now: Instant) {
+    let Some(refusal) = refusal else { return };
+    batch.shortfall = Some(refusal.message.chars().take(300).collect());
+    batch.retry_after_time = Some(now + retry_after(refusal.class, batch.attempt));
+}
+
+/// Takes over what the cloud shows under the entry's tag: also the answer to a call whose reply was lost.
+fn adopt(batch: &mut Batch, fleet: &Fleet, now: Instant) {
+    for seen in fleet.instances.iter().filter(|i| i.token == batch.token) {
+        match batch.instances.iter_mut().find(|i| i.id == seen.id) {
+            Some(known) if seen.terminated && known.state != LedgerState::Terminated => {
+                known.state = LedgerState::Terminated;
+                known.since = now;
+            }
+            Some(_) => {}
+            None => batch.instances.push(LedgerInstance {
+                id: seen.id.clone(),
+                state: if seen.terminated {
+                    LedgerState::Terminated
+                } else {
+                    LedgerState::Live
+                },
+                since: now,
+            }),
+        }
+    }
+    if !batch.settled && batch.instances.len() >= usize::try_from(batch.count).unwrap_or(usize::MAX)
+    {
+        batch.settled = true;
+    }
+}
+
+/// How many instances of a group live.
+#[must_use]
+pub fn launched(status: &RunStatus, group: &str) -> u32 {
+    let live = status
+        .ledger
+        .iter()
+        .filter(|b| b.group == group)
+        .flat_map(|b| &b.instances)
+        .filter(|i| i.state == LedgerState::Live)
+        .count();
+    u32::try_from(live).unwrap_or(u32::MAX)
+}
+
+/// How many of them have become Ready nodes.
+#[must_use]
+pub fn joined(status: &RunStatus, group: &str, world: &World) -> u32 {
+    let joined = status
+        .ledger
+        .iter()
+        .filter(|b| b.group == group)
+        .flat_map(|b| &b.instances)
+        .filter(|i| i.state == LedgerState::Live)
+        .filter(|i| world.nodes.get(&i.id).is_some_and(|n| n.ready))
+        .count();
+    u32::try_from(joined).unwrap_or(u32::MAX)
+}
+
+/// Writes the intent of the next launch of a group into the ledger, if one is due.
+pub fn intend(
+    status: &mut RunStatus,
+    run: &RunRecord,
+    group: &MachineGroup,
+    launch: &Launch,
+    cluster: &str,
+    now: Instant,
+) {
+    let entries = || status.ledger.iter().filter(|b| b.group == group.name);
+    if entries().any(|b| !b.settled || b.retry_after_time.is_some_and(|t| now < t)) {
+        return;
+    }
+    let missing = group.count.saturating_sub(launched(status, &group.name));
+    let attempt = entries().map(|b| b.attempt).max().unwrap_or(0) + 1;
+    if missing == 0 || attempt > MAX_ATTEMPTS {
+        return;
+    }
+    // Entries that brought nothing have told their story in the decision log.
+    status
+        .ledger
+        .retain(|b| b.group != group.name || !b.settled || !b.instances.is_empty());
+    status.ledger.push(Batch {
+        group: group.name.clone(),
+        attempt,
+        token: token(cluster, &run.uid, &group.name, attempt),
+        count: missing,
+        time: now,
+        launch: launch.clone(),
+        settled: false,
+        instances: Vec::new(),
+        shortfall: None,
+        retry_after_time: None,
+    });
+}
+
+/// When a group's next launch may be tried, if it waits.
+#[must_use]
+pub fn next_try(status: &RunStatus, now: Instant) -> Option<Instant> {
+    status
+        .ledger
+        .iter()
+        .filter_map(|b| b.retry_after_time)
+        .filter(|t| *t > now)
+        .min()
+}
+
+/// Moves the instances of a run that is being released one step towards `Terminated`.
+///
+/// A node is drained first; an instance that never became a node is terminated at once.
+pub fn wind_down(status: &mut RunStatus, world: &World, run: &RunRecord, now: Instant) {
+    let fleet_at = match world.fleets.get(&run.uid) {
+        Some(Seen::Known(fleet)) => Some(fleet.at),
+        _ => None,
+    };
+    for batch in &mut status.ledger {
+        let silent = fleet_at.is_some_and(|at| at - batch.time >= STRIKE_AFTER);
+        if !batch.settled && silent {
+            batch.settled = true;
+            batch.shortfall = Some("the cloud never showed an instance of this entry".to_owned());
+        }
+        for instance in &mut batch.instances {
+            let node = world.nodes.get(&instance.id);
+            let next = match (instance.state, node) {
+                (LedgerState::Live, Some(_)) => LedgerState::Draining,
+                (LedgerState::Live | LedgerState::Draining, None) => LedgerState::Terminating,
+                (LedgerState::Draining, Some(node))
+                    if node.unschedulable && node.pods_left == Some(0) =>
+                {
+                    LedgerState::Terminating
+                }
+                (state, _) => state,
+            };
+            if next != instance.state {
+                instance.state = next;
+                instance.since = now;
+            }
+        }
+    }
+}
+
+/// The calls that the persisted ledger asks for.
+#[must_use]
+pub fn acts(persisted: &RunStatus, run: &RunRecord, world: &World) -> Vec<MachineAct> {
+    let mut acts: Vec<_> = persisted
+        .ledger
+        .iter()
+        .filter(|b| !b.settled && !world.launches.contains_key(&b.token))
+        // While a run is released nothing new is started: an open entry is found by its tag, or struck.
+        .filter(|_| persisted.release.is_none())
+        .map(|b| MachineAct::Launch {
+            batch: Box::new(b.clone()),
+            run_uid: run.uid.clone(),
+        })
+        .collect();
+    let in_state = |state| {
+        persisted
+            .ledger
+            .iter()
+            .flat_map(|b| &b.instances)
+            .filter(move |i| i.state == state)
+    };
+    acts.extend(in_state(LedgerState::Draining).filter_map(|i| {
+        let node = world.nodes.get(&i.id)?;
+        Some(MachineAct::Drain {
+            node: node.name.clone(),
+        })
+    }));
+    let ids: Vec<_> = in_state(LedgerState::Terminating)
+        .map(|i| i.id.clone())
+        .collect();
+    if !ids.is_empty() {
+        acts.push(MachineAct::Terminate {
+            ids,
+            run_uid: run.uid.clone(),
+        });
+    }
+    acts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::surge::Window;
+    use crate::world::{Instance, Node};
+    use chrono::TimeZone;
+
+    const CLUSTER: &str = "paris";
+
+    fn now() -> Instant {
+        chrono::Utc.with_ymd_and_hms(2014, 1, 12, 19, 0, 0).unwrap()
+    }
+
+    fn group() -> MachineGroup {
+        MachineGroup {
+            name: "burst".into(),
+            class: "paris-burst".into(),
+            count: 17,
+        }
+    }
+
+    fn launch() -> Launch {
+        Launch {
+            template: "lt-1".into(),
+            template_version: "1".into(),
+            instance_types: vec!["m6i.xlarge".into()],
+            subnets: vec!["subnet-a".into()],
+        }
+    }
+
+    fn run() -> RunRecord {
+        RunRecord {
+            name: "capital-1".into(),
+            uid: "0f5c3b9e-1111-2222-3333-444455556666".into(),
+            surge: "capital".into(),
+            surge_generation: None,
+            deleting: false,
+            guarded: true,
+            time_zone: None,
+            window: Window {
+                ready_by: now(),
+                start: now(),
+                end: now(),
+            },
+            announcement: Err("not needed here".into()),
+            status: RunStatus::default(),
+        }
+    }
+
+    fn intended(status: &mut RunStatus, at: Instant) {
+        intend(status, &run(), &group(), &launch(), CLUSTER, at);
+    }
+
+    fn ids(n: usize) -> Vec<String> {
+        (0..n).map(|i| format!("i-{i:03}")).collect()
+    }
+
+    fn answered(world: &mut World, status: &RunStatus, answer: LaunchAnswer) {
+        world
+            .launches
+            .insert(status.ledger.last().unwrap().token.clone(), answer);
+    }
+
+    fn refusal(class: RefusalClass) -> Refusal {
+        Refusal {
+            class,
+            message: "InsufficientInstanceCapacity: none left".into(),
+        }
+    }
+
+    #[test]
+    fn tokens_are_stable_distinct_and_short_enough() {
+        let uid = &run().uid;
+        let one = token(CLUSTER, uid, "burst", 1);
+        assert_eq!(one, token(CLUSTER, uid, "burst", 1));
+        assert_ne!(one, token(CLUSTER, uid, "burst", 2));
+        assert_ne!(one, token("london", uid, "burst", 1));
+        assert!(token(CLUSTER, uid, "burst", MAX_ATTEMPTS).len() <= 64);
+    }
+
+    #[test]
+    fn the_intent_stands_in_the_ledger_before_the_call_and_only_once() {
+        let mut status = RunStatus::default();
+        assert!(acts(&status, &run(), &World::default()).is_empty());
+        intended(&mut status, now());
+        intended(&mut status, now());
+        assert_eq!(status.ledger.len(), 1);
+        assert!(matches!(
+            acts(&status, &run(), &World::default()).as_slice(),
+            [MachineAct::Launch { batch, .. }] if batch.count == 17
+        ));
+    }
+
+    #[test]
+    fn partial_success_is_kept_and_only_the_rest_is_asked_for_again() {
+        let mut status = RunStatus::default();
+        let mut world = World::default();
+        intended(&mut status, now());
+        let shortfall = Some(refusal(RefusalClass::Capacity));
+        answered(
+            &mut world,
+            &status,
+            LaunchAnswer::Came {
+                ids: ids(10),
+                shortfall,
+            },
+        );
+        settle(&mut status, &world, &run(), now());
+        assert_eq!(launched(&status, "burst"), 10);
+        intended(&mut status, now() + seconds(1));
+        assert_eq!(status.ledger.len(), 1, "it waits before it asks again");
+        intended(&mut status, now() + seconds(2));
+        assert_eq!(
+            status.ledger.last().map(|b| (b.attempt, b.count)),
+            Some((2, 7))
+        );
+    }
+
+    #[test]
+    fn a_lost_answer_is_found_by_its_tag() {
+        let mut status = RunStatus::default();
+        intended(&mut status, now());
+        let token = status.ledger.last().unwrap().token.clone();
+        let instances = ids(17)
+            .into_iter()
+            .map(|id| Instance {
+                id,
+                token: token.clone(),
+                terminated: false,
+            })
+            .collect();
+        let mut world = World::default();
+        world.fleets.insert(
+            run().uid,
+            Seen::Known(Fleet {
+                instances,
+                at: now(),
+            }),
+        );
+        settle(&mut status, &world, &run(), now());
+        assert_eq!(launched(&status, "burst"), 17);
+        assert!(acts(&status, &run(), &world).is_empty());
+    }
+
+    #[test]
+    fn quota_is_not_asked_again_as_soon_as_capacity() {
+        assert!(retry_after(RefusalClass::Quota, 1) > retry_after(RefusalClass::Capacity, 1));
+        assert_eq!(retry_after(RefusalClass::Capacity, 40), seconds(60));
+    }
+
+    #[test]
+    fn attempts_are_bounded() {
+        let mut status = RunStatus::default();
+        let mut at = now();
+        for _ in 0..100 {
+            at += seconds(600);
+            intended(&mut status, at);
+            let mut world = World::default();
+            answered(
+                &mut world,
+                &status,
+                LaunchAnswer::Refused(refusal(RefusalClass::Quota)),
+            );
+            settle(&mut status, &world, &run(), at);
+        }
+        assert_eq!(status.ledger.last().unwrap().attempt, MAX_ATTEMPTS);
+        assert!(status.ledger.len() <= 2);
+    }
+
+    fn with_live(n: usize) -> RunStatus {
+        let mut status = RunStatus::default();
+        let mut world = World::default();
+        intended(&mut status, now());
+        answered(
+            &mut world,
+            &status,
+            LaunchAnswer::Came {
+                ids: ids(n),
+                shortfall: None,
+            },
+        );
+        settle(&mut status, &world, &run(), now());
+        status
+    }
+
+    fn node(pods_left: Option<u32>, unschedulable: bool) -> Node {
+        Node {
+            name: "ip-10-0-0-1".into(),
+            ready: true,
+            unschedulable,
+            pods_left,
+        }
+    }
+
+    #[test]
+    fn a_node_is_drained_before_its_instance_is_terminated() {
+        let mut status = with_live(1);
+        let mut world = World::default();
+        world.nodes.insert("i-000".into(), node(None, false));
+        wind_down(&mut status, &world, &run(), now());
+        assert_eq!(
+            acts(&status, &run(), &world),
+            [MachineAct::Drain {
+                node: "ip-10-0-0-1".into()
+            }]
+        );
+        world.nodes.insert("i-000".into(), node(Some(3), true));
+        wind_down(&mut status, &world, &run(), now());
+        assert!(matches!(
+            acts(&status, &run(), &world).as_slice(),
+            [MachineAct::Drain { .. }]
+        ));
+        world.nodes.insert("i-000".into(), node(Some(0), true));
+        wind_down(&mut status, &world, &run(), now());
+        assert!(matches!(
+            acts(&status, &run(), &world).as_slice(),
+            [MachineAct::Terminate { .. }]
+        ));
+    }
+
+    #[test]
+    fn an_instance_is_struck_only_when_the_cloud_shows_it_terminated() {
+        let mut status = with_live(1);
+        let world = World::default();
+        wind_down(&mut status, &world, &run(), now());
+        wind_down(&mut status, &world, &run(), now() + seconds(3600));
+        assert!(status.owes_machines());
+        let token = status.ledger.last().unwrap().token.clone();
+        let gone = Instance {
+            id: "i-000".into(),
+            token,
+            terminated: true,
+        };
+        let mut world = World::default();
+        world.fleets.insert(
+            run().uid,
+            Seen::Known(Fleet {
+                instances: vec![gone],
+                at: now(),
+            }),
+        );
+        settle(&mut status, &world, &run(), now());
+        assert!(!status.owes_machines());
+    }
+
+    #[test]
+    fn an_open_entry_is_struck_when_the_cloud_stays_silent_long_enough() {
+        let mut status = RunStatus::default();
+        intended(&mut status, now());
+        let mut world = World::default();
+        let silent = |at| {
+            Seen::Known(Fleet {
+                instances: vec![],
+                at,
+            })
+        };
+        world.fleets.insert(run().uid, silent(now() + seconds(119)));
+        wind_down(&mut status, &world, &run(), now());
+        assert!(status.owes_machines());
+        world.fleets.insert(run().uid, silent(now() + STRIKE_AFTER));
+        wind_down(&mut status, &world, &run(), now());
+        assert!(!status.owes_machines());
+    }
+}

@@ -1,0 +1,171 @@
+//! All rules, in order.
+//!
+//! A plan has records and acts. Records are persisted first; an act is only ever derived from a record that the
+//! world already shows as persisted. So "intent before effect" needs no bookkeeping: whoever crashes between the
+//! two plans the same act again from the same record.
+
+mod holds;
+mod runs;
+mod surges;
+
+use crate::Instant;
+use crate::decision::Decision;
+use crate::hold::Hold;
+use crate::machines::MachineAct;
+use crate::run::RunStatus;
+use crate::surge::Window;
+use crate::world::{SurgeStatus, World};
+use crate::write::Write;
+
+/// What to do now, and when to look again.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Plan {
+    /// Persist these.
+    pub records: Vec<Record>,
+    /// Do these: each is covered by a record that is persisted already. In deadline order.
+    pub acts: Vec<Act>,
+    /// Look again at this instant, even if nothing changes.
+    pub wake: Option<Instant>,
+}
+
+/// A change of our own objects.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Record {
+    /// Create the run of an occurrence from the surge as it stands.
+    CreateRun {
+        /// The surge.
+        surge: String,
+        /// The generation that was planned from.
+        generation: i64,
+        /// Name of the run.
+        run: String,
+        /// Its instants.
+        window: Window,
+    },
+    /// The surge was edited and the run has not begun: copy the surge again.
+    ReplanRun {
+        /// The surge.
+        surge: String,
+        /// The generation that was planned from.
+        generation: i64,
+        /// Name of the run.
+        run: String,
+        /// Its instants.
+        window: Window,
+    },
+    /// The occurrence moved before its run had begun.
+    DeleteRun {
+        /// Name of the run.
+        run: String,
+        /// Its uid.
+        uid: String,
+    },
+    /// Put our finalizer on a run, before its first effect.
+    Guard {
+        /// Name of the run.
+        run: String,
+    },
+    /// Take our finalizer off: everything was given back.
+    Unguard {
+        /// Name of the run.
+        run: String,
+    },
+    /// Write the status of a run.
+    RunStatus {
+        /// Name of the run.
+        run: String,
+        /// The new status.
+        status: Box<RunStatus>,
+        /// An act, or a person, waits for it: write it at once.
+        urgent: bool,
+        /// Lines that are new in the decision log.
+        news: Vec<Decision>,
+    },
+    /// Write the status of a surge.
+    SurgeStatus {
+        /// Name of the surge.
+        surge: String,
+        /// The new status.
+        status: Box<SurgeStatus>,
+    },
+    /// Begin to hold a target.
+    CreateHold {
+        /// Name of the hold.
+        name: String,
+        /// The record.
+        hold: Box<Hold>,
+    },
+    /// Change the record of a hold.
+    UpdateHold {
+        /// Name of the hold.
+        name: String,
+        /// The record.
+        hold: Box<Hold>,
+    },
+    /// The target was given back.
+    DeleteHold {
+        /// Name of the hold.
+        name: String,
+    },
+}
+
+/// An effect on somebody else's object.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Act {
+    /// Patch a target or its autoscaler.
+    Write {
+        /// The hold that covers it.
+        hold: String,
+        /// The patches, in order: each only after the one before it succeeded.
+        writes: Vec<Write>,
+        /// When they are due.
+        due: Instant,
+    },
+    /// Start, drain or terminate machines.
+    Machine {
+        /// The run.
+        run: String,
+        /// What to do.
+        act: MachineAct,
+    },
+}
+
+/// What is put together on the way.
+#[derive(Debug, Default)]
+struct Draft {
+    plan: Plan,
+    claims: holds::Claims,
+}
+
+impl Draft {
+    fn record(&mut self, record: Record) {
+        self.plan.records.push(record);
+    }
+
+    /// Looks again at `at`, if that is in the future.
+    fn wake(&mut self, at: Instant, now: Instant) {
+        if at > now {
+            self.plan.wake = Some(self.plan.wake.map_or(at, |w| w.min(at)));
+        }
+    }
+}
+
+/// Decides everything for one namespace at one instant.
+#[must_use]
+pub fn plan(world: &World, now: Instant) -> Plan {
+    let mut draft = Draft::default();
+    // 1. Each surge has the run of its occurrence.
+    for surge in world.surges.values() {
+        surges::plan(surge, world, now, &mut draft);
+    }
+    // 2. Each run says what it asks of each target, keeps its ledger, and explains itself.
+    for run in world.runs.values() {
+        runs::plan(run, world, now, &mut draft);
+    }
+    // 3. The claims of all runs meet in one hold per target.
+    holds::plan(world, now, &mut draft);
+    draft.plan
+}
+
+#[cfg(test)]
+mod tests;

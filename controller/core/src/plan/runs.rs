@@ -1,0 +1,453 @@
+//! Each run says what it asks of each target, keeps its ledger, comes down after the end, and explains itself.
+
+mod explain;
+mod news;
+
+use super::{Act, Draft, Record};
+use crate::Instant;
+use crate::decision;
+use crate::demand::{self, Demand, Facts};
+use crate::hold::{self, Claim};
+use crate::machines;
+use crate::overrides::{self, InForce};
+use crate::release;
+use crate::report;
+use crate::run::{RunRecord, RunStatus, Stage, Verdict, set_condition};
+use crate::schedule;
+use crate::signal::{self, Reading, Sample, Why};
+use crate::surge::{Announcement, Target};
+use crate::timeline::{self, PREPARE_AHEAD, Timeline};
+use crate::world::{Seen, World};
+
+/// A run while it is being planned.
+struct Run<'a> {
+    record: &'a RunRecord,
+    announcement: &'a Announcement,
+    world: &'a World,
+    overrides: InForce<'a>,
+    timeline: Timeline,
+    readings: Vec<Reading>,
+    /// The end in force.
+    end: Instant,
+    now: Instant,
+}
+
+pub(super) fn plan(record: &RunRecord, world: &World, now: Instant, draft: &mut Draft) {
+    if record.status.completion_time.is_some() {
+        if record.guarded {
+            draft.record(Record::Unguard {
+                run: record.name.clone(),
+            });
+        }
+        return;
+    }
+    if record.deleting && !record.guarded {
+        return;
+    }
+    let announcement = match &record.announcement {
+        Ok(announcement) => announcement,
+        Err(why) => return refuse(record, why, now, draft),
+    };
+    let run = Run::new(record, announcement, world, now);
+    let mut status = record.status.clone();
+    run.observe(&mut status);
+    run.begin_release(&mut status);
+
+    let begun = now >= run.timeline.begin - PREPARE_AHEAD;
+    if begun && status.release.is_none() && !record.guarded {
+        draft.record(Record::Guard {
+            run: record.name.clone(),
+        });
+    }
+    if record.guarded {
+        run.come_down(&mut status, draft);
+        run.ask_for_targets(&mut status, draft);
+        run.keep_ledger(&mut status, draft);
+    }
+    run.explain(&mut status);
+    run.complete(&mut status);
+    run.set_wake(&status, draft);
+    let news = news::lines(&record.status, &status, &run);
+    decision::append(&mut status.decisions, news.clone());
+    if status != record.status {
+        let urgent = urgent(&record.status, &status);
+        let (run, status) = (record.name.clone(), Box::new(status));
+        draft.record(Record::RunStatus {
+            run,
+            status,
+            urgent,
+            news,
+        });
+    }
+}
+
+/// A run that cannot be understood is not acted upon; what it claimed stays claimed.
+fn refuse(record: &RunRecord, why: &str, now: Instant, draft: &mut Draft) {
+    draft.claims.leave_as_recorded(&record.name);
+    let mut status = record.status.clone();
+    why.clone_into(&mut status.message);
+    status.verdict = Verdict::AtRisk;
+    set_condition(
+        &mut status.conditions,
+        "Accepted",
+        false,
+        "Invalid",
+        why.to_owned(),
+        now,
+    );
+    if status != record.status {
+        let (run, status) = (record.name.clone(), Box::new(status));
+        draft.record(Record::RunStatus {
+            run,
+            status,
+            urgent: true,
+            news: Vec::new(),
+        });
+    }
+}
+
+/// Something waits for the record: an act, or a person.
+fn urgent(before: &RunStatus, after: &RunStatus) -> bool {
+    before.ledger != after.ledger
+        || before.release != after.release
+        || before.stage != after.stage
+        || before.verdict != after.verdict
+        || before.overrides != after.overrides
+        || before.completion_time != after.completion_time
+}
+
+impl<'a> Run<'a> {
+    fn new(
+        record: &'a RunRecord,
+        announcement: &'a Announcement,
+        world: &'a World,
+        now: Instant,
+    ) -> Self {
+        let overrides = overrides::in_force(&world.overrides, record, now);
+        let timeline = timeline::plan(announcement, &record.window, world, |t| {
+            baseline_of(t, world)
+        });
+        let readings = if now < timeline.begin - PREPARE_AHEAD {
+            Vec::new()
+        } else {
+            announcement
+                .signals
+                .iter()
+                .map(|s| read(s, world, now))
+                .collect()
+        };
+        let end = overrides.end(record.window.end);
+        Self {
+            record,
+            announcement,
+            world,
+            overrides,
+            timeline,
+            readings,
+            end,
+            now,
+        }
+    }
+
+    /// The run's claim on a target, as recorded in its hold.
+    fn claimed(&self, target: &Target) -> Option<&'a Claim> {
+        let hold = self.world.holds.get(&hold::name(&target.workload))?;
+        hold.hold.claims.iter().find(|c| c.run == self.record.name)
+    }
+
+    /// Remembers peaks, quiet time and what is unknown since when.
+    fn observe(&self, status: &mut RunStatus) {
+        let before = std::mem::take(&mut status.signals);
+        status.signals = self
+            .announcement
+            .signals
+            .iter()
+            .map(|s| {
+                let old = before.iter().find(|o| o.name == s.name);
+                let reading = self.readings.iter().find(|r| r.name == s.name);
+                explain::signal_status(&s.name, old, reading, self.now)
+            })
+            .collect();
+        release::observe_load(status, &self.readings, self.announcement.hold, self.now);
+        status.begin_time = Some(self.timeline.begin);
+        status.end_time = Some(self.end);
+        status.start_local = Some(schedule::in_zone(
+            self.record.window.start,
+            self.record.time_zone.as_deref(),
+        ));
+        status.overrides = self.overrides.iter().map(|o| o.name.clone()).collect();
+    }
+
+    fn begin_release(&self, status: &mut RunStatus) {
+        if status.release.is_some() {
+            return;
+        }
+        let Some(cause) = release::cause(
+            self.record,
+            self.announcement,
+            status,
+            &self.overrides,
+            self.now,
+        ) else {
+            return;
+        };
+        let floors = self
+            .announcement
+            .targets
+            .iter()
+            .filter_map(|t| self.claimed(t).map(|c| (t.name.clone(), c.floor)))
+            .collect();
+        status.release = Some(release::begin(cause, floors, self.now));
+    }
+
+    /// The next step down, if the way down has begun and its beginning is on record.
+    fn come_down(&self, status: &mut RunStatus, draft: &mut Draft) {
+        if self.record.status.release.is_none() {
+            return;
+        }
+        let Some(way) = status.release.as_mut() else {
+            return;
+        };
+        let facts = |name: &str| {
+            let target = self.announcement.targets.iter().find(|t| t.name == name)?;
+            let hold = self.world.holds.get(&hold::name(&target.workload))?;
+            let live = match self.world.target(&target.workload) {
+                Seen::Absent => return None,
+                Seen::Known(live) => Some(live),
+                Seen::Unknown(_) => None,
+            };
+            Some(release::Step {
+                baseline: hold.hold.baseline.replicas,
+                required: signal::required(&self.readings, name),
+                settled: live
+                    .is_some_and(|l| crate::write::writes(hold, &l, Instant::MAX_UTC).is_empty()),
+            })
+        };
+        let blind_until = self.end
+            + self
+                .announcement
+                .hold
+                .map_or(chrono::TimeDelta::zero(), |h| h.max_time);
+        let waits = release::step(
+            way,
+            self.announcement.release,
+            facts,
+            self.overrides.hold(),
+            self.world.may_lower_from,
+            blind_until,
+            self.now,
+        );
+        match waits {
+            Ok(()) => draft.wake(self.now + self.announcement.release.step_time, self.now),
+            Err(release::Wait::Pace(at) | release::Wait::JustStarted(at)) => {
+                draft.wake(at, self.now);
+            }
+            Err(release::Wait::Blind) => draft.wake(blind_until, self.now),
+            Err(release::Wait::Held | release::Wait::Unsettled(_)) => {}
+        }
+    }
+
+    fn ask_for_targets(&self, status: &mut RunStatus, draft: &mut Draft) {
+        let mut clipped = Vec::new();
+        for (target, start) in self.announcement.targets.iter().zip(&self.timeline.targets) {
+            let Some(demand) = self.demand(target, *start, status) else {
+                continue;
+            };
+            if let Some(from) = demand.clipped_from {
+                clipped.push(format!(
+                    "{}: {from} replicas are needed, maxReplicas allows {}",
+                    target.name, demand.claim.ceiling
+                ));
+            }
+            draft.claims.add(&target.workload, demand.claim, *start);
+        }
+        let (holds, reason) = if clipped.is_empty() {
+            (false, "WithinLimits")
+        } else {
+            (true, "AtMaxReplicas")
+        };
+        let known = status.conditions.iter().any(|c| c.type_ == "Clipped");
+        if holds || known {
+            set_condition(
+                &mut status.conditions,
+                "Clipped",
+                holds,
+                reason,
+                clipped.join("; "),
+                self.now,
+            );
+        }
+    }
+
+    fn demand(&self, target: &Target, start: Instant, status: &RunStatus) -> Option<Demand> {
+        let baseline = baseline_of(target, self.world)?;
+        // A release counts from the moment it is on record, like every other intent.
+        let release = self
+            .record
+            .status
+            .release
+            .as_ref()
+            .and(status.release.as_ref());
+        let facts = Facts {
+            run: &self.record.name,
+            window: &self.record.window,
+            baseline,
+            start,
+            claimed: self.claimed(target),
+            required: signal::required(&self.readings, &target.name),
+            overrides: &self.overrides,
+            release,
+        };
+        demand::demand(target, facts, self.now)
+    }
+
+    /// Targets of this run are given back: no claim of ours, and no hold that waits for its restore.
+    fn targets_given_back(&self) -> bool {
+        self.announcement.targets.iter().all(|target| {
+            self.world
+                .holds
+                .get(&hold::name(&target.workload))
+                .is_none_or(|record| {
+                    let claims = &record.hold.claims;
+                    !claims.is_empty() && claims.iter().all(|c| c.run != self.record.name)
+                })
+        })
+    }
+
+    fn let_go(status: &RunStatus) -> bool {
+        status
+            .release
+            .as_ref()
+            .is_some_and(|r| r.floors.iter().all(|f| f.done))
+    }
+
+    fn keep_ledger(&self, status: &mut RunStatus, draft: &mut Draft) {
+        machines::settle(status, self.world, self.record, self.now);
+        if status.release.is_none() {
+            for (group, start) in self
+                .announcement
+                .machines
+                .iter()
+                .zip(&self.timeline.machines)
+            {
+                if let Some(class) = self.world.classes.get(&group.class)
+                    && self.now >= *start
+                    && self.now < self.end
+                {
+                    let cluster = &self.world.cluster;
+                    machines::intend(status, self.record, group, &class.launch, cluster, self.now);
+                }
+            }
+            if let Some(at) = machines::next_try(status, self.now) {
+                draft.wake(at, self.now);
+            }
+        } else if Self::let_go(status) && self.targets_given_back() {
+            machines::wind_down(status, self.world, self.record, self.now);
+        }
+        let persisted = &self.record.status;
+        for act in machines::acts(persisted, self.record, self.world) {
+            draft.plan.acts.push(Act::Machine {
+                run: self.record.name.clone(),
+                act,
+            });
+        }
+    }
+
+    /// Ends the run once nothing is owed any more.
+    fn complete(&self, status: &mut RunStatus) {
+        let Some(way) = self.record.status.release.as_ref() else {
+            return;
+        };
+        if status.release.as_ref() != Some(way)
+            || !Self::let_go(status)
+            || !self.targets_given_back()
+            || status.owes_machines()
+        {
+            return;
+        }
+        let called_off = way.start_time < self.record.window.start;
+        status.stage = if called_off {
+            Stage::Cancelled
+        } else {
+            Stage::Done
+        };
+        status.completion_time = Some(self.now);
+        let report = report::write(
+            self.announcement,
+            &self.record.window,
+            status,
+            way.cause,
+            self.now,
+        );
+        status.message = format!(
+            "everything was given back; {}",
+            match report.slack_seconds {
+                Some(s) if s >= 0 => format!("ready {s} s before T0"),
+                Some(s) => format!("ready {} s after T0", -s),
+                None => "it never was ready".to_owned(),
+            }
+        );
+        status.report = Some(report);
+    }
+
+    /// The next instant at which something changes by itself.
+    fn set_wake(&self, status: &RunStatus, draft: &mut Draft) {
+        let window = &self.record.window;
+        let mut instants = vec![
+            self.timeline.begin - PREPARE_AHEAD,
+            self.timeline.begin,
+            window.ready_by,
+            window.start,
+            self.end,
+        ];
+        instants.extend(self.timeline.machines.iter().copied());
+        for (start, target) in self.timeline.targets.iter().zip(&self.announcement.targets) {
+            instants.extend([*start - PREPARE_AHEAD, *start, *start + target.lead * 3 / 4]);
+            // While a pre-scale climbs, each of its steps is an instant of its own.
+            if self.now >= *start && self.now < window.ready_by {
+                let passed =
+                    (self.now - *start).num_seconds() / timeline::RAMP_STEP_TIME.num_seconds();
+                let next = i32::try_from(passed + 1).unwrap_or(i32::MAX);
+                instants.push(*start + timeline::RAMP_STEP_TIME * next);
+            }
+        }
+        if let Some(hold) = self.announcement.hold {
+            instants.push(self.end + hold.max_time);
+            if let Some(since) = status.quiet_since {
+                instants.push(since.max(self.end - hold.for_time) + hold.for_time);
+            }
+        }
+        instants.extend(self.overrides.next_expiry());
+        for at in instants {
+            draft.wake(at, self.now);
+        }
+    }
+}
+
+/// Replicas found when the target was first held, or found now.
+fn baseline_of(target: &Target, world: &World) -> Option<u32> {
+    world
+        .holds
+        .get(&hold::name(&target.workload))
+        .map(|h| h.hold.baseline.replicas)
+        .or_else(|| world.target(&target.workload).known().map(|t| t.replicas))
+}
+
+fn read(signal: &crate::surge::Signal, world: &World, now: Instant) -> Reading {
+    let Some(source) = world.sources.get(&signal.source) else {
+        return signal::read(
+            signal,
+            &Sample::Unknown(Why::NoSuchSource),
+            now,
+            chrono::TimeDelta::zero(),
+        );
+    };
+    let key = (signal.source.clone(), signal.query.clone());
+    let not_asked = Sample::Unknown(Why::NotAskedYet);
+    signal::read(
+        signal,
+        world.samples.get(&key).unwrap_or(&not_asked),
+        now,
+        source.max_age,
+    )
+}

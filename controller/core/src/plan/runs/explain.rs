@@ -1,0 +1,280 @@
+//! What people read of a run: counts, verdict, stage, conditions.
+
+use super::{Run, baseline_of};
+use crate::Instant;
+use crate::demand;
+use crate::hold;
+use crate::machines;
+use crate::release;
+use crate::run::{
+    MachineStatus, RunStatus, SignalStatus, Stage, TargetStatus, Verdict, set_condition,
+};
+use crate::signal::Reading;
+use crate::surge::Target;
+use crate::timeline;
+use crate::verdict::{self, Progress};
+use crate::world::Seen;
+
+impl Run<'_> {
+    /// Everything that must be there, and how much of it is.
+    fn progress(&self, status: &RunStatus) -> Vec<Progress> {
+        let targets = self
+            .announcement
+            .targets
+            .iter()
+            .zip(&self.timeline.targets)
+            .map(|(t, start)| {
+                let shown = status.targets.iter().find(|s| s.name == t.name);
+                let trouble = match self.world.target(&t.workload) {
+                    Seen::Absent => Some(format!("{} does not exist", t.workload)),
+                    Seen::Known(_) => self.contested(t),
+                    Seen::Unknown(_) => None,
+                };
+                let held = self.world.holds.get(&hold::name(&t.workload));
+                Progress {
+                    name: t.name.clone(),
+                    unit: "pods",
+                    there: shown.and_then(|s| s.ready),
+                    wanted: shown.map_or(0, wanted),
+                    start: held.map_or(*start, |h| h.hold.since_time.max(*start)),
+                    lead: t.lead,
+                    trouble,
+                }
+            });
+        let machines = self
+            .announcement
+            .machines
+            .iter()
+            .zip(&self.timeline.machines)
+            .map(|(g, start)| {
+                let shown = status.machines.iter().find(|m| m.name == g.name);
+                let class = self.world.classes.get(&g.class);
+                let trouble = if class.is_none() {
+                    Some(format!("InstanceClass {} does not exist", g.class))
+                } else {
+                    let missing = shown.is_some_and(|m| m.launched < g.count);
+                    let refused = status
+                        .ledger
+                        .iter()
+                        .rev()
+                        .find(|b| b.group == g.name)
+                        .and_then(|b| b.shortfall.clone());
+                    refused.filter(|_| missing)
+                };
+                Progress {
+                    name: format!("machines {}", g.name),
+                    unit: "joined",
+                    there: shown.map(|m| m.joined),
+                    wanted: g.count,
+                    start: *start,
+                    lead: class.map_or(timeline::UNKNOWN_CLASS_LEAD, |c| c.lead),
+                    trouble,
+                }
+            });
+        targets.chain(machines).collect()
+    }
+
+    fn contested(&self, target: &Target) -> Option<String> {
+        let hold = self.world.holds.get(&hold::name(&target.workload))?;
+        let by = hold.hold.contested_by.as_ref()?;
+        Some(format!("contested: {by} keeps lowering it"))
+    }
+
+    /// Fills in what people read.
+    pub(super) fn explain(&self, status: &mut RunStatus) {
+        let before = std::mem::take(&mut status.targets);
+        status.targets = self
+            .announcement
+            .targets
+            .iter()
+            .zip(&self.timeline.targets)
+            .map(|(t, start)| {
+                self.target_status(t, *start, before.iter().find(|b| b.name == t.name))
+            })
+            .collect();
+        status.machines = self
+            .announcement
+            .machines
+            .iter()
+            .map(|g| MachineStatus {
+                name: g.name.clone(),
+                wanted: g.count,
+                launched: machines::launched(status, &g.name),
+                joined: machines::joined(status, &g.name, self.world),
+            })
+            .collect();
+        let progress = self.progress(status);
+        let (verdict, message) = verdict::judge(&progress, self.record.window.ready_by, self.now);
+        let all_there = verdict == Verdict::Ready;
+        status.stage = self.stage(status, all_there);
+        if status.stage == Stage::Releasing {
+            status.verdict = Verdict::OnTrack;
+            status.message = self.release_message(status);
+        } else {
+            status.verdict = verdict;
+            status.message = message;
+            if all_there && status.ready_time.is_none() && self.now >= self.timeline.begin {
+                status.ready_time = Some(self.now);
+            }
+        }
+        let sum = |n: &dyn Fn(&TargetStatus) -> u32| status.targets.iter().map(n).sum::<u32>();
+        status.ready_summary = Some(format!(
+            "{}/{}",
+            sum(&|t| t.ready.unwrap_or(0)),
+            sum(&|t| wanted(t))
+        ));
+        status.machine_summary = (!status.machines.is_empty()).then(|| {
+            let joined: u32 = status.machines.iter().map(|m| m.joined).sum();
+            let wanted: u32 = status.machines.iter().map(|m| m.wanted).sum();
+            format!("{joined}/{wanted}")
+        });
+        self.set_conditions(status);
+    }
+
+    fn set_conditions(&self, status: &mut RunStatus) {
+        let ready = status.verdict == Verdict::Ready;
+        let (reason, message) = (status.verdict.as_str(), status.message.clone());
+        set_condition(
+            &mut status.conditions,
+            "Ready",
+            ready,
+            reason,
+            message,
+            self.now,
+        );
+        if self.readings.is_empty() {
+            return;
+        }
+        let unknown: Vec<_> = self
+            .readings
+            .iter()
+            .filter_map(|r| {
+                r.load
+                    .as_ref()
+                    .err()
+                    .map(|why| (why, format!("{}: {why}", r.name)))
+            })
+            .collect();
+        let reason = unknown.first().map_or("Known", |(why, _)| why.reason());
+        let message = unknown
+            .iter()
+            .map(|(_, m)| m.as_str())
+            .collect::<Vec<_>>()
+            .join("; ");
+        let known = unknown.is_empty();
+        set_condition(
+            &mut status.conditions,
+            "SignalsKnown",
+            known,
+            reason,
+            message,
+            self.now,
+        );
+    }
+
+    fn target_status(
+        &self,
+        target: &Target,
+        start: Instant,
+        before: Option<&TargetStatus>,
+    ) -> TargetStatus {
+        let mut shown = before.cloned().unwrap_or_default();
+        shown.name.clone_from(&target.name);
+        shown.workload = target.workload.to_string();
+        let hold = self.world.holds.get(&hold::name(&target.workload));
+        shown.baseline = hold.map(|h| h.hold.baseline.replicas).or(shown.baseline);
+        shown.planned = baseline_of(target, self.world)
+            .filter(|_| self.record.status.release.is_none())
+            .map(|b| {
+                let (planned, ceiling) = demand::plan_and_ceiling(target, b);
+                planned.min(ceiling)
+            })
+            .or(shown.planned);
+        shown.floor = self.claimed(target).map(|c| c.floor);
+        shown.highest_floor = shown.highest_floor.max(shown.floor);
+        shown.ready = match self.world.target(&target.workload) {
+            Seen::Known(live) => Some(live.ready),
+            Seen::Absent => Some(0),
+            Seen::Unknown(_) => None,
+        };
+        let reached =
+            shown.floor.is_some() && shown.ready >= shown.planned && shown.planned.is_some();
+        if reached && shown.achieved_lead_seconds.is_none() {
+            let from = hold.map_or(start, |h| h.hold.since_time.max(start));
+            shown.achieved_lead_seconds = Some((self.now - from).num_seconds());
+        }
+        shown
+    }
+
+    fn stage(&self, status: &RunStatus, all_there: bool) -> Stage {
+        if status.release.is_some() {
+            return Stage::Releasing;
+        }
+        match self.now {
+            now if now >= self.end => Stage::Holding,
+            now if now >= self.record.window.start => Stage::Live,
+            now if now < self.timeline.begin => Stage::Planned,
+            _ if all_there => Stage::Ready,
+            _ => Stage::WarmingUp,
+        }
+    }
+
+    fn release_message(&self, status: &RunStatus) -> String {
+        let floors: Vec<_> = status
+            .release
+            .iter()
+            .flat_map(|r| &r.floors)
+            .map(|f| {
+                let now = if f.done {
+                    "given back".to_owned()
+                } else {
+                    format!("floor {}", f.floor)
+                };
+                format!("{} {now}", f.target)
+            })
+            .collect();
+        let machines = status.living().count();
+        let blind = self.readings.iter().any(|r| r.load.is_err());
+        let mut parts = floors;
+        if machines > 0 {
+            parts.push(format!("{machines} machines to give back"));
+        }
+        if blind {
+            parts.push("waits where it must, because a signal is unknown".to_owned());
+        }
+        if self.overrides.hold() {
+            parts.push("held by an override".to_owned());
+        }
+        format!("releasing: {}", parts.join(", "))
+    }
+}
+
+/// What has to be ready of a target now: the plan, or the floor where that is higher.
+fn wanted(target: &TargetStatus) -> u32 {
+    target.planned.unwrap_or(0).max(target.floor.unwrap_or(0))
+}
+
+pub(super) fn signal_status(
+    name: &str,
+    old: Option<&SignalStatus>,
+    reading: Option<&Reading>,
+    now: Instant,
+) -> SignalStatus {
+    let mut shown = SignalStatus {
+        name: name.to_owned(),
+        peak: old.and_then(|o| o.peak.clone()),
+        ..SignalStatus::default()
+    };
+    match reading.map(|r| &r.load) {
+        Some(Ok(load)) => {
+            shown.value = Some(release::number(load.value));
+            shown.required = Some(load.required);
+        }
+        Some(Err(why)) => {
+            shown.unknown_since = Some(old.and_then(|o| o.unknown_since).unwrap_or(now));
+            shown.unknown_because = Some(why.to_string());
+        }
+        None => {}
+    }
+    shown
+}

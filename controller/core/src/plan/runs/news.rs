@@ -1,0 +1,174 @@
+//! What is new in the decision log, in the on-call's units.
+
+use super::Run;
+use crate::decision::Decision;
+use crate::run::{self, RunStatus, Stage, TargetStatus, Verdict};
+
+/// Each change of stage, floor, machines, knowledge and overrides is one line.
+pub(super) fn lines(before: &RunStatus, after: &RunStatus, run: &Run<'_>) -> Vec<Decision> {
+    let mut lines = Vec::new();
+    let mut say = |reason: &str, message: String| {
+        lines.push(Decision {
+            time: run.now,
+            reason: reason.to_owned(),
+            message,
+        });
+    };
+    for o in run
+        .overrides
+        .iter()
+        .filter(|o| !before.overrides.contains(&o.name))
+    {
+        say("OverrideInForce", o.describe());
+    }
+    for name in before
+        .overrides
+        .iter()
+        .filter(|name| !after.overrides.contains(name))
+    {
+        say("OverrideOver", format!("override {name} is over"));
+    }
+    for target in &after.targets {
+        let old = before
+            .targets
+            .iter()
+            .find(|t| t.name == target.name)
+            .and_then(|t| t.floor);
+        if let Some((reason, message)) = floor_change(target, old, after, run) {
+            say(reason, message);
+        }
+    }
+    for machine in &after.machines {
+        let old = before.machines.iter().find(|m| m.name == machine.name);
+        let (launched, joined) = old.map_or((0, 0), |m| (m.launched, m.joined));
+        if launched != machine.launched {
+            let reason = if machine.launched > launched {
+                "MachinesLaunched"
+            } else {
+                "MachinesReturned"
+            };
+            let (name, now, wanted) = (&machine.name, machine.launched, machine.wanted);
+            say(
+                reason,
+                format!("machines {name} {launched} -> {now} of {wanted}"),
+            );
+        }
+        if machine.joined == machine.wanted && joined != machine.joined {
+            say(
+                "MachinesJoined",
+                format!(
+                    "all {} machines {} have joined",
+                    machine.wanted, machine.name
+                ),
+            );
+        }
+    }
+    for batch in &after.ledger {
+        let told = before
+            .ledger
+            .iter()
+            .any(|b| b.token == batch.token && b.shortfall == batch.shortfall);
+        if let Some(shortfall) = batch.shortfall.as_ref().filter(|_| !told) {
+            let came = batch.instances.len();
+            say(
+                "MachinesShort",
+                format!(
+                    "{came} of {} {} came: {shortfall}",
+                    batch.count, batch.group
+                ),
+            );
+        }
+    }
+    for signal in &after.signals {
+        let was_unknown = before
+            .signals
+            .iter()
+            .any(|s| s.name == signal.name && s.unknown_since.is_some());
+        match (&signal.unknown_because, was_unknown) {
+            (Some(why), false) => say(
+                "SignalUnknown",
+                format!(
+                    "signal {} is unknown ({why}): nothing is lowered",
+                    signal.name
+                ),
+            ),
+            (None, true) if signal.value.is_some() => say(
+                "SignalKnown",
+                format!("signal {} is known again", signal.name),
+            ),
+            _ => {}
+        }
+    }
+    if before.stage != after.stage {
+        say(after.stage.as_str(), stage_line(before.stage, after));
+    } else if before.verdict != after.verdict && after.verdict == Verdict::AtRisk {
+        say("AtRisk", after.message.clone());
+    }
+    lines
+}
+
+fn floor_change(
+    target: &TargetStatus,
+    old: Option<u32>,
+    after: &RunStatus,
+    run: &Run<'_>,
+) -> Option<(&'static str, String)> {
+    let name = &target.name;
+    match (old, target.floor) {
+        (None, Some(new)) => {
+            let from = target
+                .baseline
+                .map_or_else(String::new, |b| format!("{b} -> "));
+            let t0 = run.record.window.ready_by.format("%H:%M:%SZ");
+            Some((
+                "FloorRaised",
+                format!("{name} {from}{new}: planned to be ready by {t0}"),
+            ))
+        }
+        (Some(old), Some(new)) if new > old => {
+            let why = signal_sentence(name, after, run)
+                .unwrap_or_else(|| "planned or boosted".to_owned());
+            Some(("FloorRaised", format!("{name} {old} -> {new}: {why}")))
+        }
+        (Some(old), Some(new)) if new < old => {
+            let why = after
+                .release
+                .as_ref()
+                .map_or("the plan changed", |r| r.cause.sentence());
+            Some(("FloorLowered", format!("{name} {old} -> {new}: {why}")))
+        }
+        (Some(old), None) => Some((
+            "FloorDropped",
+            format!("{name} {old} -> none: this run asks for nothing more"),
+        )),
+        _ => None,
+    }
+}
+
+/// Why the live load needs what it needs, in the on-call's units.
+fn signal_sentence(target: &str, after: &RunStatus, run: &Run<'_>) -> Option<String> {
+    let signal = run
+        .announcement
+        .signals_of(target)
+        .filter_map(|s| Some((s, after.signals.iter().find(|a| a.name == s.name)?)))
+        .max_by_key(|(_, shown)| shown.required)?;
+    let (spec, shown) = signal;
+    let value = shown.value.as_ref()?;
+    Some(format!(
+        "{value} {} at {} each",
+        spec.name, spec.per_replica
+    ))
+}
+
+fn stage_line(before: Stage, after: &RunStatus) -> String {
+    let why = match after.stage {
+        Stage::Releasing => after
+            .release
+            .as_ref()
+            .map_or_else(String::new, |r: &run::Release| {
+                r.cause.sentence().to_owned()
+            }),
+        _ => after.message.clone(),
+    };
+    format!("{} -> {}: {why}", before.as_str(), after.stage.as_str())
+}

@@ -1,0 +1,897 @@
+//! Whole evenings against a small world that does what it is told, and the rules that hold at every step.
+
+#![allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // small numbers
+
+use std::collections::BTreeMap;
+
+use chrono::{TimeDelta, TimeZone};
+
+use super::*;
+use crate::hold::HoldRecord;
+use crate::overrides::{Action, Boost, Override};
+use crate::run::{Launch, ReleaseCause, RunRecord, Stage, Verdict};
+use crate::schedule::OneOff;
+use crate::seconds;
+use crate::signal::{Sample, Why};
+use crate::surge::*;
+use crate::world::*;
+
+/// A world that carries out plans: an API server, kubelets, a cloud and a Prometheus in forty lines each.
+struct Evening {
+    world: World,
+    now: Instant,
+    /// Pods become ready one look after they are asked for.
+    load: Box<dyn Fn(Instant) -> Sample>,
+    cloud: BTreeMap<String, Instance>,
+    capacity: usize,
+    /// Every replica count written to `web`, with its instant.
+    written: Vec<(Instant, u32)>,
+    /// The operator is killed between persisting and acting, at each multiple of this many looks.
+    crash_every: usize,
+    looks: usize,
+}
+
+fn start() -> Instant {
+    chrono::Utc.with_ymd_and_hms(2014, 1, 12, 20, 0, 0).unwrap()
+}
+
+fn t0() -> Instant {
+    start() - seconds(600)
+}
+
+fn end() -> Instant {
+    start() + seconds(7200)
+}
+
+fn workload(name: &str) -> Workload {
+    Workload {
+        api_version: "apps/v1".into(),
+        kind: "Deployment".into(),
+        name: name.into(),
+    }
+}
+
+fn target(name: &str, want: Want, max: Option<u32>) -> Target {
+    Target {
+        name: name.into(),
+        workload: workload(name),
+        want,
+        max_replicas: max,
+        lead: seconds(300),
+    }
+}
+
+fn capital() -> SurgeRecord {
+    SurgeRecord {
+        name: "capital".into(),
+        generation: 1,
+        deleting: false,
+        spec: Ok(SurgeSpec {
+            schedule: OneOff {
+                start_time: "2014-01-12T21:00:00".into(),
+                time_zone: Some("Europe/Paris".into()),
+            },
+            duration: seconds(7200),
+            ready_before: seconds(600),
+            announcement: Announcement {
+                targets: vec![
+                    target("web", Want::Replicas(180), Some(260)),
+                    target("search", Want::Multiplier("18".parse().unwrap()), None),
+                ],
+                machines: vec![MachineGroup {
+                    name: "burst".into(),
+                    class: "paris".into(),
+                    count: 17,
+                }],
+                signals: vec![Signal {
+                    name: "sessions".into(),
+                    source: "main".into(),
+                    query: "sum(shop_sessions)".into(),
+                    target: "web".into(),
+                    per_replica: "200".parse().unwrap(),
+                }],
+                hold: Some(HoldAfterEnd {
+                    until_below_percent: 30,
+                    for_time: seconds(900),
+                    max_time: seconds(7200),
+                }),
+                release: ReleasePace {
+                    step_percent: 20,
+                    step_time: seconds(120),
+                },
+            },
+        }),
+        status: SurgeStatus::default(),
+    }
+}
+
+fn hpa(min: u32, max: u32) -> Autoscaler {
+    Autoscaler {
+        kind: AutoscalerKind::HorizontalPodAutoscaler,
+        name: "web".into(),
+        min: Some(min),
+        max: Some(max),
+    }
+}
+
+fn sessions(value: f64) -> impl Fn(Instant) -> Sample {
+    move |at| Sample::Known { value, at }
+}
+
+impl Evening {
+    fn new() -> Self {
+        let mut world = World {
+            cluster: "paris".into(),
+            ..World::default()
+        };
+        world.may_lower_from = chrono::DateTime::UNIX_EPOCH;
+        world.surges.insert("capital".into(), capital());
+        let state = |replicas| TargetState {
+            replicas,
+            ready: replicas,
+            written_by: None,
+            autoscaler: None,
+        };
+        let web = TargetState {
+            autoscaler: Some(hpa(10, 60)),
+            ..state(10)
+        };
+        world.targets.insert(workload("web"), Seen::Known(web));
+        world
+            .targets
+            .insert(workload("search"), Seen::Known(state(5)));
+        let launch = Launch {
+            template: "lt-1".into(),
+            template_version: "1".into(),
+            instance_types: vec!["m6i.xlarge".into()],
+            subnets: vec!["subnet-a".into()],
+        };
+        world.classes.insert(
+            "paris".into(),
+            InstanceClass {
+                lead: seconds(600),
+                launch,
+            },
+        );
+        world.sources.insert(
+            "main".into(),
+            MetricsSource {
+                max_age: seconds(60),
+            },
+        );
+        Self {
+            world,
+            now: t0() - seconds(3600),
+            load: Box::new(sessions(2_000.0)),
+            cloud: BTreeMap::new(),
+            capacity: usize::MAX,
+            written: Vec::new(),
+            crash_every: usize::MAX,
+            looks: 0,
+        }
+    }
+
+    fn state(&mut self, name: &str) -> &mut TargetState {
+        match self.world.targets.get_mut(&workload(name)).unwrap() {
+            Seen::Known(state) => state,
+            other => panic!("{name} is {other:?}"),
+        }
+    }
+
+    fn run(&self) -> &RunRecord {
+        self.world.runs.values().next().expect("a run")
+    }
+
+    /// One look: observe, plan, persist, act.
+    fn look(&mut self) {
+        self.looks += 1;
+        let sample = (self.load)(self.now);
+        self.world
+            .samples
+            .insert(("main".into(), "sum(shop_sessions)".into()), sample);
+        let instances = self.cloud.values().cloned().collect();
+        let fleet = Fleet {
+            instances,
+            at: self.now,
+        };
+        for run in self.world.runs.values() {
+            self.world
+                .fleets
+                .insert(run.uid.clone(), Seen::Known(fleet.clone()));
+        }
+        let plan = plan(&self.world, self.now);
+        let again = super::plan(&self.world, self.now);
+        assert_eq!(plan, again, "the same world gives the same plan");
+        for record in plan.records {
+            self.persist(record);
+        }
+        if self.looks.is_multiple_of(self.crash_every) {
+            self.world.launches.clear();
+            self.world.reached.clear();
+            return;
+        }
+        for act in plan.acts {
+            self.act(act);
+        }
+        self.settle();
+    }
+
+    /// Looks until nothing changes, then goes on to `until` in steps of `step`.
+    fn pass(&mut self, until: Instant, step: TimeDelta) {
+        while self.now < until {
+            for _ in 0..6 {
+                self.look();
+            }
+            self.now += step;
+        }
+        for _ in 0..6 {
+            self.look();
+        }
+    }
+
+    fn persist(&mut self, record: Record) {
+        let world = &mut self.world;
+        match record {
+            Record::CreateRun {
+                surge,
+                generation,
+                run,
+                window,
+            } => {
+                let spec = world.surges[&surge].spec.clone().unwrap();
+                let record = RunRecord {
+                    name: run.clone(),
+                    uid: format!("uid-{run}"),
+                    surge,
+                    surge_generation: Some(generation),
+                    deleting: false,
+                    guarded: false,
+                    time_zone: spec.schedule.time_zone,
+                    window,
+                    announcement: Ok(spec.announcement),
+                    status: RunStatus::default(),
+                };
+                assert!(
+                    world.runs.insert(run, record).is_none(),
+                    "a name is created once"
+                );
+            }
+            Record::ReplanRun {
+                surge,
+                generation,
+                run,
+                window,
+            } => {
+                let spec = world.surges[&surge].spec.clone().unwrap();
+                let record = world.runs.get_mut(&run).unwrap();
+                record.surge_generation = Some(generation);
+                record.window = window;
+                record.announcement = Ok(spec.announcement);
+            }
+            Record::DeleteRun { run, .. } => {
+                assert!(!world.runs[&run].guarded);
+                world.runs.remove(&run);
+            }
+            Record::Guard { run } => world.runs.get_mut(&run).unwrap().guarded = true,
+            Record::Unguard { run } => {
+                let record = world.runs.get_mut(&run).unwrap();
+                record.guarded = false;
+                if record.deleting {
+                    world.runs.remove(&run);
+                }
+            }
+            Record::RunStatus { run, status, .. } => {
+                world.runs.get_mut(&run).unwrap().status = *status;
+            }
+            Record::SurgeStatus { surge, status } => {
+                world.surges.get_mut(&surge).unwrap().status = *status;
+            }
+            Record::CreateHold { name, hold } => {
+                let record = HoldRecord {
+                    name: name.clone(),
+                    hold: *hold,
+                    deleting: false,
+                };
+                assert!(
+                    world.holds.insert(name, record).is_none(),
+                    "a baseline is written once"
+                );
+            }
+            Record::UpdateHold { name, hold } => {
+                let record = world.holds.get_mut(&name).unwrap();
+                assert_eq!(
+                    record.hold.baseline, hold.baseline,
+                    "a baseline is never changed"
+                );
+                record.hold = *hold;
+            }
+            Record::DeleteHold { name } => {
+                world.holds.remove(&name);
+            }
+        }
+    }
+
+    fn act(&mut self, act: Act) {
+        match act {
+            Act::Write { hold, writes, .. } => {
+                assert!(self.world.holds.contains_key(&hold), "intent before effect");
+                for write in writes {
+                    self.write(&write);
+                }
+            }
+            Act::Machine {
+                act: MachineAct::Launch { batch, .. },
+                ..
+            } => {
+                let already = self
+                    .cloud
+                    .values()
+                    .filter(|i| i.token == batch.token)
+                    .count();
+                let free = self.capacity.saturating_sub(self.cloud.len());
+                let count = (batch.count as usize - already).min(free);
+                for n in already..already + count {
+                    let id = format!("i-{}-{n}", batch.attempt);
+                    let token = batch.token.clone();
+                    self.cloud.insert(
+                        id.clone(),
+                        Instance {
+                            id,
+                            token,
+                            terminated: false,
+                        },
+                    );
+                }
+                let shortfall = (already + count < batch.count as usize).then(|| Refusal {
+                    class: RefusalClass::Capacity,
+                    message: "InsufficientInstanceCapacity".into(),
+                });
+                let ids = self
+                    .cloud
+                    .values()
+                    .filter(|i| i.token == batch.token)
+                    .map(|i| i.id.clone())
+                    .collect();
+                self.world
+                    .launches
+                    .insert(batch.token, LaunchAnswer::Came { ids, shortfall });
+            }
+            Act::Machine {
+                act: MachineAct::Drain { node },
+                ..
+            } => {
+                for n in self.world.nodes.values_mut().filter(|n| n.name == node) {
+                    n.unschedulable = true;
+                    n.pods_left = Some(0);
+                }
+            }
+            Act::Machine {
+                act: MachineAct::Terminate { ids, .. },
+                ..
+            } => {
+                for id in ids {
+                    let node = self.world.nodes.remove(&id);
+                    assert!(
+                        node.is_none_or(|n| n.pods_left == Some(0)),
+                        "drained before terminated"
+                    );
+                    self.cloud.get_mut(&id).unwrap().terminated = true;
+                }
+            }
+        }
+    }
+
+    fn write(&mut self, write: &Write) {
+        match write {
+            Write::Bounds { min, max, .. } => {
+                let autoscaler = self.state("web").autoscaler.as_mut().unwrap();
+                if let Some(min) = min {
+                    autoscaler.min = *min;
+                }
+                if let Some(max) = max {
+                    autoscaler.max = *max;
+                }
+            }
+            Write::Replicas {
+                workload,
+                to,
+                only_from,
+            } => {
+                if workload.name == "web" {
+                    self.written.push((self.now, *to));
+                }
+                let name = workload.name.clone();
+                let state = self.state(&name);
+                if only_from.is_none_or(|from| from == state.replicas) {
+                    state.replicas = *to;
+                }
+            }
+        }
+    }
+
+    /// Pods start, machines join, the HPA follows the load between its bounds.
+    fn settle(&mut self) {
+        let need = match (self.load)(self.now) {
+            Sample::Known { value, .. } => Some((value / 200.0).ceil() as u32),
+            Sample::Unknown(_) => None,
+        };
+        let web = self.state("web");
+        let bounds = web.autoscaler.clone().unwrap();
+        let want = need
+            .unwrap_or(web.replicas)
+            .clamp(bounds.min.unwrap(), bounds.max.unwrap());
+        assert!(
+            bounds.max.unwrap() >= web.replicas || want >= web.replicas,
+            "a lower maximum cut running pods: {} over {:?}",
+            web.replicas,
+            bounds
+        );
+        if web.replicas > 0 {
+            web.replicas = want;
+        }
+        web.ready = web.replicas;
+        let search = self.state("search");
+        search.ready = search.replicas;
+        for instance in self.cloud.values().filter(|i| !i.terminated) {
+            self.world
+                .nodes
+                .entry(instance.id.clone())
+                .or_insert_with(|| Node {
+                    name: format!("node-{}", instance.id),
+                    ready: true,
+                    unschedulable: false,
+                    pods_left: None,
+                });
+        }
+        for (name, record) in &self.world.holds {
+            let live = self.world.targets[&record.hold.target_ref].known().unwrap();
+            if crate::hold::in_force(&record.hold, live) {
+                self.world
+                    .reached
+                    .insert(name.clone(), (record.hold.level, self.now));
+            }
+        }
+    }
+
+    fn web(&self) -> (u32, u32, u32) {
+        let web = self.world.targets[&workload("web")].known().unwrap();
+        let bounds = web.autoscaler.as_ref().unwrap();
+        (web.replicas, bounds.min.unwrap(), bounds.max.unwrap())
+    }
+
+    fn everything_is_back(&self) {
+        let (replicas, min, max) = self.web();
+        assert_eq!((replicas, min, max), (10, 10, 60));
+        assert_eq!(
+            self.world.targets[&workload("search")]
+                .known()
+                .unwrap()
+                .replicas,
+            5
+        );
+        assert!(self.world.holds.is_empty(), "{:?}", self.world.holds);
+        assert!(self.cloud.values().all(|i| i.terminated));
+        assert!(self.world.runs.values().all(|r| !r.guarded));
+    }
+
+    fn log(&self) -> String {
+        let lines =
+            |d: &Decision| format!("{} {}: {}", d.time.format("%H:%M:%S"), d.reason, d.message);
+        self.run()
+            .status
+            .decisions
+            .iter()
+            .map(lines)
+            .collect::<Vec<_>>()
+            .join("\n")
+    }
+}
+
+#[test]
+fn the_capital_evening() {
+    let mut evening = Evening::new();
+    evening.pass(t0() - seconds(1000), seconds(30));
+    assert_eq!(evening.run().name, "capital-20140112t200000z");
+    assert_eq!(evening.run().status.stage, Stage::Planned);
+    assert!(evening.cloud.is_empty() && evening.world.holds.is_empty());
+
+    evening.pass(t0() - seconds(400), seconds(10));
+    assert_eq!(evening.cloud.len(), 17, "machines first");
+    assert_eq!(evening.run().status.stage, Stage::WarmingUp);
+    assert_eq!(evening.web().0, 10);
+
+    evening.pass(t0() - seconds(200), seconds(10));
+    assert_eq!(evening.web(), (180, 180, 260));
+    assert_eq!(evening.state("search").replicas, 90);
+    assert_eq!(evening.run().status.stage, Stage::Ready);
+    assert_eq!(evening.run().status.verdict, Verdict::Ready);
+
+    evening.load = Box::new(sessions(45_000.0));
+    evening.pass(start() + seconds(60), seconds(10));
+    assert_eq!(evening.run().status.stage, Stage::Live);
+    assert_eq!(evening.web().1, 225, "the floor climbs above the plan");
+
+    evening.load = Box::new(sessions(80_000.0));
+    evening.pass(start() + seconds(120), seconds(10));
+    assert_eq!(evening.web(), (260, 260, 260), "to maxReplicas at most");
+    assert!(
+        evening
+            .run()
+            .status
+            .conditions
+            .iter()
+            .any(|c| c.type_ == "Clipped" && c.status == "True")
+    );
+
+    evening.load = Box::new(|_| Sample::Unknown(Why::NoAnswer("connection refused".into())));
+    evening.pass(end() + seconds(60), seconds(60));
+    assert_eq!(evening.run().status.stage, Stage::Holding);
+    assert_eq!(evening.web().1, 260, "unknown lowers nothing");
+
+    evening.load = Box::new(sessions(1_000.0));
+    evening.pass(end() + seconds(900), seconds(60));
+    assert_eq!(evening.run().status.stage, Stage::Holding);
+    evening.pass(end() + seconds(960 + 130), seconds(10));
+    assert_eq!(evening.run().status.stage, Stage::Releasing);
+    assert_eq!(evening.web().1, 210, "one step of a fifth of the way");
+
+    evening.pass(end() + seconds(3600), seconds(30));
+    assert_eq!(evening.run().status.stage, Stage::Done, "{}", evening.log());
+    evening.everything_is_back();
+    let report = evening.run().status.report.clone().expect("a report");
+    assert!(report.ready_at_t0);
+    assert_eq!(
+        (report.machines_launched, report.machines_terminated),
+        (17, 17)
+    );
+    assert_eq!(report.release_cause, ReleaseCause::LoadGone);
+    assert_eq!(
+        report.signals.first().unwrap().peak.as_deref(),
+        Some("80000")
+    );
+    assert!(
+        report
+            .advice
+            .iter()
+            .any(|a| a.contains("needed 260 replicas, planned were 180"))
+    );
+}
+
+#[test]
+fn a_crash_between_record_and_act_changes_nothing_in_the_end() {
+    for crash_every in 2..12 {
+        let mut evening = Evening::new();
+        evening.crash_every = crash_every;
+        evening.pass(t0() - seconds(100), seconds(5));
+        assert_eq!(
+            evening.web(),
+            (180, 180, 260),
+            "crash every {crash_every} looks"
+        );
+        assert_eq!(evening.cloud.len(), 17, "no instance is started twice");
+        evening.load = Box::new(sessions(100.0));
+        evening.pass(end() + seconds(3600), seconds(30));
+        assert_eq!(evening.run().status.stage, Stage::Done, "{}", evening.log());
+        evening.everything_is_back();
+    }
+}
+
+#[test]
+fn nothing_written_in_the_window_ever_falls() {
+    let mut evening = Evening::new();
+    evening.load = Box::new(|at| match at.timestamp() / 60 % 4 {
+        0 => Sample::Unknown(Why::Empty),
+        1 => Sample::Known { value: 0.0, at },
+        2 => Sample::Known {
+            value: 44_000.0,
+            at,
+        },
+        _ => Sample::Known {
+            value: f64::NAN,
+            at,
+        },
+    });
+    evening.pass(end(), seconds(20));
+    assert!(
+        evening.written.is_sorted_by_key(|(_, to)| *to),
+        "{:?}",
+        evening.written
+    );
+    assert!(evening.web().1 >= 220);
+}
+
+#[test]
+fn a_process_that_was_dead_from_before_t0_until_the_show_plans_correctly() {
+    let mut evening = Evening::new();
+    evening.pass(t0() - seconds(3000), seconds(60));
+    evening.now = start() + seconds(300);
+    for _ in 0..8 {
+        evening.look();
+    }
+    assert_eq!(evening.web().0, 180);
+    assert_eq!(evening.run().status.stage, Stage::Live);
+}
+
+#[test]
+fn partial_capacity_is_kept_said_and_completed_later() {
+    let mut evening = Evening::new();
+    evening.capacity = 11;
+    evening.pass(t0() - seconds(300), seconds(10));
+    assert_eq!(evening.cloud.len(), 11);
+    assert_eq!(evening.run().status.verdict, Verdict::AtRisk);
+    assert!(
+        evening
+            .run()
+            .status
+            .message
+            .contains("machines burst misses 6 of 17"),
+        "{}",
+        evening.run().status.message
+    );
+    evening.capacity = 100;
+    evening.pass(t0(), seconds(10));
+    assert_eq!(evening.cloud.len(), 17);
+    assert_eq!(evening.run().status.verdict, Verdict::Ready);
+}
+
+fn person(action: Action, minutes: i64, evening: &Evening) -> Override {
+    Override {
+        name: format!("o-{}", evening.looks),
+        surge: "capital".into(),
+        action,
+        reason: "the show runs late".into(),
+        author: "alice".into(),
+        created: evening.now,
+        expires: evening.now + TimeDelta::minutes(minutes),
+    }
+}
+
+#[test]
+fn people_boost_extend_hold_and_release() {
+    let mut evening = Evening::new();
+    evening.pass(start(), seconds(20));
+    let boost = Action::Boost {
+        target: Some("web".into()),
+        amount: Boost::Replicas(240),
+    };
+    evening.world.overrides.push(person(boost, 30, &evening));
+    evening.pass(start() + seconds(5), seconds(5));
+    assert_eq!(evening.web().1, 240);
+    assert!(
+        evening.log().contains("boost web to 240 by alice"),
+        "{}",
+        evening.log()
+    );
+
+    evening.now = end() - seconds(60);
+    evening.world.overrides = vec![person(Action::Extend, 60, &evening)];
+    evening.load = Box::new(sessions(100.0));
+    evening.pass(end() + seconds(3000), seconds(60));
+    assert_eq!(evening.run().status.stage, Stage::Live, "the end has moved");
+
+    evening
+        .world
+        .overrides
+        .push(person(Action::Hold, 60, &evening));
+    evening.pass(end() + seconds(5000), seconds(60));
+    assert_eq!(evening.run().status.stage, Stage::Holding);
+
+    evening.load = Box::new(|_| Sample::Unknown(Why::NoAnswer("down".into())));
+    evening
+        .world
+        .overrides
+        .push(person(Action::Release, 60, &evening));
+    evening.pass(end() + seconds(5000 + 700), seconds(5));
+    assert_eq!(
+        evening.web().1,
+        10,
+        "a person is obeyed while Prometheus is down"
+    );
+    evening.load = Box::new(sessions(100.0));
+    evening.pass(end() + seconds(8000), seconds(30));
+    assert_eq!(evening.run().status.stage, Stage::Done, "{}", evening.log());
+    evening.everything_is_back();
+}
+
+#[test]
+fn somebody_who_deletes_the_run_gets_everything_back() {
+    let mut evening = Evening::new();
+    evening.pass(t0() - seconds(100), seconds(10));
+    evening.world.runs.values_mut().next().unwrap().deleting = true;
+    evening.pass(start() + seconds(300), seconds(20));
+    assert!(evening.world.runs.is_empty(), "{}", evening.log());
+    evening.everything_is_back();
+    evening.pass(start() + seconds(400), seconds(20));
+    assert!(
+        evening.world.runs.is_empty(),
+        "a deleted occurrence is cancelled, not repeated"
+    );
+}
+
+#[test]
+fn a_second_run_shares_the_baseline_and_the_maximum_holds() {
+    let mut evening = Evening::new();
+    let mut late = capital();
+    late.name = "late".into();
+    if let Ok(spec) = &mut late.spec {
+        spec.schedule.start_time = "2014-01-12T22:00:00".into();
+        spec.announcement.targets = vec![target("web", Want::Replicas(120), Some(260))];
+        spec.announcement.machines = vec![];
+    }
+    evening.world.surges.insert("late".into(), late);
+    evening.pass(start() + seconds(3600), seconds(20));
+    let hold = &evening.world.holds["deployment-web"].hold;
+    assert_eq!(
+        hold.claims.iter().map(|c| c.floor).collect::<Vec<_>>(),
+        [180, 120]
+    );
+    assert_eq!((hold.baseline.replicas, hold.level.replicas), (10, 180));
+
+    let boost = Action::Boost {
+        target: None,
+        amount: Boost::Replicas(240),
+    };
+    let mut boost = person(boost, 30, &evening);
+    boost.surge = "late".into();
+    evening.world.overrides.push(boost);
+    evening.pass(start() + seconds(3700), seconds(20));
+    assert_eq!(evening.web().1, 240);
+
+    evening.load = Box::new(sessions(100.0));
+    evening.pass(end() + seconds(2000), seconds(20));
+    assert_eq!(
+        evening.web().1,
+        240,
+        "the release of one never goes below the other"
+    );
+    evening.pass(end() + seconds(9000), seconds(60));
+    evening.everything_is_back();
+}
+
+#[test]
+fn a_revert_is_repaired_at_once() {
+    let mut evening = Evening::new();
+    evening.pass(start(), seconds(20));
+    evening.state("search").replicas = 5;
+    evening.now += seconds(1);
+    for _ in 0..4 {
+        evening.look();
+    }
+    assert_eq!(evening.state("search").replicas, 90);
+    assert_eq!(
+        evening.world.holds["deployment-search"]
+            .hold
+            .repair_times
+            .len(),
+        1
+    );
+}
+
+#[test]
+fn an_edit_moves_a_run_that_has_not_begun() {
+    let mut evening = Evening::new();
+    evening.pass(t0() - seconds(3000), seconds(60));
+    let surge = evening.world.surges.get_mut("capital").unwrap();
+    surge.generation = 2;
+    if let Ok(spec) = &mut surge.spec {
+        spec.schedule.start_time = "2014-01-12T22:30:00".into();
+    }
+    evening.pass(t0() - seconds(2900), seconds(60));
+    assert_eq!(evening.run().name, "capital-20140112t213000z");
+    assert_eq!(evening.world.runs.len(), 1);
+}
+
+#[test]
+fn a_surge_that_cannot_be_understood_says_so_and_touches_nothing() {
+    let mut evening = Evening::new();
+    if let Ok(spec) = &mut evening.world.surges.get_mut("capital").unwrap().spec {
+        spec.schedule.start_time = "2014-04-31T21:00:00".into();
+    }
+    evening.pass(t0(), seconds(60));
+    assert!(evening.world.runs.is_empty());
+    let status = &evening.world.surges["capital"].status;
+    let accepted = status
+        .conditions
+        .iter()
+        .find(|c| c.type_ == "Accepted")
+        .unwrap();
+    assert_eq!(
+        (accepted.status.as_str(), accepted.reason.as_str()),
+        ("False", "Invalid")
+    );
+}
+
+#[test]
+fn an_unknown_class_or_source_or_target_is_a_risk_and_not_a_crash() {
+    let mut evening = Evening::new();
+    evening.world.classes.clear();
+    evening.world.sources.clear();
+    evening
+        .world
+        .targets
+        .insert(workload("search"), Seen::Absent);
+    let plan_at = |evening: &mut Evening| {
+        for record in plan(&evening.world, evening.now).records {
+            evening.persist(record);
+        }
+    };
+    for step in 0..400 {
+        evening.now = t0() - seconds(2000) + seconds(step * 5);
+        plan_at(&mut evening);
+    }
+    let status = &evening.run().status;
+    assert_eq!(status.verdict, Verdict::AtRisk);
+    assert!(
+        status.message.contains("Deployment search does not exist"),
+        "{}",
+        status.message
+    );
+    assert!(
+        status
+            .message
+            .contains("InstanceClass paris does not exist"),
+        "{}",
+        status.message
+    );
+    assert!(
+        status
+            .conditions
+            .iter()
+            .any(|c| c.type_ == "SignalsKnown" && c.reason == "NoSuchSource")
+    );
+    assert!(
+        evening.world.holds.contains_key("deployment-web"),
+        "the other target goes on"
+    );
+}
+
+#[test]
+fn a_world_at_rest_is_left_alone() {
+    let mut evening = Evening::new();
+    evening.pass(start() + seconds(60), seconds(20));
+    let plan = plan(&evening.world, evening.now);
+    assert_eq!((plan.records, plan.acts), (vec![], vec![]));
+    assert!(plan.wake.is_some());
+}
+
+#[test]
+fn writes_known_before_are_spread_so_that_the_last_is_in_time() {
+    let mut world = World {
+        cluster: "paris".into(),
+        ..World::default()
+    };
+    for n in 0..500 {
+        let workload = workload(&format!("w-{n:03}"));
+        let state = TargetState {
+            replicas: 1,
+            ready: 1,
+            written_by: None,
+            autoscaler: None,
+        };
+        let claim = crate::hold::Claim {
+            run: "r".into(),
+            floor: 5,
+            ceiling: 5,
+        };
+        let hold = crate::hold::first(&workload, &state, vec![claim], t0(), t0() - seconds(15));
+        let name = crate::hold::name(&workload);
+        world.targets.insert(workload, Seen::Known(state));
+        world.holds.insert(
+            name.clone(),
+            HoldRecord {
+                name,
+                hold,
+                deleting: false,
+            },
+        );
+    }
+    let at = |before: i64| {
+        plan(&world, t0() - TimeDelta::milliseconds(before))
+            .acts
+            .len()
+    };
+    assert_eq!(at(1300), 0);
+    assert_eq!(at(1250), 1);
+    assert_eq!(at(625), 251);
+    assert_eq!(at(0), 500);
+}

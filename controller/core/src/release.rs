@@ -1,0 +1,419 @@
+//! Holding after the end, then coming down: slow, stepwise, reversible, gated on evidence.
+
+use crate::Instant;
+use crate::overrides::InForce;
+use crate::run::{Release, ReleaseCause, ReleaseFloor, RunRecord, RunStatus};
+use crate::signal::{Reading, Required};
+use crate::surge::{Announcement, HoldAfterEnd, ReleasePace};
+
+/// Remembers the highest load of each signal, and since when all of them are below the share of their peak.
+///
+/// Unknown is not quiet: any unknown signal starts the count again.
+pub fn observe_load(
+    status: &mut RunStatus,
+    readings: &[Reading],
+    hold: Option<HoldAfterEnd>,
+    now: Instant,
+) {
+    let mut quiet = !readings.is_empty() && hold.is_some();
+    for reading in readings {
+        let Some(shown) = status.signals.iter_mut().find(|s| s.name == reading.name) else {
+            continue;
+        };
+        let Ok(load) = &reading.load else {
+            quiet = false;
+            continue;
+        };
+        let peak = shown
+            .peak
+            .as_ref()
+            .and_then(|p| p.parse::<f64>().ok())
+            .unwrap_or(0.0);
+        if load.value > peak {
+            shown.peak = Some(number(load.value));
+        }
+        let share = hold.map_or(0.0, |h| f64::from(h.until_below_percent) / 100.0);
+        quiet &= load.value < peak.max(load.value) * share;
+    }
+    status.quiet_since = if quiet {
+        status.quiet_since.or(Some(now))
+    } else {
+        None
+    };
+}
+
+/// A load as people write it: whole where it is large, two places where it is small.
+#[must_use]
+pub fn number(value: f64) -> String {
+    if value.abs() >= 100.0 || value.fract() == 0.0 {
+        format!("{value:.0}")
+    } else {
+        format!("{value:.2}")
+    }
+}
+
+/// Whether the way down begins now, and why.
+#[must_use]
+pub fn cause(
+    run: &RunRecord,
+    announcement: &Announcement,
+    status: &RunStatus,
+    overrides: &InForce<'_>,
+    now: Instant,
+) -> Option<ReleaseCause> {
+    if run.deleting {
+        return Some(ReleaseCause::Deleted);
+    }
+    if overrides.release() {
+        return Some(ReleaseCause::Override);
+    }
+    let end = overrides.end(run.window.end);
+    if now < end || overrides.hold() {
+        return None;
+    }
+    let Some(hold) = announcement.hold else {
+        return Some(ReleaseCause::End);
+    };
+    if now >= end + hold.max_time {
+        return Some(ReleaseCause::HoldExpired);
+    }
+    let gone = status
+        .quiet_since
+        .is_some_and(|since| now >= since.max(end - hold.for_time) + hold.for_time);
+    gone.then_some(ReleaseCause::LoadGone)
+}
+
+/// Begins the way down: every claim keeps its floor until the first step.
+#[must_use]
+pub fn begin(cause: ReleaseCause, floors: Vec<(String, u32)>, now: Instant) -> Release {
+    Release {
+        start_time: now,
+        cause,
+        step_time: now,
+        floors: floors
+            .into_iter()
+            .map(|(target, floor)| ReleaseFloor {
+                target,
+                top: floor,
+                floor,
+                done: false,
+            })
+            .collect(),
+    }
+}
+
+/// What one step has to know of a target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// Where it goes back to.
+    pub baseline: u32,
+    /// What the live load needs.
+    pub required: Required,
+    /// The previous step has taken effect.
+    pub settled: bool,
+}
+
+/// Why the next step waits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wait {
+    /// Until the pace allows it.
+    Pace(Instant),
+    /// An override forbids it.
+    Held,
+    /// This process has not seen enough yet.
+    JustStarted(Instant),
+    /// A signal is unknown.
+    Blind,
+    /// The last step has not taken effect yet.
+    Unsettled(String),
+}
+
+/// Takes the next step of every target if pace, evidence and people allow it; otherwise says why it waits.
+///
+/// A live load above the floor raises it again at once. Evidence that stays unknown blocks until `blind_until`.
+///
+/// # Errors
+///
+/// What it waits for.
+pub fn step(
+    release: &mut Release,
+    pace: ReleasePace,
+    facts: impl Fn(&str) -> Option<Step>,
+    held: bool,
+    may_lower_from: Instant,
+    blind_until: Instant,
+    now: Instant,
+) -> Result<(), Wait> {
+    let by_a_person = release.cause.by_a_person();
+    for floor in release.floors.iter_mut().filter(|f| !f.done) {
+        if let Some(fact) = facts(&floor.target)
+            && !by_a_person
+        {
+            floor.floor = floor.floor.max(
+                fact.required
+                    .replicas
+                    .min(floor.top.max(fact.required.replicas)),
+            );
+        }
+    }
+    if held {
+        return Err(Wait::Held);
+    }
+    let next = release.step_time + pace.step_time;
+    if now < next {
+        return Err(Wait::Pace(next));
+    }
+    if now < may_lower_from {
+        return Err(Wait::JustStarted(may_lower_from));
+    }
+    let going = || release.floors.iter().filter(|f| !f.done);
+    for floor in going() {
+        // A target that is not seen is not stepped; one that is gone has nothing to wait for.
+        let Some(fact) = facts(&floor.target) else {
+            continue;
+        };
+        if fact.required.blind && !by_a_person && now < blind_until {
+            return Err(Wait::Blind);
+        }
+        if !fact.settled {
+            return Err(Wait::Unsettled(floor.target.clone()));
+        }
+    }
+    for floor in release.floors.iter_mut().filter(|f| !f.done) {
+        let Some(fact) = facts(&floor.target) else {
+            floor.done = true;
+            continue;
+        };
+        let needed = if by_a_person {
+            0
+        } else {
+            fact.required.replicas
+        };
+        let rest = fact.baseline.max(needed);
+        if floor.floor <= rest {
+            floor.done = true;
+            continue;
+        }
+        let way = u64::from(floor.top.saturating_sub(fact.baseline));
+        let stride = (way * u64::from(pace.step_percent.clamp(1, 100)))
+            .div_ceil(100)
+            .max(1);
+        let stride = u32::try_from(stride).unwrap_or(u32::MAX);
+        floor.floor = floor.floor.saturating_sub(stride).max(rest);
+    }
+    release.step_time = now;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::seconds;
+    use crate::signal::{Load, Why};
+    use chrono::TimeZone;
+
+    fn now() -> Instant {
+        chrono::Utc.with_ymd_and_hms(2014, 1, 12, 22, 0, 0).unwrap()
+    }
+
+    fn pace() -> ReleasePace {
+        ReleasePace {
+            step_percent: 20,
+            step_time: seconds(120),
+        }
+    }
+
+    fn release() -> Release {
+        begin(ReleaseCause::LoadGone, vec![("web".into(), 180)], now())
+    }
+
+    fn fact(required: u32, blind: bool) -> Step {
+        Step {
+            baseline: 10,
+            required: Required {
+                replicas: required,
+                blind,
+            },
+            settled: true,
+        }
+    }
+
+    fn walk(release: &mut Release, fact: Step, at: Instant) -> Result<(), Wait> {
+        step(
+            release,
+            pace(),
+            |_| Some(fact),
+            false,
+            now(),
+            now() + seconds(7200),
+            at,
+        )
+    }
+
+    fn floor(release: &Release) -> (u32, bool) {
+        release.floors.first().map(|f| (f.floor, f.done)).unwrap()
+    }
+
+    #[test]
+    fn the_way_down_takes_equal_steps_and_then_lets_go() {
+        let mut release = release();
+        let mut seen = Vec::new();
+        for n in 1..=6 {
+            walk(&mut release, fact(5, false), now() + seconds(120 * n)).unwrap();
+            seen.push(floor(&release));
+        }
+        assert_eq!(
+            seen,
+            [
+                (146, false),
+                (112, false),
+                (78, false),
+                (44, false),
+                (10, false),
+                (10, true)
+            ]
+        );
+    }
+
+    #[test]
+    fn a_step_waits_for_its_time() {
+        let mut release = release();
+        let early = now() + seconds(119);
+        assert_eq!(
+            walk(&mut release, fact(5, false), early),
+            Err(Wait::Pace(now() + seconds(120)))
+        );
+        assert_eq!(floor(&release), (180, false));
+    }
+
+    #[test]
+    fn unknown_load_blocks_a_step_until_the_longest_hold_is_over() {
+        let mut release = release();
+        assert_eq!(
+            walk(&mut release, fact(5, true), now() + seconds(600)),
+            Err(Wait::Blind)
+        );
+        assert_eq!(floor(&release), (180, false));
+        walk(&mut release, fact(5, true), now() + seconds(7200)).unwrap();
+        assert_eq!(floor(&release), (146, false));
+    }
+
+    #[test]
+    fn a_person_is_obeyed_while_prometheus_is_down() {
+        let mut release = begin(ReleaseCause::Override, vec![("web".into(), 180)], now());
+        walk(&mut release, fact(500, true), now() + seconds(120)).unwrap();
+        assert_eq!(floor(&release), (146, false));
+    }
+
+    #[test]
+    fn a_new_rise_climbs_back_at_once() {
+        let mut release = release();
+        walk(&mut release, fact(5, false), now() + seconds(120)).unwrap();
+        walk(&mut release, fact(5, false), now() + seconds(240)).unwrap();
+        assert_eq!(floor(&release), (112, false));
+        assert!(walk(&mut release, fact(200, false), now() + seconds(250)).is_err());
+        assert_eq!(floor(&release), (200, false));
+    }
+
+    #[test]
+    fn a_load_worth_five_comes_down_from_fifty_without_a_cliff() {
+        let mut release = begin(ReleaseCause::End, vec![("web".into(), 50)], now());
+        let fact = Step {
+            baseline: 3,
+            required: Required {
+                replicas: 5,
+                blind: false,
+            },
+            settled: true,
+        };
+        let mut last = 50;
+        for n in 1..=6 {
+            walk(&mut release, fact, now() + seconds(120 * n)).unwrap();
+            let (floor, _) = floor(&release);
+            assert!(last - floor <= 10, "{last} -> {floor}");
+            last = floor;
+        }
+        assert_eq!(floor(&release), (5, true));
+    }
+
+    #[test]
+    fn nothing_is_lowered_by_a_process_that_has_just_started_or_against_a_hold() {
+        let mut release = release();
+        let at = now() + seconds(120);
+        let later = at + seconds(1);
+        let waits = step(
+            &mut release,
+            pace(),
+            |_| Some(fact(5, false)),
+            false,
+            later,
+            at,
+            at,
+        );
+        assert_eq!(waits, Err(Wait::JustStarted(later)));
+        let waits = step(
+            &mut release,
+            pace(),
+            |_| Some(fact(5, false)),
+            true,
+            now(),
+            at,
+            at,
+        );
+        assert_eq!(waits, Err(Wait::Held));
+    }
+
+    fn signal_status(peak: &str) -> RunStatus {
+        RunStatus {
+            signals: vec![crate::run::SignalStatus {
+                name: "sessions".into(),
+                peak: Some(peak.into()),
+                ..Default::default()
+            }],
+            ..Default::default()
+        }
+    }
+
+    fn reading(load: Result<f64, Why>) -> Reading {
+        Reading {
+            name: "sessions".into(),
+            target: "web".into(),
+            load: load.map(|value| Load { value, required: 1 }),
+        }
+    }
+
+    #[test]
+    fn quiet_is_counted_without_a_break_and_unknown_is_a_break() {
+        let hold = Some(HoldAfterEnd {
+            until_below_percent: 30,
+            for_time: seconds(900),
+            max_time: seconds(7200),
+        });
+        let mut status = signal_status("36000");
+        observe_load(&mut status, &[reading(Ok(10_000.0))], hold, now());
+        observe_load(
+            &mut status,
+            &[reading(Ok(9_000.0))],
+            hold,
+            now() + seconds(60),
+        );
+        assert_eq!(status.quiet_since, Some(now()));
+        observe_load(
+            &mut status,
+            &[reading(Err(Why::Empty))],
+            hold,
+            now() + seconds(120),
+        );
+        assert_eq!(status.quiet_since, None);
+        observe_load(
+            &mut status,
+            &[reading(Ok(45_000.0))],
+            hold,
+            now() + seconds(180),
+        );
+        assert_eq!(
+            status.signals.first().unwrap().peak.as_deref(),
+            Some("45000")
+        );
+    }
+}

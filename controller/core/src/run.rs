@@ -1,0 +1,437 @@
+//! The record of one occurrence: what must survive a crash, and what people read.
+//!
+//! The stage and the verdict are written here for people and never read back; the ledger, the release and the
+//! evidence (peaks, quiet time) are records that the next plan builds upon.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::Instant;
+use crate::decision::Decision;
+use crate::report::Report;
+use crate::surge::{Announcement, Window};
+
+/// Where a run is in its life.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
+pub enum Stage {
+    /// Instants are resolved; nothing has been touched.
+    #[default]
+    Planned,
+    /// Machines and pods are being raised.
+    WarmingUp,
+    /// Everything that serves users is there, and the event has not begun.
+    Ready,
+    /// The event is on.
+    Live,
+    /// The end has passed and the load has not gone yet.
+    Holding,
+    /// Going back, step by step.
+    Releasing,
+    /// Everything was given back.
+    Done,
+    /// Called off; everything was given back.
+    Cancelled,
+}
+
+impl Stage {
+    /// All stages, in the order of a life.
+    pub const ALL: [Self; 8] = [
+        Self::Planned,
+        Self::WarmingUp,
+        Self::Ready,
+        Self::Live,
+        Self::Holding,
+        Self::Releasing,
+        Self::Done,
+        Self::Cancelled,
+    ];
+
+    /// The word shown to people.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Planned => "Planned",
+            Self::WarmingUp => "WarmingUp",
+            Self::Ready => "Ready",
+            Self::Live => "Live",
+            Self::Holding => "Holding",
+            Self::Releasing => "Releasing",
+            Self::Done => "Done",
+            Self::Cancelled => "Cancelled",
+        }
+    }
+}
+
+/// Whether the run will be, or is, ready.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Verdict {
+    /// It will be ready at T0 as far as anybody can know now.
+    #[default]
+    OnTrack,
+    /// It is not ready, or will not be; the message has the missing number.
+    AtRisk,
+    /// Ready pods, joined machines: counted, not hoped.
+    Ready,
+}
+
+impl Verdict {
+    /// The word shown to people.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::OnTrack => "OnTrack",
+            Self::AtRisk => "AtRisk",
+            Self::Ready => "Ready",
+        }
+    }
+}
+
+/// A condition as Kubernetes shows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Condition {
+    /// A state, such as `Accepted`.
+    #[serde(rename = "type")]
+    pub type_: String,
+    /// `True`, `False` or `Unknown`.
+    pub status: String,
+    /// One CamelCase word.
+    pub reason: String,
+    /// A sentence for people, with numbers.
+    pub message: String,
+    /// When the status last changed.
+    pub last_transition_time: Instant,
+}
+
+/// Merges a condition into a list; the transition time changes only with the status.
+pub fn set_condition(
+    list: &mut Vec<Condition>,
+    type_: &str,
+    holds: bool,
+    reason: &str,
+    message: String,
+    now: Instant,
+) {
+    let status = if holds { "True" } else { "False" };
+    if let Some(old) = list.iter_mut().find(|c| c.type_ == type_) {
+        if old.status != status {
+            old.last_transition_time = now;
+        }
+        status.clone_into(&mut old.status);
+        reason.clone_into(&mut old.reason);
+        old.message = message;
+        return;
+    }
+    list.push(Condition {
+        type_: type_.to_owned(),
+        status: status.to_owned(),
+        reason: reason.to_owned(),
+        message,
+        last_transition_time: now,
+    });
+}
+
+/// A target as people see it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TargetStatus {
+    /// Name within the surge.
+    pub name: String,
+    /// Kind and name of the workload.
+    pub workload: String,
+    /// Replicas found when it was first held.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub baseline: Option<u32>,
+    /// Replicas planned for T0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub planned: Option<u32>,
+    /// The floor this run asks for now; absent while it asks for nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub floor: Option<u32>,
+    /// The highest floor this run has asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub highest_floor: Option<u32>,
+    /// Pods that serve users; absent while unknown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ready: Option<u32>,
+    /// Seconds from the first write until the planned pods were ready: the lead time achieved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub achieved_lead_seconds: Option<i64>,
+}
+
+/// A group of machines as people see it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct MachineStatus {
+    /// Name within the surge.
+    pub name: String,
+    /// How many are wanted.
+    pub wanted: u32,
+    /// How many instances were launched and not yet terminated.
+    pub launched: u32,
+    /// How many of them have joined the cluster and are Ready.
+    pub joined: u32,
+}
+
+/// A signal as people see it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SignalStatus {
+    /// Name within the surge.
+    pub name: String,
+    /// The load now, as a decimal; absent while unknown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<String>,
+    /// Replicas that the load needs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub required: Option<u32>,
+    /// The highest load seen in this run, as a decimal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peak: Option<String>,
+    /// Since when the load is unknown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unknown_since: Option<Instant>,
+    /// Why it is unknown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unknown_because: Option<String>,
+}
+
+/// What one call to the cloud was asked, persisted before it is made. Frozen: an edit never changes it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Batch {
+    /// The machine group.
+    pub group: String,
+    /// Which try of this group, from 1.
+    pub attempt: u32,
+    /// Idempotency token and tag value: the same call twice starts the same instances once.
+    pub token: String,
+    /// How many instances are asked for.
+    pub count: u32,
+    /// When the intent was written.
+    pub time: Instant,
+    /// Launch template, types and subnets, as they stood then.
+    pub launch: Launch,
+    /// The cloud's last word is known: every instance it started is listed.
+    pub settled: bool,
+    /// What came.
+    #[serde(default)]
+    pub instances: Vec<LedgerInstance>,
+    /// Why not everything came.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shortfall: Option<String>,
+    /// The next try is not before this instant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after_time: Option<Instant>,
+}
+
+/// How instances are started.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Launch {
+    /// The launch template: `lt-...` or a name.
+    pub template: String,
+    /// Its version: a number, `$Latest` or `$Default`.
+    pub template_version: String,
+    /// Instance types, in order of preference.
+    pub instance_types: Vec<String>,
+    /// Subnets, one per zone.
+    pub subnets: Vec<String>,
+}
+
+/// An instance that this run started.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LedgerInstance {
+    /// The cloud's id.
+    pub id: String,
+    /// What is meant to become of it, and what was seen.
+    pub state: LedgerState,
+    /// When it was first seen in the ledger.
+    pub since: Instant,
+}
+
+/// The life of an instance in the ledger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum LedgerState {
+    /// It runs, or is starting.
+    Live,
+    /// It is being drained and will be terminated.
+    Draining,
+    /// Termination is decided; the call may have been made.
+    Terminating,
+    /// Seen terminated.
+    Terminated,
+}
+
+/// The way down.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Release {
+    /// When it began.
+    pub start_time: Instant,
+    /// Why: the load has gone, the longest hold is over, an override, a deletion.
+    pub cause: ReleaseCause,
+    /// When the last step was taken.
+    pub step_time: Instant,
+    /// The floor of each target on the way down.
+    pub floors: Vec<ReleaseFloor>,
+}
+
+/// Why a release began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum ReleaseCause {
+    /// The load stayed below the share of its peak for long enough.
+    LoadGone,
+    /// The end has passed and nothing was asked to wait for.
+    End,
+    /// The longest hold after the end is over.
+    HoldExpired,
+    /// A person said so.
+    Override,
+    /// The run was deleted.
+    Deleted,
+}
+
+impl ReleaseCause {
+    /// The sentence for the decision log.
+    #[must_use]
+    pub fn sentence(self) -> &'static str {
+        match self {
+            Self::LoadGone => "the load has gone",
+            Self::End => "the event is over",
+            Self::HoldExpired => "the longest hold after the end is over",
+            Self::Override => "an override asks for it",
+            Self::Deleted => "the run was deleted",
+        }
+    }
+
+    /// A person decided: live load no longer keeps the floor up.
+    #[must_use]
+    pub fn by_a_person(self) -> bool {
+        matches!(self, Self::Override | Self::Deleted)
+    }
+}
+
+/// The floor of one target on the way down.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ReleaseFloor {
+    /// Name of the target.
+    pub target: String,
+    /// The floor when the release began.
+    pub top: u32,
+    /// The floor now.
+    pub floor: u32,
+    /// Nothing more is asked of this target.
+    pub done: bool,
+}
+
+/// The status of a `SurgeRun`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RunStatus {
+    /// Where the run is in its life. Derived at every look, never read back.
+    #[serde(default)]
+    pub stage: Stage,
+    /// Whether it will be, or is, ready.
+    #[serde(default)]
+    pub verdict: Verdict,
+    /// One sentence with the numbers that matter now.
+    #[serde(default)]
+    pub message: String,
+    /// When the first step starts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub begin_time: Option<Instant>,
+    /// When the event starts, as people in its zone say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_local: Option<String>,
+    /// The end in force, overrides included.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end_time: Option<Instant>,
+    /// When everything was first ready.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ready_time: Option<Instant>,
+    /// When everything was given back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub completion_time: Option<Instant>,
+    /// Targets, in the order of the spec.
+    #[serde(default)]
+    pub targets: Vec<TargetStatus>,
+    /// Ready and wanted pods of all targets, such as `358/360`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ready_summary: Option<String>,
+    /// Machine groups, in the order of the spec.
+    #[serde(default)]
+    pub machines: Vec<MachineStatus>,
+    /// Joined and wanted machines of all groups, such as `17/17`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub machine_summary: Option<String>,
+    /// Signals, in the order of the spec.
+    #[serde(default)]
+    pub signals: Vec<SignalStatus>,
+    /// Since when the load has been below the share of its peak.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quiet_since: Option<Instant>,
+    /// Names of the overrides in force.
+    #[serde(default)]
+    pub overrides: Vec<String>,
+    /// Every call to the cloud and what came of it.
+    #[serde(default)]
+    pub ledger: Vec<Batch>,
+    /// The way down, once begun.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub release: Option<Release>,
+    /// The latest decisions, oldest first; bounded.
+    #[serde(default)]
+    pub decisions: Vec<Decision>,
+    /// Problems and states.
+    #[serde(default)]
+    pub conditions: Vec<Condition>,
+    /// What the run leaves behind.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub report: Option<Report>,
+}
+
+impl RunStatus {
+    /// Instances that may exist in the cloud.
+    pub fn living(&self) -> impl Iterator<Item = &LedgerInstance> {
+        self.ledger
+            .iter()
+            .flat_map(|b| &b.instances)
+            .filter(|i| i.state != LedgerState::Terminated)
+    }
+
+    /// Whether anything outside our own records may have been touched or started.
+    #[must_use]
+    pub fn owes_machines(&self) -> bool {
+        self.ledger.iter().any(|b| !b.settled) || self.living().next().is_some()
+    }
+}
+
+/// A run as the planner sees it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RunRecord {
+    /// Name of the object.
+    pub name: String,
+    /// Its uid: ledger entries and tags carry it.
+    pub uid: String,
+    /// The surge it belongs to; its own name where a person created it.
+    pub surge: String,
+    /// The generation of the surge that it was planned from.
+    pub surge_generation: Option<i64>,
+    /// Deletion was asked for.
+    pub deleting: bool,
+    /// Our finalizer is on it: it must not vanish before everything was given back.
+    pub guarded: bool,
+    /// The zone in which people read its instants.
+    pub time_zone: Option<String>,
+    /// Instants.
+    pub window: Window,
+    /// What it must have ready, or why that cannot be understood.
+    pub announcement: Result<Announcement, String>,
+    /// Its status as last written.
+    pub status: RunStatus,
+}

@@ -1,0 +1,233 @@
+//! Live load to required replicas. `Unknown` is a value of its own: it is never 0, and it never lowers anything.
+
+use chrono::TimeDelta;
+
+use crate::Instant;
+use crate::surge::Signal;
+
+/// Why a sample says nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// Not asked yet.
+    NotAskedYet,
+    /// The `MetricsSource` does not exist.
+    NoSuchSource,
+    /// No connection, a time-out, an HTTP error.
+    NoAnswer(String),
+    /// The answer was not what the API promises.
+    Malformed(String),
+    /// The query selected nothing.
+    Empty,
+    /// NaN or an infinity.
+    NotANumber,
+    /// More than one series: which one is meant?
+    ManySeries(usize),
+    /// The newest sample is older than allowed.
+    Old {
+        /// Age in seconds.
+        seconds: i64,
+    },
+}
+
+impl std::fmt::Display for Why {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::NotAskedYet => f.write_str("not asked yet"),
+            Self::NoSuchSource => f.write_str("the MetricsSource does not exist"),
+            Self::NoAnswer(why) => write!(f, "no answer: {why}"),
+            Self::Malformed(why) => write!(f, "unreadable answer: {why}"),
+            Self::Empty => f.write_str("the query selects nothing"),
+            Self::NotANumber => f.write_str("the value is not a number"),
+            Self::ManySeries(n) => write!(f, "the query yields {n} series; aggregate it to one"),
+            Self::Old { seconds } => write!(f, "the newest sample is {seconds} s old"),
+        }
+    }
+}
+
+impl Why {
+    /// A short, stable word for metrics and conditions.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::NotAskedYet => "NotAskedYet",
+            Self::NoSuchSource => "NoSuchSource",
+            Self::NoAnswer(_) => "NoAnswer",
+            Self::Malformed(_) => "Malformed",
+            Self::Empty => "Empty",
+            Self::NotANumber => "NotANumber",
+            Self::ManySeries(_) => "ManySeries",
+            Self::Old { .. } => "Old",
+        }
+    }
+}
+
+/// What a metrics source said of a signal.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Sample {
+    /// A number that can be trusted.
+    Known {
+        /// The load.
+        value: f64,
+        /// When it was measured.
+        at: Instant,
+    },
+    /// Nothing that can be acted upon.
+    Unknown(Why),
+}
+
+impl Sample {
+    /// The load, if the sample is known and not older than `max_age` at `now`.
+    ///
+    /// # Errors
+    ///
+    /// Why it says nothing.
+    pub fn fresh(&self, now: Instant, max_age: TimeDelta) -> Result<f64, Why> {
+        match self {
+            Self::Known { value, .. } if !value.is_finite() => Err(Why::NotANumber),
+            Self::Known { value, at } if now - *at <= max_age => Ok(*value),
+            Self::Known { at, .. } => Err(Why::Old {
+                seconds: (now - *at).num_seconds(),
+            }),
+            Self::Unknown(why) => Err(why.clone()),
+        }
+    }
+}
+
+/// A signal at one instant.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Reading {
+    /// Name of the signal.
+    pub name: String,
+    /// Name of the target it raises.
+    pub target: String,
+    /// Load and required replicas, or why they are unknown.
+    pub load: Result<Load, Why>,
+}
+
+/// A known load.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Load {
+    /// In the on-call's unit.
+    pub value: f64,
+    /// Replicas that carry it.
+    pub required: u32,
+}
+
+/// Reads a signal. A negative load is a broken query, not an empty site.
+#[must_use]
+pub fn read(signal: &Signal, sample: &Sample, now: Instant, max_age: TimeDelta) -> Reading {
+    let load = sample.fresh(now, max_age).and_then(|value| {
+        let required = signal.per_replica.units_for(value).ok_or(Why::NotANumber)?;
+        Ok(Load { value, required })
+    });
+    Reading {
+        name: signal.name.clone(),
+        target: signal.target.clone(),
+        load,
+    }
+}
+
+/// What all signals of a target say together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Required {
+    /// The maximum over the signals that are known; 0 where none is.
+    pub replicas: u32,
+    /// At least one signal is unknown: nothing may be lowered on this evidence.
+    pub blind: bool,
+}
+
+/// Combines the readings of one target.
+#[must_use]
+pub fn required(readings: &[Reading], target: &str) -> Required {
+    readings
+        .iter()
+        .filter(|r| r.target == target)
+        .fold(Required::default(), |sum, reading| match &reading.load {
+            Ok(load) => Required {
+                replicas: sum.replicas.max(load.required),
+                ..sum
+            },
+            Err(_) => Required { blind: true, ..sum },
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::seconds;
+    use chrono::TimeZone;
+
+    fn now() -> Instant {
+        chrono::Utc.with_ymd_and_hms(2014, 1, 12, 20, 5, 0).unwrap()
+    }
+
+    fn signal(name: &str) -> Signal {
+        Signal {
+            name: name.into(),
+            source: "main".into(),
+            query: "sum(shop_sessions)".into(),
+            target: "web".into(),
+            per_replica: "200".parse().unwrap(),
+        }
+    }
+
+    fn known(value: f64) -> Sample {
+        Sample::Known {
+            value,
+            at: now() - seconds(3),
+        }
+    }
+
+    fn reading(name: &str, sample: &Sample) -> Reading {
+        read(&signal(name), sample, now(), seconds(60))
+    }
+
+    #[test]
+    fn forty_two_thousand_sessions_need_210_replicas() {
+        assert_eq!(
+            reading("sessions", &known(42_000.0)).load.unwrap().required,
+            210
+        );
+    }
+
+    #[test]
+    fn doubt_is_unknown_and_never_zero() {
+        let old = Sample::Known {
+            value: 1.0,
+            at: now() - seconds(300),
+        };
+        for (sample, why) in [
+            (known(f64::NAN), "NotANumber"),
+            (known(f64::INFINITY), "NotANumber"),
+            (known(-5.0), "NotANumber"),
+            (old, "Old"),
+            (Sample::Unknown(Why::Empty), "Empty"),
+            (Sample::Unknown(Why::ManySeries(2)), "ManySeries"),
+        ] {
+            assert_eq!(reading("sessions", &sample).load.unwrap_err().reason(), why);
+        }
+    }
+
+    #[test]
+    fn the_maximum_of_the_known_counts_and_one_unknown_blinds() {
+        let readings = [
+            reading("a", &known(2_000.0)),
+            reading("b", &known(36_000.0)),
+            reading("c", &Sample::Unknown(Why::Empty)),
+        ];
+        assert_eq!(
+            required(&readings, "web"),
+            Required {
+                replicas: 180,
+                blind: true
+            }
+        );
+        assert_eq!(
+            required(&readings, "search"),
+            Required {
+                replicas: 0,
+                blind: false
+            }
+        );
+    }
+}

@@ -1,0 +1,232 @@
+//! What a person announced, validated: nothing in here can be refused any more.
+
+use chrono::TimeDelta;
+
+use crate::decimal::Decimal;
+use crate::{Instant, seconds};
+
+/// A workload in the namespace of its surge. There is no namespace field: nobody scales somebody else's workload.
+#[derive(
+    Clone,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    serde::Serialize,
+    serde::Deserialize,
+    schemars::JsonSchema,
+)]
+#[serde(rename_all = "camelCase")]
+pub struct Workload {
+    /// Group and version, such as `apps/v1`.
+    pub api_version: String,
+    /// Kind, such as `Deployment`. It must have a `scale` subresource.
+    pub kind: String,
+    /// Name of the object.
+    pub name: String,
+}
+
+impl std::fmt::Display for Workload {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}", self.kind, self.name)
+    }
+}
+
+/// The instants of one occurrence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// T0: capacity must be ready at this instant.
+    pub ready_by: Instant,
+    /// The event starts.
+    pub start: Instant,
+    /// The event ends at the earliest: a minimum, not an order to scale down.
+    pub end: Instant,
+}
+
+/// How much of a target must be ready at T0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Want {
+    /// This many replicas.
+    Replicas(u32),
+    /// The replicas found when the target is first held, times this.
+    Multiplier(Decimal),
+    /// Enough replicas for a load.
+    Load {
+        /// The forecast load, in the on-call's unit.
+        load: u64,
+        /// What one replica carries of it.
+        per_replica: u64,
+    },
+}
+
+impl Want {
+    /// The planned floor, given the replicas found when the target was first held.
+    #[must_use]
+    pub fn replicas(self, baseline: u32) -> u32 {
+        match self {
+            Self::Replicas(n) => n,
+            Self::Multiplier(by) => by.times_rounded_up(baseline),
+            Self::Load { load, per_replica } => {
+                u32::try_from(load.div_ceil(per_replica.max(1))).unwrap_or(u32::MAX)
+            }
+        }
+    }
+
+    /// Whether the planned floor depends on what is running.
+    #[must_use]
+    pub fn needs_baseline(self) -> bool {
+        matches!(self, Self::Multiplier(_))
+    }
+}
+
+/// A workload that must be ready.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// Name within the surge.
+    pub name: String,
+    /// The workload.
+    pub workload: Workload,
+    /// How much of it.
+    pub want: Want,
+    /// What signals and boosts may climb to; the planned floor where absent.
+    pub max_replicas: Option<u32>,
+    /// How long raising it takes until its pods are ready.
+    pub lead: TimeDelta,
+}
+
+/// Machines to be started for the event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MachineGroup {
+    /// Name within the surge.
+    pub name: String,
+    /// The [`crate::world::InstanceClass`] that says how.
+    pub class: String,
+    /// How many.
+    pub count: u32,
+}
+
+/// A live load that may raise a target above its plan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Signal {
+    /// Name within the surge.
+    pub name: String,
+    /// The [`crate::world::MetricsSource`] that is asked.
+    pub source: String,
+    /// An instant query that yields one number.
+    pub query: String,
+    /// The name of the target it raises.
+    pub target: String,
+    /// What one replica carries.
+    pub per_replica: Decimal,
+}
+
+/// After the end: stay up until the load has really gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HoldAfterEnd {
+    /// Gone means below this share of the run's own peak, 1 to 99.
+    pub until_below_percent: u32,
+    /// ... for this long without a break.
+    pub for_time: TimeDelta,
+    /// At most this long past the end.
+    pub max_time: TimeDelta,
+}
+
+/// How the way down is paced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReleasePace {
+    /// Share of the way from floor to baseline that one step goes, 1 to 100.
+    pub step_percent: u32,
+    /// Time between steps.
+    pub step_time: TimeDelta,
+}
+
+impl ReleasePace {
+    /// How many steps lead from the floor to the baseline.
+    #[must_use]
+    pub fn steps(self) -> u32 {
+        100_u32.div_ceil(self.step_percent.clamp(1, 100))
+    }
+}
+
+/// Everything an occurrence needs to know: frozen into its run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Announcement {
+    /// What must be ready.
+    pub targets: Vec<Target>,
+    /// Machines to be started.
+    pub machines: Vec<MachineGroup>,
+    /// Live load.
+    pub signals: Vec<Signal>,
+    /// Staying up after the end; `None` releases at the end.
+    pub hold: Option<HoldAfterEnd>,
+    /// Coming down.
+    pub release: ReleasePace,
+}
+
+impl Announcement {
+    /// The signals of one target.
+    pub fn signals_of<'a>(&'a self, target: &'a str) -> impl Iterator<Item = &'a Signal> + 'a {
+        self.signals.iter().filter(move |s| s.target == target)
+    }
+}
+
+/// The name of the run of a surge that starts at an instant. A name can be created once, which makes "once per
+/// occurrence" a property of the API server.
+#[must_use]
+pub fn run_name(surge: &str, start: Instant) -> String {
+    format!("{surge}-{}", start.format("%Y%m%dt%H%M%Sz"))
+}
+
+/// The lead time of a target without a measurement and without a declaration: Bedrock Streaming measured one to six
+/// minutes from metric to ready pod (<https://tech.bedrockstreaming.com/2022/02/03/prescaling.html>).
+#[must_use]
+pub fn default_target_lead() -> TimeDelta {
+    seconds(360)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chrono::TimeZone;
+
+    #[test]
+    fn capital_asks_for_180_replicas_in_each_form() {
+        assert_eq!(Want::Replicas(180).replicas(10), 180);
+        assert_eq!(Want::Multiplier("18".parse().unwrap()).replicas(10), 180);
+        assert_eq!(
+            Want::Load {
+                load: 36_000,
+                per_replica: 200
+            }
+            .replicas(10),
+            180
+        );
+        assert_eq!(
+            Want::Load {
+                load: 36_001,
+                per_replica: 200
+            }
+            .replicas(10),
+            181
+        );
+    }
+
+    #[test]
+    fn steps_cover_the_whole_way() {
+        let pace = |step_percent| ReleasePace {
+            step_percent,
+            step_time: seconds(1),
+        };
+        assert_eq!(pace(20).steps(), 5);
+        assert_eq!(pace(30).steps(), 4);
+        assert_eq!(pace(100).steps(), 1);
+    }
+
+    #[test]
+    fn a_run_is_named_after_its_start() {
+        let start = chrono::Utc.with_ymd_and_hms(2014, 1, 12, 20, 0, 0).unwrap();
+        assert_eq!(run_name("capital", start), "capital-20140112t200000z");
+    }
+}

@@ -1,0 +1,283 @@
+//! What the planner sees of one namespace: what was announced, what was observed, and our own records.
+//!
+//! Every observation may be [`Seen::Unknown`], which never lowers anything. Maps are ordered: the same world gives
+//! the same plan.
+
+use std::collections::BTreeMap;
+
+use chrono::TimeDelta;
+
+use crate::Instant;
+use crate::hold::{HoldRecord, Level};
+use crate::overrides::Override;
+use crate::run::{Condition, Launch, RunRecord};
+use crate::schedule::OneOff;
+use crate::signal::Sample;
+use crate::surge::{Announcement, Workload};
+
+/// An observation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Seen<T> {
+    /// Seen.
+    Known(T),
+    /// Looked for with a quorum read and not there.
+    Absent,
+    /// Not seen, and that says nothing.
+    Unknown(String),
+}
+
+impl<T> Seen<T> {
+    /// The value, if it was seen.
+    pub fn known(&self) -> Option<&T> {
+        match self {
+            Self::Known(value) => Some(value),
+            Self::Absent | Self::Unknown(_) => None,
+        }
+    }
+}
+
+/// A `ScheduledSurge`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SurgeRecord {
+    /// Name of the object.
+    pub name: String,
+    /// Generation of its spec.
+    pub generation: i64,
+    /// Deletion was asked for: nothing new is created for it.
+    pub deleting: bool,
+    /// Spec, or every reason why it cannot be understood.
+    pub spec: Result<SurgeSpec, Vec<String>>,
+    /// Its status as last written.
+    pub status: SurgeStatus,
+}
+
+/// A validated `ScheduledSurge`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SurgeSpec {
+    /// When.
+    pub schedule: OneOff,
+    /// How long, at least.
+    pub duration: TimeDelta,
+    /// How long before the start everything must be ready.
+    pub ready_before: TimeDelta,
+    /// What.
+    pub announcement: Announcement,
+}
+
+/// The status of a `ScheduledSurge`.
+#[derive(
+    Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema,
+)]
+#[serde(rename_all = "camelCase")]
+pub struct SurgeStatus {
+    /// The generation this status speaks of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// Start of the occurrence for which a run was last created.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_schedule_time: Option<Instant>,
+    /// The next or current occurrence, in UTC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_start_time: Option<Instant>,
+    /// The same as people in the surge's zone say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_start_local: Option<String>,
+    /// The run of that occurrence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<String>,
+    /// Problems and states.
+    #[serde(default)]
+    pub conditions: Vec<Condition>,
+}
+
+/// What is known of a workload.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TargetState {
+    /// `spec.replicas`.
+    pub replicas: u32,
+    /// Pods that are ready.
+    pub ready: u32,
+    /// The field manager that last wrote the replicas.
+    pub written_by: Option<String>,
+    /// What scales it.
+    pub autoscaler: Option<Autoscaler>,
+}
+
+/// What scales a workload.
+#[derive(
+    Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema,
+)]
+#[serde(rename_all = "camelCase")]
+pub struct Autoscaler {
+    /// Which kind.
+    pub kind: AutoscalerKind,
+    /// Name of the object.
+    pub name: String,
+    /// Its minimum; absent where the field is not set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min: Option<u32>,
+    /// Its maximum; absent where the field is not set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max: Option<u32>,
+}
+
+/// The autoscalers whose floor can be raised.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    serde::Serialize,
+    serde::Deserialize,
+    schemars::JsonSchema,
+)]
+pub enum AutoscalerKind {
+    /// `autoscaling/v2`.
+    HorizontalPodAutoscaler,
+    /// KEDA: its own bounds are written, never those of the HPA it generates.
+    ScaledObject,
+}
+
+impl AutoscalerKind {
+    /// The kind as people write it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::HorizontalPodAutoscaler => "HorizontalPodAutoscaler",
+            Self::ScaledObject => "ScaledObject",
+        }
+    }
+}
+
+/// An `InstanceClass`: the platform team's word on how machines start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InstanceClass {
+    /// From asking until the node is Ready.
+    pub lead: TimeDelta,
+    /// What the cloud is asked.
+    pub launch: Launch,
+}
+
+/// A `MetricsSource`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MetricsSource {
+    /// Older samples say nothing.
+    pub max_age: TimeDelta,
+}
+
+/// An instance that carries a run's tag.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Instance {
+    /// The cloud's id.
+    pub id: String,
+    /// The token of the batch it was started by.
+    pub token: String,
+    /// It is terminated or shutting down for good.
+    pub terminated: bool,
+}
+
+/// What the cloud says of a run's instances.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fleet {
+    /// All that carry the run's tag.
+    pub instances: Vec<Instance>,
+    /// When the cloud was asked.
+    pub at: Instant,
+}
+
+/// The cloud's answer to a launch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LaunchAnswer {
+    /// What came, and why not everything did.
+    Came {
+        /// Ids.
+        ids: Vec<String>,
+        /// In the cloud's words.
+        shortfall: Option<Refusal>,
+    },
+    /// Nothing came, and the cloud says so.
+    Refused(Refusal),
+}
+
+/// Why the cloud did not give what was asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// Which kind of trouble.
+    pub class: RefusalClass,
+    /// In the cloud's words.
+    pub message: String,
+}
+
+/// Trouble of different kinds is answered differently.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RefusalClass {
+    /// No machines of that type in that zone now.
+    Capacity,
+    /// The account may not have more: another zone does not help.
+    Quota,
+    /// Asked too often.
+    Throttled,
+    /// The request is wrong: a missing template, a missing right.
+    Invalid,
+}
+
+/// A node that an instance became.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Node {
+    /// Name of the Node.
+    pub name: String,
+    /// Its Ready condition is True.
+    pub ready: bool,
+    /// Cordoned.
+    pub unschedulable: bool,
+    /// Pods that must leave before it may be terminated (daemons and finished pods left out), once counted.
+    pub pods_left: Option<u32>,
+}
+
+/// One namespace, and what it may name of the cluster.
+#[derive(Clone, Debug, Default)]
+pub struct World {
+    /// Announcements by name.
+    pub surges: BTreeMap<String, SurgeRecord>,
+    /// Occurrences by name.
+    pub runs: BTreeMap<String, RunRecord>,
+    /// Holds by name.
+    pub holds: BTreeMap<String, HoldRecord>,
+    /// What on-call asked for.
+    pub overrides: Vec<Override>,
+    /// Workloads named by surges, runs and holds.
+    pub targets: BTreeMap<Workload, Seen<TargetState>>,
+    /// Classes by name.
+    pub classes: BTreeMap<String, InstanceClass>,
+    /// Sources by name.
+    pub sources: BTreeMap<String, MetricsSource>,
+    /// Samples by source and query.
+    pub samples: BTreeMap<(String, String), Sample>,
+    /// Instances by run uid.
+    pub fleets: BTreeMap<String, Seen<Fleet>>,
+    /// Answers to launches whose entry is not settled yet, by token.
+    pub launches: BTreeMap<String, LaunchAnswer>,
+    /// Nodes by instance id.
+    pub nodes: BTreeMap<String, Node>,
+    /// When a hold's level was last seen in force, by hold: what is lower now was lowered by somebody else.
+    pub reached: BTreeMap<String, (Level, Instant)>,
+    /// Nothing is lowered before this instant: a process that has just started, or just become leader, has not seen
+    /// enough.
+    pub may_lower_from: Instant,
+    /// Distinguishes the instances of this cluster from those of others in the same account.
+    pub cluster: String,
+}
+
+impl World {
+    /// What is known of a workload.
+    #[must_use]
+    pub fn target(&self, workload: &Workload) -> Seen<TargetState> {
+        self.targets
+            .get(workload)
+            .cloned()
+            .unwrap_or_else(|| Seen::Unknown("not looked at yet".to_owned()))
+    }
+}

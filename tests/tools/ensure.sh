@@ -1,0 +1,126 @@
+#!/usr/bin/env bash
+# Puts every program that the tests and the demo run into one folder and prints that folder's path (last line of standard output).
+#
+# A program is taken, in this order, from $KUBEBUILDER_ASSETS, from PATH if its version fits, and otherwise built with Go from the
+# module versions pinned beside this script. What was built stays in a cache keyed by go.sum and the flags: once per machine.
+set -euo pipefail
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+cache=${PRIMETIME_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/primetime}
+
+kubernetes=v1.36.3
+helm=v4.3.1
+prometheus=3.15.0
+kwok=v0.8.0
+moto=5.2.5
+
+# Helm refuses the version that an unstamped Kubernetes build reports, hence the -X settings.
+kubernetes_flags="-s -w -X k8s.io/component-base/version.gitVersion=$kubernetes -X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=36 -X k8s.io/component-base/version.gitTreeState=clean"
+companion_flags="-s -w -X sigs.k8s.io/kwok/pkg/consts.Version=$kwok -X helm.sh/helm/v4/internal/version.version=$helm -X github.com/prometheus/common/version.Version=$prometheus"
+# Service discoveries of every cloud would triple the build; static, file and http discovery stay.
+companion_tags=remove_all_sd
+
+say() { printf 'tools: %s\n' "$*" >&2; }
+die() { say "$*"; exit 1; }
+seconds_since() { printf '%s s' "$(( $(date +%s) - $1 ))"; }
+
+# The first MAJOR.MINOR in what a program prints of its version.
+version_of() { { "$@" 2>/dev/null || true; } | grep -oE '[0-9]+\.[0-9]+' | head -n 1 || true; }
+
+# fits FOUND LEAST: FOUND is a version not older than LEAST.
+fits() { [ -n "$1" ] && [ "$(printf '%s\n%s\n' "$2" "$1" | sort -V | head -n 1)" = "$2" ]; }
+
+# existing NAME LEAST VERSION-ARGUMENT...: the path of a fitting program that is already there, or nothing.
+existing() {
+  local name=$1 least=$2 path
+  shift 2
+  for path in "${KUBEBUILDER_ASSETS:+$KUBEBUILDER_ASSETS/$name}" "$(command -v "$name" || true)"; do
+    if [ -n "$path" ] && [ -x "$path" ] && fits "$(version_of "$path" "$@")" "$least"; then
+      printf '%s' "$path"
+      return
+    fi
+  done
+}
+
+# build MODULE FLAGS TAGS EXPECTATION: builds the tools of one module, once per content.
+build() {
+  local module=$1 flags=$2 tags=$3 expectation=$4 key bin started
+  key=$(cat "$here/$module/go.mod" "$here/$module/go.sum" <(printf '%s %s %s' "$flags" "$tags" "$(go env GOOS GOARCH | tr '\n' ' ')") | sha256sum | cut -c1-16)
+  bin=$cache/$module-$key
+  if [ ! -e "$bin/.complete" ]; then
+    command -v go >/dev/null || die "Go 1.26 or newer is needed to build $module; install it from https://go.dev/dl/ or put the programs on PATH"
+    say "building $module with Go into $bin: $expectation the first time, never again on this machine"
+    mkdir -p "$bin"
+    started=$(date +%s)
+    ( cd "$here/$module" && GOBIN=$bin CGO_ENABLED=0 go install -v -tags "$tags" -ldflags "$flags" tool ) 2>"$bin/build.log" &
+    local builder=$!
+    trap 'kill $builder 2>/dev/null || true' EXIT
+    local tick=0
+    while kill -0 $builder 2>/dev/null; do
+      sleep 1
+      tick=$((tick + 1))
+      [ $((tick % 30)) -ne 0 ] || say "  $(seconds_since "$started"): $(grep -vc downloading "$bin/build.log" || true) packages compiled"
+    done
+    trap - EXIT
+    wait $builder || { tail -n 20 "$bin/build.log" >&2; die "building $module failed; the whole log is $bin/build.log"; }
+    touch "$bin/.complete"
+    say "built $module in $(seconds_since "$started")"
+  fi
+  built=$bin
+}
+
+bin=$cache/bin-$(printf '%s' "$here ${KUBEBUILDER_ASSETS:-} $PATH" | sha256sum | cut -c1-16)
+rm -rf "$bin.new"
+mkdir -p "$bin.new"
+link() { ln -sfn "$2" "$bin.new/$1"; }
+
+missing=()
+take() {
+  local name=$1 path
+  path=$(existing "$@")
+  if [ -n "$path" ]; then link "$name" "$path"; else missing+=("$name"); fi
+}
+take etcd 3.6 --version
+take kube-apiserver 1.33 --version
+take kube-controller-manager 1.33 --version
+take kube-scheduler 1.33 --version
+take kubectl 1.33 version --client
+if [ ${#missing[@]} -gt 0 ]; then
+  build kubernetes "$kubernetes_flags" "" "about 10 minutes on two cores"
+  for name in "${missing[@]}"; do
+    case $name in
+      etcd) link etcd "$built/server" ;; # the module names its main package after the folder
+      *) link "$name" "$built/$name" ;;
+    esac
+  done
+fi
+
+missing=()
+take helm 3.16 version --short
+take prometheus 3.0 --version
+take promtool 3.0 --version
+take kwok 0.7 --version
+if [ ${#missing[@]} -gt 0 ]; then
+  build companions "$companion_flags" "$companion_tags" "about 4 minutes on two cores"
+  for name in "${missing[@]}"; do link "$name" "$built/$name"; done
+fi
+
+# The EC2 API server, in a virtual environment of its own.
+if [ -n "$(existing moto_server 5.2 --version)" ]; then
+  link moto_server "$(existing moto_server 5.2 --version)"
+else
+  venv=$cache/moto-$moto
+  if [ ! -e "$venv/.complete" ]; then
+    command -v python3 >/dev/null || die "Python 3.10 or newer is needed for the EC2 API server (moto); install python3 with its venv module"
+    say "installing moto $moto (EC2 API server) into $venv: about half a minute"
+    rm -rf "$venv"
+    python3 -m venv "$venv" || die "python3 -m venv failed; on Debian: apt-get install python3-venv"
+    "$venv/bin/pip" install --quiet --requirement "$here/moto/requirements.txt" >&2 || die "pip could not install moto"
+    touch "$venv/.complete"
+  fi
+  link moto_server "$venv/bin/moto_server"
+fi
+
+rm -rf "$bin"
+mv "$bin.new" "$bin"
+printf '%s\n' "$bin"
