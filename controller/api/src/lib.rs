@@ -1,1 +1,79 @@
-//! x
+//! The kinds of `primetime.dev/v1alpha1`, as people write them, and their way into the domain types of the core.
+//!
+//! The structs are the source of the YAML in `crds/` (`cargo run -p primetime-api --bin crds`); a test compares.
+//! What can be checked without a clock, a time zone or another object is a CEL rule with a human message; the rest is
+//! [`validate`].
+
+mod class;
+mod hold;
+mod names;
+mod overrides;
+mod run;
+mod source;
+mod surge;
+pub mod validate;
+
+pub use class::{InstanceClass, InstanceClassSpec, LaunchTemplateRef};
+pub use hold::{SurgeHold, SurgeHoldSpec, hold_record};
+pub use names::{APP_FIELD_MANAGER, FINALIZER, GROUP, VERSION, tags};
+pub use overrides::{OverrideAction, SurgeOverride, SurgeOverrideSpec};
+pub use run::{SurgeRun, SurgeRunSpec, run_record, run_spec};
+pub use source::{MetricsSource, MetricsSourceSpec};
+pub use surge::{
+    HoldAfterEnd, MachineGroup, ObjectRef, Release, Schedule, ScheduledSurge, ScheduledSurgeSpec,
+    Signal, Target, surge_record,
+};
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::CustomResourceExt;
+
+/// All custom resource definitions, in the order in which people meet them.
+#[must_use]
+pub fn crds() -> Vec<CustomResourceDefinition> {
+    [
+        ScheduledSurge::crd(),
+        SurgeRun::crd(),
+        SurgeHold::crd(),
+        SurgeOverride::crd(),
+        InstanceClass::crd(),
+        MetricsSource::crd(),
+    ]
+    .into_iter()
+    .map(without_unsigned_formats)
+    .collect()
+}
+
+/// Kubernetes knows the formats int32 and int64 only, and warns of others; the ranges carry what unsigned means.
+fn without_unsigned_formats(crd: CustomResourceDefinition) -> CustomResourceDefinition {
+    fn strip(value: &mut serde_json::Value) {
+        match value {
+            serde_json::Value::Object(map) => {
+                let unsigned = map
+                    .get("format")
+                    .and_then(|f| f.as_str())
+                    .is_some_and(|f| f.starts_with("uint"));
+                if unsigned {
+                    map.remove("format");
+                }
+                map.values_mut().for_each(strip);
+            }
+            serde_json::Value::Array(list) => list.iter_mut().for_each(strip),
+            _ => {}
+        }
+    }
+    let Ok(mut value) = serde_json::to_value(&crd) else {
+        return crd;
+    };
+    strip(&mut value);
+    serde_json::from_value(value).unwrap_or(crd)
+}
+
+/// A definition as it is committed.
+///
+/// # Errors
+///
+/// If it cannot be written as YAML.
+pub fn crd_yaml(crd: &CustomResourceDefinition) -> Result<String, serde_yaml::Error> {
+    let header = "# Generated from controller/api by `make generate`; a test compares.\n";
+    Ok(format!("{header}{}", serde_yaml::to_string(crd)?))
+}

@@ -1,0 +1,47 @@
+//! `SurgeHold`: what is raised, by whom, since when. Written by the controller only.
+
+use kube::CustomResource;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use primetime_core::hold::{Hold, HoldRecord};
+
+/// The record that a target is being held.
+#[derive(CustomResource, JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[kube(
+    group = "primetime.dev",
+    version = "v1alpha1",
+    kind = "SurgeHold",
+    namespaced,
+    shortname = "hold",
+    category = "primetime",
+    derive = "PartialEq",
+    doc = "The record that a target is being held: its baseline, the floor each run claims, what was last written. Written by the controller only, before its first write; deleted when the target was given back.",
+    printcolumn(name = "Kind", type_ = "string", json_path = ".spec.targetRef.kind"),
+    printcolumn(name = "Target", type_ = "string", json_path = ".spec.targetRef.name"),
+    printcolumn(
+        name = "Baseline",
+        type_ = "integer",
+        json_path = ".spec.baseline.replicas"
+    ),
+    printcolumn(name = "Held", type_ = "integer", json_path = ".spec.level.replicas"),
+    printcolumn(name = "By", type_ = "string", json_path = ".spec.claims[*].run"),
+    printcolumn(name = "Contested", type_ = "string", json_path = ".spec.contestedBy"),
+    printcolumn(name = "Since", type_ = "date", json_path = ".spec.sinceTime")
+)]
+#[serde(rename_all = "camelCase")]
+pub struct SurgeHoldSpec {
+    /// The record of the core, field by field.
+    #[serde(flatten)]
+    pub hold: Hold,
+}
+
+/// The hold as the planner sees it.
+#[must_use]
+pub fn hold_record(object: &SurgeHold) -> HoldRecord {
+    HoldRecord {
+        name: object.metadata.name.clone().unwrap_or_default(),
+        hold: object.spec.hold.clone(),
+        deleting: object.metadata.deletion_timestamp.is_some(),
+    }
+}

@@ -1,0 +1,25 @@
+//! Names that appear in more than one place.
+
+/// The API group.
+pub const GROUP: &str = "primetime.dev";
+
+/// The version.
+pub const VERSION: &str = "v1alpha1";
+
+/// Keeps a run, or a hold, until everything was given back.
+pub const FINALIZER: &str = "primetime.dev/give-back";
+
+/// The field manager of every write to somebody else's object.
+pub const APP_FIELD_MANAGER: &str = "primetime";
+
+/// Tags on every instance. An instance is terminated only if it is in the ledger *and* carries these.
+pub mod tags {
+    /// Which cluster started it.
+    pub const CLUSTER: &str = "primetime.dev/cluster";
+    /// Uid of the run.
+    pub const RUN: &str = "primetime.dev/run";
+    /// Token of the ledger entry.
+    pub const BATCH: &str = "primetime.dev/batch";
+    /// After this instant nobody needs it any more (RFC 3339).
+    pub const EXPIRES: &str = "primetime.dev/expires";
+}

@@ -1,0 +1,158 @@
+//! `SurgeRun`: one occurrence, with absolute instants. Like a Job.
+
+use chrono::{DateTime, Utc};
+use kube::{CustomResource, KubeSchema, ResourceExt};
+use serde::{Deserialize, Serialize};
+
+use primetime_core::run::{RunRecord, RunStatus};
+use primetime_core::surge::Window;
+
+use crate::names::FINALIZER;
+use crate::surge::{HoldAfterEnd, MachineGroup, Release, ScheduledSurgeSpec, Signal, Target};
+use crate::validate;
+
+/// One occurrence of a surge: frozen instants and a copy of what the surge asked for.
+#[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[kube(
+    group = "primetime.dev",
+    version = "v1alpha1",
+    kind = "SurgeRun",
+    namespaced,
+    status = "RunStatus",
+    shortname = "run",
+    category = "primetime",
+    derive = "PartialEq",
+    doc = "One occurrence of a surge, with absolute instants: its stage, its verdict, the ledger of what was started for it, its decision log and, at the end, its report.",
+    printcolumn(name = "Stage", type_ = "string", json_path = ".status.stage"),
+    printcolumn(name = "Verdict", type_ = "string", json_path = ".status.verdict"),
+    printcolumn(
+        name = "Pods",
+        type_ = "string",
+        json_path = ".status.readySummary",
+        description = "Ready and wanted pods"
+    ),
+    printcolumn(
+        name = "Machines",
+        type_ = "string",
+        json_path = ".status.machineSummary",
+        description = "Joined and wanted machines"
+    ),
+    printcolumn(name = "T0", type_ = "string", json_path = ".spec.readyTime"),
+    printcolumn(name = "End", type_ = "string", json_path = ".status.endTime"),
+    printcolumn(
+        name = "Start",
+        type_ = "string",
+        json_path = ".status.startLocal",
+        priority = 1
+    ),
+    printcolumn(
+        name = "Message",
+        type_ = "string",
+        json_path = ".status.message",
+        priority = 1
+    )
+)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("self.startTime < self.endTime")
+        .message("spec.endTime: must be after spec.startTime"),
+    validation = Rule::new("self.readyTime <= self.startTime")
+        .message("spec.readyTime: must not be after spec.startTime"),
+    validation = Rule::new("self.targets.size() + (has(self.machines) ? self.machines.size() : 0) > 0")
+        .message("spec: at least one target or one group of machines"),
+    validation = Rule::new("!has(self.signals) || self.signals.all(s, self.targets.exists(t, t.name == s.target))")
+        .message("spec.signals: each signal must name a target of this run")
+)]
+pub struct SurgeRunSpec {
+    /// The surge it belongs to; absent where a person created the run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub surge_name: Option<String>,
+    /// The generation of the surge that it was copied from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub surge_generation: Option<i64>,
+    /// The zone in which people read the instants.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 64))]
+    pub time_zone: Option<String>,
+    /// T0: everything is ready at this instant.
+    pub ready_time: DateTime<Utc>,
+    /// The event starts.
+    pub start_time: DateTime<Utc>,
+    /// The event ends at the earliest.
+    pub end_time: DateTime<Utc>,
+    /// Workloads that must be ready.
+    #[serde(default)]
+    #[schemars(length(max = 64))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".to_owned()]))]
+    pub targets: Vec<Target>,
+    /// Machines to be started.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".to_owned()]))]
+    pub machines: Vec<MachineGroup>,
+    /// Live load.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".to_owned()]))]
+    pub signals: Vec<Signal>,
+    /// Staying up after the end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hold: Option<HoldAfterEnd>,
+    /// The way down.
+    #[serde(default)]
+    pub release: Release,
+}
+
+/// The spec of the run of an occurrence: a copy of the surge, with its instants.
+#[must_use]
+pub fn run_spec(
+    surge: &str,
+    generation: i64,
+    spec: &ScheduledSurgeSpec,
+    window: &Window,
+) -> SurgeRunSpec {
+    SurgeRunSpec {
+        surge_name: Some(surge.to_owned()),
+        surge_generation: Some(generation),
+        time_zone: spec.schedule.time_zone.clone(),
+        ready_time: window.ready_by,
+        start_time: window.start,
+        end_time: window.end,
+        targets: spec.targets.clone(),
+        machines: spec.machines.clone(),
+        signals: spec.signals.clone(),
+        hold: spec.hold.clone(),
+        release: spec.release.clone(),
+    }
+}
+
+/// The run as the planner sees it.
+#[must_use]
+pub fn run_record(object: &SurgeRun) -> RunRecord {
+    let spec = &object.spec;
+    let name = object.name_any();
+    RunRecord {
+        uid: object.metadata.uid.clone().unwrap_or_default(),
+        surge: spec.surge_name.clone().unwrap_or_else(|| name.clone()),
+        surge_generation: spec.surge_generation,
+        deleting: object.metadata.deletion_timestamp.is_some(),
+        guarded: object.finalizers().iter().any(|f| f == FINALIZER),
+        time_zone: spec.time_zone.clone(),
+        window: Window {
+            ready_by: spec.ready_time,
+            start: spec.start_time,
+            end: spec.end_time,
+        },
+        announcement: validate::announcement(
+            &spec.targets,
+            &spec.machines,
+            &spec.signals,
+            spec.hold.as_ref(),
+            &spec.release,
+        )
+        .map_err(|reasons| reasons.join("; ")),
+        status: object.status.clone().unwrap_or_default(),
+        name,
+    }
+}

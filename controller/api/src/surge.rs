@@ -1,0 +1,296 @@
+//! `ScheduledSurge`: when, what must be ready, how far it may grow. Like a CronJob.
+
+use kube::{CustomResource, KubeSchema};
+use serde::{Deserialize, Serialize};
+
+use primetime_core::surge::Workload;
+use primetime_core::world::{SurgeRecord, SurgeStatus};
+
+use crate::validate;
+
+/// An announced event.
+#[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[kube(
+    group = "primetime.dev",
+    version = "v1alpha1",
+    kind = "ScheduledSurge",
+    namespaced,
+    status = "SurgeStatus",
+    shortname = "surge",
+    category = "primetime",
+    derive = "PartialEq",
+    doc = "An event whose hour is known: when it starts, what must be ready at that instant, how far it may grow, and how everything is given back.",
+    printcolumn(name = "Start", type_ = "string", json_path = ".status.nextStartLocal"),
+    printcolumn(
+        name = "Accepted",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='Accepted')].reason"
+    ),
+    printcolumn(name = "Run", type_ = "string", json_path = ".status.run"),
+    printcolumn(
+        name = "Age",
+        type_ = "date",
+        json_path = ".metadata.creationTimestamp"
+    )
+)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("self.targets.size() + (has(self.machines) ? self.machines.size() : 0) > 0")
+        .message("spec: at least one target or one group of machines"),
+    validation = Rule::new("!has(self.signals) || self.signals.all(s, self.targets.exists(t, t.name == s.target))")
+        .message("spec.signals: each signal must name a target of this surge"),
+    validation = Rule::new("self.targets.all(t, self.targets.exists_one(u, u.scaleTargetRef == t.scaleTargetRef))")
+        .message("spec.targets: the same workload is named twice")
+)]
+pub struct ScheduledSurgeSpec {
+    /// When.
+    pub schedule: Schedule,
+    /// How long before the start everything must be ready: T0 is the start minus this.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 86400))]
+    pub ready_before_seconds: u32,
+    /// Workloads that must be ready.
+    #[serde(default)]
+    #[schemars(length(max = 64))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".to_owned()]))]
+    pub targets: Vec<Target>,
+    /// Machines to be started for the event.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".to_owned()]))]
+    pub machines: Vec<MachineGroup>,
+    /// Live load that may raise targets above their plan. It never lowers anything before the end.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".to_owned()]))]
+    pub signals: Vec<Signal>,
+    /// After the end: stay up until the load has really gone. Without it the release begins at the end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hold: Option<HoldAfterEnd>,
+    /// The way down.
+    #[serde(default)]
+    pub release: Release,
+}
+
+/// When the event is.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("self.startTime.matches('^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(Z|[+-][0-9]{2}:[0-9]{2})?$')")
+        .message("spec.schedule.startTime: must be a wall clock such as 2014-01-12T21:00:00 or an instant such as 2014-01-12T21:00:00+01:00"),
+    validation = Rule::new("self.startTime.size() > 19 || has(self.timeZone)")
+        .message("spec.schedule.timeZone: required, because startTime is a wall clock without an offset; write the zone of the event, such as Europe/Paris")
+)]
+pub struct Schedule {
+    /// The start: a wall clock in `timeZone`, or an RFC 3339 instant with an offset. A wall clock that summer time
+    /// skips or repeats is refused with both candidates.
+    #[schemars(length(min = 19, max = 25))]
+    pub start_time: String,
+    /// An IANA time zone name, such as Europe/Paris.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 64))]
+    pub time_zone: Option<String>,
+    /// How long the event lasts at least, in seconds of elapsed time; at most 7 days.
+    #[schemars(range(min = 1, max = 604_800))]
+    #[x_kube(validation = Rule::new("self > 0").message("spec.schedule.durationSeconds: the end must be after the start"))]
+    pub duration_seconds: i32,
+}
+
+/// A reference to an object by name.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct ObjectRef {
+    /// Name of the object.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+}
+
+/// A workload that must be ready.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("(has(self.replicas) ? 1 : 0) + (has(self.multiplier) ? 1 : 0) + (has(self.load) ? 1 : 0) == 1")
+        .message("spec.targets: exactly one of replicas, multiplier and load"),
+    validation = Rule::new("has(self.load) == has(self.loadPerReplica)")
+        .message("spec.targets: load and loadPerReplica belong together"),
+    validation = Rule::new("!has(self.replicas) || !has(self.maxReplicas) || self.replicas <= self.maxReplicas")
+        .message("spec.targets: replicas exceeds maxReplicas"),
+    validation = Rule::new("!has(self.load) || !has(self.loadPerReplica) || !has(self.maxReplicas) || self.loadPerReplica <= 0 || (self.load + self.loadPerReplica - 1) / self.loadPerReplica <= self.maxReplicas")
+        .message("spec.targets: load needs more replicas than maxReplicas")
+)]
+pub struct Target {
+    /// Name within the surge.
+    #[schemars(
+        length(min = 1, max = 63),
+        regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
+    )]
+    pub name: String,
+    /// The workload, in the namespace of the surge. Its kind must have a scale subresource.
+    pub scale_target_ref: ScaleTargetRef,
+    /// How many replicas must be ready at T0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 10000))]
+    pub replicas: Option<i32>,
+    /// Or: the replicas found when the target is first held, times this decimal, such as "18".
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 12), regex(pattern = r"^[0-9]+(\.[0-9]{1,6})?$"))]
+    pub multiplier: Option<String>,
+    /// Or: the forecast load, with `loadPerReplica`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub load: Option<i64>,
+    /// What one replica carries of `load`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub load_per_replica: Option<i64>,
+    /// How far signals and boosts may climb; the planned replicas where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 10000))]
+    pub max_replicas: Option<i32>,
+    /// Seconds from raising the target until its pods are ready.
+    #[serde(default = "default_target_lead_seconds")]
+    #[schemars(range(min = 1, max = 86400))]
+    pub lead_seconds: u32,
+}
+
+/// A workload. There is no namespace field.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct ScaleTargetRef {
+    /// Group and version, such as apps/v1.
+    #[schemars(length(min = 1, max = 200))]
+    pub api_version: String,
+    /// Kind, such as Deployment.
+    #[schemars(length(min = 1, max = 63))]
+    pub kind: String,
+    /// Name of the object.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+}
+
+impl From<&ScaleTargetRef> for Workload {
+    fn from(reference: &ScaleTargetRef) -> Self {
+        Self {
+            api_version: reference.api_version.clone(),
+            kind: reference.kind.clone(),
+            name: reference.name.clone(),
+        }
+    }
+}
+
+fn default_target_lead_seconds() -> u32 {
+    360
+}
+
+/// Machines to be started for the event.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct MachineGroup {
+    /// Name within the surge.
+    #[schemars(
+        length(min = 1, max = 63),
+        regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
+    )]
+    pub name: String,
+    /// The InstanceClass that says how.
+    pub instance_class_ref: ObjectRef,
+    /// How many.
+    #[schemars(range(min = 1, max = 1000))]
+    pub count: u32,
+}
+
+/// A live load.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Signal {
+    /// Name within the surge: the on-call's word for the load, such as sessions.
+    #[schemars(
+        length(min = 1, max = 63),
+        regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
+    )]
+    pub name: String,
+    /// The MetricsSource that is asked.
+    pub metrics_source_ref: ObjectRef,
+    /// An instant query in PromQL that yields one number.
+    #[schemars(length(min = 1, max = 4096))]
+    pub query: String,
+    /// The target it raises.
+    #[schemars(length(min = 1, max = 63))]
+    pub target: String,
+    /// What one replica carries: a decimal, such as "200".
+    #[schemars(length(min = 1, max = 20), regex(pattern = r"^[0-9]+(\.[0-9]{1,6})?$"))]
+    pub per_replica: String,
+}
+
+/// Staying up after the end.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct HoldAfterEnd {
+    /// The load has gone when it is below this share of the run's own peak ...
+    #[serde(default = "default_until_below_percent")]
+    #[schemars(range(min = 1, max = 99))]
+    pub until_below_percent: u32,
+    /// ... for this long without a break.
+    #[serde(default = "default_for_seconds")]
+    #[schemars(range(min = 0, max = 86400))]
+    pub for_seconds: u32,
+    /// At most this long past the end.
+    #[serde(default = "default_max_seconds")]
+    #[schemars(range(min = 0, max = 86400))]
+    pub max_seconds: u32,
+}
+
+fn default_until_below_percent() -> u32 {
+    30
+}
+
+fn default_for_seconds() -> u32 {
+    900
+}
+
+fn default_max_seconds() -> u32 {
+    7200
+}
+
+/// The way down.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Release {
+    /// Share of the way from floor to baseline that one step goes.
+    #[serde(default = "default_step_percent")]
+    #[schemars(range(min = 1, max = 100))]
+    pub step_percent: u32,
+    /// Seconds between steps.
+    #[serde(default = "default_step_seconds")]
+    #[schemars(range(min = 1, max = 3600))]
+    pub step_seconds: u32,
+}
+
+fn default_step_percent() -> u32 {
+    20
+}
+
+fn default_step_seconds() -> u32 {
+    120
+}
+
+impl Default for Release {
+    fn default() -> Self {
+        Self {
+            step_percent: default_step_percent(),
+            step_seconds: default_step_seconds(),
+        }
+    }
+}
+
+/// The surge as the planner sees it.
+#[must_use]
+pub fn surge_record(object: &ScheduledSurge) -> SurgeRecord {
+    SurgeRecord {
+        name: object.metadata.name.clone().unwrap_or_default(),
+        generation: object.metadata.generation.unwrap_or_default(),
+        deleting: object.metadata.deletion_timestamp.is_some(),
+        spec: validate::surge(&object.spec),
+        status: object.status.clone().unwrap_or_default(),
+    }
+}
