@@ -21,6 +21,7 @@
 //! | [`decision`] | the decision log |
 //! | [`report`] | what a run leaves behind |
 //! | [`lease`] | who leads |
+//! | [`port`] | what the shell reaches the outside through |
 //! | [`plan`] | all of it, in order |
 
 pub mod decimal;
@@ -31,6 +32,7 @@ pub mod lease;
 pub mod machines;
 pub mod overrides;
 pub mod plan;
+pub mod port;
 pub mod release;
 pub mod report;
 pub mod run;

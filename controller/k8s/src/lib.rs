@@ -1,1 +1,16 @@
-//! x
+//! The shell on the Kubernetes side: watches into a compact index, plans out as records and acts.
+//!
+//! `watch` fills [`index::Index`]; [`engine`] asks the core for a plan whenever something changes or falls due,
+//! persists its records ([`record`]) and performs its acts ([`apply`], [`drain`]). Nothing here decides.
+
+pub mod apply;
+pub mod call;
+pub mod drain;
+pub mod engine;
+pub mod events;
+pub mod index;
+pub mod lease;
+pub mod narrow;
+pub mod record;
+pub mod signals;
+pub mod watch;

@@ -1,0 +1,59 @@
+//! What the shell reaches the outside through: everything here has a real and a simulated side.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use crate::Instant;
+use crate::run::Batch;
+use crate::signal::Sample;
+use crate::world::{Instance, LaunchAnswer};
+
+/// A future that can be sent to another thread.
+pub type Answer<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// A clock. The core never sees it: it gets instants.
+pub trait Clock: Send + Sync {
+    /// The instant now.
+    fn now(&self) -> Instant;
+}
+
+/// A cloud that starts machines. Every call has an upper bound on its time.
+pub trait Cloud: Send + Sync {
+    /// Starts the instances of a ledger entry. Looks by tag first, then calls with the entry's token: repeated calls
+    /// start them once. An error means that nobody knows what happened.
+    fn launch<'a>(
+        &'a self,
+        run_uid: &'a str,
+        batch: &'a Batch,
+        expires: Instant,
+    ) -> Answer<'a, Result<LaunchAnswer, String>>;
+
+    /// All instances with the tag of a run, terminated ones included while the cloud shows them.
+    fn instances<'a>(&'a self, run_uid: &'a str) -> Answer<'a, Result<Vec<Instance>, String>>;
+
+    /// Terminates those of `ids` that carry the tags of this cluster and the run; leaves all others alone.
+    fn terminate<'a>(
+        &'a self,
+        run_uid: &'a str,
+        ids: &'a [String],
+    ) -> Answer<'a, Result<(), String>>;
+}
+
+/// One question to a metrics source.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Question {
+    /// Address of the Prometheus.
+    pub url: String,
+    /// The query.
+    pub query: String,
+    /// Seconds until no answer is no answer.
+    pub timeout_seconds: u32,
+    /// Older samples are not looked at.
+    pub max_age_seconds: u32,
+}
+
+/// A source of live load. Never fails: doubt is a [`Sample::Unknown`].
+pub trait Metrics: Send + Sync {
+    /// Asks for one number.
+    fn sample<'a>(&'a self, question: &'a Question, now: Instant) -> Answer<'a, Sample>;
+}

@@ -1,0 +1,70 @@
+//! Every call to the API server has an upper bound, and its failure a class.
+
+use std::future::Future;
+use std::time::Duration;
+
+/// No call to the API server takes longer.
+pub const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Why a call failed.
+#[derive(Debug, thiserror::Error)]
+pub enum CallError {
+    /// Somebody else changed the object: look again, at once.
+    #[error("changed by somebody else: {0}")]
+    Conflict(String),
+    /// It is not there.
+    #[error("not found: {0}")]
+    NotFound(String),
+    /// The API server refuses; repeating it soon does not help.
+    #[error("refused: {0}")]
+    Refused(String),
+    /// It may work later.
+    #[error("{0}")]
+    Failed(String),
+    /// No answer in time: nobody knows whether it happened.
+    #[error("no answer within {} s", TIMEOUT.as_secs())]
+    TimedOut,
+}
+
+impl CallError {
+    /// A short, stable word for metrics.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Conflict(_) => "conflict",
+            Self::NotFound(_) => "not_found",
+            Self::Refused(_) => "refused",
+            Self::Failed(_) => "failed",
+            Self::TimedOut => "timeout",
+        }
+    }
+}
+
+impl From<kube::Error> for CallError {
+    fn from(error: kube::Error) -> Self {
+        let kube::Error::Api(status) = &error else {
+            return Self::Failed(error.to_string());
+        };
+        let said = status.message.clone();
+        match status.code {
+            409 => Self::Conflict(said),
+            404 => Self::NotFound(said),
+            400 | 401 | 403 | 405 | 422 => Self::Refused(said),
+            _ => Self::Failed(said),
+        }
+    }
+}
+
+/// Bounds a call.
+///
+/// # Errors
+///
+/// See [`CallError`].
+pub async fn bounded<T>(
+    call: impl Future<Output = Result<T, kube::Error>>,
+) -> Result<T, CallError> {
+    match tokio::time::timeout(TIMEOUT, call).await {
+        Ok(result) => result.map_err(CallError::from),
+        Err(_) => Err(CallError::TimedOut),
+    }
+}

@@ -1,0 +1,185 @@
+//! Lanes: one piece of work at a time per object, backoff after a failure, a pace where one is asked for.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use primetime_core::Instant;
+
+use crate::call::CallError;
+
+/// How a piece of work ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Done.
+    Done,
+    /// Done for now; the same may have to be done again, but not before this time has passed.
+    Again(Duration),
+}
+
+/// What a lane says to new work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Entry {
+    /// Come in.
+    Free,
+    /// Work is going on; its end rings the bell.
+    Busy,
+    /// Not before this instant.
+    Until(Instant),
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Lane {
+    busy: bool,
+    failures: u32,
+    not_before: Option<Instant>,
+    last_done: Option<Instant>,
+}
+
+/// All lanes. Lanes that have been idle for long are forgotten.
+#[derive(Debug, Default)]
+pub(super) struct Lanes {
+    lanes: Mutex<BTreeMap<String, Lane>>,
+}
+
+/// How long a refused piece of work waits: repeating it soon does not help.
+const REFUSED: TimeDelta = TimeDelta::seconds(30);
+
+fn backoff(failures: u32) -> TimeDelta {
+    TimeDelta::milliseconds((200_i64 << failures.min(8)).min(15_000))
+}
+
+impl Lanes {
+    fn with<T>(&self, f: impl FnOnce(&mut BTreeMap<String, Lane>) -> T) -> T {
+        f(&mut self.lanes.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Enters a lane, if it is free.
+    pub(super) fn enter(&self, name: &str, now: Instant) -> Entry {
+        self.with(|lanes| {
+            if lanes.len() > 10_000 {
+                lanes.retain(|_, lane| {
+                    lane.busy
+                        || lane
+                            .last_done
+                            .is_some_and(|at| now - at < TimeDelta::minutes(10))
+                });
+            }
+            let lane = lanes.entry(name.to_owned()).or_default();
+            if lane.busy {
+                return Entry::Busy;
+            }
+            if let Some(at) = lane.not_before.filter(|at| now < *at) {
+                return Entry::Until(at);
+            }
+            lane.busy = true;
+            Entry::Free
+        })
+    }
+
+    /// Until when work that is not urgent waits, so that it is done at most once per interval.
+    pub(super) fn paced(&self, name: &str, interval: TimeDelta, now: Instant) -> Option<Instant> {
+        self.with(|lanes| {
+            let at = lanes.get(name)?.last_done? + interval;
+            (now < at).then_some(at)
+        })
+    }
+
+    /// Frees a lane however its work ends.
+    pub(super) fn guard<'a>(&'a self, name: &'a str) -> Guard<'a> {
+        Guard {
+            lanes: self,
+            name,
+            left: false,
+        }
+    }
+
+    fn leave(&self, name: &str, result: Option<&Result<Outcome, CallError>>, now: Option<Instant>) {
+        self.with(|lanes| {
+            let lane = lanes.entry(name.to_owned()).or_default();
+            lane.busy = false;
+            lane.last_done = now.or(lane.last_done);
+            let (Some(result), Some(now)) = (result, now) else {
+                return;
+            };
+            lane.failures = if result.is_ok() {
+                0
+            } else {
+                lane.failures.saturating_add(1)
+            };
+            lane.not_before = match result {
+                Ok(Outcome::Done) => None,
+                Ok(Outcome::Again(after)) => TimeDelta::from_std(*after).ok().map(|d| now + d),
+                // Whoever was overtaken looks again at once, but not in a hot loop.
+                Err(CallError::Conflict(_)) if lane.failures < 3 => {
+                    Some(now + TimeDelta::milliseconds(20))
+                }
+                Err(CallError::Refused(_)) => Some(now + REFUSED),
+                Err(_) => Some(now + backoff(lane.failures)),
+            };
+        });
+    }
+}
+
+/// Holds a lane.
+pub(super) struct Guard<'a> {
+    lanes: &'a Lanes,
+    name: &'a str,
+    left: bool,
+}
+
+impl Guard<'_> {
+    /// Leaves the lane with a result.
+    pub(super) fn leave(mut self, result: &Result<Outcome, CallError>, now: Instant) {
+        self.left = true;
+        self.lanes.leave(self.name, Some(result), Some(now));
+    }
+}
+
+impl Drop for Guard<'_> {
+    fn drop(&mut self) {
+        if !self.left {
+            self.lanes.leave(self.name, None, None);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(milliseconds: i64) -> Instant {
+        chrono::DateTime::UNIX_EPOCH + TimeDelta::milliseconds(milliseconds)
+    }
+
+    #[test]
+    fn a_lane_takes_one_piece_of_work_at_a_time() {
+        let lanes = Lanes::default();
+        assert_eq!(lanes.enter("hold/web", at(0)), Entry::Free);
+        assert_eq!(lanes.enter("hold/web", at(0)), Entry::Busy);
+        assert_eq!(lanes.enter("hold/search", at(0)), Entry::Free);
+        lanes.guard("hold/web").leave(&Ok(Outcome::Done), at(1));
+        assert_eq!(lanes.enter("hold/web", at(1)), Entry::Free);
+    }
+
+    #[test]
+    fn failures_back_off_and_a_success_forgets_them() {
+        let lanes = Lanes::default();
+        let fail = |now| lanes.guard("x").leave(&Err(CallError::TimedOut), at(now));
+        fail(0);
+        assert_eq!(lanes.enter("x", at(0)), Entry::Until(at(400)));
+        fail(400);
+        assert_eq!(lanes.enter("x", at(400)), Entry::Until(at(1200)));
+        lanes.guard("x").leave(&Ok(Outcome::Done), at(1200));
+        assert_eq!(lanes.enter("x", at(1200)), Entry::Free);
+    }
+
+    #[test]
+    fn a_lane_is_freed_when_its_work_panics() {
+        let lanes = Lanes::default();
+        lanes.enter("x", at(0));
+        drop(lanes.guard("x"));
+        assert_eq!(lanes.enter("x", at(0)), Entry::Free);
+    }
+}

@@ -1,0 +1,472 @@
+//! What the watches have seen, kept compactly: one small record per object, never the object itself.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use primetime_core::Instant;
+use primetime_core::hold::{self, HoldRecord, Level};
+use primetime_core::overrides::Override;
+use primetime_core::port::Question;
+use primetime_core::run::RunRecord;
+use primetime_core::signal::Sample;
+use primetime_core::surge::Workload;
+use primetime_core::world::{
+    self, Fleet, LaunchAnswer, Node, Seen, SurgeRecord, TargetState, World,
+};
+
+use crate::narrow::{Replicas, Scaler};
+
+/// Namespace and name.
+pub type Key = (String, String);
+
+/// A record and the resourceVersion it was read at.
+#[derive(Clone, Debug)]
+pub struct Versioned<T> {
+    /// The record.
+    pub value: T,
+    /// The resourceVersion.
+    pub version: String,
+}
+
+/// A metrics source as the shell needs it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// What the planner needs.
+    pub source: world::MetricsSource,
+    /// What the poller needs; the query is filled in.
+    pub question: Question,
+    /// Seconds between two questions.
+    pub interval_seconds: u32,
+}
+
+/// A map that keeps the newer of two versions, and forgets what a relist no longer shows.
+#[derive(Debug)]
+pub struct Table<K, T> {
+    rows: BTreeMap<K, Versioned<T>>,
+    /// Keys seen by the relist that is going on.
+    relisting: Option<BTreeSet<K>>,
+    synced: bool,
+}
+
+impl<K, T> Default for Table<K, T> {
+    fn default() -> Self {
+        Self {
+            rows: BTreeMap::new(),
+            relisting: None,
+            synced: false,
+        }
+    }
+}
+
+/// resourceVersions are opaque before Kubernetes 1.35 and comparable as numbers since (KEP-5504); every API server so
+/// far has numbers. Anything else counts as newer.
+fn older(version: &str, than: &str) -> bool {
+    match (version.parse::<u64>(), than.parse::<u64>()) {
+        (Ok(a), Ok(b)) => a < b,
+        _ => false,
+    }
+}
+
+impl<K: Ord + Clone, T: PartialEq> Table<K, T> {
+    /// Takes a row over unless a newer one is known: our own write may be ahead of the watch. Says whether that
+    /// changed anything.
+    pub fn apply(&mut self, key: K, value: T, version: String) -> bool {
+        if let Some(seen) = self.relisting.as_mut() {
+            seen.insert(key.clone());
+        }
+        if self
+            .rows
+            .get(&key)
+            .is_some_and(|row| older(&version, &row.version))
+        {
+            return false;
+        }
+        let changed = self.rows.get(&key).is_none_or(|row| row.value != value);
+        self.rows.insert(key, Versioned { value, version });
+        changed
+    }
+}
+
+impl<K: Ord + Clone, T> Table<K, T> {
+    /// Forgets a row that a watch saw deleted, unless the object was created again since.
+    pub fn delete(&mut self, key: &K, version: &str) {
+        if self
+            .rows
+            .get(key)
+            .is_some_and(|row| !older(version, &row.version))
+        {
+            self.rows.remove(key);
+        }
+    }
+
+    /// A relist begins.
+    pub fn relist(&mut self) {
+        self.relisting = Some(BTreeSet::new());
+    }
+
+    /// A relist has shown everything there is.
+    pub fn relisted(&mut self) {
+        if let Some(seen) = self.relisting.take() {
+            self.rows.retain(|key, _| seen.contains(key));
+        }
+        self.synced = true;
+    }
+
+    /// A row.
+    #[must_use]
+    pub fn get(&self, key: &K) -> Option<&Versioned<T>> {
+        self.rows.get(key)
+    }
+
+    /// Forgets a row that we deleted ourselves.
+    pub fn forget(&mut self, key: &K) {
+        self.rows.remove(key);
+    }
+
+    /// All rows.
+    pub fn iter(&self) -> impl Iterator<Item = (&K, &T)> {
+        self.rows.iter().map(|(key, row)| (key, &row.value))
+    }
+
+    /// Everything there was at some instant has been seen.
+    #[must_use]
+    pub fn synced(&self) -> bool {
+        self.synced
+    }
+}
+
+impl<T> Table<Key, T> {
+    fn of_namespace<'a>(
+        &'a self,
+        namespace: &'a str,
+    ) -> impl Iterator<Item = (&'a str, &'a Versioned<T>)> {
+        self.rows
+            .range((namespace.to_owned(), String::new())..)
+            .take_while(move |((ns, _), _)| ns == namespace)
+            .map(|((_, name), row)| (name.as_str(), row))
+    }
+}
+
+/// What a change can concern.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// One namespace.
+    Namespace(String),
+    /// All of them.
+    Everything,
+}
+
+/// Everything that was seen.
+#[derive(Debug, Default)]
+pub struct Index {
+    /// `ScheduledSurge`.
+    pub surges: Table<Key, SurgeRecord>,
+    /// `SurgeRun`.
+    pub runs: Table<Key, RunRecord>,
+    /// `SurgeHold`.
+    pub holds: Table<Key, HoldRecord>,
+    /// `SurgeOverride`.
+    pub overrides: Table<Key, Override>,
+    /// `InstanceClass` by name.
+    pub classes: Table<String, world::InstanceClass>,
+    /// `MetricsSource` by name.
+    pub sources: Table<String, Source>,
+    /// HPAs.
+    pub hpas: Table<Key, Scaler>,
+    /// KEDA's `ScaledObject`s; empty where KEDA is not installed.
+    pub scaled_objects: Table<Key, Scaler>,
+    /// Workloads by kind: (apiVersion, kind) to a table by namespace and name.
+    pub workloads: BTreeMap<(String, String), Table<Key, Replicas>>,
+    /// Nodes by instance id.
+    pub nodes: Table<String, Node>,
+    /// Pods left on nodes that are being drained, by node name.
+    pub pods_left: BTreeMap<String, u32>,
+    /// Samples by source and query.
+    pub samples: BTreeMap<(String, String), Sample>,
+    /// Instances by run uid.
+    pub fleets: BTreeMap<String, Seen<Fleet>>,
+    /// Answers to launches by token.
+    pub launches: BTreeMap<String, LaunchAnswer>,
+    /// When a hold's level was last seen in force.
+    reached: BTreeMap<Key, (Level, Instant)>,
+    /// Namespaces in which something has changed since they were last planned.
+    dirty: BTreeSet<String>,
+}
+
+impl Index {
+    /// Our own kinds, the autoscalers and the nodes have been seen completely.
+    #[must_use]
+    pub fn synced(&self) -> bool {
+        self.surges.synced()
+            && self.runs.synced()
+            && self.holds.synced()
+            && self.overrides.synced()
+            && self.classes.synced()
+            && self.sources.synced()
+            && self.hpas.synced()
+            && self.nodes.synced()
+    }
+
+    /// Marks what a change concerns, and says whether there is anything of ours in it.
+    pub fn mark(&mut self, scope: Scope) -> bool {
+        let before = self.dirty.len();
+        match scope {
+            Scope::Everything => {
+                let all = self.namespaces();
+                self.dirty.extend(all);
+                true
+            }
+            Scope::Namespace(namespace) => {
+                if self.is_ours(&namespace) {
+                    self.dirty.insert(namespace);
+                }
+                self.dirty.len() > before
+            }
+        }
+    }
+
+    /// Takes the namespaces in which something has changed.
+    pub fn take_dirty(&mut self) -> BTreeSet<String> {
+        std::mem::take(&mut self.dirty)
+    }
+
+    fn is_ours(&self, namespace: &str) -> bool {
+        self.surges.of_namespace(namespace).next().is_some()
+            || self.runs.of_namespace(namespace).next().is_some()
+            || self.holds.of_namespace(namespace).next().is_some()
+    }
+
+    /// Namespaces in which there is anything of ours.
+    #[must_use]
+    pub fn namespaces(&self) -> BTreeSet<String> {
+        let surges = self.surges.iter().map(|((ns, _), _)| ns);
+        let runs = self.runs.iter().map(|((ns, _), _)| ns);
+        let holds = self.holds.iter().map(|((ns, _), _)| ns);
+        surges.chain(runs).chain(holds).cloned().collect()
+    }
+
+    /// Kinds of workloads that anything of ours names.
+    #[must_use]
+    pub fn kinds(&self) -> BTreeSet<(String, String)> {
+        let of = |w: &Workload| (w.api_version.clone(), w.kind.clone());
+        let mut kinds = BTreeSet::new();
+        for (_, surge) in self.surges.iter() {
+            let spec = surge.spec.as_ref().ok();
+            kinds.extend(
+                spec.into_iter()
+                    .flat_map(|s| &s.announcement.targets)
+                    .map(|t| of(&t.workload)),
+            );
+        }
+        for (_, run) in self.runs.iter() {
+            let spec = run.announcement.as_ref().ok();
+            kinds.extend(
+                spec.into_iter()
+                    .flat_map(|a| &a.targets)
+                    .map(|t| of(&t.workload)),
+            );
+        }
+        kinds.extend(self.holds.iter().map(|(_, h)| of(&h.hold.target_ref)));
+        kinds
+    }
+
+    /// What is known of a workload.
+    fn target(&self, namespace: &str, workload: &Workload) -> Seen<TargetState> {
+        let kind = (workload.api_version.clone(), workload.kind.clone());
+        let Some(table) = self.workloads.get(&kind) else {
+            return Seen::Unknown(format!("{} is not watched yet", workload.kind));
+        };
+        let key = (namespace.to_owned(), workload.name.clone());
+        match table.get(&key) {
+            Some(row) => Seen::Known(TargetState {
+                replicas: row.value.wanted,
+                ready: row.value.ready,
+                written_by: row.value.written_by.clone(),
+                autoscaler: self.autoscaler(namespace, workload),
+            }),
+            None if table.synced() => Seen::Absent,
+            None => Seen::Unknown(format!("{} is not listed yet", workload.kind)),
+        }
+    }
+
+    /// What scales a workload: a `ScaledObject` before the HPA it generates.
+    fn autoscaler(&self, namespace: &str, workload: &Workload) -> Option<world::Autoscaler> {
+        let scales = |s: &&Scaler| {
+            s.target.kind == workload.kind
+                && s.target.name == workload.name
+                && group(&s.target.api_version) == group(&workload.api_version)
+        };
+        let scaled = self
+            .scaled_objects
+            .of_namespace(namespace)
+            .map(|(_, row)| &row.value)
+            .find(scales);
+        let hpa = || {
+            let hpas = self.hpas.of_namespace(namespace).map(|(_, row)| &row.value);
+            hpas.filter(|s| !s.generated).find(scales)
+        };
+        scaled.or_else(hpa).map(|s| s.bounds.clone())
+    }
+
+    /// One namespace as the planner sees it. Remembers which levels are in force.
+    pub fn world(
+        &mut self,
+        namespace: &str,
+        cluster: &str,
+        may_lower_from: Instant,
+        now: Instant,
+    ) -> World {
+        let mut world = World {
+            surges: records(&self.surges, namespace),
+            runs: records(&self.runs, namespace),
+            holds: records(&self.holds, namespace),
+            overrides: self
+                .overrides
+                .of_namespace(namespace)
+                .map(|(_, row)| row.value.clone())
+                .collect(),
+            classes: self
+                .classes
+                .iter()
+                .map(|(n, c)| (n.clone(), c.clone()))
+                .collect(),
+            sources: self
+                .sources
+                .iter()
+                .map(|(n, s)| (n.clone(), s.source.clone()))
+                .collect(),
+            may_lower_from,
+            cluster: cluster.to_owned(),
+            ..World::default()
+        };
+        let mut workloads = BTreeSet::new();
+        for run in world
+            .runs
+            .values()
+            .filter(|r| r.status.completion_time.is_none())
+        {
+            let targets = run.announcement.iter().flat_map(|a| &a.targets);
+            workloads.extend(targets.map(|t| t.workload.clone()));
+            if let Some(fleet) = self.fleets.get(&run.uid) {
+                world.fleets.insert(run.uid.clone(), fleet.clone());
+            }
+            for batch in &run.status.ledger {
+                if let Some(answer) = self.launches.get(&batch.token) {
+                    world.launches.insert(batch.token.clone(), answer.clone());
+                }
+                for instance in &batch.instances {
+                    if let Some(row) = self.nodes.get(&instance.id) {
+                        let pods_left = self.pods_left.get(&row.value.name).copied();
+                        world.nodes.insert(
+                            instance.id.clone(),
+                            Node {
+                                pods_left,
+                                ..row.value.clone()
+                            },
+                        );
+                    }
+                }
+            }
+            for signal in run.announcement.iter().flat_map(|a| &a.signals) {
+                let key = (signal.source.clone(), signal.query.clone());
+                if let Some(sample) = self.samples.get(&key) {
+                    world.samples.insert(key, sample.clone());
+                }
+            }
+        }
+        workloads.extend(world.holds.values().map(|h| h.hold.target_ref.clone()));
+        for workload in workloads {
+            let seen = self.target(namespace, &workload);
+            world.targets.insert(workload, seen);
+        }
+        self.remember_reached(namespace, &world, now);
+        for name in world.holds.keys() {
+            if let Some(reached) = self.reached.get(&(namespace.to_owned(), name.clone())) {
+                world.reached.insert(name.clone(), *reached);
+            }
+        }
+        world
+    }
+
+    fn remember_reached(&mut self, namespace: &str, world: &World, now: Instant) {
+        self.reached
+            .retain(|(ns, name), _| ns != namespace || world.holds.contains_key(name));
+        for (name, record) in &world.holds {
+            if let Some(live) = world.target(&record.hold.target_ref).known()
+                && hold::in_force(&record.hold, live)
+            {
+                self.reached.insert(
+                    (namespace.to_owned(), name.clone()),
+                    (record.hold.level, now),
+                );
+            }
+        }
+    }
+
+    /// Forgets what belongs to runs that are over.
+    pub fn forget_the_past(&mut self) {
+        let open: BTreeSet<&str> = self
+            .runs
+            .iter()
+            .filter(|(_, r)| r.status.completion_time.is_none())
+            .map(|(_, r)| r.uid.as_str())
+            .collect();
+        self.fleets.retain(|uid, _| open.contains(uid.as_str()));
+        let tokens: BTreeSet<&str> = self
+            .runs
+            .iter()
+            .flat_map(|(_, r)| &r.status.ledger)
+            .filter(|b| !b.settled)
+            .map(|b| b.token.as_str())
+            .collect();
+        self.launches
+            .retain(|token, _| tokens.contains(token.as_str()));
+        let nodes: BTreeSet<&str> = self.nodes.iter().map(|(_, n)| n.name.as_str()).collect();
+        self.pods_left
+            .retain(|node, _| nodes.contains(node.as_str()));
+    }
+}
+
+fn group(api_version: &str) -> &str {
+    api_version.split_once('/').map_or("", |(group, _)| group)
+}
+
+fn records<T: Clone>(table: &Table<Key, T>, namespace: &str) -> BTreeMap<String, T> {
+    table
+        .of_namespace(namespace)
+        .map(|(name, row)| (name.to_owned(), row.value.clone()))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn our_own_write_is_not_undone_by_a_watch_that_lags() {
+        let mut table = Table::default();
+        assert!(table.apply("web", 10, "100".into()));
+        assert!(table.apply("web", 180, "105".into()));
+        assert!(!table.apply("web", 10, "101".into()));
+        assert_eq!(table.get(&"web").unwrap().value, 180);
+        table.delete(&"web", "104");
+        assert!(
+            table.get(&"web").is_some(),
+            "a deletion of an earlier object"
+        );
+        table.delete(&"web", "106");
+        assert!(table.get(&"web").is_none());
+    }
+
+    #[test]
+    fn a_relist_forgets_what_it_does_not_show() {
+        let mut table = Table::default();
+        table.apply("gone", 1, "1".into());
+        table.apply("web", 1, "2".into());
+        table.relist();
+        table.apply("web", 2, "3".into());
+        assert!(!table.synced());
+        table.relisted();
+        assert!(table.synced() && table.get(&"gone").is_none());
+        assert_eq!(table.get(&"web").unwrap().value, 2);
+    }
+}

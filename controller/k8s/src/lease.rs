@@ -1,0 +1,207 @@
+//! Leader election by a Lease: the effects of [`primetime_core::lease`].
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
+use k8s_openapi::jiff::Timestamp;
+use kube::Client;
+use kube::api::{Api, PostParams};
+use primetime_core::Instant;
+use primetime_core::lease::{self, Memory, Move, Terms};
+use primetime_core::port::Clock;
+use tracing::{info, warn};
+
+use crate::call::{CallError, bounded};
+
+/// Whether this process leads: asked at every write, not only at start.
+#[derive(Clone, Debug, Default)]
+pub struct Leadership {
+    /// Milliseconds since the epoch until which this process leads; 0 while it does not.
+    until: Arc<AtomicI64>,
+    /// Milliseconds since the epoch at which it became the leader.
+    since: Arc<AtomicI64>,
+}
+
+impl Leadership {
+    /// Whether this process may act at `now`.
+    #[must_use]
+    pub fn leads(&self, now: Instant) -> bool {
+        now.timestamp_millis() < self.until.load(Ordering::Acquire)
+    }
+
+    /// Since when it leads.
+    #[must_use]
+    pub fn since(&self) -> Instant {
+        chrono::DateTime::from_timestamp_millis(self.since.load(Ordering::Acquire))
+            .unwrap_or_default()
+    }
+
+    /// Leads for ever: one process without an election.
+    #[must_use]
+    pub fn alone(now: Instant) -> Self {
+        let leadership = Self::default();
+        leadership.until.store(i64::MAX, Ordering::Release);
+        leadership
+            .since
+            .store(now.timestamp_millis(), Ordering::Release);
+        leadership
+    }
+
+    fn renewed(&self, at: Instant, terms: Terms) {
+        let before = self.until.swap(
+            (at + terms.renew_deadline).timestamp_millis(),
+            Ordering::AcqRel,
+        );
+        if before == 0 {
+            self.since.store(at.timestamp_millis(), Ordering::Release);
+        }
+    }
+
+    fn lost(&self) {
+        self.until.store(0, Ordering::Release);
+    }
+}
+
+/// Where the Lease is and who we are.
+#[derive(Clone, Debug)]
+pub struct Candidate {
+    /// Namespace of the Lease.
+    pub namespace: String,
+    /// Name of the Lease.
+    pub name: String,
+    /// This process: the pod's name.
+    pub identity: String,
+}
+
+fn micro_time(at: Instant) -> Option<MicroTime> {
+    Timestamp::from_microsecond(at.timestamp_micros())
+        .ok()
+        .map(MicroTime)
+}
+
+/// Runs for leader until the lease is lost after it was won; then this process must end, so that nothing of what it
+/// had in mind survives.
+pub async fn run(
+    client: Client,
+    candidate: Candidate,
+    leadership: Leadership,
+    clock: Arc<dyn Clock>,
+    changed: impl Fn(),
+) {
+    let api = Api::<Lease>::namespaced(client, &candidate.namespace);
+    let terms = Terms::default();
+    let mut memory = Memory::default();
+    let mut led = false;
+    loop {
+        let now = clock.now();
+        match turn(&api, &candidate, &mut memory, terms, now).await {
+            Ok(true) => {
+                memory.wrote(now);
+                leadership.renewed(now, terms);
+                if !led {
+                    info!(identity = candidate.identity, "leads");
+                    led = true;
+                    changed();
+                }
+            }
+            Ok(false) => {
+                memory.lost();
+                leadership.lost();
+                if led {
+                    warn!("somebody else holds the lease");
+                    return;
+                }
+            }
+            Err(error) => warn!(%error, "the lease could not be renewed"),
+        }
+        if led && !memory.leads(terms, clock.now()) {
+            leadership.lost();
+            warn!("the lease could not be renewed in time");
+            return;
+        }
+        tokio::time::sleep(terms.retry.to_std().unwrap_or_default()).await;
+    }
+}
+
+async fn turn(
+    api: &Api<Lease>,
+    candidate: &Candidate,
+    memory: &mut Memory,
+    terms: Terms,
+    now: Instant,
+) -> Result<bool, CallError> {
+    let current = bounded(api.get_opt(&candidate.name)).await?;
+    let seen = current
+        .as_ref()
+        .map_or_else(lease::Lease::default, |l| lease::Lease {
+            holder: l.spec.as_ref().and_then(|s| s.holder_identity.clone()),
+            version: l.metadata.resource_version.clone().unwrap_or_default(),
+        });
+    let step = memory.look(&seen, &candidate.identity, terms, now);
+    if step == Move::Wait {
+        return Ok(false);
+    }
+    let before = current
+        .as_ref()
+        .and_then(|l| l.spec.clone())
+        .unwrap_or_default();
+    let taking = step == Move::Take;
+    let spec = LeaseSpec {
+        holder_identity: Some(candidate.identity.clone()),
+        lease_duration_seconds: i32::try_from(terms.duration.num_seconds()).ok(),
+        renew_time: micro_time(now),
+        acquire_time: if taking {
+            micro_time(now)
+        } else {
+            before.acquire_time
+        },
+        lease_transitions: Some(before.lease_transitions.unwrap_or(0) + i32::from(taking)),
+        ..LeaseSpec::default()
+    };
+    let metadata = current.map_or_else(
+        || ObjectMeta {
+            name: Some(candidate.name.clone()),
+            ..ObjectMeta::default()
+        },
+        |l| l.metadata,
+    );
+    let fresh = metadata.resource_version.is_none();
+    let lease = Lease {
+        metadata,
+        spec: Some(spec),
+    };
+    let written = if fresh {
+        bounded(api.create(&PostParams::default(), &lease)).await
+    } else {
+        bounded(api.replace(&candidate.name, &PostParams::default(), &lease)).await
+    };
+    match written {
+        Ok(_) => Ok(true),
+        // Another candidate was faster.
+        Err(CallError::Conflict(_)) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Gives the lease up at shutdown, so that a successor need not wait for it to run out.
+pub async fn give_up(client: Client, candidate: &Candidate, leadership: &Leadership) {
+    if leadership.until.load(Ordering::Acquire) == 0 {
+        return;
+    }
+    leadership.lost();
+    let api = Api::<Lease>::namespaced(client, &candidate.namespace);
+    let Ok(Some(mut lease)) = bounded(api.get_opt(&candidate.name)).await else {
+        return;
+    };
+    if let Some(spec) = lease.spec.as_mut()
+        && spec.holder_identity.as_deref() == Some(&candidate.identity)
+    {
+        spec.holder_identity = None;
+        let given_up = bounded(api.replace(&candidate.name, &PostParams::default(), &lease)).await;
+        if let Err(error) = given_up {
+            warn!(%error, "the lease could not be given up; it runs out by itself");
+        }
+    }
+}

@@ -1,0 +1,336 @@
+//! Our own records: persisted before the act they describe, each with the resourceVersion it was planned from.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
+use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams, Preconditions};
+use kube::{Client, Resource, ResourceExt};
+use primetime_api::{
+    FINALIZER, ScheduledSurge, SurgeHold, SurgeHoldSpec, SurgeRun, hold_record, run_record,
+    run_spec, surge_record,
+};
+use primetime_core::hold::Hold;
+use primetime_core::run::RunStatus;
+use primetime_core::surge::Window;
+use primetime_core::world::SurgeStatus;
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use crate::call::{CallError, bounded};
+use crate::index::Key;
+use crate::watch::Shared;
+
+/// Writes the records of one namespace.
+pub struct Records<'a> {
+    /// The API server.
+    pub client: &'a Client,
+    /// Where replies are shown.
+    pub shared: &'a Shared,
+    /// The namespace.
+    pub namespace: &'a str,
+}
+
+/// What a merge patch has to say to turn one object into another: null removes a field, lists are replaced whole.
+fn difference(before: &Value, after: &Value) -> Option<Value> {
+    if before == after {
+        return None;
+    }
+    let (Value::Object(before), Value::Object(after)) = (before, after) else {
+        return Some(after.clone());
+    };
+    let mut patch = Map::new();
+    for (key, value) in after {
+        let change = match before.get(key) {
+            Some(old) => difference(old, value),
+            None => Some(value.clone()),
+        };
+        if let Some(change) = change {
+            patch.insert(key.clone(), change);
+        }
+    }
+    for key in before.keys().filter(|k| !after.contains_key(*k)) {
+        patch.insert(key.clone(), Value::Null);
+    }
+    Some(Value::Object(patch))
+}
+
+fn patch_of<T: Serialize>(
+    field: &str,
+    before: &T,
+    after: &T,
+    version: &str,
+) -> Result<Value, CallError> {
+    let value = |v: &T| serde_json::to_value(v).map_err(|e| CallError::Refused(e.to_string()));
+    let change = difference(&value(before)?, &value(after)?).unwrap_or_else(|| json!({}));
+    Ok(json!({"metadata": {"resourceVersion": version}, field: change}))
+}
+
+impl Records<'_> {
+    fn api<K>(&self) -> Api<K>
+    where
+        K: Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()>,
+    {
+        Api::namespaced(self.client.clone(), self.namespace)
+    }
+
+    fn key(&self, name: &str) -> Key {
+        (self.namespace.to_owned(), name.to_owned())
+    }
+
+    fn show_run(&self, run: &SurgeRun) {
+        let version = run.resource_version().unwrap_or_default();
+        self.shared.with(|index| {
+            index
+                .runs
+                .apply(self.key(&run.name_any()), run_record(run), version)
+        });
+    }
+
+    /// The surge as it stands now, if it is still the one that was planned from.
+    async fn surge(&self, name: &str, generation: i64) -> Result<ScheduledSurge, CallError> {
+        let surge = bounded(self.api::<ScheduledSurge>().get(name)).await?;
+        if surge.metadata.generation == Some(generation)
+            && surge.metadata.deletion_timestamp.is_none()
+        {
+            return Ok(surge);
+        }
+        Err(CallError::Conflict(format!(
+            "surge {name} has changed since it was planned"
+        )))
+    }
+
+    /// Creates the run of an occurrence. A name can be created once.
+    ///
+    /// # Errors
+    ///
+    /// See [`CallError`].
+    pub async fn create_run(
+        &self,
+        surge: &str,
+        generation: i64,
+        name: &str,
+        window: &Window,
+    ) -> Result<(), CallError> {
+        let surge = self.surge(surge, generation).await?;
+        let mut run = SurgeRun::new(
+            name,
+            run_spec(&surge.name_any(), generation, &surge.spec, window),
+        );
+        run.metadata.namespace = Some(self.namespace.to_owned());
+        run.metadata.owner_references = Some(vec![OwnerReference {
+            block_owner_deletion: Some(false),
+            ..surge.controller_owner_ref(&()).unwrap_or_default()
+        }]);
+        let run = bounded(self.api::<SurgeRun>().create(&PostParams::default(), &run)).await?;
+        self.show_run(&run);
+        Ok(())
+    }
+
+    /// Copies an edited surge into its run that has not begun.
+    ///
+    /// # Errors
+    ///
+    /// See [`CallError`].
+    pub async fn replan_run(
+        &self,
+        surge: &str,
+        generation: i64,
+        name: &str,
+        window: &Window,
+    ) -> Result<(), CallError> {
+        let surge = self.surge(surge, generation).await?;
+        let api = self.api::<SurgeRun>();
+        let mut run = bounded(api.get(name)).await?;
+        run.spec = run_spec(&surge.name_any(), generation, &surge.spec, window);
+        let run = bounded(api.replace(name, &PostParams::default(), &run)).await?;
+        self.show_run(&run);
+        Ok(())
+    }
+
+    /// Deletes a run that has not begun.
+    ///
+    /// # Errors
+    ///
+    /// See [`CallError`].
+    pub async fn delete_run(&self, name: &str, uid: &str) -> Result<(), CallError> {
+        let only_this = DeleteParams {
+            preconditions: Some(Preconditions {
+                uid: Some(uid.to_owned()),
+                resource_version: None,
+            }),
+            ..DeleteParams::default()
+        };
+        match bounded(self.api::<SurgeRun>().delete(name, &only_this)).await {
+            Ok(_) | Err(CallError::NotFound(_)) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Puts our finalizer on a run, or takes it off.
+    ///
+    /// # Errors
+    ///
+    /// See [`CallError`].
+    pub async fn guard_run(&self, name: &str, guard: bool) -> Result<(), CallError> {
+        let api = self.api::<SurgeRun>();
+        let run = match bounded(api.get(name)).await {
+            Err(CallError::NotFound(_)) if !guard => return Ok(()),
+            run => run?,
+        };
+        let mut finalizers: Vec<_> = run
+            .finalizers()
+            .iter()
+            .filter(|f| *f != FINALIZER)
+            .cloned()
+            .collect();
+        if guard {
+            finalizers.push(FINALIZER.to_owned());
+        }
+        let patch = json!({"metadata": {"resourceVersion": run.resource_version(), "finalizers": finalizers}});
+        let run = bounded(api.patch(name, &PatchParams::default(), &Patch::Merge(&patch))).await?;
+        self.show_run(&run);
+        Ok(())
+    }
+
+    /// Writes what changed in the status of a run.
+    ///
+    /// # Errors
+    ///
+    /// See [`CallError`].
+    pub async fn run_status(
+        &self,
+        name: &str,
+        before: &RunStatus,
+        after: &RunStatus,
+        version: &str,
+    ) -> Result<(), CallError> {
+        let patch = patch_of("status", before, after, version)?;
+        let api = self.api::<SurgeRun>();
+        let run =
+            bounded(api.patch_status(name, &PatchParams::default(), &Patch::Merge(&patch))).await?;
+        self.show_run(&run);
+        Ok(())
+    }
+
+    /// Writes what changed in the status of a surge.
+    ///
+    /// # Errors
+    ///
+    /// See [`CallError`].
+    pub async fn surge_status(
+        &self,
+        name: &str,
+        before: &SurgeStatus,
+        after: &SurgeStatus,
+        version: &str,
+    ) -> Result<(), CallError> {
+        let patch = patch_of("status", before, after, version)?;
+        let api = self.api::<ScheduledSurge>();
+        let surge =
+            bounded(api.patch_status(name, &PatchParams::default(), &Patch::Merge(&patch))).await?;
+        let version = surge.resource_version().unwrap_or_default();
+        self.shared.with(|index| {
+            index
+                .surges
+                .apply(self.key(name), surge_record(&surge), version)
+        });
+        Ok(())
+    }
+
+    /// Begins to hold a target.
+    ///
+    /// # Errors
+    ///
+    /// See [`CallError`].
+    pub async fn create_hold(&self, name: &str, hold: &Hold) -> Result<(), CallError> {
+        let object = SurgeHold {
+            metadata: ObjectMeta {
+                name: Some(name.to_owned()),
+                namespace: Some(self.namespace.to_owned()),
+                finalizers: Some(vec![FINALIZER.to_owned()]),
+                ..ObjectMeta::default()
+            },
+            spec: SurgeHoldSpec { hold: hold.clone() },
+        };
+        let created = bounded(
+            self.api::<SurgeHold>()
+                .create(&PostParams::default(), &object),
+        )
+        .await?;
+        self.show_hold(&created);
+        Ok(())
+    }
+
+    fn show_hold(&self, hold: &SurgeHold) {
+        let version = hold.resource_version().unwrap_or_default();
+        self.shared.with(|index| {
+            index
+                .holds
+                .apply(self.key(&hold.name_any()), hold_record(hold), version)
+        });
+    }
+
+    /// Writes what changed in a hold.
+    ///
+    /// # Errors
+    ///
+    /// See [`CallError`].
+    pub async fn update_hold(
+        &self,
+        name: &str,
+        before: &Hold,
+        after: &Hold,
+        version: &str,
+    ) -> Result<(), CallError> {
+        let patch = patch_of("spec", before, after, version)?;
+        let api = self.api::<SurgeHold>();
+        let hold = bounded(api.patch(name, &PatchParams::default(), &Patch::Merge(&patch))).await?;
+        self.show_hold(&hold);
+        Ok(())
+    }
+
+    /// Deletes a hold whose target was given back, as it was planned from.
+    ///
+    /// # Errors
+    ///
+    /// See [`CallError`].
+    pub async fn delete_hold(&self, name: &str, version: &str) -> Result<(), CallError> {
+        let api = self.api::<SurgeHold>();
+        let patch = json!({"metadata": {"resourceVersion": version, "finalizers": null}});
+        match bounded(api.patch(name, &PatchParams::default(), &Patch::Merge(&patch))).await {
+            Ok(hold) if hold.metadata.deletion_timestamp.is_none() => {
+                let only_this = DeleteParams {
+                    preconditions: Some(Preconditions {
+                        uid: hold.uid(),
+                        resource_version: None,
+                    }),
+                    ..DeleteParams::default()
+                };
+                match bounded(api.delete(name, &only_this)).await {
+                    Ok(_) | Err(CallError::NotFound(_)) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            Ok(_) | Err(CallError::NotFound(_)) => {}
+            Err(error) => return Err(error),
+        }
+        self.shared
+            .with(|index| index.holds.forget(&self.key(name)));
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_patch_says_only_what_changed_and_removes_with_null() {
+        let before =
+            json!({"stage": "Live", "quietSince": "x", "targets": [1, 2], "release": {"a": 1}});
+        let after = json!({"stage": "Live", "targets": [1], "release": {"a": 2}, "message": "m"});
+        assert_eq!(
+            difference(&before, &after),
+            Some(json!({"quietSince": null, "targets": [1], "release": {"a": 2}, "message": "m"}))
+        );
+        assert_eq!(difference(&before, &before), None);
+    }
+}

@@ -1,0 +1,363 @@
+//! Watches into the index. A watch that fails is retried for ever, with backoff; it never ends the process and never
+//! empties the index.
+
+use std::collections::BTreeSet;
+use std::fmt::Debug;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures::StreamExt;
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
+use k8s_openapi::api::core::v1::Node;
+use kube::api::{Api, ApiResource};
+use kube::core::{DeserializeGuard, GroupVersionKind};
+use kube::runtime::WatchStreamExt;
+use kube::runtime::watcher::{self, Event};
+use kube::{Client, Resource, ResourceExt};
+use primetime_api::{
+    InstanceClass, MetricsSource, ScheduledSurge, SurgeHold, SurgeOverride, SurgeRun, hold_record,
+    run_record, surge_record,
+};
+use primetime_core::port::Question;
+use primetime_core::run::{RunRecord, RunStatus};
+use primetime_core::surge::Window;
+use primetime_core::world::{SurgeRecord, SurgeStatus};
+use serde::de::DeserializeOwned;
+use tokio::sync::Notify;
+use tracing::{info, warn};
+
+use crate::call;
+use crate::index::{Index, Key, Scope, Source, Table};
+use crate::narrow::{self, Scalable, ScaledObject};
+
+/// The index, and a bell that rings when it has changed.
+#[derive(Clone, Debug, Default)]
+pub struct Shared {
+    index: Arc<Mutex<Index>>,
+    bell: Arc<Notify>,
+}
+
+impl Shared {
+    /// Looks into the index, or changes it. The lock is never held across an await.
+    pub fn with<T>(&self, f: impl FnOnce(&mut Index) -> T) -> T {
+        f(&mut self.index.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Rings the bell.
+    pub fn ring(&self) {
+        self.bell.notify_one();
+    }
+
+    /// Waits for the bell.
+    pub async fn rung(&self) {
+        self.bell.notified().await;
+    }
+}
+
+fn version<K: Resource>(object: &K) -> String {
+    object.meta().resource_version.clone().unwrap_or_default()
+}
+
+/// What a change of an object can concern.
+fn scope<K: Resource>(object: &K) -> Scope {
+    object
+        .meta()
+        .namespace
+        .clone()
+        .map_or(Scope::Everything, Scope::Namespace)
+}
+
+fn key<K: Resource>(object: &K) -> Key {
+    (
+        object.meta().namespace.clone().unwrap_or_default(),
+        object.meta().name.clone().unwrap_or_default(),
+    )
+}
+
+/// Watches one kind into one table. `read` gives the row, or nothing if the object is of no interest.
+async fn watch<K, I, T>(
+    api: Api<K>,
+    shared: Shared,
+    what: String,
+    table: impl Fn(&mut Index) -> Option<&mut Table<I, T>>,
+    read: impl Fn(&K) -> Option<(I, T)>,
+) where
+    K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
+    I: Ord + Clone,
+    T: PartialEq,
+{
+    let mut events = std::pin::pin!(
+        watcher::watcher(api, watcher::Config::default().timeout(290)).default_backoff()
+    );
+    while let Some(event) = events.next().await {
+        let event = match event {
+            Ok(event) => event,
+            Err(error) => {
+                warn!(kind = what, %error, "watch failed; it goes on with what was seen, and tries again");
+                continue;
+            }
+        };
+        let changed = shared.with(|index| {
+            let Some(table) = table(index) else {
+                return false;
+            };
+            let dirty = match event {
+                Event::Init => {
+                    table.relist();
+                    None
+                }
+                Event::InitApply(object) | Event::Apply(object) => {
+                    read(&object).and_then(|(key, row)| {
+                        table
+                            .apply(key, row, version(&object))
+                            .then(|| scope(&object))
+                    })
+                }
+                Event::Delete(object) => read(&object).map(|(key, _)| {
+                    table.delete(&key, &version(&object));
+                    scope(&object)
+                }),
+                Event::InitDone => {
+                    table.relisted();
+                    Some(Scope::Everything)
+                }
+            };
+            dirty.is_some_and(|scope| index.mark(scope))
+        });
+        if changed {
+            shared.ring();
+        }
+    }
+}
+
+/// A surge that cannot even be decoded is shown as refused, and does not stop the watch.
+fn read_surge(object: &DeserializeGuard<ScheduledSurge>) -> SurgeRecord {
+    match &object.0 {
+        Ok(surge) => surge_record(surge),
+        Err(error) => SurgeRecord {
+            name: object.name_any(),
+            generation: object.meta().generation.unwrap_or_default(),
+            deleting: object.meta().deletion_timestamp.is_some(),
+            spec: Err(vec![error.to_string()]),
+            status: SurgeStatus::default(),
+        },
+    }
+}
+
+fn read_run(object: &DeserializeGuard<SurgeRun>) -> RunRecord {
+    match &object.0 {
+        Ok(run) => run_record(run),
+        // The instants are unknown, so they lie nowhere: nothing is planned, what is claimed stays claimed.
+        Err(error) => RunRecord {
+            name: object.name_any(),
+            uid: object.meta().uid.clone().unwrap_or_default(),
+            surge: object.name_any(),
+            surge_generation: None,
+            deleting: object.meta().deletion_timestamp.is_some(),
+            guarded: object
+                .finalizers()
+                .iter()
+                .any(|f| f == primetime_api::FINALIZER),
+            time_zone: None,
+            window: Window {
+                ready_by: chrono::DateTime::UNIX_EPOCH,
+                start: chrono::DateTime::UNIX_EPOCH,
+                end: chrono::DateTime::UNIX_EPOCH,
+            },
+            announcement: Err(error.to_string()),
+            status: RunStatus::default(),
+        },
+    }
+}
+
+fn read_source(source: &MetricsSource) -> Source {
+    let spec = &source.spec;
+    Source {
+        source: spec.into(),
+        question: Question {
+            url: spec.url.trim_end_matches('/').to_owned(),
+            query: String::new(),
+            timeout_seconds: spec.timeout_seconds,
+            max_age_seconds: spec.max_sample_age_seconds,
+        },
+        interval_seconds: spec.interval_seconds,
+    }
+}
+
+/// Watches everything, for ever.
+pub async fn everything(client: Client, shared: Shared) {
+    let all = |what: &str| (shared.clone(), what.to_owned());
+    let (s, n) = all("ScheduledSurge");
+    let surges = watch(
+        Api::<DeserializeGuard<ScheduledSurge>>::all(client.clone()),
+        s,
+        n,
+        |i| Some(&mut i.surges),
+        |o| Some((key(o), read_surge(o))),
+    );
+    let (s, n) = all("SurgeRun");
+    let runs = watch(
+        Api::<DeserializeGuard<SurgeRun>>::all(client.clone()),
+        s,
+        n,
+        |i| Some(&mut i.runs),
+        |o| Some((key(o), read_run(o))),
+    );
+    let (s, n) = all("SurgeHold");
+    let holds = watch(
+        Api::<SurgeHold>::all(client.clone()),
+        s,
+        n,
+        |i| Some(&mut i.holds),
+        |o| Some((key(o), hold_record(o))),
+    );
+    let (s, n) = all("SurgeOverride");
+    let overrides = watch(
+        Api::<SurgeOverride>::all(client.clone()),
+        s,
+        n,
+        |i| Some(&mut i.overrides),
+        |o| o.record().map(|r| (key(o), r)),
+    );
+    let (s, n) = all("InstanceClass");
+    let classes = watch(
+        Api::<InstanceClass>::all(client.clone()),
+        s,
+        n,
+        |i| Some(&mut i.classes),
+        |o| Some((o.name_any(), (&o.spec).into())),
+    );
+    let (s, n) = all("MetricsSource");
+    let sources = watch(
+        Api::<MetricsSource>::all(client.clone()),
+        s,
+        n,
+        |i| Some(&mut i.sources),
+        |o| Some((o.name_any(), read_source(o))),
+    );
+    let (s, n) = all("HorizontalPodAutoscaler");
+    let hpas = watch(
+        Api::<HorizontalPodAutoscaler>::all(client.clone()),
+        s,
+        n,
+        |i| Some(&mut i.hpas),
+        |o| narrow::hpa_scaler(o).map(|scaler| (key(o), scaler)),
+    );
+    let (s, n) = all("Node");
+    let nodes = watch(
+        Api::<Node>::all(client.clone()),
+        s,
+        n,
+        |i| Some(&mut i.nodes),
+        narrow::machine_node,
+    );
+    futures::join!(
+        surges,
+        runs,
+        holds,
+        overrides,
+        classes,
+        sources,
+        hpas,
+        nodes,
+        scaled_objects(client.clone(), shared.clone()),
+        workloads(client, shared.clone()),
+    );
+}
+
+/// Whether the API server serves a kind, and whether it has a scale subresource.
+async fn probe(
+    client: &Client,
+    api_version: &str,
+    kind: &str,
+) -> Result<Option<(ApiResource, bool)>, call::CallError> {
+    let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+    let gvk = GroupVersionKind::gvk(group, version, kind);
+    match call::bounded(kube::discovery::oneshot::pinned_kind(client, &gvk)).await {
+        Ok((resource, capabilities)) => {
+            let scales = capabilities
+                .subresources
+                .iter()
+                .any(|(r, _)| r.plural.ends_with("scale"));
+            Ok(Some((resource, scales)))
+        }
+        Err(call::CallError::NotFound(_)) => Ok(None),
+        // The group is there and the kind is not.
+        Err(call::CallError::Failed(why))
+            if why.contains("Unable to find") || why.contains("MissingKind") =>
+        {
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// How often kinds that are not served are looked for again: somebody may install KEDA tonight.
+const PROBE_INTERVAL: Duration = Duration::from_secs(30);
+
+async fn scaled_objects(client: Client, shared: Shared) {
+    let resource = narrow::scaled_object_resource();
+    while !matches!(
+        probe(&client, "keda.sh/v1alpha1", "ScaledObject").await,
+        Ok(Some(_))
+    ) {
+        tokio::time::sleep(PROBE_INTERVAL).await;
+    }
+    info!("KEDA is installed: ScaledObjects are watched");
+    let api = Api::<ScaledObject>::all_with(client, &resource);
+    watch(
+        api,
+        shared,
+        "ScaledObject".to_owned(),
+        |i| Some(&mut i.scaled_objects),
+        |o: &ScaledObject| Some((key(o), o.scaler())),
+    )
+    .await;
+}
+
+/// Watches each kind of workload that anything of ours names, from when it is first named.
+async fn workloads(client: Client, shared: Shared) {
+    let mut watched = BTreeSet::new();
+    let mut tasks = tokio::task::JoinSet::new();
+    loop {
+        for (api_version, kind) in shared.with(|index| index.kinds()) {
+            if watched.contains(&(api_version.clone(), kind.clone())) {
+                continue;
+            }
+            match probe(&client, &api_version, &kind).await {
+                Ok(Some((resource, true))) => {
+                    let id = (api_version, kind);
+                    shared.with(|index| {
+                        index.workloads.entry(id.clone()).or_default();
+                    });
+                    let api = Api::<Scalable>::all_with(client.clone(), &resource);
+                    tasks.spawn(watch_workload(
+                        api,
+                        shared.clone(),
+                        id.1.clone(),
+                        id.clone(),
+                    ));
+                    watched.insert(id);
+                }
+                Ok(Some((_, false))) => warn!(
+                    kind,
+                    "has no scale subresource: targets of this kind cannot be held"
+                ),
+                Ok(None) => warn!(kind, api_version, "is not served by this cluster"),
+                Err(error) => warn!(kind, %error, "could not be looked up; it is tried again"),
+            }
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+}
+
+async fn watch_workload(api: Api<Scalable>, shared: Shared, what: String, id: (String, String)) {
+    watch(
+        api,
+        shared,
+        what,
+        move |index| index.workloads.get_mut(&id),
+        |o: &Scalable| Some((key(o), o.replicas())),
+    )
+    .await;
+}
