@@ -3,31 +3,27 @@
 //! Each record and act runs in a lane of its own, named after the object it concerns: one object's error, or a hanging
 //! call, never delays another's work, and nothing is done twice at once to the same object.
 
+mod acts;
 mod lanes;
+mod persist;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::ObjectReference;
-use kube::{Client, Resource};
-use primetime_api::SurgeRun;
+use kube::Client;
 use primetime_core::Instant;
-use primetime_core::machines::MachineAct;
-use primetime_core::plan::{Act, Plan, Record, plan};
+use primetime_core::plan::{Plan, plan};
 use primetime_core::port::{Clock, Cloud};
 use primetime_core::run::RunRecord;
 use primetime_core::world::{Fleet, Seen, World};
 use tokio::sync::Semaphore;
 use tracing::{debug, warn};
 
-use crate::apply;
 use crate::call::CallError;
-use crate::drain;
 use crate::events::Events;
-use crate::index::Scope;
+use crate::index::{Index, Scope};
 use crate::lease::Leadership;
-use crate::record::Records;
 use crate::watch::Shared;
 use lanes::Lanes;
 pub use lanes::Outcome;
@@ -36,11 +32,8 @@ pub use lanes::Outcome;
 /// server gained nothing beyond 16.
 const AT_ONCE: usize = 32;
 
-/// A status that nothing waits for is written at most this often.
-const STATUS_INTERVAL: chrono::TimeDelta = chrono::TimeDelta::seconds(2);
-
-/// Instances expire this long after the end of their run: nobody can need them any more.
-const INSTANCE_LIFE_AFTER_END: chrono::TimeDelta = chrono::TimeDelta::hours(6);
+/// Calls to the cloud at once. They may take long, and take no place from calls to the API server.
+const CLOUD_AT_ONCE: usize = 4;
 
 /// How the engine behaves.
 #[derive(Clone, Debug)]
@@ -63,6 +56,19 @@ pub trait Observer: Send + Sync {
     fn gone(&self, namespace: &str);
 }
 
+/// A piece of work as lanes see it.
+struct Work<'a> {
+    namespace: &'a str,
+    /// Named after the object it concerns.
+    lane: String,
+    /// A stable word for metrics.
+    kind: &'static str,
+    /// When it was due, where that is known.
+    due: Option<Instant>,
+    /// It calls the cloud, not the API server.
+    cloud: bool,
+}
+
 /// The loop and what it needs.
 pub struct Engine {
     client: Client,
@@ -73,7 +79,8 @@ pub struct Engine {
     events: Events,
     settings: Settings,
     observer: Arc<dyn Observer>,
-    permits: Arc<Semaphore>,
+    permits: Semaphore,
+    cloud_permits: Semaphore,
     lanes: Lanes,
 }
 
@@ -99,7 +106,8 @@ impl Engine {
             leadership,
             settings,
             observer,
-            permits: Arc::new(Semaphore::new(AT_ONCE)),
+            permits: Semaphore::new(AT_ONCE),
+            cloud_permits: Semaphore::new(CLOUD_AT_ONCE),
             lanes: Lanes::default(),
         })
     }
@@ -112,7 +120,7 @@ impl Engine {
             let now = self.clock.now();
             if self.leadership.leads(now) && self.shared.with(|index| index.synced()) {
                 let may_lower_from = started.max(self.leadership.since()) + self.settings.settle;
-                let mut due = self.shared.with(|index| index.take_dirty());
+                let mut due = self.shared.with(Index::take_dirty);
                 due.extend(
                     wakes
                         .iter()
@@ -127,14 +135,11 @@ impl Engine {
                 }
             }
             let next = wakes.values().min().copied();
-            let pause = next
-                .and_then(|at| (at - self.clock.now()).to_std().ok())
-                .unwrap_or(if next.is_some() {
-                    Duration::ZERO
-                } else {
-                    Duration::from_secs(1)
-                })
-                .clamp(Duration::from_millis(1), Duration::from_secs(1));
+            let at_most = Duration::from_secs(1);
+            let pause = next.map_or(at_most, |at| {
+                (at - self.clock.now()).to_std().unwrap_or_default()
+            });
+            let pause = pause.clamp(Duration::from_millis(1), at_most);
             tokio::select! {
                 () = self.shared.rung() => {}
                 () = tokio::time::sleep(pause) => {}
@@ -178,18 +183,17 @@ impl Engine {
     }
 
     /// Starts a lane unless it is busy or has to wait; then says until when.
-    fn start<F>(
-        self: &Arc<Self>,
-        namespace: &str,
-        lane: String,
-        kind: &'static str,
-        due: Option<Instant>,
-        now: Instant,
-        work: F,
-    ) -> Option<Instant>
+    fn start<F>(self: &Arc<Self>, work: Work<'_>, now: Instant, effect: F) -> Option<Instant>
     where
         F: Future<Output = Result<Outcome, CallError>> + Send + 'static,
     {
+        let Work {
+            namespace,
+            lane,
+            kind,
+            due,
+            cloud,
+        } = work;
         match self.lanes.enter(&lane, now) {
             lanes::Entry::Busy => return None,
             lanes::Entry::Until(at) => return Some(at),
@@ -198,14 +202,11 @@ impl Engine {
         let engine = self.clone();
         let namespace = namespace.to_owned();
         tokio::spawn(async move {
-            // A lane that panicked, or was cancelled, would stay busy for ever: the guard frees it.
+            // A lane whose work panicked, or was cancelled, would stay busy for ever: the guard frees it.
             let guard = engine.lanes.guard(&lane);
-            let result = engine.guarded(work).await;
+            let result = engine.guarded(effect, cloud).await;
             let now = engine.clock.now();
-            let outcome = match &result {
-                Ok(_) => "ok",
-                Err(error) => error.reason(),
-            };
+            let outcome = result.as_ref().map_or_else(CallError::reason, |_| "ok");
             engine
                 .observer
                 .finished(kind, outcome, due.map(|at| now - at));
@@ -226,10 +227,15 @@ impl Engine {
     /// Leadership is checked at the write, not only at start.
     async fn guarded(
         &self,
-        work: impl Future<Output = Result<Outcome, CallError>>,
+        effect: impl Future<Output = Result<Outcome, CallError>>,
+        cloud: bool,
     ) -> Result<Outcome, CallError> {
-        let _permit = self
-            .permits
+        let permits = if cloud {
+            &self.cloud_permits
+        } else {
+            &self.permits
+        };
+        let _permit = permits
             .acquire()
             .await
             .map_err(|e| CallError::Failed(e.to_string()))?;
@@ -238,329 +244,7 @@ impl Engine {
                 "this process does not lead any more".to_owned(),
             ));
         }
-        work.await
-    }
-
-    fn persist(
-        self: &Arc<Self>,
-        namespace: &str,
-        record: Record,
-        world: &World,
-        now: Instant,
-    ) -> Option<Instant> {
-        let engine = self.clone();
-        let ns = namespace.to_owned();
-        let key = |name: &str| (namespace.to_owned(), name.to_owned());
-        // A record is written with the version it was planned from: if the index has moved on, so must the plan.
-        let run_version = |name: &str| {
-            let planned = world.runs.get(name);
-            self.shared.with(|i| {
-                i.runs
-                    .get(&key(name))
-                    .filter(|row| Some(&row.value) == planned)
-                    .map(|row| row.version.clone())
-            })
-        };
-        let hold_version = |name: &str| {
-            let planned = world.holds.get(name);
-            self.shared.with(|i| {
-                i.holds
-                    .get(&key(name))
-                    .filter(|row| Some(&row.value) == planned)
-                    .map(|row| row.version.clone())
-            })
-        };
-        match record {
-            Record::CreateRun {
-                surge,
-                generation,
-                run,
-                window,
-            } => self.start(
-                namespace,
-                format!("run/{ns}/{run}"),
-                "create_run",
-                None,
-                now,
-                async move {
-                    engine
-                        .records(&ns)
-                        .create_run(&surge, generation, &run, &window)
-                        .await
-                        .map(|()| Outcome::Done)
-                },
-            ),
-            Record::ReplanRun {
-                surge,
-                generation,
-                run,
-                window,
-            } => self.start(
-                namespace,
-                format!("run/{ns}/{run}"),
-                "replan_run",
-                None,
-                now,
-                async move {
-                    engine
-                        .records(&ns)
-                        .replan_run(&surge, generation, &run, &window)
-                        .await
-                        .map(|()| Outcome::Done)
-                },
-            ),
-            Record::DeleteRun { run, uid } => self.start(
-                namespace,
-                format!("run/{ns}/{run}"),
-                "delete_run",
-                None,
-                now,
-                async move {
-                    engine
-                        .records(&ns)
-                        .delete_run(&run, &uid)
-                        .await
-                        .map(|()| Outcome::Again(Duration::from_secs(1)))
-                },
-            ),
-            Record::Guard { run } => self.start(
-                namespace,
-                format!("guard/{ns}/{run}"),
-                "guard",
-                None,
-                now,
-                async move {
-                    engine
-                        .records(&ns)
-                        .guard_run(&run, true)
-                        .await
-                        .map(|()| Outcome::Done)
-                },
-            ),
-            Record::Unguard { run } => self.start(
-                namespace,
-                format!("guard/{ns}/{run}"),
-                "unguard",
-                None,
-                now,
-                async move {
-                    engine
-                        .records(&ns)
-                        .guard_run(&run, false)
-                        .await
-                        .map(|()| Outcome::Done)
-                },
-            ),
-            Record::RunStatus {
-                run,
-                status,
-                urgent,
-                news,
-            } => {
-                let version = run_version(&run)?;
-                let before = world.runs.get(&run)?.clone();
-                let lane = format!("run/{ns}/{run}");
-                if !urgent && let Some(at) = self.lanes.paced(&lane, STATUS_INTERVAL, now) {
-                    return Some(at);
-                }
-                self.start(namespace, lane, "run_status", None, now, async move {
-                    engine
-                        .records(&ns)
-                        .run_status(&run, &before.status, &status, &version)
-                        .await?;
-                    let about = reference(&ns, &before);
-                    for decision in &news {
-                        tracing::info!(
-                            namespace = ns,
-                            run,
-                            reason = decision.reason,
-                            "{}",
-                            decision.message
-                        );
-                        engine.tell(about.clone(), decision.clone());
-                    }
-                    Ok(Outcome::Done)
-                })
-            }
-            Record::SurgeStatus { surge, status } => {
-                let before = world.surges.get(&surge)?.clone();
-                let version = self.shared.with(|i| {
-                    let row = i.surges.get(&key(&surge)).filter(|row| row.value == before);
-                    row.map(|row| row.version.clone())
-                })?;
-                self.start(
-                    namespace,
-                    format!("surge/{ns}/{surge}"),
-                    "surge_status",
-                    None,
-                    now,
-                    async move {
-                        let records = engine.records(&ns);
-                        records
-                            .surge_status(&surge, &before.status, &status, &version)
-                            .await
-                            .map(|()| Outcome::Done)
-                    },
-                )
-            }
-            Record::CreateHold { name, hold } => self.start(
-                namespace,
-                format!("hold/{ns}/{name}"),
-                "create_hold",
-                None,
-                now,
-                async move {
-                    engine
-                        .records(&ns)
-                        .create_hold(&name, &hold)
-                        .await
-                        .map(|()| Outcome::Done)
-                },
-            ),
-            Record::UpdateHold { name, hold } => {
-                let version = hold_version(&name)?;
-                let before = world.holds.get(&name)?.hold.clone();
-                self.start(
-                    namespace,
-                    format!("hold/{ns}/{name}"),
-                    "update_hold",
-                    None,
-                    now,
-                    async move {
-                        let records = engine.records(&ns);
-                        records
-                            .update_hold(&name, &before, &hold, &version)
-                            .await
-                            .map(|()| Outcome::Done)
-                    },
-                )
-            }
-            Record::DeleteHold { name } => {
-                let version = hold_version(&name)?;
-                let target = world.holds.get(&name)?.hold.target_ref.clone();
-                let absent = world.target(&target) == Seen::Absent;
-                self.start(
-                    namespace,
-                    format!("hold/{ns}/{name}"),
-                    "delete_hold",
-                    None,
-                    now,
-                    async move {
-                        // Absence in a list is not absence: a quorum read decides whether there is nothing to give back.
-                        if absent && !apply::is_gone(&engine.client, &ns, &target).await? {
-                            return Err(CallError::Conflict(format!(
-                                "{target} is there after all"
-                            )));
-                        }
-                        engine
-                            .records(&ns)
-                            .delete_hold(&name, &version)
-                            .await
-                            .map(|()| Outcome::Done)
-                    },
-                )
-            }
-        }
-    }
-
-    fn records<'a>(&'a self, namespace: &'a str) -> Records<'a> {
-        Records {
-            client: &self.client,
-            shared: &self.shared,
-            namespace,
-        }
-    }
-
-    /// Events are told on the side: nothing waits for them.
-    fn tell(
-        self: &Arc<Self>,
-        about: ObjectReference,
-        decision: primetime_core::decision::Decision,
-    ) {
-        let engine = self.clone();
-        tokio::spawn(async move { engine.events.tell(&about, &decision).await });
-    }
-
-    fn act(
-        self: &Arc<Self>,
-        namespace: &str,
-        act: Act,
-        world: &World,
-        now: Instant,
-    ) -> Option<Instant> {
-        let engine = self.clone();
-        let ns = namespace.to_owned();
-        match act {
-            Act::Write { hold, writes, due } => self.start(
-                namespace,
-                format!("hold/{ns}/{hold}"),
-                "write",
-                Some(due),
-                now,
-                async move {
-                    for write in &writes {
-                        apply::write(&engine.client, &engine.shared, &ns, write).await?;
-                    }
-                    Ok(Outcome::Done)
-                },
-            ),
-            Act::Machine { run, act } => {
-                let expires = world.runs.get(&run)?.window.end + INSTANCE_LIFE_AFTER_END;
-                self.machine(namespace, &run, act, expires, now)
-            }
-        }
-    }
-
-    fn machine(
-        self: &Arc<Self>,
-        namespace: &str,
-        run: &str,
-        act: MachineAct,
-        expires: Instant,
-        now: Instant,
-    ) -> Option<Instant> {
-        let engine = self.clone();
-        match act {
-            MachineAct::Launch { batch, run_uid } => {
-                let lane = format!("launch/{}", batch.token);
-                self.start(namespace, lane, "launch", None, now, async move {
-                    let answer = engine
-                        .cloud
-                        .launch(&run_uid, &batch, expires)
-                        .await
-                        .map_err(CallError::Failed)?;
-                    engine
-                        .shared
-                        .with(|index| index.launches.insert(batch.token.clone(), answer));
-                    Ok(Outcome::Done)
-                })
-            }
-            MachineAct::Drain { node } => self.start(
-                namespace,
-                format!("drain/{node}"),
-                "drain",
-                None,
-                now,
-                async move {
-                    let left = drain::drain(&engine.client, &node).await?;
-                    engine
-                        .shared
-                        .with(|index| index.pods_left.insert(node, left));
-                    Ok(Outcome::Again(Duration::from_secs(2)))
-                },
-            ),
-            MachineAct::Terminate { ids, run_uid } => {
-                let lane = format!("terminate/{namespace}/{run}");
-                self.start(namespace, lane, "terminate", None, now, async move {
-                    engine
-                        .cloud
-                        .terminate(&run_uid, &ids)
-                        .await
-                        .map_err(CallError::Failed)?;
-                    Ok(Outcome::Again(Duration::from_secs(5)))
-                })
-            }
-        }
+        effect.await
     }
 
     /// Asks the cloud for the instances of every run that has, or may have, any. Runs for ever.
@@ -614,16 +298,5 @@ impl Engine {
                 });
             }
         }
-    }
-}
-
-fn reference(namespace: &str, run: &RunRecord) -> ObjectReference {
-    ObjectReference {
-        api_version: Some(SurgeRun::api_version(&()).into_owned()),
-        kind: Some(SurgeRun::kind(&()).into_owned()),
-        namespace: Some(namespace.to_owned()),
-        name: Some(run.name.clone()),
-        uid: Some(run.uid.clone()),
-        ..ObjectReference::default()
     }
 }

@@ -290,21 +290,21 @@ impl Index {
 
     /// What scales a workload: a `ScaledObject` before the HPA it generates.
     fn autoscaler(&self, namespace: &str, workload: &Workload) -> Option<world::Autoscaler> {
-        let scales = |s: &&Scaler| {
+        let matches = |s: &&Scaler| {
             s.target.kind == workload.kind
                 && s.target.name == workload.name
                 && group(&s.target.api_version) == group(&workload.api_version)
         };
-        let scaled = self
+        let by_keda = self
             .scaled_objects
             .of_namespace(namespace)
             .map(|(_, row)| &row.value)
-            .find(scales);
+            .find(matches);
         let hpa = || {
             let hpas = self.hpas.of_namespace(namespace).map(|(_, row)| &row.value);
-            hpas.filter(|s| !s.generated).find(scales)
+            hpas.filter(|s| !s.generated).find(matches)
         };
-        scaled.or_else(hpa).map(|s| s.bounds.clone())
+        by_keda.or_else(hpa).map(|s| s.bounds.clone())
     }
 
     /// One namespace as the planner sees it. Remembers which levels are in force.

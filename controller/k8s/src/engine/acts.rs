@@ -1,0 +1,106 @@
+//! Acts: each covered by a record that is persisted already.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use primetime_core::Instant;
+use primetime_core::machines::MachineAct;
+use primetime_core::plan::Act;
+use primetime_core::world::World;
+
+use super::{Engine, Outcome, Work};
+use crate::apply;
+use crate::call::CallError;
+use crate::drain;
+
+/// Instances expire this long after the end of their run: nobody can need them any more.
+const INSTANCE_LIFE_AFTER_END: TimeDelta = TimeDelta::hours(6);
+
+impl Engine {
+    pub(super) fn act(
+        self: &Arc<Self>,
+        namespace: &str,
+        act: Act,
+        world: &World,
+        now: Instant,
+    ) -> Option<Instant> {
+        match act {
+            Act::Write { hold, writes, due } => {
+                let engine = self.clone();
+                let ns = namespace.to_owned();
+                // The lane of the hold's record: its writes and its record never overlap.
+                let lane = format!("hold/{namespace}/{hold}");
+                let work = Work {
+                    namespace,
+                    lane,
+                    kind: "write",
+                    due: Some(due),
+                    cloud: false,
+                };
+                self.start(work, now, async move {
+                    for write in &writes {
+                        apply::write(&engine.client, &engine.shared, &ns, write).await?;
+                    }
+                    Ok(Outcome::Done)
+                })
+            }
+            Act::Machine { run, act } => {
+                let expires = world.runs.get(&run)?.window.end + INSTANCE_LIFE_AFTER_END;
+                self.machine(namespace, &run, act, expires, now)
+            }
+        }
+    }
+
+    fn machine(
+        self: &Arc<Self>,
+        namespace: &str,
+        run: &str,
+        act: MachineAct,
+        expires: Instant,
+        now: Instant,
+    ) -> Option<Instant> {
+        let engine = self.clone();
+        let work = |lane, kind, cloud| Work {
+            namespace,
+            lane,
+            kind,
+            due: None,
+            cloud,
+        };
+        match act {
+            MachineAct::Launch { batch, run_uid } => {
+                let work = work(format!("launch/{}", batch.token), "launch", true);
+                self.start(work, now, async move {
+                    let answer = engine.cloud.launch(&run_uid, &batch, expires).await;
+                    let answer = answer.map_err(CallError::Failed)?;
+                    engine
+                        .shared
+                        .with(|index| index.launches.insert(batch.token.clone(), answer));
+                    Ok(Outcome::Done)
+                })
+            }
+            MachineAct::Drain { node } => {
+                let work = work(format!("drain/{node}"), "drain", false);
+                self.start(work, now, async move {
+                    let left = drain::drain(&engine.client, &node).await?;
+                    engine
+                        .shared
+                        .with(|index| index.pods_left.insert(node, left));
+                    Ok(Outcome::Again(Duration::from_secs(2)))
+                })
+            }
+            MachineAct::Terminate { ids, run_uid } => {
+                let work = work(format!("terminate/{namespace}/{run}"), "terminate", true);
+                self.start(work, now, async move {
+                    engine
+                        .cloud
+                        .terminate(&run_uid, &ids)
+                        .await
+                        .map_err(CallError::Failed)?;
+                    Ok(Outcome::Again(Duration::from_secs(5)))
+                })
+            }
+        }
+    }
+}

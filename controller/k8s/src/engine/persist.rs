@@ -1,0 +1,296 @@
+//! Records: each written with the version it was planned from.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::ObjectReference;
+use kube::Resource;
+use primetime_api::SurgeRun;
+use primetime_core::Instant;
+use primetime_core::decision::Decision;
+use primetime_core::hold::Hold;
+use primetime_core::plan::Record;
+use primetime_core::run::{RunRecord, RunStatus};
+use primetime_core::world::{Seen, SurgeStatus, World};
+
+use super::{Engine, Outcome, Work};
+use crate::apply;
+use crate::call::CallError;
+use crate::index::{Index, Key, Table};
+use crate::record::Records;
+
+/// A status that nothing waits for is written at most this often.
+const STATUS_INTERVAL: chrono::TimeDelta = chrono::TimeDelta::seconds(2);
+
+impl Engine {
+    pub(super) fn persist(
+        self: &Arc<Self>,
+        namespace: &str,
+        record: Record,
+        world: &World,
+        now: Instant,
+    ) -> Option<Instant> {
+        let engine = self.clone();
+        let ns = namespace.to_owned();
+        match record {
+            Record::CreateRun {
+                surge,
+                generation,
+                run,
+                window,
+            } => self.start(
+                work(namespace, "run", &run, "create_run"),
+                now,
+                async move {
+                    let records = engine.records(&ns);
+                    records
+                        .create_run(&surge, generation, &run, &window)
+                        .await
+                        .map(|()| Outcome::Done)
+                },
+            ),
+            Record::ReplanRun {
+                surge,
+                generation,
+                run,
+                window,
+            } => self.start(
+                work(namespace, "run", &run, "replan_run"),
+                now,
+                async move {
+                    let records = engine.records(&ns);
+                    records
+                        .replan_run(&surge, generation, &run, &window)
+                        .await
+                        .map(|()| Outcome::Done)
+                },
+            ),
+            Record::DeleteRun { run, uid } => self.start(
+                work(namespace, "run", &run, "delete_run"),
+                now,
+                async move {
+                    let done = engine.records(&ns).delete_run(&run, &uid).await;
+                    done.map(|()| Outcome::Again(Duration::from_secs(1)))
+                },
+            ),
+            Record::Guard { run } => self.guard_run(namespace, run, true, now),
+            Record::Unguard { run } => self.guard_run(namespace, run, false, now),
+            Record::RunStatus {
+                run,
+                status,
+                urgent,
+                news,
+            } => self.run_status(namespace, &run, *status, urgent, news, world, now),
+            Record::SurgeStatus { surge, status } => {
+                self.surge_status(namespace, surge, *status, world, now)
+            }
+            Record::CreateHold { name, hold } => self.start(
+                work(namespace, "hold", &name, "create_hold"),
+                now,
+                async move {
+                    engine
+                        .records(&ns)
+                        .create_hold(&name, &hold)
+                        .await
+                        .map(|()| Outcome::Done)
+                },
+            ),
+            Record::UpdateHold { name, hold } => {
+                self.update_hold(namespace, name, *hold, world, now)
+            }
+            Record::DeleteHold { name } => self.delete_hold(namespace, name, world, now),
+        }
+    }
+
+    fn records<'a>(&'a self, namespace: &'a str) -> Records<'a> {
+        Records {
+            client: &self.client,
+            shared: &self.shared,
+            namespace,
+        }
+    }
+
+    /// The version a record was planned from; nothing if the index has moved on, because then so must the plan.
+    fn version<T: PartialEq>(
+        &self,
+        namespace: &str,
+        name: &str,
+        planned_from: Option<&T>,
+        table: impl Fn(&Index) -> &Table<Key, T>,
+    ) -> Option<String> {
+        let key = (namespace.to_owned(), name.to_owned());
+        self.shared.with(|index| {
+            let row = table(index)
+                .get(&key)
+                .filter(|row| Some(&row.value) == planned_from)?;
+            Some(row.version.clone())
+        })
+    }
+
+    fn guard_run(
+        self: &Arc<Self>,
+        namespace: &str,
+        run: String,
+        guard: bool,
+        now: Instant,
+    ) -> Option<Instant> {
+        let engine = self.clone();
+        let ns = namespace.to_owned();
+        let kind = if guard { "guard" } else { "unguard" };
+        self.start(work(namespace, "guard", &run, kind), now, async move {
+            engine
+                .records(&ns)
+                .guard_run(&run, guard)
+                .await
+                .map(|()| Outcome::Done)
+        })
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the fields of one record")]
+    fn run_status(
+        self: &Arc<Self>,
+        namespace: &str,
+        name: &str,
+        status: RunStatus,
+        urgent: bool,
+        news: Vec<Decision>,
+        world: &World,
+        now: Instant,
+    ) -> Option<Instant> {
+        let before = world.runs.get(name)?.clone();
+        let version = self.version(namespace, name, Some(&before), |index| &index.runs)?;
+        let work = work(namespace, "run", name, "run_status");
+        if !urgent && let Some(at) = self.lanes.paced(&work.lane, STATUS_INTERVAL, now) {
+            return Some(at);
+        }
+        let engine = self.clone();
+        let ns = namespace.to_owned();
+        self.start(work, now, async move {
+            let run = &before.name;
+            engine
+                .records(&ns)
+                .run_status(run, &before.status, &status, &version)
+                .await?;
+            let about = reference(&ns, &before);
+            for decision in news {
+                tracing::info!(
+                    namespace = ns,
+                    run,
+                    reason = decision.reason,
+                    "{}",
+                    decision.message
+                );
+                engine.tell(about.clone(), decision);
+            }
+            Ok(Outcome::Done)
+        })
+    }
+
+    /// Events are told on the side: nothing waits for them.
+    fn tell(self: &Arc<Self>, about: ObjectReference, decision: Decision) {
+        let engine = self.clone();
+        tokio::spawn(async move { engine.events.tell(&about, &decision).await });
+    }
+
+    fn surge_status(
+        self: &Arc<Self>,
+        namespace: &str,
+        name: String,
+        status: SurgeStatus,
+        world: &World,
+        now: Instant,
+    ) -> Option<Instant> {
+        let before = world.surges.get(&name)?.clone();
+        let version = self.version(namespace, &name, Some(&before), |index| &index.surges)?;
+        let engine = self.clone();
+        let ns = namespace.to_owned();
+        self.start(
+            work(namespace, "surge", &name, "surge_status"),
+            now,
+            async move {
+                let records = engine.records(&ns);
+                records
+                    .surge_status(&name, &before.status, &status, &version)
+                    .await
+                    .map(|()| Outcome::Done)
+            },
+        )
+    }
+
+    fn update_hold(
+        self: &Arc<Self>,
+        namespace: &str,
+        name: String,
+        hold: Hold,
+        world: &World,
+        now: Instant,
+    ) -> Option<Instant> {
+        let before = world.holds.get(&name)?;
+        let version = self.version(namespace, &name, Some(before), |index| &index.holds)?;
+        let before = before.hold.clone();
+        let engine = self.clone();
+        let ns = namespace.to_owned();
+        self.start(
+            work(namespace, "hold", &name, "update_hold"),
+            now,
+            async move {
+                let records = engine.records(&ns);
+                records
+                    .update_hold(&name, &before, &hold, &version)
+                    .await
+                    .map(|()| Outcome::Done)
+            },
+        )
+    }
+
+    fn delete_hold(
+        self: &Arc<Self>,
+        namespace: &str,
+        name: String,
+        world: &World,
+        now: Instant,
+    ) -> Option<Instant> {
+        let before = world.holds.get(&name)?;
+        let version = self.version(namespace, &name, Some(before), |index| &index.holds)?;
+        let target = before.hold.target_ref.clone();
+        let absent = world.target(&target) == Seen::Absent;
+        let engine = self.clone();
+        let ns = namespace.to_owned();
+        self.start(
+            work(namespace, "hold", &name, "delete_hold"),
+            now,
+            async move {
+                // Absence in a list is not absence: a quorum read decides whether there is nothing to give back.
+                if absent && !apply::is_gone(&engine.client, &ns, &target).await? {
+                    return Err(CallError::Conflict(format!("{target} is there after all")));
+                }
+                engine
+                    .records(&ns)
+                    .delete_hold(&name, &version)
+                    .await
+                    .map(|()| Outcome::Done)
+            },
+        )
+    }
+}
+
+fn work<'a>(namespace: &'a str, object: &str, name: &str, kind: &'static str) -> Work<'a> {
+    Work {
+        namespace,
+        lane: format!("{object}/{namespace}/{name}"),
+        kind,
+        due: None,
+        cloud: false,
+    }
+}
+
+fn reference(namespace: &str, run: &RunRecord) -> ObjectReference {
+    ObjectReference {
+        api_version: Some(SurgeRun::api_version(&()).into_owned()),
+        kind: Some(SurgeRun::kind(&()).into_owned()),
+        namespace: Some(namespace.to_owned()),
+        name: Some(run.name.clone()),
+        uid: Some(run.uid.clone()),
+        ..ObjectReference::default()
+    }
+}
