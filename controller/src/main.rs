@@ -1,2 +1,194 @@
-//! x
-fn main() {}
+//! The Primetime operator: wiring only.
+
+mod args;
+mod clock;
+mod http;
+mod metrics;
+mod webhook;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use clap::Parser;
+use kube::{Client, Config};
+use primetime_api::tags;
+use primetime_core::port::Clock;
+use primetime_core::schedule;
+use primetime_ec2::{Ec2, TagNames};
+use primetime_k8s::engine::{Engine, Settings};
+use primetime_k8s::lease::{self, Candidate, Leadership};
+use primetime_k8s::watch::{self, Shared};
+use primetime_k8s::{call, signals};
+use primetime_prom::Prometheus;
+use tracing::{error, info};
+use tracing_subscriber::EnvFilter;
+
+use crate::args::{Args, LogFormat};
+use crate::clock::SystemClock;
+use crate::metrics::Metrics;
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    log(&args);
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            error!(%error, "the runtime could not be started");
+            return ExitCode::FAILURE;
+        }
+    };
+    match runtime.block_on(run(args)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            error!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn log(args: &Args) {
+    let filter = EnvFilter::try_new(&args.log).unwrap_or_else(|_| EnvFilter::new("info"));
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    match args.log_format {
+        LogFormat::Json => log.json().init(),
+        LogFormat::Text => log.with_ansi(false).init(),
+    }
+}
+
+/// A client whose calls are bounded here and not by up to 15 retries of its own.
+async fn client() -> Result<Client> {
+    let mut config = Config::infer()
+        .await
+        .context("no kubeconfig and not in a cluster")?;
+    config.default_retry = false;
+    config.connect_timeout = Some(Duration::from_secs(5));
+    Client::try_from(config).context("the API server's address or credentials cannot be used")
+}
+
+async fn run(args: Args) -> Result<()> {
+    // Only ring is compiled in; a second provider would make this fail at start and not at 20:59.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let client = client().await?;
+    let version = call::bounded(client.apiserver_version())
+        .await
+        .context("the API server does not answer")?;
+    info!(
+        version = env!("CARGO_PKG_VERSION"),
+        tzdb = schedule::tzdb_version(),
+        kubernetes = version.git_version,
+        cluster = args.cluster_name,
+        "primetime starts"
+    );
+    let shared = Shared::default();
+    let metrics = Arc::new(Metrics::new()?);
+    let ec2 = Ec2::new(
+        primetime_ec2::Settings {
+            region: args.aws_region.clone(),
+            endpoint: args.aws_endpoint_url.clone(),
+            cluster: args.cluster_name.clone(),
+        },
+        TagNames {
+            cluster: tags::CLUSTER,
+            run: tags::RUN,
+            batch: tags::BATCH,
+            expires: tags::EXPIRES,
+        },
+    )
+    .await;
+    let candidate = Candidate {
+        namespace: args.namespace.clone(),
+        name: "primetime".to_owned(),
+        identity: args.identity.clone(),
+    };
+    let leadership = if args.leader_elect {
+        Leadership::default()
+    } else {
+        Leadership::alone(clock.now())
+    };
+    let engine = Engine::new(
+        client.clone(),
+        shared.clone(),
+        Arc::new(ec2),
+        clock.clone(),
+        leadership.clone(),
+        &args.identity,
+        Settings {
+            cluster: args.cluster_name.clone(),
+            settle: chrono::TimeDelta::seconds(i64::from(args.settle_seconds)),
+            cloud_interval: Duration::from_secs(u64::from(args.cloud_interval_seconds)),
+        },
+        metrics.clone(),
+    );
+
+    let http = http::serve(
+        args.http_address,
+        shared.clone(),
+        metrics,
+        leadership.clone(),
+        clock.clone(),
+    )
+    .await?;
+    let webhook = match &args.webhook_cert_dir {
+        Some(folder) => {
+            Some(webhook::serve(args.webhook_address, folder, client.clone(), clock.clone()).await?)
+        }
+        None => None,
+    };
+    let election = {
+        let (client, leadership, candidate) =
+            (client.clone(), leadership.clone(), candidate.clone());
+        let (clock, shared, elect) = (clock.clone(), shared.clone(), args.leader_elect);
+        async move {
+            if elect {
+                lease::run(client, candidate, leadership, clock, || shared.ring()).await;
+            } else {
+                std::future::pending::<()>().await;
+            }
+        }
+    };
+    tokio::select! {
+        () = watch::everything(client.clone(), shared.clone()) => anyhow::bail!("the watches have ended"),
+        () = engine.clone().run() => anyhow::bail!("the engine has ended"),
+        () = engine.watch_cloud() => anyhow::bail!("the cloud watch has ended"),
+        () = signals::run(shared, Arc::new(Prometheus::default()), clock) => anyhow::bail!("the signals have ended"),
+        () = election => anyhow::bail!("this process does not lead any more; a fresh one takes its place"),
+        result = http => result.context("the HTTP server has ended"),
+        result = webhook_or_never(webhook) => result.context("the webhook has ended"),
+        () = stopped() => {
+            info!("stops; capacity stays as it is");
+            lease::give_up(client, &candidate, &leadership).await;
+            Ok(())
+        }
+    }
+}
+
+async fn webhook_or_never(webhook: Option<impl Future<Output = Result<()>>>) -> Result<()> {
+    match webhook {
+        Some(webhook) => webhook.await,
+        None => std::future::pending().await,
+    }
+}
+
+/// SIGTERM, or Ctrl-C.
+async fn stopped() {
+    use tokio::signal::unix::{SignalKind, signal};
+    match signal(SignalKind::terminate()) {
+        Ok(mut terminate) => {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = tokio::signal::ctrl_c() => {}
+            }
+        }
+        Err(_) => {
+            let _ = tokio::signal::ctrl_c().await;
+        }
+    }
+}

@@ -51,9 +51,7 @@ pub trait Observer: Send + Sync {
     /// A record or an act was finished.
     fn finished(&self, kind: &'static str, outcome: &'static str, late: Option<chrono::TimeDelta>);
     /// A namespace was planned.
-    fn planned(&self, namespace: &str, world: &World, took: Duration);
-    /// A namespace has nothing of ours any more.
-    fn gone(&self, namespace: &str);
+    fn planned(&self, namespace: &str, world: &World, plan: &Plan, took: Duration);
 }
 
 /// A piece of work as lanes see it.
@@ -159,15 +157,14 @@ impl Engine {
             .shared
             .with(|index| index.world(namespace, cluster, may_lower_from, now));
         let watch = tokio::time::Instant::now();
+        let plan = plan(&world, now);
+        self.observer
+            .planned(namespace, &world, &plan, watch.elapsed());
         let Plan {
             records,
             acts,
             wake,
-        } = plan(&world, now);
-        self.observer.planned(namespace, &world, watch.elapsed());
-        if world.surges.is_empty() && world.runs.is_empty() && world.holds.is_empty() {
-            self.observer.gone(namespace);
-        }
+        } = plan;
         let mut next = wake;
         for record in records {
             if let Some(at) = self.persist(namespace, record, &world, now) {

@@ -266,7 +266,11 @@ pub async fn everything(client: Client, shared: Shared) {
 }
 
 /// Whether the API server serves a kind, and whether it has a scale subresource.
-async fn probe(
+///
+/// # Errors
+///
+/// If the API server could not be asked.
+pub async fn probe(
     client: &Client,
     api_version: &str,
     kind: &str,

@@ -1,0 +1,73 @@
+//! Probes and metrics.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
+use axum::routing::get;
+use primetime_core::port::Clock;
+use primetime_k8s::lease::Leadership;
+use primetime_k8s::watch::Shared;
+
+use crate::metrics::Metrics;
+
+#[derive(Clone)]
+struct Served {
+    shared: Shared,
+    metrics: Arc<Metrics>,
+    leadership: Leadership,
+    clock: Arc<dyn Clock>,
+}
+
+/// Binds now, so that an address in use is an error at start; serves when awaited.
+pub async fn serve(
+    address: SocketAddr,
+    shared: Shared,
+    metrics: Arc<Metrics>,
+    leadership: Leadership,
+    clock: Arc<dyn Clock>,
+) -> Result<impl Future<Output = Result<()>>> {
+    let listener = tokio::net::TcpListener::bind(address)
+        .await
+        .with_context(|| format!("{address} cannot be listened on"))?;
+    let router = Router::new()
+        .route("/healthz", get(|| async { "ok" }))
+        .route("/readyz", get(ready))
+        .route("/metrics", get(scrape))
+        .with_state(Served {
+            shared,
+            metrics,
+            leadership,
+            clock,
+        });
+    Ok(async move { axum::serve(listener, router).await.context("HTTP") })
+}
+
+/// Ready once every watch has seen everything: a standby is as ready as the leader.
+async fn ready(State(served): State<Served>) -> impl IntoResponse {
+    if served.shared.with(|index| index.synced()) {
+        (StatusCode::OK, "ok")
+    } else {
+        (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "not everything was listed yet",
+        )
+    }
+}
+
+async fn scrape(State(served): State<Served>) -> impl IntoResponse {
+    let leads = served.leadership.leads(served.clock.now());
+    match served.metrics.text(leads) {
+        Ok(text) => (
+            StatusCode::OK,
+            [(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)],
+            text,
+        )
+            .into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+    }
+}

@@ -1,0 +1,380 @@
+//! `primetime_*`: base units, bounded labels. What is shown of runs is rebuilt at every scrape from the last look at
+//! each namespace, so nothing of a run that is gone is left behind.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use primetime_core::plan::Plan;
+use primetime_core::run::{RunRecord, Stage, Verdict};
+use primetime_core::schedule;
+use primetime_core::world::World;
+use primetime_core::{hold, overrides};
+use primetime_k8s::engine::Observer;
+use prometheus::{
+    Encoder, GaugeVec, Histogram, HistogramOpts, IntCounterVec, Opts, Registry, TextEncoder,
+};
+
+type Labels = Vec<(&'static str, String)>;
+
+/// A gauge of a run: name, help, label names after namespace, surge and run.
+struct Family {
+    name: &'static str,
+    help: &'static str,
+    labels: &'static [&'static str],
+}
+
+const FAMILIES: [Family; 16] = [
+    Family {
+        name: "primetime_run_ready_by_timestamp_seconds",
+        help: "T0: when everything must be ready.",
+        labels: &[],
+    },
+    Family {
+        name: "primetime_run_start_timestamp_seconds",
+        help: "When the event starts.",
+        labels: &[],
+    },
+    Family {
+        name: "primetime_run_end_timestamp_seconds",
+        help: "When the event ends at the earliest, overrides included.",
+        labels: &[],
+    },
+    Family {
+        name: "primetime_run_stage",
+        help: "1 for the stage a run is in.",
+        labels: &["stage"],
+    },
+    Family {
+        name: "primetime_run_verdict",
+        help: "1 for the verdict on a run.",
+        labels: &["verdict"],
+    },
+    Family {
+        name: "primetime_target_floor_replicas",
+        help: "The floor under a target, over all runs.",
+        labels: &["target"],
+    },
+    Family {
+        name: "primetime_target_wanted_replicas",
+        help: "Pods that must be ready.",
+        labels: &["target"],
+    },
+    Family {
+        name: "primetime_target_ready_replicas",
+        help: "Pods that are ready.",
+        labels: &["target"],
+    },
+    Family {
+        name: "primetime_target_contested",
+        help: "1 while somebody else keeps lowering a target.",
+        labels: &["target"],
+    },
+    Family {
+        name: "primetime_machines_wanted",
+        help: "Machines wanted.",
+        labels: &["group"],
+    },
+    Family {
+        name: "primetime_machines_launched",
+        help: "Instances started and not yet terminated.",
+        labels: &["group"],
+    },
+    Family {
+        name: "primetime_machines_joined",
+        help: "Machines that are Ready nodes.",
+        labels: &["group"],
+    },
+    Family {
+        name: "primetime_signal_load",
+        help: "Live load, in the on-call's unit; absent while unknown.",
+        labels: &["signal"],
+    },
+    Family {
+        name: "primetime_signal_required_replicas",
+        help: "Replicas that the live load needs; absent while unknown.",
+        labels: &["signal"],
+    },
+    Family {
+        name: "primetime_signal_unknown",
+        help: "1 while a signal is unknown and nothing is lowered because of it.",
+        labels: &["signal"],
+    },
+    Family {
+        name: "primetime_overrides_in_force",
+        help: "Overrides in force on a run.",
+        labels: &["action"],
+    },
+];
+
+/// One sample of a family.
+struct Row {
+    family: &'static str,
+    labels: Labels,
+    value: f64,
+}
+
+/// All metrics.
+pub struct Metrics {
+    registry: Registry,
+    operations: IntCounterVec,
+    lateness: Histogram,
+    planning: Histogram,
+    rows: Mutex<BTreeMap<String, Vec<Row>>>,
+}
+
+impl Metrics {
+    /// Registers what is counted over the life of the process.
+    pub fn new() -> prometheus::Result<Self> {
+        let registry = Registry::new();
+        let operations = IntCounterVec::new(
+            Opts::new(
+                "primetime_operations_total",
+                "Records written and acts done, by kind and outcome.",
+            ),
+            &["operation", "outcome"],
+        )?;
+        // From one round trip on loopback to the ten seconds after which a call is given up.
+        let lateness = Histogram::with_opts(
+            HistogramOpts::new(
+                "primetime_write_lateness_seconds",
+                "From the instant a write was due until it was done.",
+            )
+            .buckets(vec![
+                0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+            ]),
+        )?;
+        let planning = Histogram::with_opts(
+            HistogramOpts::new(
+                "primetime_plan_duration_seconds",
+                "Time to plan one namespace.",
+            )
+            .buckets(vec![0.0001, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0]),
+        )?;
+        registry.register(Box::new(operations.clone()))?;
+        registry.register(Box::new(lateness.clone()))?;
+        registry.register(Box::new(planning.clone()))?;
+        Ok(Self {
+            registry,
+            operations,
+            lateness,
+            planning,
+            rows: Mutex::default(),
+        })
+    }
+
+    fn rows<T>(&self, f: impl FnOnce(&mut BTreeMap<String, Vec<Row>>) -> T) -> T {
+        f(&mut self.rows.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Everything, in the text format.
+    pub fn text(&self, leads: bool) -> prometheus::Result<String> {
+        let now = Registry::new();
+        let info = GaugeVec::new(
+            Opts::new(
+                "primetime_build_info",
+                "1; the versions of this process and of its time zone data.",
+            ),
+            &["version", "tzdb"],
+        )?;
+        info.with_label_values(&[env!("CARGO_PKG_VERSION"), schedule::tzdb_version()])
+            .set(1.0);
+        now.register(Box::new(info))?;
+        let leader = prometheus::Gauge::new("primetime_leader", "1 in the process that acts.")?;
+        leader.set(f64::from(u8::from(leads)));
+        now.register(Box::new(leader))?;
+        self.rows(|rows| {
+            for family in &FAMILIES {
+                let names: Vec<_> = ["namespace", "surge", "run"]
+                    .into_iter()
+                    .chain(family.labels.iter().copied())
+                    .collect();
+                let gauge = GaugeVec::new(Opts::new(family.name, family.help), &names)?;
+                for row in rows.values().flatten().filter(|r| r.family == family.name) {
+                    let values: Vec<_> = row.labels.iter().map(|(_, v)| v.as_str()).collect();
+                    gauge.get_metric_with_label_values(&values)?.set(row.value);
+                }
+                now.register(Box::new(gauge))?;
+            }
+            prometheus::Result::Ok(())
+        })?;
+        let mut families = self.registry.gather();
+        families.extend(now.gather());
+        let mut text = Vec::new();
+        TextEncoder::new().encode(&families, &mut text)?;
+        String::from_utf8(text).map_err(|e| prometheus::Error::Msg(e.to_string()))
+    }
+}
+
+impl Observer for Metrics {
+    fn finished(&self, kind: &'static str, outcome: &'static str, late: Option<chrono::TimeDelta>) {
+        self.operations.with_label_values(&[kind, outcome]).inc();
+        if let Some(late) = late.and_then(|l| l.to_std().ok()) {
+            self.lateness.observe(late.as_secs_f64());
+        }
+    }
+
+    fn planned(&self, namespace: &str, world: &World, _plan: &Plan, took: Duration) {
+        self.planning.observe(took.as_secs_f64());
+        let rows = world
+            .runs
+            .values()
+            .flat_map(|run| rows_of(namespace, run, world))
+            .collect::<Vec<_>>();
+        self.rows(|all| {
+            if rows.is_empty() {
+                all.remove(namespace);
+            } else {
+                all.insert(namespace.to_owned(), rows);
+            }
+        });
+    }
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "seconds since the epoch fit into 53 bits"
+)]
+fn rows_of(namespace: &str, run: &RunRecord, world: &World) -> Vec<Row> {
+    let status = &run.status;
+    let own = |more: Labels| -> Labels {
+        let mut labels = vec![
+            ("namespace", namespace.to_owned()),
+            ("surge", run.surge.clone()),
+            ("run", run.name.clone()),
+        ];
+        labels.extend(more);
+        labels
+    };
+    let mut rows = Vec::new();
+    let mut show = |family, more: Labels, value: f64| {
+        rows.push(Row {
+            family,
+            labels: own(more),
+            value,
+        })
+    };
+    let yes = |b: bool| f64::from(u8::from(b));
+
+    show(
+        "primetime_run_ready_by_timestamp_seconds",
+        vec![],
+        run.window.ready_by.timestamp() as f64,
+    );
+    show(
+        "primetime_run_start_timestamp_seconds",
+        vec![],
+        run.window.start.timestamp() as f64,
+    );
+    let end = status.end_time.unwrap_or(run.window.end);
+    show(
+        "primetime_run_end_timestamp_seconds",
+        vec![],
+        end.timestamp() as f64,
+    );
+    for stage in Stage::ALL {
+        show(
+            "primetime_run_stage",
+            vec![("stage", stage.as_str().to_owned())],
+            yes(status.stage == stage),
+        );
+    }
+    for verdict in [Verdict::OnTrack, Verdict::AtRisk, Verdict::Ready] {
+        show(
+            "primetime_run_verdict",
+            vec![("verdict", verdict.as_str().to_owned())],
+            yes(status.verdict == verdict),
+        );
+    }
+    if status.completion_time.is_some() {
+        return rows;
+    }
+    for target in run.announcement.iter().flat_map(|a| &a.targets) {
+        let label = || vec![("target", target.name.clone())];
+        let held = world
+            .holds
+            .get(&hold::name(&target.workload))
+            .map(|h| &h.hold);
+        if let Some(held) = held {
+            let floor = held.claims.iter().map(|c| c.floor).max().unwrap_or(0);
+            show("primetime_target_floor_replicas", label(), f64::from(floor));
+            show(
+                "primetime_target_contested",
+                label(),
+                yes(held.contested_by.is_some()),
+            );
+        }
+        let shown = status.targets.iter().find(|t| t.name == target.name);
+        let wanted = shown.map_or(0, |t| t.planned.unwrap_or(0).max(t.floor.unwrap_or(0)));
+        show(
+            "primetime_target_wanted_replicas",
+            label(),
+            f64::from(wanted),
+        );
+        if let Some(live) = world.target(&target.workload).known() {
+            show(
+                "primetime_target_ready_replicas",
+                label(),
+                f64::from(live.ready),
+            );
+        }
+    }
+    for machine in &status.machines {
+        let label = || vec![("group", machine.name.clone())];
+        show(
+            "primetime_machines_wanted",
+            label(),
+            f64::from(machine.wanted),
+        );
+        show(
+            "primetime_machines_launched",
+            label(),
+            f64::from(machine.launched),
+        );
+        show(
+            "primetime_machines_joined",
+            label(),
+            f64::from(machine.joined),
+        );
+    }
+    for signal in &status.signals {
+        let label = || vec![("signal", signal.name.clone())];
+        if let Some(load) = signal.value.as_ref().and_then(|v| v.parse().ok()) {
+            show("primetime_signal_load", label(), load);
+        }
+        if let Some(required) = signal.required {
+            show(
+                "primetime_signal_required_replicas",
+                label(),
+                f64::from(required),
+            );
+        }
+        show(
+            "primetime_signal_unknown",
+            label(),
+            yes(signal.unknown_since.is_some()),
+        );
+    }
+    for action in ["Hold", "Boost", "Extend", "Release"] {
+        let count = world
+            .overrides
+            .iter()
+            .filter(|o| status.overrides.contains(&o.name) && word(&o.action) == action)
+            .count();
+        show(
+            "primetime_overrides_in_force",
+            vec![("action", action.to_owned())],
+            count as f64,
+        );
+    }
+    rows
+}
+
+fn word(action: &overrides::Action) -> &'static str {
+    match action {
+        overrides::Action::Hold => "Hold",
+        overrides::Action::Boost { .. } => "Boost",
+        overrides::Action::Extend => "Extend",
+        overrides::Action::Release => "Release",
+    }
+}

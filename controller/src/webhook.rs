@@ -1,0 +1,157 @@
+//! The admission webhook of `ScheduledSurge`: what needs a clock, time zone data or discovery is refused at apply.
+//!
+//! It looks at our own kind only, never at pods or nodes, and the controller checks everything again: with the webhook
+//! down no surge can be created or changed, and everything that is going on goes on.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use axum::Router;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Json, Response};
+use axum::routing::post;
+use hyper_util::rt::TokioIo;
+use hyper_util::service::TowerToHyperService;
+use kube::Client;
+use primetime_api::ScheduledSurge;
+use primetime_api::validate;
+use primetime_core::Instant;
+use primetime_core::port::Clock;
+use primetime_k8s::watch;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use serde_json::{Value, json};
+use tokio_rustls::TlsAcceptor;
+use tracing::{debug, warn};
+
+/// A client that does not finish its handshake, or its request, in this time is dropped.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+#[derive(Clone)]
+struct Served {
+    client: Client,
+    clock: Arc<dyn Clock>,
+}
+
+fn acceptor(folder: &Path) -> Result<TlsAcceptor> {
+    let (chain, key) = (folder.join("tls.crt"), folder.join("tls.key"));
+    let chain = CertificateDer::pem_file_iter(&chain)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .with_context(|| format!("{} holds no certificate", chain.display()))?;
+    let key = PrivateKeyDer::from_pem_file(&key)
+        .with_context(|| format!("{} holds no key", key.display()))?;
+    let config = rustls::ServerConfig::builder()
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .context("certificate and key do not fit together")?;
+    Ok(TlsAcceptor::from(Arc::new(config)))
+}
+
+/// Binds now, so that an address in use or a broken certificate is an error at start; serves when awaited.
+pub async fn serve(
+    address: SocketAddr,
+    folder: &Path,
+    client: Client,
+    clock: Arc<dyn Clock>,
+) -> Result<impl Future<Output = Result<()>>> {
+    let acceptor = acceptor(folder)?;
+    let listener = tokio::net::TcpListener::bind(address)
+        .await
+        .with_context(|| format!("{address} cannot be listened on"))?;
+    let router = Router::new()
+        .route("/validate", post(review))
+        .with_state(Served { client, clock });
+    Ok(async move {
+        loop {
+            let (stream, _) = match listener.accept().await {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    warn!(%error, "a connection could not be accepted");
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    continue;
+                }
+            };
+            let (acceptor, router) = (acceptor.clone(), router.clone());
+            tokio::spawn(async move {
+                let Ok(Ok(stream)) = tokio::time::timeout(PATIENCE, acceptor.accept(stream)).await
+                else {
+                    return;
+                };
+                let served = hyper::server::conn::http1::Builder::new()
+                    .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
+                    .await;
+                if let Err(error) = served {
+                    debug!(%error, "a webhook connection ended early");
+                }
+            });
+        }
+    })
+}
+
+async fn review(State(served): State<Served>, Json(review): Json<Value>) -> Response {
+    let request = &review["request"];
+    let Some(uid) = request["uid"].as_str() else {
+        return (StatusCode::BAD_REQUEST, "not an AdmissionReview").into_response();
+    };
+    let verdict = judge(request, &served).await;
+    let response = match verdict {
+        Ok(()) => json!({"uid": uid, "allowed": true}),
+        Err(reasons) => json!({
+            "uid": uid,
+            "allowed": false,
+            "status": {"code": 422, "reason": "Invalid", "message": reasons.join("; ")},
+        }),
+    };
+    Json(json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": response})).into_response()
+}
+
+async fn judge(request: &Value, served: &Served) -> Result<(), Vec<String>> {
+    let surge: ScheduledSurge = serde_json::from_value(request["object"].clone())
+        .map_err(|e| vec![format!("spec: {e}")])?;
+    // Labels, finalizers and owners of a surge that was accepted once can always be changed.
+    if request["oldObject"]["spec"] == request["object"]["spec"] {
+        return Ok(());
+    }
+    let moved = request["oldObject"]["spec"]["schedule"] != request["object"]["spec"]["schedule"];
+    reasons_against(&surge, moved, served.clock.now())?;
+    kinds_scale(&surge, &served.client).await
+}
+
+fn reasons_against(surge: &ScheduledSurge, moved: bool, now: Instant) -> Result<(), Vec<String>> {
+    let spec = validate::surge(&surge.spec)?;
+    if moved {
+        validate::not_in_the_past(&spec, now).map_err(|e| vec![e])?;
+    }
+    Ok(())
+}
+
+/// Every kind that is named must have a scale subresource. A cluster that cannot be asked refuses nothing.
+async fn kinds_scale(surge: &ScheduledSurge, client: &Client) -> Result<(), Vec<String>> {
+    let mut reasons = Vec::new();
+    for (i, target) in surge.spec.targets.iter().enumerate() {
+        let reference = &target.scale_target_ref;
+        match watch::probe(client, &reference.api_version, &reference.kind).await {
+            Ok(Some((_, true))) => {}
+            Ok(Some((_, false))) => {
+                reasons.push(format!(
+                    "spec.targets[{i}]: kind {} has no scale subresource",
+                    reference.kind
+                ));
+            }
+            Ok(None) => reasons.push(format!(
+                "spec.targets[{i}]: kind {} of {} is not served by this cluster",
+                reference.kind, reference.api_version
+            )),
+            Err(error) => warn!(%error, kind = reference.kind, "could not be looked up"),
+        }
+    }
+    if reasons.is_empty() {
+        Ok(())
+    } else {
+        Err(reasons)
+    }
+}
