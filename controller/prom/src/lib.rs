@@ -5,6 +5,7 @@
 
 mod answer;
 
+use std::fmt::Write;
 use std::time::Duration;
 
 use http::{Method, Request, header};
@@ -53,9 +54,11 @@ fn encode(pairs: &[(&str, &str)]) -> String {
         for byte in value.bytes() {
             match byte {
                 b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-                    body.push(char::from(byte))
+                    body.push(char::from(byte));
                 }
-                _ => body.push_str(&format!("%{byte:02X}")),
+                _ => {
+                    let _ = write!(body, "%{byte:02X}");
+                }
             }
         }
     }

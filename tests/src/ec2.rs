@@ -1,0 +1,309 @@
+//! An EC2 API: moto keeps wire format and state; a proxy in front of it behaves like EC2 where moto does not.
+//!
+//! moto ignores client tokens, knows no capacity, quota or throttling, and starts instances in no time. The proxy
+//! replays a known token, answers `IdempotentParameterMismatch`, refuses, loses replies after the effect, delays
+//! `pending -> running`, and can be down.
+
+mod fleet;
+mod form;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use http_body_util::{BodyExt, Full};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use tokio::time::Instant;
+
+use crate::process::{Process, command, free_port};
+use crate::tools::Tools;
+use crate::wait::wait_for;
+use form::Form;
+
+/// What the region can and will do.
+#[derive(Clone, Debug)]
+pub struct Behaviour {
+    /// Instances of a type that can still be started; unlimited where absent.
+    pub capacity: BTreeMap<String, u32>,
+    /// vCPUs that may still be started; unlimited where absent. Every type counts as 4.
+    pub vcpu_quota: Option<u32>,
+    /// The next so many calls that change something are answered `RequestLimitExceeded`.
+    pub throttled_calls: u32,
+    /// The replies of the next so many launches are lost after their effect.
+    pub lost_replies: u32,
+    /// Nothing is answered at all.
+    pub down: bool,
+    /// From pending to running, and to a joined node.
+    pub boot: Duration,
+}
+
+impl Default for Behaviour {
+    fn default() -> Self {
+        Self {
+            capacity: BTreeMap::new(),
+            vcpu_quota: None,
+            throttled_calls: 0,
+            lost_replies: 0,
+            down: false,
+            boot: Duration::from_secs(3),
+        }
+    }
+}
+
+/// An instance that was started through the proxy.
+#[derive(Clone, Debug)]
+pub struct Machine {
+    /// When it was started.
+    pub launched: Instant,
+    /// It was terminated.
+    pub terminated: bool,
+}
+
+#[derive(Debug, Default)]
+struct Region {
+    behaviour: Behaviour,
+    /// Fleets by token: the parameters they were asked with, and the answer.
+    tokens: BTreeMap<String, (String, String)>,
+    machines: BTreeMap<String, Machine>,
+    calls: BTreeMap<String, u32>,
+}
+
+/// A handle on the region.
+#[derive(Clone, Debug)]
+pub struct Ec2 {
+    region: Arc<Mutex<Region>>,
+    client: Client<HttpConnector, Full<Bytes>>,
+    upstream: String,
+    /// Address of the proxy.
+    pub url: String,
+    /// The launch template that was made.
+    pub template: String,
+    /// Subnets, one per zone.
+    pub subnets: Vec<String>,
+}
+
+impl Ec2 {
+    /// Starts moto and the proxy.
+    ///
+    /// # Errors
+    ///
+    /// If one does not become ready.
+    pub async fn start(tools: &Tools, folder: &Path) -> Result<(Self, Process)> {
+        let port = free_port()?;
+        let moto = Process::start(
+            folder,
+            "moto",
+            command(tools.path("moto_server")).args(["-H", "127.0.0.1", "-p", &port.to_string()]),
+        )?;
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+        let mut ec2 = Self {
+            region: Arc::default(),
+            client: Client::builder(TokioExecutor::new()).build_http(),
+            upstream: format!("http://127.0.0.1:{port}/"),
+            url: format!("http://{}", listener.local_addr()?),
+            template: String::new(),
+            subnets: Vec::new(),
+        };
+        let subnets = wait_for("moto", Duration::from_secs(60), || {
+            ec2.described("DescribeSubnets", "subnetId")
+        });
+        ec2.subnets = subnets.await?;
+        let image = ec2
+            .described("DescribeImages", "imageId")
+            .await?
+            .context("moto has no images")?;
+        let made = ec2
+            .forward(
+                &Form::new(&[
+                    ("Action", "CreateLaunchTemplate"),
+                    ("Version", "2016-11-15"),
+                    ("LaunchTemplateName", "burst"),
+                    (
+                        "LaunchTemplateData.ImageId",
+                        image.first().context("no image")?,
+                    ),
+                    ("LaunchTemplateData.InstanceType", "m6i.xlarge"),
+                ]),
+                &HeaderMap::new(),
+            )
+            .await?;
+        ec2.template = form::all(&made.1, "launchTemplateId")
+            .into_iter()
+            .next()
+            .context("no launch template")?;
+        let router = Router::new().fallback(answer).with_state(ec2.clone());
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        Ok((ec2, moto))
+    }
+
+    fn region<T>(&self, f: impl FnOnce(&mut Region) -> T) -> T {
+        f(&mut self.region.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Changes what the region can and will do.
+    pub fn behave(&self, change: impl FnOnce(&mut Behaviour)) {
+        self.region(|r| change(&mut r.behaviour));
+    }
+
+    /// Instances that run, or are starting, by id.
+    #[must_use]
+    pub fn living(&self) -> BTreeMap<String, Machine> {
+        self.region(|r| {
+            r.machines
+                .iter()
+                .filter(|(_, m)| !m.terminated)
+                .map(|(id, m)| (id.clone(), m.clone()))
+                .collect()
+        })
+    }
+
+    /// Instances that have booted, and those that are gone.
+    #[must_use]
+    pub fn booted_and_gone(&self) -> (Vec<String>, Vec<String>) {
+        self.region(|r| {
+            let boot = r.behaviour.boot;
+            let booted = r
+                .machines
+                .iter()
+                .filter(|(_, m)| !m.terminated && m.launched.elapsed() >= boot);
+            let gone = r.machines.iter().filter(|(_, m)| m.terminated);
+            (
+                booted.map(|(id, _)| id.clone()).collect(),
+                gone.map(|(id, _)| id.clone()).collect(),
+            )
+        })
+    }
+
+    /// How many instances were ever started.
+    #[must_use]
+    pub fn started(&self) -> usize {
+        self.region(|r| r.machines.len())
+    }
+
+    /// How often an action was called.
+    #[must_use]
+    pub fn calls(&self, action: &str) -> u32 {
+        self.region(|r| r.calls.get(action).copied().unwrap_or(0))
+    }
+
+    async fn described(&self, action: &str, tag: &str) -> Result<Option<Vec<String>>> {
+        let (_, body) = self
+            .forward(
+                &Form::new(&[("Action", action), ("Version", "2016-11-15")]),
+                &HeaderMap::new(),
+            )
+            .await?;
+        let found = form::all(&body, tag);
+        Ok((!found.is_empty()).then_some(found))
+    }
+
+    async fn forward(&self, form: &Form, headers: &HeaderMap) -> Result<(StatusCode, String)> {
+        let anybody = "AWS4-HMAC-SHA256 Credential=test/20260101/eu-west-3/ec2/aws4_request, SignedHeaders=host, Signature=0";
+        let authorization = headers
+            .get(header::AUTHORIZATION)
+            .and_then(|v| v.to_str().ok())
+            .unwrap_or(anybody);
+        let request = http::Request::post(&self.upstream)
+            .header(header::AUTHORIZATION, authorization)
+            .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .body(Full::new(Bytes::from(form.encode())))?;
+        let response = self.client.request(request).await?;
+        let status = response.status();
+        let body = response.into_body().collect().await?.to_bytes();
+        Ok((status, String::from_utf8_lossy(&body).into_owned()))
+    }
+}
+
+fn error(status: StatusCode, code: &str, message: &str) -> Response {
+    let body = format!(
+        "<?xml version=\"1.0\"?><Response><Errors><Error><Code>{code}</Code><Message>{message}</Message></Error></Errors><RequestID>test</RequestID></Response>"
+    );
+    (status, [(header::CONTENT_TYPE, "text/xml")], body).into_response()
+}
+
+fn xml(status: StatusCode, body: String) -> Response {
+    (status, [(header::CONTENT_TYPE, "text/xml")], body).into_response()
+}
+
+async fn answer(State(ec2): State<Ec2>, headers: HeaderMap, body: Bytes) -> Response {
+    let form = Form::parse(&body);
+    let action = form.get("Action").unwrap_or_default().to_owned();
+    let down = ec2.region(|r| {
+        *r.calls.entry(action.clone()).or_default() += 1;
+        r.behaviour.down
+    });
+    if down {
+        return error(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "Unavailable",
+            "the service is down",
+        );
+    }
+    let changes = matches!(
+        action.as_str(),
+        "CreateFleet" | "TerminateInstances" | "RunInstances"
+    );
+    let throttled = ec2.region(|r| {
+        let throttled = changes && r.behaviour.throttled_calls > 0;
+        r.behaviour.throttled_calls -= u32::from(throttled);
+        throttled
+    });
+    if throttled {
+        return error(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "RequestLimitExceeded",
+            "Request limit exceeded.",
+        );
+    }
+    if action == "CreateFleet" {
+        return fleet::create(&ec2, &form, &headers).await;
+    }
+    match ec2.forward(&form, &headers).await {
+        Ok((status, body)) => {
+            if action == "TerminateInstances" && status.is_success() {
+                ec2.region(|r| {
+                    for id in form.values("InstanceId.") {
+                        if let Some(machine) = r.machines.get_mut(id) {
+                            machine.terminated = true;
+                        }
+                    }
+                });
+            }
+            let body = if action == "DescribeInstances" {
+                still_pending(&ec2, body)
+            } else {
+                body
+            };
+            xml(status, body)
+        }
+        Err(why) => error(StatusCode::BAD_GATEWAY, "Unavailable", &why.to_string()),
+    }
+}
+
+/// Shows instances that are still booting as pending.
+fn still_pending(ec2: &Ec2, body: String) -> String {
+    let (booted, _) = ec2.booted_and_gone();
+    let living = ec2.living();
+    let mut parts = body.split("<instanceId>");
+    let mut rewritten = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let id = part.split('<').next().unwrap_or_default();
+        rewritten.push_str("<instanceId>");
+        if living.contains_key(id) && !booted.iter().any(|b| b == id) {
+            let running = "<code>16</code><name>running</name>";
+            rewritten.push_str(&part.replacen(running, "<code>0</code><name>pending</name>", 1));
+        } else {
+            rewritten.push_str(part);
+        }
+    }
+    rewritten
+}

@@ -1,0 +1,415 @@
+//! All real parts together, with the shop of the example on 20 base nodes.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
+use k8s_openapi::api::core::v1::Node;
+use kube::api::{DeleteParams, PostParams};
+use kube::{Api, Client, ResourceExt};
+use primetime_api::{ScheduledSurge, SurgeHold, SurgeOverride, SurgeRun};
+use primetime_core::run::RunStatus;
+
+use crate::ec2::Ec2;
+use crate::operator::Operator;
+use crate::plane::{Options, Plane};
+use crate::process::{Process, free_port};
+use crate::prometheus::Prometheus;
+use crate::site::Site;
+use crate::tls::Loopback;
+use crate::tools::{Tools, root};
+use crate::wait::wait_until;
+
+/// Namespace of the shop.
+pub const SHOP: &str = "shop";
+
+/// Nodes that the shop owns: base capacity, never touched.
+pub const BASE_NODES: usize = 20;
+
+/// The whole house.
+pub struct Evening {
+    /// The control plane.
+    pub plane: Plane,
+    /// The cloud.
+    pub ec2: Ec2,
+    /// The shop.
+    pub site: Site,
+    /// The Prometheus.
+    pub prometheus: Prometheus,
+    /// The operator.
+    pub operator: Operator,
+    /// Programs.
+    pub tools: Tools,
+    background: Vec<tokio::task::JoinHandle<()>>,
+    _moto: Process,
+}
+
+impl Drop for Evening {
+    fn drop(&mut self) {
+        for task in &self.background {
+            task.abort();
+        }
+    }
+}
+
+/// The folder of a run's logs.
+#[must_use]
+pub fn folder(name: &str) -> PathBuf {
+    root().join("target/evenings").join(name)
+}
+
+impl Evening {
+    /// Builds everything. `say` is told what happens.
+    ///
+    /// # Errors
+    ///
+    /// If a part does not come up.
+    pub async fn begin(name: &str, options: &Options, say: impl Fn(&str)) -> Result<Self> {
+        let folder = folder(name);
+        let tools = Tools::ensure().await?;
+        say("starting etcd, kube-apiserver, kube-controller-manager, kube-scheduler, kwok");
+        let plane = Plane::start(&tools, &folder, options).await?;
+        say("starting the EC2 API, the shop and Prometheus");
+        let tls = Loopback::new()?;
+        let (ec2, moto) = Ec2::start(&tools, &folder).await?;
+        let site = Site::open(&tls).await?;
+        let http_port = free_port()?;
+        let prometheus = Prometheus::start(&tools, &folder, site.port, http_port).await?;
+        say("opening the shop on 20 base nodes");
+        let mut background = vec![tokio::spawn(join_machines(
+            plane.client.clone(),
+            ec2.clone(),
+        ))];
+        open_shop(&plane, &site).await?;
+        background.push(tokio::spawn(site.clone().serve(
+            plane.client.clone(),
+            SHOP,
+            "web",
+        )));
+        say("installing the chart with Helm and starting the operator with its account");
+        let operator = Operator::install(&tools, &plane, &tls, &ec2.url, http_port).await?;
+        platform(&plane, &ec2, &prometheus).await?;
+        let evening = Self {
+            plane,
+            ec2,
+            site,
+            prometheus,
+            operator,
+            tools,
+            background,
+            _moto: moto,
+        };
+        evening
+            .until("the shop to serve 10 and 5 pods", 60, |e| async move {
+                let (web, search) = (e.ready("web").await?, e.ready("search").await?);
+                Ok(((web, search) == (10, 5), format!("{web} and {search}")))
+            })
+            .await?;
+        Ok(evening)
+    }
+
+    /// A client with all rights.
+    #[must_use]
+    pub fn client(&self) -> Client {
+        self.plane.client.clone()
+    }
+
+    fn api<K>(&self) -> Api<K>
+    where
+        K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()>,
+    {
+        Api::namespaced(self.client(), SHOP)
+    }
+
+    /// Waits until a look at the evening says yes.
+    ///
+    /// # Errors
+    ///
+    /// When the time is up; with what was seen last.
+    pub async fn until<'a, F>(
+        &'a self,
+        what: &str,
+        seconds: u64,
+        look: impl Fn(&'a Self) -> F,
+    ) -> Result<()>
+    where
+        F: Future<Output = Result<(bool, String)>>,
+    {
+        let waited = wait_until(what, Duration::from_secs(seconds), || look(self)).await;
+        match waited {
+            Ok(()) => Ok(()),
+            Err(error) => {
+                let runs = self.runs().await.unwrap_or_default();
+                let log = runs
+                    .iter()
+                    .map(|r| format!("{}:\n{}", r.name_any(), decisions(r)))
+                    .collect::<Vec<_>>();
+                Err(error.context(log.join("\n")))
+            }
+        }
+    }
+
+    /// Announces an event with kubectl.
+    ///
+    /// # Errors
+    ///
+    /// What kubectl says.
+    pub async fn announce(&self, surge: &ScheduledSurge) -> Result<String> {
+        self.plane.apply(&crate::capital::yaml(surge)?).await
+    }
+
+    /// All runs.
+    ///
+    /// # Errors
+    ///
+    /// If the API server does not answer.
+    pub async fn runs(&self) -> Result<Vec<SurgeRun>> {
+        Ok(self
+            .api::<SurgeRun>()
+            .list(&kube::api::ListParams::default())
+            .await?
+            .items)
+    }
+
+    /// The status of the run of a surge.
+    ///
+    /// # Errors
+    ///
+    /// If there is none.
+    pub async fn status(&self, surge: &str) -> Result<RunStatus> {
+        let runs = self.runs().await?;
+        let run = runs
+            .into_iter()
+            .find(|r| r.spec.surge_name.as_deref() == Some(surge));
+        Ok(run
+            .with_context(|| format!("surge {surge} has no run"))?
+            .status
+            .unwrap_or_default())
+    }
+
+    /// All holds.
+    ///
+    /// # Errors
+    ///
+    /// If the API server does not answer.
+    pub async fn holds(&self) -> Result<Vec<SurgeHold>> {
+        Ok(self
+            .api::<SurgeHold>()
+            .list(&kube::api::ListParams::default())
+            .await?
+            .items)
+    }
+
+    /// All overrides.
+    ///
+    /// # Errors
+    ///
+    /// If the API server does not answer.
+    pub async fn overrides(&self) -> Result<Vec<SurgeOverride>> {
+        Ok(self
+            .api::<SurgeOverride>()
+            .list(&kube::api::ListParams::default())
+            .await?
+            .items)
+    }
+
+    /// `spec.replicas` of a Deployment.
+    ///
+    /// # Errors
+    ///
+    /// If there is none.
+    pub async fn replicas(&self, deployment: &str) -> Result<i32> {
+        let found = self.api::<Deployment>().get(deployment).await?;
+        Ok(found.spec.and_then(|s| s.replicas).unwrap_or(0))
+    }
+
+    /// Ready pods of a Deployment.
+    ///
+    /// # Errors
+    ///
+    /// If there is none.
+    pub async fn ready(&self, deployment: &str) -> Result<i32> {
+        let found = self.api::<Deployment>().get(deployment).await?;
+        Ok(found.status.and_then(|s| s.ready_replicas).unwrap_or(0))
+    }
+
+    /// `minReplicas` and `maxReplicas` of the HPA.
+    ///
+    /// # Errors
+    ///
+    /// If there is none.
+    pub async fn bounds(&self) -> Result<(i32, i32)> {
+        let spec = self
+            .api::<HorizontalPodAutoscaler>()
+            .get("web")
+            .await?
+            .spec
+            .context("no spec")?;
+        Ok((spec.min_replicas.unwrap_or(1), spec.max_replicas))
+    }
+
+    /// Nodes that are machines of the cloud.
+    ///
+    /// # Errors
+    ///
+    /// If the API server does not answer.
+    pub async fn machines(&self) -> Result<usize> {
+        let nodes = Api::<Node>::all(self.client())
+            .list(&kube::api::ListParams::default())
+            .await?;
+        Ok(nodes
+            .items
+            .iter()
+            .filter(|n| n.name_any().starts_with("burst-"))
+            .count())
+    }
+
+    /// Fails unless everything was given back: bounds, replicas, instances, holds, finalizers, annotations.
+    ///
+    /// # Errors
+    ///
+    /// What was not.
+    pub async fn everything_is_back(&self) -> Result<()> {
+        let bounds = self.bounds().await?;
+        ensure!(
+            bounds == (10, 60),
+            "the HPA has bounds {bounds:?}, not (10, 60)"
+        );
+        let search = self.replicas("search").await?;
+        ensure!(search == 5, "search has {search} replicas, not 5");
+        let living = self.ec2.living();
+        ensure!(living.is_empty(), "instances live: {living:?}");
+        let holds = self.holds().await?;
+        ensure!(
+            holds.is_empty(),
+            "holds are left: {:?}",
+            holds.iter().map(ResourceExt::name_any).collect::<Vec<_>>()
+        );
+        for run in self.runs().await? {
+            ensure!(
+                run.finalizers().is_empty(),
+                "run {} has finalizers {:?}",
+                run.name_any(),
+                run.finalizers()
+            );
+        }
+        for name in ["web", "search"] {
+            let deployment = self.api::<Deployment>().get(name).await?;
+            ensure!(deployment.finalizers().is_empty(), "{name} has finalizers");
+            let ours = deployment
+                .annotations()
+                .keys()
+                .chain(deployment.labels().keys())
+                .find(|k| k.contains("primetime"));
+            ensure!(ours.is_none(), "{name} carries {ours:?}");
+        }
+        Ok(())
+    }
+}
+
+/// The decision log of a run, a line each.
+#[must_use]
+pub fn decisions(run: &SurgeRun) -> String {
+    let lines = run.status.iter().flat_map(|s| &s.decisions);
+    lines
+        .map(|d| {
+            format!(
+                "  {} {}: {}",
+                d.time.format("%H:%M:%S"),
+                d.reason,
+                d.message
+            )
+        })
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+/// The shop: two Deployments, an HPA on live sessions, the metrics API behind it.
+async fn open_shop(plane: &Plane, site: &Site) -> Result<()> {
+    let nodes: Api<Node> = Api::all(plane.client.clone());
+    for n in 0..BASE_NODES {
+        nodes
+            .create(
+                &PostParams::default(),
+                &node(&format!("base-{n:02}"), None)?,
+            )
+            .await?;
+    }
+    let shop = std::fs::read_to_string(root().join("tests/shop.yaml"))?;
+    plane
+        .apply(&shop.replace("METRICS_PORT", &site.tls_port.to_string()))
+        .await?;
+    Ok(())
+}
+
+/// The platform team's objects of the example, with the addresses of this evening.
+async fn platform(plane: &Plane, ec2: &Ec2, prometheus: &Prometheus) -> Result<()> {
+    let text = std::fs::read_to_string(root().join("examples/platform.yaml"))?;
+    let mut objects = Vec::new();
+    for document in text.split("\n---\n") {
+        let mut object: serde_json::Value = serde_yaml::from_str(document)?;
+        let class = object["kind"] == "InstanceClass";
+        let spec = &mut object["spec"];
+        if class {
+            spec["launchTemplate"] = serde_json::json!({"name": ec2.template, "version": "1"});
+            spec["subnets"] = serde_json::json!(ec2.subnets);
+            spec["leadSeconds"] = 30.into();
+        } else {
+            spec["url"] = prometheus.url.clone().into();
+            spec["intervalSeconds"] = 1.into();
+            spec["timeoutSeconds"] = 2.into();
+            spec["maxSampleAgeSeconds"] = 10.into();
+        }
+        objects.push(serde_yaml::to_string(&object)?);
+    }
+    plane.apply(&objects.join("\n---\n")).await?;
+    Ok(())
+}
+
+fn node(name: &str, provider_id: Option<&str>) -> Result<Node> {
+    Ok(serde_json::from_value(serde_json::json!({
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": {"name": name, "labels": {"kubernetes.io/hostname": name}},
+        "spec": {"providerID": provider_id},
+    }))?)
+}
+
+/// Machines that have booted join the cluster; terminated ones leave it. Runs for ever.
+async fn join_machines(client: Client, ec2: Ec2) {
+    let nodes: Api<Node> = Api::all(client);
+    let mut joined = std::collections::BTreeSet::new();
+    loop {
+        let (booted, gone) = ec2.booted_and_gone();
+        for id in booted {
+            if joined.contains(&id) {
+                continue;
+            }
+            let provider_id = format!("aws:///eu-west-3a/{id}");
+            if let Ok(node) = node(&format!("burst-{id}"), Some(&provider_id))
+                && nodes.create(&PostParams::default(), &node).await.is_ok()
+            {
+                joined.insert(id);
+            }
+        }
+        for id in gone {
+            if joined.contains(&id)
+                && nodes
+                    .delete(&format!("burst-{id}"), &DeleteParams::default())
+                    .await
+                    .is_ok()
+            {
+                joined.remove(&id);
+            }
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+}
+
+/// Where a test may keep files of its own.
+#[must_use]
+pub fn scratch(evening: &Evening) -> &Path {
+    &evening.plane.folder
+}

@@ -1,0 +1,177 @@
+//! The operator under test: Helm installs the chart, and the binary runs with exactly the account and rights it creates.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Result;
+
+use crate::plane::Plane;
+use crate::process::{Process, command, free_port, run};
+use crate::prometheus::fetch;
+use crate::tls::Loopback;
+use crate::tools::{Tools, built, root};
+use crate::wait::wait_for;
+
+/// Namespace and name of the release.
+pub const RELEASE: &str = "primetime";
+
+/// The operator, outside of the cluster but with nothing more than its account inside.
+#[derive(Debug)]
+pub struct Operator {
+    kubeconfig: PathBuf,
+    folder: PathBuf,
+    certs: PathBuf,
+    webhook_port: u16,
+    /// Port of probes and metrics.
+    pub http_port: u16,
+    ec2: String,
+    process: Option<Process>,
+}
+
+impl Operator {
+    /// Installs the chart and starts the operator.
+    ///
+    /// # Errors
+    ///
+    /// If Helm fails or the operator does not become ready.
+    pub async fn install(
+        tools: &Tools,
+        plane: &Plane,
+        tls: &Loopback,
+        ec2: &str,
+        http_port: u16,
+    ) -> Result<Self> {
+        let certs = plane.folder.join("webhook");
+        std::fs::create_dir_all(&certs)?;
+        std::fs::write(certs.join("tls.crt"), &tls.cert)?;
+        std::fs::write(certs.join("tls.key"), &tls.key)?;
+        std::fs::write(certs.join("ca.crt"), &tls.ca)?;
+        let webhook_port = free_port()?;
+        run(command(tools.path("helm"))
+            .arg("--kubeconfig")
+            .arg(plane.kubeconfig("admin"))
+            .args(["upgrade", "--install", RELEASE])
+            .arg(root().join("charts/primetime"))
+            .args(["--namespace", RELEASE, "--create-namespace"])
+            .args(["--set", "clusterName=tests", "--set", "replicas=0"])
+            .args([
+                "--set",
+                &format!("webhook.url=https://127.0.0.1:{webhook_port}/validate"),
+            ])
+            .arg(format!(
+                "--set-file=webhook.caCert={}",
+                certs.join("ca.crt").display()
+            ))
+            .arg(format!(
+                "--set-file=webhook.cert={}",
+                certs.join("tls.crt").display()
+            ))
+            .arg(format!(
+                "--set-file=webhook.key={}",
+                certs.join("tls.key").display()
+            ))
+            .env("HELM_CACHE_HOME", plane.folder.join("helm"))
+            .env("HELM_CONFIG_HOME", plane.folder.join("helm"))
+            .env("HELM_DATA_HOME", plane.folder.join("helm")))
+        .await?;
+        let mut operator = Self {
+            kubeconfig: plane.kubeconfig_of(RELEASE, RELEASE).await?,
+            folder: plane.folder.clone(),
+            certs,
+            webhook_port,
+            http_port,
+            ec2: ec2.to_owned(),
+            process: None,
+        };
+        operator.start().await?;
+        Ok(operator)
+    }
+
+    /// Starts the operator, or starts it again.
+    ///
+    /// # Errors
+    ///
+    /// If it does not become ready.
+    pub async fn start(&mut self) -> Result<()> {
+        let process = Process::start(
+            &self.folder,
+            "primetime",
+            command(built("primetime")?)
+                .env_clear()
+                .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+                .env("KUBECONFIG", &self.kubeconfig)
+                .env("POD_NAMESPACE", RELEASE)
+                .env("POD_NAME", "primetime-under-test")
+                .env("AWS_ACCESS_KEY_ID", "test")
+                .env("AWS_SECRET_ACCESS_KEY", "test")
+                .env("AWS_EC2_METADATA_DISABLED", "true")
+                .args([
+                    "--cluster-name",
+                    "tests",
+                    "--aws-region",
+                    "eu-west-3",
+                    "--aws-endpoint-url",
+                    &self.ec2,
+                ])
+                .args(["--http-address", &format!("127.0.0.1:{}", self.http_port)])
+                .args([
+                    "--webhook-address",
+                    &format!("127.0.0.1:{}", self.webhook_port),
+                ])
+                .arg("--webhook-cert-dir")
+                .arg(&self.certs)
+                // The evening's clock is scaled; so is the operator's patience.
+                .args([
+                    "--settle-seconds",
+                    "2",
+                    "--cloud-interval-seconds",
+                    "1",
+                    "--log-format",
+                    "text",
+                ])
+                .args(["--log", "info,primetime_k8s=debug"]),
+        )?;
+        self.process = Some(process);
+        let ready = format!("http://127.0.0.1:{}/readyz", self.http_port);
+        let became_ready = wait_for(
+            "the operator to be ready",
+            Duration::from_secs(30),
+            || async { fetch(&ready).await.map(Some) },
+        );
+        match (became_ready.await, self.process.as_mut()) {
+            (Err(error), Some(process)) => Err(error.context(process.tail())),
+            (result, _) => result.map(|_| ()),
+        }
+    }
+
+    /// Kills the operator as a crash would: SIGKILL.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be killed.
+    pub async fn kill(&mut self) -> Result<()> {
+        match self.process.take() {
+            Some(mut process) => process.kill().await,
+            None => Ok(()),
+        }
+    }
+
+    /// Kills the operator and starts it again.
+    ///
+    /// # Errors
+    ///
+    /// If it does not come back.
+    pub async fn crash(&mut self) -> Result<()> {
+        self.kill().await?;
+        self.start().await
+    }
+
+    /// Its metrics.
+    ///
+    /// # Errors
+    ///
+    /// If it does not answer.
+    pub async fn metrics(&self) -> Result<String> {
+        fetch(&format!("http://127.0.0.1:{}/metrics", self.http_port)).await
+    }
+}

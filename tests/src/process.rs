@@ -1,0 +1,138 @@
+//! Processes: logged under `target/`, stopped with whoever started them, also after a failure or Ctrl-C.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use anyhow::{Context, Result, bail};
+use tokio::process::{Child, Command};
+
+/// A program that runs until it is dropped or killed.
+#[derive(Debug)]
+pub struct Process {
+    name: String,
+    log: PathBuf,
+    child: Child,
+}
+
+impl Process {
+    /// Starts a program. Its output goes to `FOLDER/NAME.log`, appended.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be started.
+    pub fn start(folder: &Path, name: &str, command: &mut Command) -> Result<Self> {
+        std::fs::create_dir_all(folder)?;
+        let log = folder.join(format!("{name}.log"));
+        let file = File::options().create(true).append(true).open(&log)?;
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(file.try_clone()?)
+            .stderr(file)
+            .kill_on_drop(true)
+            // Ctrl-C reaches the foreground group only: the parent stops its children itself, in its own order.
+            .process_group(0)
+            .spawn()
+            .with_context(|| format!("{name} could not be started"))?;
+        Ok(Self {
+            name: name.to_owned(),
+            log,
+            child,
+        })
+    }
+
+    /// Fails with the end of the log if the program has ended.
+    ///
+    /// # Errors
+    ///
+    /// If it has ended.
+    pub fn alive(&mut self) -> Result<()> {
+        if let Some(status) = self.child.try_wait()? {
+            bail!(
+                "{} ended with {status}; the end of {}:\n{}",
+                self.name,
+                self.log.display(),
+                self.tail()
+            );
+        }
+        Ok(())
+    }
+
+    /// The last lines of the log.
+    #[must_use]
+    pub fn tail(&self) -> String {
+        let text = std::fs::read_to_string(&self.log).unwrap_or_default();
+        let lines: Vec<_> = text.lines().collect();
+        lines
+            .iter()
+            .skip(lines.len().saturating_sub(15))
+            .copied()
+            .collect::<Vec<_>>()
+            .join("\n")
+    }
+
+    /// Kills the program, as a crash would, and waits until it is gone.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be killed.
+    pub async fn kill(&mut self) -> Result<()> {
+        self.child
+            .kill()
+            .await
+            .with_context(|| format!("{} could not be killed", self.name))
+    }
+
+    /// The process id, while it runs.
+    #[must_use]
+    pub fn id(&self) -> Option<u32> {
+        self.child.id()
+    }
+}
+
+/// A command that dies with this process even if this process is killed hard, where the system can do that.
+#[must_use]
+pub fn command(program: impl AsRef<OsStr>) -> Command {
+    let setpriv = Path::new("/usr/bin/setpriv");
+    if setpriv.exists() {
+        let mut command = Command::new(setpriv);
+        command.args(["--pdeathsig", "KILL", "--"]).arg(program);
+        return command;
+    }
+    Command::new(program)
+}
+
+/// Runs a program to its end and returns what it printed.
+///
+/// # Errors
+///
+/// If it fails: then with everything it printed.
+pub async fn run(command: &mut Command) -> Result<String> {
+    let shown = format!("{:?}", command.as_std());
+    let output = command
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output()
+        .await
+        .with_context(|| shown.clone())?;
+    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+    if output.status.success() {
+        return Ok(printed);
+    }
+    bail!(
+        "{shown} failed:\n{printed}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+/// A free port on loopback.
+///
+/// # Errors
+///
+/// If there is none.
+pub fn free_port() -> Result<u16> {
+    Ok(std::net::TcpListener::bind("127.0.0.1:0")?
+        .local_addr()?
+        .port())
+}

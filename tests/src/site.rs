@@ -1,0 +1,174 @@
+//! A shop under load: sessions follow what the test or the curve says, capacity follows the ready pods.
+//!
+//! The same process answers Prometheus (`/metrics`) and, over TLS, the external metrics API that the real HPA asks.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::Result;
+use axum::Router;
+use axum::extract::State;
+use axum::response::Json;
+use axum::routing::get;
+use hyper_util::rt::TokioIo;
+use hyper_util::service::TowerToHyperService;
+use k8s_openapi::api::apps::v1::Deployment;
+use kube::{Api, Client};
+use serde_json::{Value, json};
+use tokio_rustls::TlsAcceptor;
+
+use crate::tls::Loopback;
+
+/// Sessions that one pod carries (A Little Market's figures give 200).
+pub const SESSIONS_PER_POD: f64 = 200.0;
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Load {
+    sessions: f64,
+    ready: u32,
+    unserved_session_seconds: f64,
+    silent: bool,
+}
+
+/// A handle on the shop.
+#[derive(Clone, Debug, Default)]
+pub struct Site {
+    load: Arc<Mutex<Load>>,
+    /// Port of `/metrics`.
+    pub port: u16,
+    /// Port of the external metrics API.
+    pub tls_port: u16,
+}
+
+impl Site {
+    /// Opens the shop.
+    ///
+    /// # Errors
+    ///
+    /// If no port can be listened on.
+    pub async fn open(tls: &Loopback) -> Result<Self> {
+        let plain = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+        let secure = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+        let site = Self {
+            load: Arc::default(),
+            port: plain.local_addr()?.port(),
+            tls_port: secure.local_addr()?.port(),
+        };
+        site.set_sessions(2_000.0);
+        let router = Router::new()
+            .route("/metrics", get(metrics))
+            .with_state(site.clone());
+        tokio::spawn(async move { axum::serve(plain, router).await });
+        let external = "/apis/external.metrics.k8s.io/v1beta1";
+        let router = Router::new()
+            .route(external, get(resources))
+            .route(
+                &format!("{external}/namespaces/{{namespace}}/{{metric}}"),
+                get(value),
+            )
+            .with_state(site.clone());
+        let acceptor = TlsAcceptor::from(tls.server()?);
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = secure.accept().await {
+                let (acceptor, router) = (acceptor.clone(), router.clone());
+                tokio::spawn(async move {
+                    let Ok(stream) = acceptor.accept(stream).await else {
+                        return;
+                    };
+                    let service = TowerToHyperService::new(router);
+                    let _ = hyper::server::conn::http1::Builder::new()
+                        .serve_connection(TokioIo::new(stream), service)
+                        .await;
+                });
+            }
+        });
+        Ok(site)
+    }
+
+    fn with<T>(&self, f: impl FnOnce(&mut Load) -> T) -> T {
+        f(&mut self.load.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// So many visitors are on the site from now on.
+    pub fn set_sessions(&self, sessions: f64) {
+        self.with(|load| load.sessions = sessions);
+    }
+
+    /// Visitors now.
+    #[must_use]
+    pub fn sessions(&self) -> f64 {
+        self.with(|load| load.sessions)
+    }
+
+    /// Sessions times seconds that found no pod.
+    #[must_use]
+    pub fn unserved_session_seconds(&self) -> f64 {
+        self.with(|load| load.unserved_session_seconds)
+    }
+
+    /// Whether the shop's metrics are shown at all.
+    pub fn be_silent(&self, silent: bool) {
+        self.with(|load| load.silent = silent);
+    }
+
+    /// Lets capacity follow the ready pods of a Deployment, for ever.
+    pub async fn serve(self, client: Client, namespace: &str, deployment: &str) {
+        let api: Api<Deployment> = Api::namespaced(client, namespace);
+        let step = Duration::from_millis(500);
+        loop {
+            if let Ok(found) = api.get(deployment).await {
+                let ready = found.status.and_then(|s| s.ready_replicas).unwrap_or(0);
+                self.with(|load| load.ready = u32::try_from(ready).unwrap_or(0));
+            }
+            self.with(|load| {
+                let short = load.sessions - f64::from(load.ready) * SESSIONS_PER_POD;
+                load.unserved_session_seconds += short.max(0.0) * step.as_secs_f64();
+            });
+            tokio::time::sleep(step).await;
+        }
+    }
+}
+
+async fn metrics(State(site): State<Site>) -> String {
+    let load = site.with(|load| *load);
+    if load.silent {
+        return String::new();
+    }
+    format!(
+        "# TYPE shop_sessions gauge\nshop_sessions {}\n\
+         # TYPE shop_capacity_sessions gauge\nshop_capacity_sessions {}\n\
+         # TYPE shop_unserved_session_seconds_total counter\nshop_unserved_session_seconds_total {}\n",
+        load.sessions,
+        f64::from(load.ready) * SESSIONS_PER_POD,
+        load.unserved_session_seconds
+    )
+}
+
+async fn resources() -> Json<Value> {
+    Json(json!({
+        "kind": "APIResourceList",
+        "apiVersion": "v1",
+        "groupVersion": "external.metrics.k8s.io/v1beta1",
+        "resources": [{
+            "name": "shop_sessions", "singularName": "", "namespaced": true,
+            "kind": "ExternalMetricValueList", "verbs": ["get"],
+        }],
+    }))
+}
+
+async fn value(State(site): State<Site>) -> Json<Value> {
+    let now = jiff::Timestamp::from_second(chrono::Utc::now().timestamp())
+        .unwrap_or_default()
+        .to_string();
+    Json(json!({
+        "kind": "ExternalMetricValueList",
+        "apiVersion": "external.metrics.k8s.io/v1beta1",
+        "metadata": {},
+        "items": [{
+            "metricName": "shop_sessions",
+            "metricLabels": {},
+            "timestamp": now,
+            "value": format!("{:.0}", site.sessions()),
+        }],
+    }))
+}

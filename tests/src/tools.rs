@@ -1,0 +1,70 @@
+//! Programs: found, or built once per machine by `tests/tools/ensure.sh`.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use anyhow::{Context, Result, bail};
+use tokio::process::Command;
+
+/// Where the programs are.
+#[derive(Clone, Debug)]
+pub struct Tools {
+    folder: PathBuf,
+}
+
+impl Tools {
+    /// Finds or builds them. Progress goes to standard error.
+    ///
+    /// # Errors
+    ///
+    /// If one is missing and cannot be built; the script says what to install.
+    pub async fn ensure() -> Result<Self> {
+        let script = root().join("tests/tools/ensure.sh");
+        let output = Command::new("bash")
+            .arg(&script)
+            .stdin(Stdio::null())
+            .stderr(Stdio::inherit())
+            .output()
+            .await
+            .with_context(|| script.display().to_string())?;
+        if !output.status.success() {
+            bail!("{} failed; its last lines are above", script.display());
+        }
+        let printed = String::from_utf8(output.stdout)?;
+        let folder = printed
+            .lines()
+            .last()
+            .context("ensure.sh printed no folder")?;
+        Ok(Self {
+            folder: folder.into(),
+        })
+    }
+
+    /// The path of a program.
+    #[must_use]
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+}
+
+/// The root of the repository.
+#[must_use]
+pub fn root() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+}
+
+/// A binary of this workspace, beside the one that runs.
+///
+/// # Errors
+///
+/// If it was not built.
+pub fn built(name: &str) -> Result<PathBuf> {
+    let me = std::env::current_exe()?;
+    let found = me
+        .ancestors()
+        .skip(1)
+        .take(3)
+        .map(|folder| folder.join(name))
+        .find(|path| path.is_file());
+    found.with_context(|| format!("{name} was not built; run `cargo build --workspace`"))
+}
