@@ -234,7 +234,19 @@ fn xml(status: StatusCode, body: String) -> Response {
     (status, [(header::CONTENT_TYPE, "text/xml")], body).into_response()
 }
 
+/// Whoever asked may go away before the answer: what was begun is finished all the same, as in a real cloud.
 async fn answer(State(ec2): State<Ec2>, headers: HeaderMap, body: Bytes) -> Response {
+    match tokio::spawn(handle(ec2, headers, body)).await {
+        Ok(response) => response,
+        Err(why) => error(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "InternalError",
+            &why.to_string(),
+        ),
+    }
+}
+
+async fn handle(ec2: Ec2, headers: HeaderMap, body: Bytes) -> Response {
     let form = Form::parse(&body);
     let action = form.get("Action").unwrap_or_default().to_owned();
     let down = ec2.region(|r| {

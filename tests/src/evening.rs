@@ -388,10 +388,14 @@ async fn join_machines(client: Client, ec2: Ec2) {
                 continue;
             }
             let provider_id = format!("aws:///eu-west-3a/{id}");
-            if let Ok(node) = node(&format!("burst-{id}"), Some(&provider_id))
-                && nodes.create(&PostParams::default(), &node).await.is_ok()
-            {
-                joined.insert(id);
+            let Ok(node) = node(&format!("burst-{id}"), Some(&provider_id)) else {
+                continue;
+            };
+            match nodes.create(&PostParams::default(), &node).await {
+                Ok(_) => {
+                    joined.insert(id);
+                }
+                Err(error) => eprintln!("machine {id} could not join: {error}"),
             }
         }
         for id in gone {

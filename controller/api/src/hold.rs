@@ -14,6 +14,7 @@ use primetime_core::hold::{Hold, HoldRecord};
     kind = "SurgeHold",
     namespaced,
     shortname = "hold",
+    shortname = "holds",
     category = "primetime",
     derive = "PartialEq",
     doc = "The record that a target is being held: its baseline, the floor each run claims, what was last written. Written by the controller only, before its first write; deleted when the target was given back.",

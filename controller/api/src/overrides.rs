@@ -30,6 +30,7 @@ pub enum OverrideAction {
     kind = "SurgeOverride",
     namespaced,
     shortname = "override",
+    shortname = "overrides",
     category = "primetime",
     derive = "PartialEq",
     doc = "What on-call asks of a surge: hold, boost, extend or release, with a reason and an expiry. The API server records the author.",

@@ -20,6 +20,7 @@ use crate::validate;
     namespaced,
     status = "RunStatus",
     shortname = "run",
+    shortname = "runs",
     category = "primetime",
     derive = "PartialEq",
     doc = "One occurrence of a surge, with absolute instants: its stage, its verdict, the ledger of what was started for it, its decision log and, at the end, its report.",

@@ -17,6 +17,7 @@ use crate::validate;
     namespaced,
     status = "SurgeStatus",
     shortname = "surge",
+    shortname = "surges",
     category = "primetime",
     derive = "PartialEq",
     doc = "An event whose hour is known: when it starts, what must be ready at that instant, how far it may grow, and how everything is given back.",

@@ -108,12 +108,20 @@ fn refuse(record: &RunRecord, why: &str, now: Instant, draft: &mut Draft) {
 
 /// Something waits for the record: an act, or a person.
 fn urgent(before: &RunStatus, after: &RunStatus) -> bool {
+    let states = |status: &RunStatus| {
+        let each = status
+            .conditions
+            .iter()
+            .map(|c| (c.type_.clone(), c.status.clone()));
+        each.collect::<Vec<_>>()
+    };
     before.ledger != after.ledger
         || before.release != after.release
         || before.stage != after.stage
         || before.verdict != after.verdict
         || before.overrides != after.overrides
         || before.completion_time != after.completion_time
+        || states(before) != states(after)
 }
 
 impl<'a> Run<'a> {

@@ -1,0 +1,161 @@
+//! Overrides: written as objects, so that each has a reason, an author and an expiry.
+
+use anyhow::{Context, Result, bail};
+use chrono::TimeDelta;
+use k8s_openapi::api::authentication::v1::SelfSubjectReview;
+use kube::Api;
+use kube::api::PostParams;
+use primetime_api::{
+    ObjectRef, OverrideAction, ScheduledSurge, SurgeOverride, SurgeOverrideSpec, SurgeRun,
+};
+
+use crate::cluster::{Cluster, bounded, now};
+
+/// What every override needs.
+#[derive(Debug, clap::Args)]
+pub struct Overrule {
+    /// Name of the surge.
+    surge: String,
+    /// How long: 90s, 30m, 2h; at most 24h.
+    #[arg(long = "for", value_parser = duration)]
+    lasts: TimeDelta,
+    /// Why, for whoever reads the log tomorrow.
+    #[arg(long)]
+    reason: String,
+}
+
+/// How much higher.
+#[derive(Debug, Default, clap::Args)]
+#[group(required = false, multiple = true)]
+pub struct Boost {
+    /// The target by its name in the surge; all targets where absent.
+    #[arg(long)]
+    target: Option<String>,
+    /// At least this many replicas.
+    #[arg(long, conflicts_with = "percent", required_unless_present = "percent")]
+    replicas: Option<u32>,
+    /// At least this share of the planned floor.
+    #[arg(long)]
+    percent: Option<u32>,
+}
+
+fn duration(text: &str) -> Result<TimeDelta, String> {
+    let split = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
+    let (number, unit) = text.split_at(split);
+    let number: i64 = number
+        .parse()
+        .map_err(|_| "a number with s, m or h, such as 30m".to_owned())?;
+    let seconds = match unit {
+        "s" => number,
+        "m" => number.saturating_mul(60),
+        "h" => number.saturating_mul(3600),
+        _ => return Err("a number with s, m or h, such as 30m".to_owned()),
+    };
+    if !(1..=86_400).contains(&seconds) {
+        return Err("more than nothing and at most 24h".to_owned());
+    }
+    Ok(TimeDelta::seconds(seconds))
+}
+
+/// Who we are to the API server: where it cannot stamp the author itself, it demands the truth.
+async fn author(cluster: &Cluster) -> Result<Option<String>> {
+    let api: Api<SelfSubjectReview> = Api::all(cluster.client.clone());
+    let review = bounded(api.create(&PostParams::default(), &SelfSubjectReview::default())).await?;
+    Ok(review
+        .status
+        .and_then(|s| s.user_info)
+        .and_then(|u| u.username))
+}
+
+/// Sends an override and says what it means.
+pub async fn send(
+    cluster: &Cluster,
+    action: OverrideAction,
+    overrule: &Overrule,
+    boost: &Boost,
+) -> Result<()> {
+    if overrule.reason.trim().len() < 3 {
+        bail!("--reason: say why, for whoever reads the log tomorrow");
+    }
+    check(cluster, &overrule.surge, boost.target.as_deref()).await?;
+    let expire_time = now() + overrule.lasts;
+    let word = format!("{action:?}").to_lowercase();
+    let name = format!("{}-{word}-{}", overrule.surge, now().format("%H%M%S%3f"));
+    let spec = SurgeOverrideSpec {
+        surge_ref: ObjectRef {
+            name: overrule.surge.clone(),
+        },
+        action,
+        target: boost.target.clone(),
+        replicas: boost.replicas,
+        percent: boost.percent,
+        reason: overrule.reason.clone(),
+        expire_time,
+        author: author(cluster).await?,
+    };
+    let api: Api<SurgeOverride> = Api::namespaced(cluster.client.clone(), &cluster.namespace);
+    let made =
+        bounded(api.create(&PostParams::default(), &SurgeOverride::new(&name, spec))).await?;
+    println!(
+        "{word} of surge {} until {} by {}; undo with: kubectl delete override -n {} {name}",
+        overrule.surge,
+        expire_time.format("%Y-%m-%d %H:%M:%SZ"),
+        made.spec.author.as_deref().unwrap_or("unknown"),
+        cluster.namespace,
+    );
+    Ok(())
+}
+
+/// A mistyped name is an error now and not a surprise at 21:05.
+async fn check(cluster: &Cluster, surge: &str, target: Option<&str>) -> Result<()> {
+    let surges: Api<ScheduledSurge> = Api::namespaced(cluster.client.clone(), &cluster.namespace);
+    let runs: Api<SurgeRun> = Api::namespaced(cluster.client.clone(), &cluster.namespace);
+    let targets: Vec<String> = match bounded(surges.get_opt(surge)).await? {
+        Some(found) => found.spec.targets.into_iter().map(|t| t.name).collect(),
+        None => {
+            let run = bounded(runs.get_opt(surge)).await?;
+            let run = run.with_context(|| {
+                format!(
+                    "there is no surge \"{surge}\" in namespace {}",
+                    cluster.namespace
+                )
+            })?;
+            run.spec.targets.into_iter().map(|t| t.name).collect()
+        }
+    };
+    match target {
+        Some(target) if !targets.iter().any(|t| t == target) => {
+            bail!(
+                "surge {surge} has no target \"{target}\"; it has {}",
+                targets.join(", ")
+            )
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_read_as_people_write_them() {
+        assert_eq!(duration("90s"), Ok(TimeDelta::seconds(90)));
+        assert_eq!(duration("30m"), Ok(TimeDelta::minutes(30)));
+        assert_eq!(duration("24h"), Ok(TimeDelta::hours(24)));
+        for wrong in [
+            "",
+            "30",
+            "m",
+            "0s",
+            "25h",
+            "1d",
+            "-5m",
+            "99999999999999999999h",
+        ] {
+            assert!(duration(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! The "Capital" evening of 12 January 2014 on a real control plane, with everything that goes wrong on such evenings.
+
+use anyhow::{Result, ensure};
+use chrono::{TimeDelta, Utc};
+use primetime_core::run::{Stage, Verdict};
+use primetime_tests::capital::{self, BREAKING_SESSIONS, PEAK_SESSIONS, USUAL_SESSIONS};
+use primetime_tests::evening::{Evening, SHOP};
+use primetime_tests::plane::Options;
+use primetime_tests::process::run;
+
+/// One minute of the show takes one second, except where real parts need real time.
+const SPEED: u32 = 60;
+
+async fn stage(evening: &Evening, stage: Stage) -> Result<(bool, String)> {
+    let status = evening.status("capital").await?;
+    Ok((
+        status.stage == stage,
+        format!("{:?}: {}", status.stage, status.message),
+    ))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_capital_evening() -> Result<()> {
+    let mut evening =
+        Evening::begin("capital", &Options::default(), |what| eprintln!("{what}")).await?;
+
+    // Announced: instants are resolved, nothing is touched.
+    let show = Utc::now() + TimeDelta::seconds(75);
+    let surge = capital::shifted(show, SPEED)?;
+    let t0 = show - TimeDelta::seconds(i64::from(surge.spec.ready_before_seconds));
+    evening.announce(&surge).await?;
+    evening
+        .until("the run to be planned", 10, |e| stage(e, Stage::Planned))
+        .await?;
+    ensure!(evening.holds().await?.is_empty() && evening.ec2.started() == 0);
+    evening.operator.crash().await?;
+
+    // Warming up: machines first, then pods; ready before T0, counted.
+    evening
+        .until("the run to warm up", 40, |e| stage(e, Stage::WarmingUp))
+        .await?;
+    evening.operator.crash().await?;
+    evening
+        .until("17 machines to join", 60, |e| async move {
+            let machines = e.machines().await?;
+            Ok((machines == 17, machines.to_string()))
+        })
+        .await?;
+    ensure!(
+        evening.replicas("web").await? == 10,
+        "machines come before pods"
+    );
+    evening
+        .until("the run to be ready", 60, |e| stage(e, Stage::Ready))
+        .await?;
+    ensure!(Utc::now() <= t0, "ready {} after T0", Utc::now() - t0);
+    ensure!(evening.ready("web").await? >= 180 && evening.ready("search").await? == 90);
+    ensure!(evening.bounds().await? == (180, 260));
+    ensure!(evening.status("capital").await?.verdict == Verdict::Ready);
+    evening.operator.crash().await?;
+
+    // The show: sessions jump, and the pods are there.
+    let unserved = evening.site.unserved_session_seconds();
+    evening.site.set_sessions(PEAK_SESSIONS);
+    evening
+        .until("the show to be live", 30, |e| stage(e, Stage::Live))
+        .await?;
+    evening.operator.crash().await?;
+    let unserved = evening.site.unserved_session_seconds() - unserved;
+    ensure!(unserved < 1.0, "{unserved} session seconds found no pod");
+
+    // Beyond the forecast: the floor climbs above the plan.
+    evening.site.set_sessions(BREAKING_SESSIONS);
+    evening
+        .until("the floor to follow 45,000 sessions", 15, |e| async move {
+            let (min, max) = e.bounds().await?;
+            Ok((min == 225 && max == 260, format!("{min} to {max}")))
+        })
+        .await?;
+    evening.site.set_sessions(80_000.0);
+    evening
+        .until("the floor to stop at maxReplicas", 15, |e| async move {
+            let (min, max) = e.bounds().await?;
+            Ok((min == 260 && max == 260, format!("{min} to {max}")))
+        })
+        .await?;
+    evening
+        .until("the clip to be said with its numbers", 10, |e| async move {
+            let conditions = e.status("capital").await?.conditions;
+            let said = conditions
+                .iter()
+                .any(|c| c.type_ == "Clipped" && c.status == "True" && c.message.contains("400"));
+            Ok((said, format!("{conditions:?}")))
+        })
+        .await?;
+
+    // Prometheus is gone for a while, a deploy says `replicas: 5`, and nothing goes down.
+    evening.prometheus.kill().await?;
+    evening
+        .until("the signal to be unknown", 20, |e| async move {
+            let signals = e.status("capital").await?.signals;
+            Ok((
+                signals.iter().all(|s| s.unknown_since.is_some()),
+                format!("{signals:?}"),
+            ))
+        })
+        .await?;
+    let deploy = r#"{"spec":{"replicas":5}}"#;
+    run(evening.plane.kubectl().args([
+        "-n",
+        SHOP,
+        "patch",
+        "deployment",
+        "search",
+        "--type=merge",
+        "-p",
+        deploy,
+    ]))
+    .await?;
+    let reverted = std::time::Instant::now();
+    evening
+        .until("the floor under search to be back", 5, |e| async move {
+            let replicas = e.replicas("search").await?;
+            Ok((replicas == 90, replicas.to_string()))
+        })
+        .await?;
+    eprintln!("floor back after {} ms", reverted.elapsed().as_millis());
+    ensure!(evening.bounds().await? == (260, 260) && evening.replicas("web").await? >= 260);
+    evening.prometheus.resume().await?;
+
+    // The end is a minimum: it is held while the load lingers.
+    evening.site.set_sessions(PEAK_SESSIONS);
+    evening
+        .until("the run to hold past its end", 150, |e| {
+            stage(e, Stage::Holding)
+        })
+        .await?;
+    evening.operator.crash().await?;
+    ensure!(evening.bounds().await? == (260, 260));
+    evening.site.set_sessions(USUAL_SESSIONS);
+
+    // Stepwise down, and everything is given back.
+    evening
+        .until("the release", 60, |e| stage(e, Stage::Releasing))
+        .await?;
+    evening.operator.crash().await?;
+    evening
+        .until("the run to be done", 120, |e| stage(e, Stage::Done))
+        .await?;
+    evening
+        .until("everything to be back", 30, |e| async move {
+            let back = e.everything_is_back().await;
+            Ok((back.is_ok(), format!("{back:?}")))
+        })
+        .await?;
+    ensure!(
+        evening.ec2.started() == 17,
+        "{} instances were started",
+        evening.ec2.started()
+    );
+    let status = evening.status("capital").await?;
+    let report = status.report.clone().expect("a report");
+    ensure!(
+        report.ready_at_t0 && report.machines_launched == 17 && report.machines_terminated == 17,
+        "{report:?}"
+    );
+    let runs = evening.runs().await?;
+    eprintln!(
+        "{}",
+        runs.iter()
+            .map(primetime_tests::evening::decisions)
+            .collect::<String>()
+    );
+    evening.plane.alive()
+}
