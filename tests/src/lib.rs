@@ -11,9 +11,11 @@
 //! | [`prometheus`] | a Prometheus that scrapes site and operator |
 //! | [`operator`] | Helm installs the chart; the operator runs with the account and rights it creates |
 //! | [`capital`] | the evening of the example, with its clock scaled by one factor |
+//! | [`dashboard`] | the queries of the dashboards that the chart ships |
 //! | [`evening`] | all of it together |
 
 pub mod capital;
+pub mod dashboard;
 pub mod ec2;
 pub mod evening;
 pub mod operator;

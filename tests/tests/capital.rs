@@ -4,6 +4,7 @@ use anyhow::{Result, ensure};
 use chrono::{TimeDelta, Utc};
 use primetime_core::run::{Stage, Verdict};
 use primetime_tests::capital::{self, BREAKING_SESSIONS, PEAK_SESSIONS, USUAL_SESSIONS};
+use primetime_tests::dashboard;
 use primetime_tests::evening::{Evening, SHOP};
 use primetime_tests::plane::Options;
 use primetime_tests::process::run;
@@ -93,6 +94,16 @@ async fn the_capital_evening() -> Result<()> {
             Ok((said, format!("{conditions:?}")))
         })
         .await?;
+
+    // Every query of the dashboard has an answer while the evening is on.
+    for (title, query) in dashboard::queries()? {
+        evening
+            .until(&format!("data for the panel {title}"), 15, |e| {
+                let query = query.clone();
+                async move { Ok((!e.prometheus.query(&query).await?.is_empty(), query)) }
+            })
+            .await?;
+    }
 
     // Prometheus is gone for a while, a deploy says `replicas: 5`, and nothing goes down.
     evening.prometheus.kill().await?;

@@ -176,6 +176,8 @@ pub struct Index {
     pub scaled_objects: Table<Key, Scaler>,
     /// Workloads by kind: (apiVersion, kind) to a table by namespace and name.
     pub workloads: BTreeMap<(String, String), Table<Key, Replicas>>,
+    /// Kinds that were looked up and cannot be held: not served, or without a scale subresource.
+    pub not_scalable: BTreeSet<(String, String)>,
     /// Nodes by instance id.
     pub nodes: Table<String, Node>,
     /// Pods left on nodes that are being drained, by node name.
@@ -193,7 +195,7 @@ pub struct Index {
 }
 
 impl Index {
-    /// Our own kinds, the autoscalers and the nodes have been seen completely.
+    /// Our own kinds, the autoscalers, the nodes and every kind of workload that is named have been seen completely.
     #[must_use]
     pub fn synced(&self) -> bool {
         self.surges.synced()
@@ -204,6 +206,10 @@ impl Index {
             && self.sources.synced()
             && self.hpas.synced()
             && self.nodes.synced()
+            && self.kinds().iter().all(|kind| {
+                self.not_scalable.contains(kind)
+                    || self.workloads.get(kind).is_some_and(Table::synced)
+            })
     }
 
     /// Marks what a change concerns, and says whether there is anything of ours in it.
@@ -273,7 +279,12 @@ impl Index {
     fn target(&self, namespace: &str, workload: &Workload) -> Seen<TargetState> {
         let kind = (workload.api_version.clone(), workload.kind.clone());
         let Some(table) = self.workloads.get(&kind) else {
-            return Seen::Unknown(format!("{} is not watched yet", workload.kind));
+            let why = if self.not_scalable.contains(&kind) {
+                "cannot be scaled"
+            } else {
+                "is not watched yet"
+            };
+            return Seen::Unknown(format!("{} {why}", workload.kind));
         };
         let key = (namespace.to_owned(), workload.name.clone());
         match table.get(&key) {

@@ -1,7 +1,7 @@
 //! Watches into the index. A watch that fails is retried for ever, with backoff; it never ends the process and never
 //! empties the index.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -321,46 +321,62 @@ async fn scaled_objects(client: Client, shared: Shared) {
 
 /// Watches each kind of workload that anything of ours names, from when it is first named.
 async fn workloads(client: Client, shared: Shared) {
-    let mut watched = BTreeSet::new();
-    let mut tasks = tokio::task::JoinSet::new();
+    let mut watches = tokio::task::JoinSet::new();
+    let mut looked_up = BTreeMap::new();
     loop {
-        for (api_version, kind) in shared.with(|index| index.kinds()) {
-            if watched.contains(&(api_version.clone(), kind.clone())) {
+        let unknown = shared.with(|index| {
+            let known = |kind: &(String, String)| index.workloads.contains_key(kind);
+            index
+                .kinds()
+                .into_iter()
+                .filter(|kind| !known(kind))
+                .collect::<Vec<_>>()
+        });
+        for kind in unknown {
+            let now = tokio::time::Instant::now();
+            if looked_up
+                .get(&kind)
+                .is_some_and(|at| now < *at + PROBE_INTERVAL)
+            {
                 continue;
             }
-            match probe(&client, &api_version, &kind).await {
+            looked_up.insert(kind.clone(), now);
+            let (api_version, name) = &kind;
+            match probe(&client, api_version, name).await {
                 Ok(Some((resource, true))) => {
-                    let id = (api_version, kind);
                     shared.with(|index| {
-                        index.workloads.entry(id.clone()).or_default();
+                        index.not_scalable.remove(&kind);
+                        index.workloads.insert(kind.clone(), Table::default());
                     });
                     let api = Api::<Scalable>::all_with(client.clone(), &resource);
-                    tasks.spawn(watch_workload(
-                        api,
-                        shared.clone(),
-                        id.1.clone(),
-                        id.clone(),
-                    ));
-                    watched.insert(id);
+                    watches.spawn(watch_workload(api, shared.clone(), kind.clone()));
                 }
-                Ok(Some((_, false))) => warn!(
-                    kind,
-                    "has no scale subresource: targets of this kind cannot be held"
-                ),
-                Ok(None) => warn!(kind, api_version, "is not served by this cluster"),
-                Err(error) => warn!(kind, %error, "could not be looked up; it is tried again"),
+                Ok(_) => {
+                    let news = shared.with(|index| index.not_scalable.insert(kind.clone()));
+                    if news {
+                        warn!(
+                            api_version,
+                            kind = name,
+                            "is not served, or has no scale subresource: it cannot be held"
+                        );
+                        shared.ring();
+                    }
+                }
+                Err(error) => {
+                    warn!(kind = name, %error, "could not be looked up; it is tried again")
+                }
             }
         }
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
 }
 
-async fn watch_workload(api: Api<Scalable>, shared: Shared, what: String, id: (String, String)) {
+async fn watch_workload(api: Api<Scalable>, shared: Shared, kind: (String, String)) {
     watch(
         api,
         shared,
-        what,
-        move |index| index.workloads.get_mut(&id),
+        kind.1.clone(),
+        move |index| index.workloads.get_mut(&kind),
         |o: &Scalable| Some((key(o), o.replicas())),
     )
     .await;

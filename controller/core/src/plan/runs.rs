@@ -108,6 +108,7 @@ fn refuse(record: &RunRecord, why: &str, now: Instant, draft: &mut Draft) {
 
 /// Something waits for the record: an act, or a person.
 fn urgent(before: &RunStatus, after: &RunStatus) -> bool {
+    let floors = |status: &RunStatus| status.targets.iter().map(|t| t.floor).collect::<Vec<_>>();
     let states = |status: &RunStatus| {
         let each = status
             .conditions
@@ -122,6 +123,7 @@ fn urgent(before: &RunStatus, after: &RunStatus) -> bool {
         || before.overrides != after.overrides
         || before.completion_time != after.completion_time
         || states(before) != states(after)
+        || floors(before) != floors(after)
 }
 
 impl<'a> Run<'a> {

@@ -9,7 +9,7 @@ use crate::release;
 use crate::run::{
     MachineStatus, RunStatus, SignalStatus, Stage, TargetStatus, Verdict, set_condition,
 };
-use crate::signal::Reading;
+use crate::signal::{Reading, Why};
 use crate::surge::Target;
 use crate::timeline;
 use crate::verdict::{self, Progress};
@@ -142,7 +142,8 @@ impl Run<'_> {
             message,
             self.now,
         );
-        if self.readings.is_empty() {
+        let asked = |r: &Reading| !matches!(r.load, Err(Why::NotAskedYet));
+        if !self.readings.iter().any(asked) {
             return;
         }
         let unknown: Vec<_> = self
@@ -266,6 +267,8 @@ pub(super) fn signal_status(
         ..SignalStatus::default()
     };
     match reading.map(|r| &r.load) {
+        // A process that has just started has not asked yet: what was last shown is still the best word.
+        Some(Err(Why::NotAskedYet)) => return old.cloned().unwrap_or(shown),
         Some(Ok(load)) => {
             shown.value = Some(release::number(load.value));
             shown.required = Some(load.required);

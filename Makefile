@@ -1,0 +1,41 @@
+# Everything the project needs, one target each. `make` lists them.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help prerequisites tools build demo test lint generate bench deny clean
+
+help: ## List the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
+
+prerequisites: ## Check that Rust, Go and Python are there
+	@tests/tools/prerequisites.sh
+
+tools: prerequisites ## Find or build the control plane and its companions (first time: about 15 minutes on two cores)
+	@tests/tools/ensure.sh >/dev/null
+
+build: prerequisites ## Build everything (first time: about 10 minutes on two cores, 7 GB of memory)
+	@echo "build: the AWS SDK alone takes about five minutes the first time; artefacts are in target/"
+	cargo build --workspace --all-targets --locked
+
+demo: tools build ## The "Capital" evening in five minutes on a real Kubernetes API
+	target/debug/primetime-demo
+
+test: tools lint ## Every check and every test, the end-to-end tests included
+	cargo test --workspace --locked
+
+lint: prerequisites ## Formatting and clippy
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+
+generate: ## Regenerate crds/ and the chart's copy
+	cargo run --quiet --workspace --bin crds
+	cp crds/*.yaml charts/primetime/crds/
+
+bench: tools build ## Measure lateness, memory and idle requests as ratios in one run
+	target/debug/primetime-bench
+
+deny: ## Licences, advisories, duplicate versions, unknown sources (needs cargo-deny)
+	cargo deny --locked check
+
+clean: ## Remove what was built here; tools stay in the cache
+	cargo clean

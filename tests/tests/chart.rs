@@ -1,0 +1,66 @@
+//! The chart says what is missing, and grants what the operator needs and nothing more.
+
+use anyhow::{Result, ensure};
+use primetime_tests::process::{command, run};
+use primetime_tests::tools::{Tools, root};
+
+async fn template(tools: &Tools, more: &[&str]) -> Result<String> {
+    let chart = root().join("charts/primetime");
+    run(command(tools.path("helm"))
+        .arg("template")
+        .arg("primetime")
+        .arg(chart)
+        .args(["-n", "primetime"])
+        .args(more))
+    .await
+}
+
+#[tokio::test]
+async fn the_chart_renders_and_refuses_a_nameless_cluster() -> Result<()> {
+    let tools = Tools::ensure().await?;
+    let refused = template(&tools, &[]).await;
+    ensure!(refused.is_err_and(|e| format!("{e:#}").contains("clusterName is required")));
+    let all = [
+        "--set",
+        "clusterName=x",
+        "--set",
+        "prometheusRule.enabled=true",
+        "--set",
+        "podMonitor.enabled=true",
+    ];
+    let rendered = template(&tools, &all).await?;
+    for kind in [
+        "Deployment",
+        "ServiceAccount",
+        "ClusterRole",
+        "ValidatingWebhookConfiguration",
+        "PrometheusRule",
+        "PodMonitor",
+    ] {
+        ensure!(rendered.contains(&format!("kind: {kind}\n")), "no {kind}");
+    }
+    ensure!(rendered.contains("grafana_dashboard: \"1\"") && rendered.contains("tonight.json"));
+    ensure!(rendered.contains("alert: SurgeNotReady"));
+    ensure!(
+        !rendered.contains("\"*\"") && !rendered.contains("- '*'"),
+        "no wildcard is granted"
+    );
+    ensure!(
+        !rendered.contains("MutatingAdmissionPolicy\n"),
+        "not where it is not served"
+    );
+    let newer = [
+        all.as_slice(),
+        &[
+            "--api-versions",
+            "admissionregistration.k8s.io/v1/MutatingAdmissionPolicy",
+        ],
+    ]
+    .concat();
+    ensure!(
+        template(&tools, &newer)
+            .await?
+            .contains("kind: MutatingAdmissionPolicy\n")
+    );
+    Ok(())
+}

@@ -1,0 +1,48 @@
+//! Every example is what the API accepts.
+
+use primetime_api::{InstanceClass, MetricsSource, ScheduledSurge, SurgeOverride, validate};
+use primetime_tests::tools::root;
+
+#[test]
+fn every_example_is_understood() {
+    let mut documents = 0;
+    for entry in std::fs::read_dir(root().join("examples")).unwrap() {
+        let file = entry.unwrap().path();
+        let text = std::fs::read_to_string(&file).unwrap();
+        for document in text.split("\n---\n") {
+            let object: serde_json::Value = serde_yaml::from_str(document).unwrap();
+            let kind = object["kind"].as_str().unwrap_or_default().to_owned();
+            let place = format!("{}: {kind}", file.display());
+            match kind.as_str() {
+                "ScheduledSurge" => {
+                    let surge: ScheduledSurge = serde_json::from_value(object).expect(&place);
+                    validate::surge(&surge.spec).expect(&place);
+                }
+                "InstanceClass" => {
+                    serde_json::from_value::<InstanceClass>(object).expect(&place);
+                }
+                "MetricsSource" => {
+                    serde_json::from_value::<MetricsSource>(object).expect(&place);
+                }
+                "SurgeOverride" => {
+                    serde_json::from_value::<SurgeOverride>(object).expect(&place);
+                }
+                _ => panic!("{place} is no kind of ours"),
+            }
+            documents += 1;
+        }
+    }
+    assert!(documents >= 4);
+}
+
+#[test]
+fn the_example_is_the_evening_of_the_fixtures() {
+    let surge = primetime_tests::capital::example().unwrap();
+    let spec = validate::surge(&surge.spec).unwrap();
+    assert_eq!(
+        spec.schedule.start().unwrap().to_rfc3339(),
+        "2014-01-12T20:00:00+00:00"
+    );
+    assert_eq!(spec.announcement.targets[0].want.replicas(10), 180);
+    assert_eq!(spec.announcement.machines[0].count, 17);
+}

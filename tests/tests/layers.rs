@@ -1,0 +1,118 @@
+//! Arrows go one way: who may depend on whom.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use cargo_metadata::{DependencyKind, MetadataCommand};
+
+/// What a crate may name of our own crates, and what it must never pull in, however indirectly.
+const LAYERS: [(&str, &[&str], &[&str]); 8] = [
+    (
+        "primetime-core",
+        &[],
+        &[
+            "tokio",
+            "kube",
+            "k8s-openapi",
+            "aws-sdk-ec2",
+            "hyper",
+            "http",
+        ],
+    ),
+    (
+        "primetime-api",
+        &["primetime-core"],
+        &["tokio-rustls", "aws-sdk-ec2", "kube-runtime"],
+    ),
+    (
+        "primetime-k8s",
+        &["primetime-core", "primetime-api"],
+        &["aws-sdk-ec2"],
+    ),
+    ("primetime-ec2", &["primetime-core"], &["kube-client"]),
+    (
+        "primetime-prom",
+        &["primetime-core"],
+        &["kube-client", "aws-sdk-ec2"],
+    ),
+    (
+        "kubectl-surge",
+        &["primetime-core", "primetime-api"],
+        &["aws-sdk-ec2"],
+    ),
+    (
+        "primetime",
+        &[
+            "primetime-core",
+            "primetime-api",
+            "primetime-k8s",
+            "primetime-ec2",
+            "primetime-prom",
+        ],
+        &[],
+    ),
+    (
+        "primetime-tests",
+        &["primetime-core", "primetime-api"],
+        &["aws-sdk-ec2"],
+    ),
+];
+
+#[test]
+fn dependencies_point_one_way() {
+    let metadata = MetadataCommand::new()
+        .manifest_path(concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml"))
+        .other_options(vec!["--locked".into(), "--offline".into()])
+        .exec()
+        .expect("cargo metadata");
+    let names: BTreeMap<_, _> = metadata
+        .packages
+        .iter()
+        .map(|p| (&p.id, p.name.to_string()))
+        .collect();
+    let mut direct: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for node in &metadata.resolve.as_ref().expect("resolved").nodes {
+        let normal = node
+            .deps
+            .iter()
+            .filter(|d| d.dep_kinds.iter().any(|k| k.kind == DependencyKind::Normal))
+            .map(|d| names[&d.pkg].clone());
+        direct
+            .entry(names[&node.id].clone())
+            .or_default()
+            .extend(normal);
+    }
+    let ours: BTreeSet<_> = metadata
+        .workspace_packages()
+        .iter()
+        .map(|p| p.name.to_string())
+        .collect();
+    let listed: BTreeSet<_> = LAYERS.iter().map(|(name, ..)| (*name).to_owned()).collect();
+    assert_eq!(ours, listed, "every crate has its place in this table");
+    for (name, may, never) in LAYERS {
+        for dependency in direct[name].iter().filter(|d| ours.contains(*d)) {
+            assert!(
+                may.contains(&dependency.as_str()),
+                "{name} must not name {dependency}"
+            );
+        }
+        let mut reached = BTreeSet::new();
+        let mut next = vec![name.to_owned()];
+        while let Some(one) = next.pop() {
+            next.extend(
+                direct
+                    .get(&one)
+                    .into_iter()
+                    .flatten()
+                    .filter(|d| reached.insert((*d).clone()))
+                    .cloned(),
+            );
+        }
+        for forbidden in never {
+            assert!(!reached.contains(*forbidden), "{name} pulls in {forbidden}");
+        }
+    }
+    assert!(
+        !direct.contains_key("aws-lc-sys") && !direct.contains_key("openssl-sys"),
+        "one TLS provider: ring"
+    );
+}

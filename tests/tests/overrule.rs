@@ -1,0 +1,240 @@
+//! On-call overrules everything in one command, with Prometheus and the cloud down; runs that overlap share a target.
+
+use std::time::Instant;
+
+use anyhow::{Result, ensure};
+use chrono::{DateTime, TimeDelta, Utc};
+use primetime_api::ScheduledSurge;
+use primetime_core::run::Stage;
+use primetime_tests::capital;
+use primetime_tests::evening::{Evening, SHOP};
+use primetime_tests::plane::Options;
+use primetime_tests::process::{command, run};
+use primetime_tests::tools::built;
+
+/// A surge on `web` only, without machines.
+fn surge(name: &str, show: DateTime<Utc>, seconds: i32, replicas: i32) -> Result<ScheduledSurge> {
+    let mut surge = capital::shifted(show, 60)?;
+    surge.metadata.name = Some(name.to_owned());
+    let spec = &mut surge.spec;
+    spec.schedule.duration_seconds = seconds;
+    spec.ready_before_seconds = 5;
+    spec.machines.clear();
+    spec.targets.truncate(1);
+    for target in &mut spec.targets {
+        target.replicas = Some(replicas);
+        target.lead_seconds = 10;
+    }
+    Ok(surge)
+}
+
+/// `kubectl surge ...` as alice, who may edit the shop and nothing else.
+async fn alice(evening: &Evening, args: &[&str]) -> Result<String> {
+    run(command(built("kubectl-surge")?)
+        .arg("--kubeconfig")
+        .arg(evening.plane.kubeconfig("alice"))
+        .args(["-n", SHOP])
+        .args(args))
+    .await
+}
+
+async fn floor(e: &Evening, want: i32) -> Result<(bool, String)> {
+    let (min, max) = e.bounds().await?;
+    Ok((
+        min == want && e.replicas("web").await? >= want,
+        format!("{min} to {max}"),
+    ))
+}
+
+async fn stage(e: &Evening, surge: &str, want: Stage) -> Result<(bool, String)> {
+    let status = e.status(surge).await?;
+    Ok((
+        status.stage == want,
+        format!("{:?}: {}", status.stage, status.message),
+    ))
+}
+
+/// Waits for an effect of a command that was just sent: five seconds, no more.
+macro_rules! obeyed {
+    ($evening:expr, $what:expr, $look:expr) => {
+        let sent = Instant::now();
+        $evening.until($what, 5, $look).await?;
+        eprintln!("{} after {} ms", $what, sent.elapsed().as_millis());
+    };
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn people_overrule_and_runs_overlap() -> Result<()> {
+    let mut evening =
+        Evening::begin("overrule", &Options::default(), |what| eprintln!("{what}")).await?;
+    run(evening.plane.kubectl().args([
+        "-n",
+        SHOP,
+        "create",
+        "rolebinding",
+        "oncall",
+        "--clusterrole=edit",
+        "--group=oncall",
+    ]))
+    .await?;
+    let show = Utc::now() + TimeDelta::seconds(25);
+    evening.announce(&surge("first", show, 60, 100)?).await?;
+    evening
+        .until("the first run to be live", 60, |e| {
+            stage(e, "first", Stage::Live)
+        })
+        .await?;
+    ensure!(
+        floor(&evening, 100).await?.0,
+        "{:?}",
+        evening.bounds().await?
+    );
+
+    // A second run with a lower floor changes nothing; with a higher one it raises; one baseline for both.
+    evening
+        .announce(&surge(
+            "second",
+            Utc::now() + TimeDelta::seconds(16),
+            45,
+            60,
+        )?)
+        .await?;
+    evening
+        .until("the second run to claim", 30, |e| async move {
+            let holds = e.holds().await?;
+            let claims: Vec<_> = holds
+                .iter()
+                .flat_map(|h| &h.spec.hold.claims)
+                .map(|c| (c.run.clone(), c.floor))
+                .collect();
+            Ok((claims.len() == 2, format!("{claims:?}")))
+        })
+        .await?;
+    ensure!(
+        floor(&evening, 100).await?.0,
+        "the maximum holds: {:?}",
+        evening.bounds().await?
+    );
+    let hold = evening.holds().await?.remove(0).spec.hold;
+    ensure!(
+        hold.baseline.replicas == 10 && hold.level.min == Some(100),
+        "{hold:?}"
+    );
+
+    // Prometheus and the cloud are down; people are obeyed all the same.
+    evening.prometheus.kill().await?;
+    evening.ec2.behave(|b| b.down = true);
+    let said = alice(
+        &evening,
+        &[
+            "boost",
+            "second",
+            "--target",
+            "web",
+            "--replicas",
+            "140",
+            "--for",
+            "10m",
+            "--reason",
+            "the trailer ran twice",
+        ],
+    )
+    .await?;
+    ensure!(said.contains("by alice"), "{said}");
+    obeyed!(evening, "the boost was obeyed", |e| floor(e, 140));
+    let refused = alice(
+        &evening,
+        &[
+            "boost",
+            "second",
+            "--target",
+            "wbe",
+            "--replicas",
+            "140",
+            "--for",
+            "10m",
+            "--reason",
+            "typo",
+        ],
+    )
+    .await;
+    ensure!(refused.is_err_and(|e| format!("{e:#}").contains("has no target \"wbe\"")));
+
+    alice(
+        &evening,
+        &[
+            "hold",
+            "first",
+            "--for",
+            "10m",
+            "--reason",
+            "the host is still talking",
+        ],
+    )
+    .await?;
+    evening
+        .until("the first run to hold past its end", 90, |e| {
+            stage(e, "first", Stage::Holding)
+        })
+        .await?;
+    let status = alice(&evening, &["status"]).await?;
+    ensure!(
+        status.contains("hold by alice") && status.contains("the host is still talking"),
+        "{status}"
+    );
+    eprintln!("{status}");
+    ensure!(floor(&evening, 140).await?.0);
+
+    // The second run lets go: the target comes down to what the first still holds, and never below.
+    alice(
+        &evening,
+        &["release", "second", "--for", "10m", "--reason", "over"],
+    )
+    .await?;
+    obeyed!(evening, "the release was obeyed", |e| stage(
+        e,
+        "second",
+        Stage::Releasing
+    ));
+    evening
+        .until("the second run to be over", 60, |e| {
+            stage(e, "second", Stage::Done)
+        })
+        .await?;
+    let (min, max) = evening.bounds().await?;
+    ensure!(
+        min == 100 && max == 260,
+        "the first still holds 100: {min} to {max}"
+    );
+
+    alice(
+        &evening,
+        &["release", "first", "--for", "10m", "--reason", "good night"],
+    )
+    .await?;
+    obeyed!(evening, "the last release was obeyed", |e| stage(
+        e,
+        "first",
+        Stage::Releasing
+    ));
+    evening
+        .until("everything to be back", 90, |e| async move {
+            let back = e.everything_is_back().await;
+            Ok((back.is_ok(), format!("{back:?}")))
+        })
+        .await?;
+    let extended = alice(
+        &evening,
+        &[
+            "extend",
+            "nothing",
+            "--for",
+            "10m",
+            "--reason",
+            "no such surge",
+        ],
+    )
+    .await;
+    ensure!(extended.is_err_and(|e| format!("{e:#}").contains("there is no surge \"nothing\"")));
+    evening.plane.alive()
+}

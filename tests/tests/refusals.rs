@@ -1,0 +1,297 @@
+//! Bad input gets a clear error at apply, and nothing is written.
+
+use anyhow::{Result, ensure};
+use chrono::{TimeDelta, Utc};
+use primetime_tests::capital;
+use primetime_tests::evening::Evening;
+use primetime_tests::plane::Options;
+use primetime_tests::process::run;
+use serde_json::{Value, json};
+
+type Change = fn(&mut Value);
+
+fn schedule(surge: &mut Value, start: &str, zone: Option<&str>) {
+    surge["spec"]["schedule"]["startTime"] = start.into();
+    surge["spec"]["schedule"]["timeZone"] = zone.map_or(Value::Null, Into::into);
+    if zone.is_none() {
+        surge["spec"]["schedule"]
+            .as_object_mut()
+            .map(|s| s.remove("timeZone"));
+    }
+}
+
+/// What is wrong, the change that makes it so, and what the error has to say.
+const SURGES: [(&str, Change, &str); 24] = [
+    (
+        "the end before the start",
+        |s| s["spec"]["schedule"]["durationSeconds"] = json!(-5),
+        "durationSeconds",
+    ),
+    (
+        "no duration",
+        |s| s["spec"]["schedule"]["durationSeconds"] = json!(0),
+        "durationSeconds",
+    ),
+    (
+        "more than a week",
+        |s| s["spec"]["schedule"]["durationSeconds"] = json!(604_801),
+        "durationSeconds",
+    ),
+    (
+        "31 April",
+        |s| schedule(s, "2031-04-31T21:00:00", Some("Europe/Paris")),
+        "is not a date and time that exists",
+    ),
+    (
+        "25 o'clock",
+        |s| schedule(s, "2031-04-30T25:00:00", Some("Europe/Paris")),
+        "is not a date and time that exists",
+    ),
+    (
+        "no time at all",
+        |s| schedule(s, "tomorrow at nine pm", Some("Europe/Paris")),
+        "must be a wall clock such as",
+    ),
+    (
+        "a skipped hour",
+        |s| schedule(s, "2031-03-30T02:30:00", Some("Europe/Paris")),
+        "does not exist in Europe/Paris: clocks go forward",
+    ),
+    (
+        "a repeated hour",
+        |s| schedule(s, "2031-10-26T02:30:00", Some("Europe/Paris")),
+        "happens twice in Europe/Paris",
+    ),
+    (
+        "an unknown zone",
+        |s| schedule(s, "2031-01-12T21:00:00", Some("Europe/Pariss")),
+        "is not an IANA time zone in tzdb",
+    ),
+    (
+        "a zone that ignores summer time",
+        |s| schedule(s, "2031-01-12T21:00:00", Some("EST")),
+        "is not an IANA time zone in tzdb",
+    ),
+    (
+        "a wall clock without a zone",
+        |s| schedule(s, "2031-01-12T21:00:00", None),
+        "timeZone: required",
+    ),
+    (
+        "an offset against the zone",
+        |s| schedule(s, "2031-01-12T21:00:00+05:00", Some("Europe/Paris")),
+        "does not match Europe/Paris",
+    ),
+    (
+        "a start in the past",
+        |s| schedule(s, "2014-01-12T21:00:00", Some("Europe/Paris")),
+        "is in the past",
+    ),
+    (
+        "another namespace",
+        |s| s["spec"]["targets"][0]["scaleTargetRef"]["namespace"] = json!("kube-system"),
+        "unknown field",
+    ),
+    (
+        "an unknown field",
+        |s| s["spec"]["replica"] = json!(3),
+        "unknown field",
+    ),
+    (
+        "a kind without scale",
+        |s| {
+            s["spec"]["targets"][0]["scaleTargetRef"] =
+                json!({"apiVersion": "v1", "kind": "ConfigMap", "name": "x"})
+        },
+        "has no scale subresource",
+    ),
+    (
+        "a kind that is not there",
+        |s| {
+            s["spec"]["targets"][0]["scaleTargetRef"] =
+                json!({"apiVersion": "shop.example/v1", "kind": "Till", "name": "x"})
+        },
+        "is not served by this cluster",
+    ),
+    (
+        "replicas above the maximum",
+        |s| s["spec"]["targets"][0]["maxReplicas"] = json!(100),
+        "replicas exceeds maxReplicas",
+    ),
+    (
+        "two forms of replicas",
+        |s| s["spec"]["targets"][0]["multiplier"] = json!("2"),
+        "exactly one of replicas, multiplier and load",
+    ),
+    (
+        "no form of replicas",
+        |s| {
+            s["spec"]["targets"][0]
+                .as_object_mut()
+                .map(|t| t.remove("replicas"));
+        },
+        "exactly one of replicas, multiplier and load",
+    ),
+    (
+        "a multiplier that is no decimal",
+        |s| s["spec"]["targets"][1]["multiplier"] = json!("lots"),
+        "multiplier",
+    ),
+    (
+        "the same workload twice",
+        |s| s["spec"]["targets"][1]["scaleTargetRef"]["name"] = json!("web"),
+        "the same workload is named twice",
+    ),
+    (
+        "a signal of no target",
+        |s| s["spec"]["signals"][0]["target"] = json!("tills"),
+        "each signal must name a target",
+    ),
+    (
+        "nothing to have ready",
+        |s| {
+            s["spec"]["targets"] = json!([]);
+            s["spec"]["signals"] = json!([]);
+            s["spec"]["machines"] = json!([]);
+        },
+        "at least one target or one group of machines",
+    ),
+];
+
+const OVERRIDES: [(&str, Change, &str); 7] = [
+    (
+        "no reason",
+        |o| {
+            o["spec"].as_object_mut().map(|s| s.remove("reason"));
+        },
+        "spec.reason",
+    ),
+    (
+        "no expiry",
+        |o| {
+            o["spec"].as_object_mut().map(|s| s.remove("expireTime"));
+        },
+        "spec.expireTime",
+    ),
+    (
+        "an expiry in the past",
+        |o| o["spec"]["expireTime"] = json!("2014-01-12T21:00:00Z"),
+        "is in the past",
+    ),
+    (
+        "an expiry beyond a day",
+        |o| o["spec"]["expireTime"] = json!((Utc::now() + TimeDelta::hours(25)).to_rfc3339()),
+        "at most 24 hours",
+    ),
+    (
+        "a boost without an amount",
+        |o| o["spec"]["action"] = json!("Boost"),
+        "exactly one of replicas and percent",
+    ),
+    (
+        "an amount without a boost",
+        |o| o["spec"]["replicas"] = json!(5),
+        "belong to action Boost only",
+    ),
+    (
+        "an unknown action",
+        |o| o["spec"]["action"] = json!("Panic"),
+        "spec.action",
+    ),
+];
+
+async fn refused(evening: &Evening, object: &Value, what: &str, said: &str) -> Result<()> {
+    match evening.plane.apply(&serde_yaml::to_string(object)?).await {
+        Ok(applied) => anyhow::bail!("{what} was accepted: {applied}"),
+        Err(error) => ensure!(
+            format!("{error:#}").contains(said),
+            "{what}: expected \"{said}\" in: {error:#}"
+        ),
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bad_input_is_refused_at_apply_with_a_clear_error() -> Result<()> {
+    let evening =
+        Evening::begin("refusals", &Options::default(), |what| eprintln!("{what}")).await?;
+    let mut good = serde_json::to_value(capital::example()?)?;
+    schedule(&mut good, "2031-01-12T21:00:00", Some("Europe/Paris"));
+    for (what, change, said) in SURGES {
+        let mut surge = good.clone();
+        change(&mut surge);
+        refused(&evening, &surge, what, said).await?;
+    }
+    let written =
+        run(evening
+            .plane
+            .kubectl()
+            .args(["get", "surges,runs,holds", "-A", "-o", "name"]))
+        .await?;
+    ensure!(
+        written.trim().is_empty(),
+        "something was written: {written}"
+    );
+
+    let action = json!({
+        "apiVersion": "primetime.dev/v1alpha1",
+        "kind": "SurgeOverride",
+        "metadata": {"name": "o", "namespace": "shop"},
+        "spec": {
+            "surgeRef": {"name": "capital"}, "action": "Hold", "reason": "the show runs late",
+            "expireTime": (Utc::now() + TimeDelta::minutes(30)).to_rfc3339(),
+        },
+    });
+    for (what, change, said) in OVERRIDES {
+        let mut o = action.clone();
+        change(&mut o);
+        refused(&evening, &o, what, said).await?;
+    }
+    // Whoever claims to be somebody else is recorded as who they are.
+    let mut forged = action.clone();
+    forged["spec"]["author"] = json!("the-boss");
+    evening
+        .plane
+        .apply(&serde_yaml::to_string(&forged)?)
+        .await?;
+    let author = evening
+        .overrides()
+        .await?
+        .into_iter()
+        .next()
+        .and_then(|o| o.spec.author);
+    ensure!(
+        author.as_deref() == Some("admin"),
+        "recorded was {author:?}"
+    );
+    let mut edited = forged.clone();
+    edited["spec"]["reason"] = json!("another reason");
+    refused(&evening, &edited, "an edited override", "is not edited").await?;
+
+    // What names something unknown is accepted, and says so.
+    let mut unknown = good.clone();
+    schedule(
+        &mut unknown,
+        &(Utc::now() + TimeDelta::seconds(3600))
+            .format("%Y-%m-%dT%H:%M:%SZ")
+            .to_string(),
+        None,
+    );
+    unknown["spec"]["machines"][0]["instanceClassRef"]["name"] = json!("nowhere");
+    unknown["spec"]["signals"][0]["metricsSourceRef"]["name"] = json!("nowhere");
+    evening
+        .plane
+        .apply(&serde_yaml::to_string(&unknown)?)
+        .await?;
+    evening
+        .until("the unknown class to be said", 15, |e| async move {
+            let status = e.status("capital").await?;
+            Ok((
+                status
+                    .message
+                    .contains("InstanceClass nowhere does not exist"),
+                status.message,
+            ))
+        })
+        .await
+}

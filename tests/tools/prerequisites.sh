@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# Checks what cannot be built here, and says what to do about it.
+set -uo pipefail
+
+missing=0
+need() {
+  local name=$1 why=$2 how=$3
+  if ! command -v "$name" >/dev/null; then
+    printf 'missing: %s (%s)\n  %s\n' "$name" "$why" "$how" >&2
+    missing=1
+  fi
+}
+
+need cargo "builds Primetime" "install Rust 1.95 or newer: https://rustup.rs"
+need cc "links Rust programs and compiles ring" "on Debian: apt-get install build-essential"
+need go "builds the Kubernetes control plane that tests and demo run on" "install Go 1.26 or newer: https://go.dev/dl/ (not needed where all programs are on PATH or in KUBEBUILDER_ASSETS)"
+need python3 "runs moto, the EC2 API server of tests and demo" "install Python 3.10 or newer with its venv module; on Debian: apt-get install python3 python3-venv"
+
+memory=$(awk '/MemTotal/ {print int($2 / 1048576)}' /proc/meminfo 2>/dev/null || echo 99)
+if [ "$memory" -lt 8 ]; then
+  printf 'warning: %s GB of memory; compiling the AWS SDK takes 7 GB\n' "$memory" >&2
+fi
+exit $missing
