@@ -77,3 +77,14 @@ async fn run(args: Args) -> Result<()> {
         Command::Release(o) => overrule::send(&cluster, OverrideAction::Release, o, &none).await,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Args::command().debug_assert();
+    }
+}

@@ -26,7 +26,7 @@ pub struct Overrule {
 
 /// How much higher.
 #[derive(Debug, Default, clap::Args)]
-#[group(required = false, multiple = true)]
+#[group(id = "amount", required = false, multiple = true)]
 pub struct Boost {
     /// The target by its name in the surge; all targets where absent.
     #[arg(long)]
