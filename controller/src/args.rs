@@ -39,11 +39,7 @@ pub struct Args {
     pub http_address: SocketAddr,
 
     /// Where the admission webhook is served.
-    #[arg(
-        long,
-        env = "PRIMETIME_WEBHOOK_ADDRESS",
-        default_value = "0.0.0.0:9443"
-    )]
+    #[arg(long, env = "PRIMETIME_WEBHOOK_ADDRESS", default_value = "0.0.0.0:9443")]
     pub webhook_address: SocketAddr,
 
     /// Folder with tls.crt and tls.key of the webhook; without it there is none.
@@ -79,23 +75,13 @@ fn version() -> &'static str {
     use std::sync::OnceLock;
     static VERSION: OnceLock<String> = OnceLock::new();
     VERSION.get_or_init(|| {
-        format!(
-            "{} (tzdb {})",
-            env!("CARGO_PKG_VERSION"),
-            primetime_core::schedule::tzdb_version()
-        )
+        format!("{} (tzdb {})", env!("CARGO_PKG_VERSION"), primetime_core::schedule::tzdb_version())
     })
 }
 
 /// A tag value that people can read.
 fn name(text: &str) -> Result<String, String> {
     let fits = (1..=100).contains(&text.len())
-        && text
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b"-_./:".contains(&b));
-    if fits {
-        Ok(text.to_owned())
-    } else {
-        Err("1 to 100 letters, digits, and -_./:".to_owned())
-    }
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_./:".contains(&b));
+    if fits { Ok(text.to_owned()) } else { Err("1 to 100 letters, digits, and -_./:".to_owned()) }
 }

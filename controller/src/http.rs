@@ -38,12 +38,7 @@ pub async fn serve(
         .route("/healthz", get(|| async { "ok" }))
         .route("/readyz", get(ready))
         .route("/metrics", get(scrape))
-        .with_state(Served {
-            shared,
-            metrics,
-            leadership,
-            clock,
-        });
+        .with_state(Served { shared, metrics, leadership, clock });
     Ok(async move { axum::serve(listener, router).await.context("HTTP") })
 }
 
@@ -52,21 +47,14 @@ async fn ready(State(served): State<Served>) -> impl IntoResponse {
     if served.shared.with(|index| index.synced()) {
         (StatusCode::OK, "ok")
     } else {
-        (
-            StatusCode::SERVICE_UNAVAILABLE,
-            "not everything was listed yet",
-        )
+        (StatusCode::SERVICE_UNAVAILABLE, "not everything was listed yet")
     }
 }
 
 async fn scrape(State(served): State<Served>) -> impl IntoResponse {
     let leads = served.leadership.leads(served.clock.now());
     match served.metrics.text(leads) {
-        Ok(text) => (
-            StatusCode::OK,
-            [(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)],
-            text,
-        )
+        Ok(text) => (StatusCode::OK, [(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], text)
             .into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
     }

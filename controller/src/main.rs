@@ -32,10 +32,7 @@ use crate::metrics::Metrics;
 fn main() -> ExitCode {
     let args = Args::parse();
     log(&args);
-    let runtime = match tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-    {
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
             error!(%error, "the runtime could not be started");
@@ -53,9 +50,7 @@ fn main() -> ExitCode {
 
 fn log(args: &Args) {
     let filter = EnvFilter::try_new(&args.log).unwrap_or_else(|_| EnvFilter::new("info"));
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr);
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match args.log_format {
         LogFormat::Json => log.json().init(),
         LogFormat::Text => log.with_ansi(false).init(),
@@ -64,9 +59,7 @@ fn log(args: &Args) {
 
 /// A client whose calls are bounded here and not by up to 15 retries of its own.
 async fn client() -> Result<Client> {
-    let mut config = Config::infer()
-        .await
-        .context("no kubeconfig and not in a cluster")?;
+    let mut config = Config::infer().await.context("no kubeconfig and not in a cluster")?;
     config.default_retry = false;
     config.connect_timeout = Some(Duration::from_secs(5));
     Client::try_from(config).context("the API server's address or credentials cannot be used")
@@ -108,11 +101,8 @@ async fn run(args: Args) -> Result<()> {
         name: "primetime".to_owned(),
         identity: args.identity.clone(),
     };
-    let leadership = if args.leader_elect {
-        Leadership::default()
-    } else {
-        Leadership::alone(clock.now())
-    };
+    let leadership =
+        if args.leader_elect { Leadership::default() } else { Leadership::alone(clock.now()) };
     let engine = Engine::new(
         client.clone(),
         shared.clone(),
@@ -128,14 +118,9 @@ async fn run(args: Args) -> Result<()> {
         metrics.clone(),
     );
 
-    let http = http::serve(
-        args.http_address,
-        shared.clone(),
-        metrics,
-        leadership.clone(),
-        clock.clone(),
-    )
-    .await?;
+    let http =
+        http::serve(args.http_address, shared.clone(), metrics, leadership.clone(), clock.clone())
+            .await?;
     let webhook = match &args.webhook_cert_dir {
         Some(folder) => {
             Some(webhook::serve(args.webhook_address, folder, client.clone(), clock.clone()).await?)

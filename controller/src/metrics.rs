@@ -70,11 +70,7 @@ const FAMILIES: [Family; 16] = [
         help: "1 while somebody else keeps lowering a target.",
         labels: &["target"],
     },
-    Family {
-        name: "primetime_machines_wanted",
-        help: "Machines wanted.",
-        labels: &["group"],
-    },
+    Family { name: "primetime_machines_wanted", help: "Machines wanted.", labels: &["group"] },
     Family {
         name: "primetime_machines_launched",
         help: "Instances started and not yet terminated.",
@@ -140,27 +136,16 @@ impl Metrics {
                 "primetime_write_lateness_seconds",
                 "From the instant a write was due until it was done.",
             )
-            .buckets(vec![
-                0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
-            ]),
+            .buckets(vec![0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0]),
         )?;
         let planning = Histogram::with_opts(
-            HistogramOpts::new(
-                "primetime_plan_duration_seconds",
-                "Time to plan one namespace.",
-            )
-            .buckets(vec![0.0001, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0]),
+            HistogramOpts::new("primetime_plan_duration_seconds", "Time to plan one namespace.")
+                .buckets(vec![0.0001, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0]),
         )?;
         registry.register(Box::new(operations.clone()))?;
         registry.register(Box::new(lateness.clone()))?;
         registry.register(Box::new(planning.clone()))?;
-        Ok(Self {
-            registry,
-            operations,
-            lateness,
-            planning,
-            rows: Mutex::default(),
-        })
+        Ok(Self { registry, operations, lateness, planning, rows: Mutex::default() })
     }
 
     fn rows<T>(&self, f: impl FnOnce(&mut BTreeMap<String, Vec<Row>>) -> T) -> T {
@@ -177,8 +162,7 @@ impl Metrics {
             ),
             &["version", "tzdb"],
         )?;
-        info.with_label_values(&[env!("CARGO_PKG_VERSION"), schedule::tzdb_version()])
-            .set(1.0);
+        info.with_label_values(&[env!("CARGO_PKG_VERSION"), schedule::tzdb_version()]).set(1.0);
         now.register(Box::new(info))?;
         let leader = prometheus::Gauge::new("primetime_leader", "1 in the process that acts.")?;
         leader.set(f64::from(u8::from(leads)));
@@ -216,11 +200,8 @@ impl Observer for Metrics {
 
     fn planned(&self, namespace: &str, world: &World, _plan: &Plan, took: Duration) {
         self.planning.observe(took.as_secs_f64());
-        let rows = world
-            .runs
-            .values()
-            .flat_map(|run| rows_of(namespace, run, world))
-            .collect::<Vec<_>>();
+        let rows =
+            world.runs.values().flat_map(|run| rows_of(namespace, run, world)).collect::<Vec<_>>();
         self.rows(|all| {
             if rows.is_empty() {
                 all.remove(namespace);
@@ -231,10 +212,7 @@ impl Observer for Metrics {
     }
 }
 
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "seconds since the epoch fit into 53 bits"
-)]
+#[expect(clippy::cast_precision_loss, reason = "seconds since the epoch fit into 53 bits")]
 fn rows_of(namespace: &str, run: &RunRecord, world: &World) -> Vec<Row> {
     let status = &run.status;
     let own = |more: Labels| -> Labels {
@@ -247,13 +225,8 @@ fn rows_of(namespace: &str, run: &RunRecord, world: &World) -> Vec<Row> {
         labels
     };
     let mut rows = Vec::new();
-    let mut show = |family, more: Labels, value: f64| {
-        rows.push(Row {
-            family,
-            labels: own(more),
-            value,
-        })
-    };
+    let mut show =
+        |family, more: Labels, value: f64| rows.push(Row { family, labels: own(more), value });
     let yes = |b: bool| f64::from(u8::from(b));
 
     show(
@@ -261,17 +234,9 @@ fn rows_of(namespace: &str, run: &RunRecord, world: &World) -> Vec<Row> {
         vec![],
         run.window.ready_by.timestamp() as f64,
     );
-    show(
-        "primetime_run_start_timestamp_seconds",
-        vec![],
-        run.window.start.timestamp() as f64,
-    );
+    show("primetime_run_start_timestamp_seconds", vec![], run.window.start.timestamp() as f64);
     let end = status.end_time.unwrap_or(run.window.end);
-    show(
-        "primetime_run_end_timestamp_seconds",
-        vec![],
-        end.timestamp() as f64,
-    );
+    show("primetime_run_end_timestamp_seconds", vec![], end.timestamp() as f64);
     for stage in Stage::ALL {
         show(
             "primetime_run_stage",
@@ -291,51 +256,24 @@ fn rows_of(namespace: &str, run: &RunRecord, world: &World) -> Vec<Row> {
     }
     for target in run.announcement.iter().flat_map(|a| &a.targets) {
         let label = || vec![("target", target.name.clone())];
-        let held = world
-            .holds
-            .get(&hold::name(&target.workload))
-            .map(|h| &h.hold);
+        let held = world.holds.get(&hold::name(&target.workload)).map(|h| &h.hold);
         if let Some(held) = held {
             let floor = held.claims.iter().map(|c| c.floor).max().unwrap_or(0);
             show("primetime_target_floor_replicas", label(), f64::from(floor));
-            show(
-                "primetime_target_contested",
-                label(),
-                yes(held.contested_by.is_some()),
-            );
+            show("primetime_target_contested", label(), yes(held.contested_by.is_some()));
         }
         let shown = status.targets.iter().find(|t| t.name == target.name);
         let wanted = shown.map_or(0, |t| t.planned.unwrap_or(0).max(t.floor.unwrap_or(0)));
-        show(
-            "primetime_target_wanted_replicas",
-            label(),
-            f64::from(wanted),
-        );
+        show("primetime_target_wanted_replicas", label(), f64::from(wanted));
         if let Some(live) = world.target(&target.workload).known() {
-            show(
-                "primetime_target_ready_replicas",
-                label(),
-                f64::from(live.ready),
-            );
+            show("primetime_target_ready_replicas", label(), f64::from(live.ready));
         }
     }
     for machine in &status.machines {
         let label = || vec![("group", machine.name.clone())];
-        show(
-            "primetime_machines_wanted",
-            label(),
-            f64::from(machine.wanted),
-        );
-        show(
-            "primetime_machines_launched",
-            label(),
-            f64::from(machine.launched),
-        );
-        show(
-            "primetime_machines_joined",
-            label(),
-            f64::from(machine.joined),
-        );
+        show("primetime_machines_wanted", label(), f64::from(machine.wanted));
+        show("primetime_machines_launched", label(), f64::from(machine.launched));
+        show("primetime_machines_joined", label(), f64::from(machine.joined));
     }
     for signal in &status.signals {
         let label = || vec![("signal", signal.name.clone())];
@@ -343,17 +281,9 @@ fn rows_of(namespace: &str, run: &RunRecord, world: &World) -> Vec<Row> {
             show("primetime_signal_load", label(), load);
         }
         if let Some(required) = signal.required {
-            show(
-                "primetime_signal_required_replicas",
-                label(),
-                f64::from(required),
-            );
+            show("primetime_signal_required_replicas", label(), f64::from(required));
         }
-        show(
-            "primetime_signal_unknown",
-            label(),
-            yes(signal.unknown_since.is_some()),
-        );
+        show("primetime_signal_unknown", label(), yes(signal.unknown_since.is_some()));
     }
     for action in ["Hold", "Boost", "Extend", "Release"] {
         let count = world
@@ -361,11 +291,7 @@ fn rows_of(namespace: &str, run: &RunRecord, world: &World) -> Vec<Row> {
             .iter()
             .filter(|o| status.overrides.contains(&o.name) && word(&o.action) == action)
             .count();
-        show(
-            "primetime_overrides_in_force",
-            vec![("action", action.to_owned())],
-            count as f64,
-        );
+        show("primetime_overrides_in_force", vec![("action", action.to_owned())], count as f64);
     }
     rows
 }

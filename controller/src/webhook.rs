@@ -62,9 +62,8 @@ pub async fn serve(
     let listener = tokio::net::TcpListener::bind(address)
         .await
         .with_context(|| format!("{address} cannot be listened on"))?;
-    let router = Router::new()
-        .route("/validate", post(review))
-        .with_state(Served { client, clock });
+    let router =
+        Router::new().route("/validate", post(review)).with_state(Served { client, clock });
     Ok(async move {
         loop {
             let (stream, _) = match listener.accept().await {
@@ -149,9 +148,5 @@ async fn kinds_scale(surge: &ScheduledSurge, client: &Client) -> Result<(), Vec<
             Err(error) => warn!(%error, kind = reference.kind, "could not be looked up"),
         }
     }
-    if reasons.is_empty() {
-        Ok(())
-    } else {
-        Err(reasons)
-    }
+    if reasons.is_empty() { Ok(()) } else { Err(reasons) }
 }

@@ -20,9 +20,8 @@ pub fn queries() -> Result<Vec<(String, String)>> {
         for panel in dashboard["panels"].as_array().into_iter().flatten() {
             let title = panel["title"].as_str().unwrap_or_default();
             for target in panel["targets"].as_array().into_iter().flatten() {
-                let expr = target["expr"]
-                    .as_str()
-                    .with_context(|| format!("{title} has no query"))?;
+                let expr =
+                    target["expr"].as_str().with_context(|| format!("{title} has no query"))?;
                 queries.push((
                     title.to_owned(),
                     expr.replace("$namespace", ".*").replace("$surge", ".*"),

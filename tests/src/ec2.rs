@@ -117,20 +117,15 @@ impl Ec2 {
             ec2.described("DescribeSubnets", "subnetId")
         });
         ec2.subnets = subnets.await?;
-        let image = ec2
-            .described("DescribeImages", "imageId")
-            .await?
-            .context("moto has no images")?;
+        let image =
+            ec2.described("DescribeImages", "imageId").await?.context("moto has no images")?;
         let made = ec2
             .forward(
                 &Form::new(&[
                     ("Action", "CreateLaunchTemplate"),
                     ("Version", "2016-11-15"),
                     ("LaunchTemplateName", "burst"),
-                    (
-                        "LaunchTemplateData.ImageId",
-                        image.first().context("no image")?,
-                    ),
+                    ("LaunchTemplateData.ImageId", image.first().context("no image")?),
                     ("LaunchTemplateData.InstanceType", "m6i.xlarge"),
                 ]),
                 &HeaderMap::new(),
@@ -171,15 +166,10 @@ impl Ec2 {
     pub fn booted_and_gone(&self) -> (Vec<String>, Vec<String>) {
         self.region(|r| {
             let boot = r.behaviour.boot;
-            let booted = r
-                .machines
-                .iter()
-                .filter(|(_, m)| !m.terminated && m.launched.elapsed() >= boot);
+            let booted =
+                r.machines.iter().filter(|(_, m)| !m.terminated && m.launched.elapsed() >= boot);
             let gone = r.machines.iter().filter(|(_, m)| m.terminated);
-            (
-                booted.map(|(id, _)| id.clone()).collect(),
-                gone.map(|(id, _)| id.clone()).collect(),
-            )
+            (booted.map(|(id, _)| id.clone()).collect(), gone.map(|(id, _)| id.clone()).collect())
         })
     }
 
@@ -208,10 +198,8 @@ impl Ec2 {
 
     async fn forward(&self, form: &Form, headers: &HeaderMap) -> Result<(StatusCode, String)> {
         let anybody = "AWS4-HMAC-SHA256 Credential=test/20260101/eu-west-3/ec2/aws4_request, SignedHeaders=host, Signature=0";
-        let authorization = headers
-            .get(header::AUTHORIZATION)
-            .and_then(|v| v.to_str().ok())
-            .unwrap_or(anybody);
+        let authorization =
+            headers.get(header::AUTHORIZATION).and_then(|v| v.to_str().ok()).unwrap_or(anybody);
         let request = http::Request::post(&self.upstream)
             .header(header::AUTHORIZATION, authorization)
             .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
@@ -238,11 +226,7 @@ fn xml(status: StatusCode, body: String) -> Response {
 async fn answer(State(ec2): State<Ec2>, headers: HeaderMap, body: Bytes) -> Response {
     match tokio::spawn(handle(ec2, headers, body)).await {
         Ok(response) => response,
-        Err(why) => error(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "InternalError",
-            &why.to_string(),
-        ),
+        Err(why) => error(StatusCode::INTERNAL_SERVER_ERROR, "InternalError", &why.to_string()),
     }
 }
 
@@ -254,16 +238,9 @@ async fn handle(ec2: Ec2, headers: HeaderMap, body: Bytes) -> Response {
         r.behaviour.down
     });
     if down {
-        return error(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "Unavailable",
-            "the service is down",
-        );
+        return error(StatusCode::SERVICE_UNAVAILABLE, "Unavailable", "the service is down");
     }
-    let changes = matches!(
-        action.as_str(),
-        "CreateFleet" | "TerminateInstances" | "RunInstances"
-    );
+    let changes = matches!(action.as_str(), "CreateFleet" | "TerminateInstances" | "RunInstances");
     let throttled = ec2.region(|r| {
         let throttled = changes && r.behaviour.throttled_calls > 0;
         r.behaviour.throttled_calls -= u32::from(throttled);
@@ -290,11 +267,8 @@ async fn handle(ec2: Ec2, headers: HeaderMap, body: Bytes) -> Response {
                     }
                 });
             }
-            let body = if action == "DescribeInstances" {
-                still_pending(&ec2, body)
-            } else {
-                body
-            };
+            let body =
+                if action == "DescribeInstances" { still_pending(&ec2, &body) } else { body };
             xml(status, body)
         }
         Err(why) => error(StatusCode::BAD_GATEWAY, "Unavailable", &why.to_string()),
@@ -302,7 +276,7 @@ async fn handle(ec2: Ec2, headers: HeaderMap, body: Bytes) -> Response {
 }
 
 /// Shows instances that are still booting as pending.
-fn still_pending(ec2: &Ec2, body: String) -> String {
+fn still_pending(ec2: &Ec2, body: &str) -> String {
     let (booted, _) = ec2.booted_and_gone();
     let living = ec2.living();
     let mut parts = body.split("<instanceId>");

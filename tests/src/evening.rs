@@ -78,29 +78,14 @@ impl Evening {
         let http_port = free_port()?;
         let prometheus = Prometheus::start(&tools, &folder, site.port, http_port).await?;
         say("opening the shop on 20 base nodes");
-        let mut background = vec![tokio::spawn(join_machines(
-            plane.client.clone(),
-            ec2.clone(),
-        ))];
+        let mut background = vec![tokio::spawn(join_machines(plane.client.clone(), ec2.clone()))];
         open_shop(&plane, &site).await?;
-        background.push(tokio::spawn(site.clone().serve(
-            plane.client.clone(),
-            SHOP,
-            "web",
-        )));
+        background.push(tokio::spawn(site.clone().serve(plane.client.clone(), SHOP, "web")));
         say("installing the chart with Helm and starting the operator with its account");
         let operator = Operator::install(&tools, &plane, &tls, &ec2.url, http_port).await?;
         platform(&plane, &ec2, &prometheus).await?;
-        let evening = Self {
-            plane,
-            ec2,
-            site,
-            prometheus,
-            operator,
-            tools,
-            background,
-            _moto: moto,
-        };
+        let evening =
+            Self { plane, ec2, site, prometheus, operator, tools, background, _moto: moto };
         evening
             .until("the shop to serve 10 and 5 pods", 60, |e| async move {
                 let (web, search) = (e.ready("web").await?, e.ready("search").await?);
@@ -166,11 +151,7 @@ impl Evening {
     ///
     /// If the API server does not answer.
     pub async fn runs(&self) -> Result<Vec<SurgeRun>> {
-        Ok(self
-            .api::<SurgeRun>()
-            .list(&kube::api::ListParams::default())
-            .await?
-            .items)
+        Ok(self.api::<SurgeRun>().list(&kube::api::ListParams::default()).await?.items)
     }
 
     /// The status of the run of a surge.
@@ -180,13 +161,8 @@ impl Evening {
     /// If there is none.
     pub async fn status(&self, surge: &str) -> Result<RunStatus> {
         let runs = self.runs().await?;
-        let run = runs
-            .into_iter()
-            .find(|r| r.spec.surge_name.as_deref() == Some(surge));
-        Ok(run
-            .with_context(|| format!("surge {surge} has no run"))?
-            .status
-            .unwrap_or_default())
+        let run = runs.into_iter().find(|r| r.spec.surge_name.as_deref() == Some(surge));
+        Ok(run.with_context(|| format!("surge {surge} has no run"))?.status.unwrap_or_default())
     }
 
     /// All holds.
@@ -195,11 +171,7 @@ impl Evening {
     ///
     /// If the API server does not answer.
     pub async fn holds(&self) -> Result<Vec<SurgeHold>> {
-        Ok(self
-            .api::<SurgeHold>()
-            .list(&kube::api::ListParams::default())
-            .await?
-            .items)
+        Ok(self.api::<SurgeHold>().list(&kube::api::ListParams::default()).await?.items)
     }
 
     /// All overrides.
@@ -208,11 +180,7 @@ impl Evening {
     ///
     /// If the API server does not answer.
     pub async fn overrides(&self) -> Result<Vec<SurgeOverride>> {
-        Ok(self
-            .api::<SurgeOverride>()
-            .list(&kube::api::ListParams::default())
-            .await?
-            .items)
+        Ok(self.api::<SurgeOverride>().list(&kube::api::ListParams::default()).await?.items)
     }
 
     /// `spec.replicas` of a Deployment.
@@ -241,12 +209,8 @@ impl Evening {
     ///
     /// If there is none.
     pub async fn bounds(&self) -> Result<(i32, i32)> {
-        let spec = self
-            .api::<HorizontalPodAutoscaler>()
-            .get("web")
-            .await?
-            .spec
-            .context("no spec")?;
+        let spec =
+            self.api::<HorizontalPodAutoscaler>().get("web").await?.spec.context("no spec")?;
         Ok((spec.min_replicas.unwrap_or(1), spec.max_replicas))
     }
 
@@ -256,14 +220,8 @@ impl Evening {
     ///
     /// If the API server does not answer.
     pub async fn machines(&self) -> Result<usize> {
-        let nodes = Api::<Node>::all(self.client())
-            .list(&kube::api::ListParams::default())
-            .await?;
-        Ok(nodes
-            .items
-            .iter()
-            .filter(|n| n.name_any().starts_with("burst-"))
-            .count())
+        let nodes = Api::<Node>::all(self.client()).list(&kube::api::ListParams::default()).await?;
+        Ok(nodes.items.iter().filter(|n| n.name_any().starts_with("burst-")).count())
     }
 
     /// Fails unless everything was given back: bounds, replicas, instances, holds, finalizers, annotations.
@@ -273,10 +231,7 @@ impl Evening {
     /// What was not.
     pub async fn everything_is_back(&self) -> Result<()> {
         let bounds = self.bounds().await?;
-        ensure!(
-            bounds == (10, 60),
-            "the HPA has bounds {bounds:?}, not (10, 60)"
-        );
+        ensure!(bounds == (10, 60), "the HPA has bounds {bounds:?}, not (10, 60)");
         let search = self.replicas("search").await?;
         ensure!(search == 5, "search has {search} replicas, not 5");
         let living = self.ec2.living();
@@ -314,14 +269,7 @@ impl Evening {
 pub fn decisions(run: &SurgeRun) -> String {
     let lines = run.status.iter().flat_map(|s| &s.decisions);
     lines
-        .map(|d| {
-            format!(
-                "  {} {}: {}",
-                d.time.format("%H:%M:%S"),
-                d.reason,
-                d.message
-            )
-        })
+        .map(|d| format!("  {} {}: {}", d.time.format("%H:%M:%S"), d.reason, d.message))
         .collect::<Vec<_>>()
         .join("\n")
 }
@@ -330,17 +278,10 @@ pub fn decisions(run: &SurgeRun) -> String {
 async fn open_shop(plane: &Plane, site: &Site) -> Result<()> {
     let nodes: Api<Node> = Api::all(plane.client.clone());
     for n in 0..BASE_NODES {
-        nodes
-            .create(
-                &PostParams::default(),
-                &node(&format!("base-{n:02}"), None)?,
-            )
-            .await?;
+        nodes.create(&PostParams::default(), &node(&format!("base-{n:02}"), None)?).await?;
     }
     let shop = std::fs::read_to_string(root().join("tests/shop.yaml"))?;
-    plane
-        .apply(&shop.replace("METRICS_PORT", &site.tls_port.to_string()))
-        .await?;
+    plane.apply(&shop.replace("METRICS_PORT", &site.tls_port.to_string())).await?;
     Ok(())
 }
 
@@ -400,10 +341,7 @@ async fn join_machines(client: Client, ec2: Ec2) {
         }
         for id in gone {
             if joined.contains(&id)
-                && nodes
-                    .delete(&format!("burst-{id}"), &DeleteParams::default())
-                    .await
-                    .is_ok()
+                && nodes.delete(&format!("burst-{id}"), &DeleteParams::default()).await.is_ok()
             {
                 joined.remove(&id);
             }

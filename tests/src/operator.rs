@@ -54,22 +54,10 @@ impl Operator {
             .arg(root().join("charts/primetime"))
             .args(["--namespace", RELEASE, "--create-namespace"])
             .args(["--set", "clusterName=tests", "--set", "replicas=0"])
-            .args([
-                "--set",
-                &format!("webhook.url=https://127.0.0.1:{webhook_port}/validate"),
-            ])
-            .arg(format!(
-                "--set-file=webhook.caCert={}",
-                certs.join("ca.crt").display()
-            ))
-            .arg(format!(
-                "--set-file=webhook.cert={}",
-                certs.join("tls.crt").display()
-            ))
-            .arg(format!(
-                "--set-file=webhook.key={}",
-                certs.join("tls.key").display()
-            ))
+            .args(["--set", &format!("webhook.url=https://127.0.0.1:{webhook_port}/validate")])
+            .arg(format!("--set-file=webhook.caCert={}", certs.join("ca.crt").display()))
+            .arg(format!("--set-file=webhook.cert={}", certs.join("tls.crt").display()))
+            .arg(format!("--set-file=webhook.key={}", certs.join("tls.key").display()))
             .env("HELM_CACHE_HOME", plane.folder.join("helm"))
             .env("HELM_CONFIG_HOME", plane.folder.join("helm"))
             .env("HELM_DATA_HOME", plane.folder.join("helm")))
@@ -114,10 +102,7 @@ impl Operator {
                     &self.ec2,
                 ])
                 .args(["--http-address", &format!("127.0.0.1:{}", self.http_port)])
-                .args([
-                    "--webhook-address",
-                    &format!("127.0.0.1:{}", self.webhook_port),
-                ])
+                .args(["--webhook-address", &format!("127.0.0.1:{}", self.webhook_port)])
                 .arg("--webhook-cert-dir")
                 .arg(&self.certs)
                 // The evening's clock is scaled; so is the operator's patience.
@@ -133,11 +118,10 @@ impl Operator {
         )?;
         self.process = Some(process);
         let ready = format!("http://127.0.0.1:{}/readyz", self.http_port);
-        let became_ready = wait_for(
-            "the operator to be ready",
-            Duration::from_secs(30),
-            || async { fetch(&ready).await.map(Some) },
-        );
+        let became_ready =
+            wait_for("the operator to be ready", Duration::from_secs(30), || async {
+                fetch(&ready).await.map(Some)
+            });
         match (became_ready.await, self.process.as_mut()) {
             (Err(error), Some(process)) => Err(error.context(process.tail())),
             (result, _) => result.map(|_| ()),

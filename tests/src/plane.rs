@@ -26,11 +26,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self {
-            emulated_version: None,
-            hpa_sync_seconds: 1,
-            qps: 500,
-        }
+        Self { emulated_version: None, hpa_sync_seconds: 1, qps: 500 }
     }
 }
 
@@ -69,94 +65,29 @@ impl Plane {
             format!("{ADMIN},{ADMIN},{ADMIN},\"system:masters\"\nalice,alice,alice,\"oncall\"\n"),
         )?;
 
-        let (etcd_port, peer_port, port) = (free_port()?, free_port()?, free_port()?);
-        let etcd_url = format!("http://127.0.0.1:{etcd_port}");
-        let peer_url = format!("http://127.0.0.1:{peer_port}");
-        let etcd = Process::start(
-            folder,
-            "etcd",
-            command(tools.path("etcd"))
-                .arg("--data-dir")
-                .arg(folder.join("etcd"))
-                .args([
-                    "--listen-client-urls",
-                    &etcd_url,
-                    "--advertise-client-urls",
-                    &etcd_url,
-                ])
-                .args([
-                    "--listen-peer-urls",
-                    &peer_url,
-                    "--initial-advertise-peer-urls",
-                    &peer_url,
-                ])
-                .args([
-                    "--initial-cluster",
-                    &format!("default={peer_url}"),
-                    "--unsafe-no-fsync",
-                ]),
-        )?;
-        let mut apiserver = command(tools.path("kube-apiserver"));
-        apiserver
-            .args([
-                "--etcd-servers",
-                &etcd_url,
-                "--bind-address",
-                "127.0.0.1",
-                "--secure-port",
-                &port.to_string(),
-            ])
-            .arg("--cert-dir")
-            .arg(&keys)
-            .args(["--service-account-issuer", "https://kubernetes.default.svc"])
-            .arg("--service-account-key-file")
-            .arg(keys.join("sa.pub"))
-            .arg("--service-account-signing-key-file")
-            .arg(keys.join("sa.key"))
-            .arg("--token-auth-file")
-            .arg(keys.join("tokens.csv"))
-            .args([
-                "--service-cluster-ip-range",
-                "10.96.0.0/16",
-                "--authorization-mode",
-                "RBAC",
-            ])
-            .args(["--endpoint-reconciler-type", "none", "--allow-privileged"]);
-        if let Some(version) = &options.emulated_version {
-            apiserver.args(["--emulated-version", version]);
-        }
-        let apiserver = Process::start(folder, "kube-apiserver", &mut apiserver)?;
+        let port = free_port()?;
+        let (etcd, etcd_url) = start_etcd(tools, folder)?;
+        let apiserver = start_apiserver(tools, folder, &etcd_url, port, options)?;
         let url = format!("https://127.0.0.1:{port}");
         let mut processes = vec![etcd, apiserver];
         let ca = keys.join("apiserver.crt");
-        wait_for(
-            "the API server's certificate",
-            Duration::from_secs(30),
-            || {
-                let made = ca.exists();
-                async move { Ok(made.then_some(())) }
-            },
-        )
+        wait_for("the API server's certificate", Duration::from_secs(30), || {
+            let made = ca.exists();
+            async move { Ok(made.then_some(())) }
+        })
         .await?;
         write_kubeconfig(&folder.join("admin.kubeconfig"), &url, &ca, ADMIN)?;
         write_kubeconfig(&folder.join("alice.kubeconfig"), &url, &ca, "alice")?;
         let client = client(&folder.join("admin.kubeconfig")).await?;
         ready(&client, &mut processes).await?;
-        let mut plane = Self {
-            folder: folder.into(),
-            url,
-            client,
-            tools: tools.clone(),
-            processes,
-        };
+        let mut plane =
+            Self { folder: folder.into(), url, client, tools: tools.clone(), processes };
         plane.start_controllers(&keys, options)?;
         plane.start_kubelets()?;
         let accounts: Api<ServiceAccount> = Api::namespaced(plane.client.clone(), "default");
-        let acted = wait_for(
-            "the controllers to act",
-            Duration::from_secs(60),
-            || async { Ok(accounts.get_opt("default").await?) },
-        );
+        let acted = wait_for("the controllers to act", Duration::from_secs(60), || async {
+            Ok(accounts.get_opt("default").await?)
+        });
         acted.await?;
         plane.alive()?;
         Ok(plane)
@@ -167,11 +98,9 @@ impl Plane {
         let (qps, burst) = (options.qps.to_string(), (options.qps * 2).to_string());
         for name in ["kube-controller-manager", "kube-scheduler"] {
             let mut program = command(self.tools.path(name));
-            for flag in [
-                "--kubeconfig",
-                "--authentication-kubeconfig",
-                "--authorization-kubeconfig",
-            ] {
+            for flag in
+                ["--kubeconfig", "--authentication-kubeconfig", "--authorization-kubeconfig"]
+            {
                 program.arg(flag).arg(&kubeconfig);
             }
             program
@@ -185,16 +114,16 @@ impl Plane {
                 .arg("--cert-dir")
                 .arg(self.folder.join(name))
                 .args(["--kube-api-qps", &qps, "--kube-api-burst", &burst]);
+            if let Some(version) = &options.emulated_version {
+                program.args(["--emulated-version", version]);
+            }
             if name == "kube-controller-manager" {
                 program
                     .arg("--service-account-private-key-file")
                     .arg(keys.join("sa.key"))
                     .arg("--root-ca-file")
                     .arg(keys.join("apiserver.crt"))
-                    .args([
-                        "--use-service-account-credentials",
-                        "--node-monitor-period=1s",
-                    ])
+                    .args(["--use-service-account-credentials", "--node-monitor-period=1s"])
                     .arg(format!(
                         "--horizontal-pod-autoscaler-sync-period={}s",
                         options.hpa_sync_seconds
@@ -203,8 +132,7 @@ impl Plane {
                     .args(["--horizontal-pod-autoscaler-downscale-stabilization=10s"])
                     .args(["--horizontal-pod-autoscaler-initial-readiness-delay=1s"]);
             }
-            self.processes
-                .push(Process::start(&self.folder, name, &mut program)?);
+            self.processes.push(Process::start(&self.folder, name, &mut program)?);
         }
         Ok(())
     }
@@ -217,8 +145,7 @@ impl Plane {
             .arg(root().join("tests/stages/stages.yaml"))
             .args(["--manage-all-nodes", "--node-lease-duration-seconds", "40"])
             .args(["--server-address", &format!("127.0.0.1:{}", free_port()?)]);
-        self.processes
-            .push(Process::start(&self.folder, "kwok", &mut kwok)?);
+        self.processes.push(Process::start(&self.folder, "kwok", &mut kwok)?);
         Ok(())
     }
 
@@ -259,11 +186,8 @@ impl Plane {
     pub async fn apply(&self, manifest: &str) -> Result<String> {
         let file = self.folder.join(format!("apply-{}.yaml", free_port()?));
         std::fs::write(&file, manifest)?;
-        let applied = run(self
-            .kubectl()
-            .args(["apply", "--validate=strict", "-f"])
-            .arg(&file))
-        .await;
+        let applied =
+            run(self.kubectl().args(["apply", "--validate=strict", "-f"]).arg(&file)).await;
         std::fs::remove_file(&file)?;
         applied
     }
@@ -284,25 +208,57 @@ impl Plane {
         ]))
         .await?;
         let file = self.folder.join(format!("{account}.kubeconfig"));
-        write_kubeconfig(
-            &file,
-            &self.url,
-            &self.folder.join("keys/apiserver.crt"),
-            token.trim(),
-        )?;
+        write_kubeconfig(&file, &self.url, &self.folder.join("keys/apiserver.crt"), token.trim())?;
         Ok(file)
     }
+}
+
+fn start_etcd(tools: &Tools, folder: &Path) -> Result<(Process, String)> {
+    let url = format!("http://127.0.0.1:{}", free_port()?);
+    let peer_url = format!("http://127.0.0.1:{}", free_port()?);
+    let mut etcd = command(tools.path("etcd"));
+    etcd.arg("--data-dir")
+        .arg(folder.join("etcd"))
+        .args(["--listen-client-urls", &url, "--advertise-client-urls", &url])
+        .args(["--listen-peer-urls", &peer_url, "--initial-advertise-peer-urls", &peer_url])
+        .args(["--initial-cluster", &format!("default={peer_url}"), "--unsafe-no-fsync"]);
+    Ok((Process::start(folder, "etcd", &mut etcd)?, url))
+}
+
+fn start_apiserver(
+    tools: &Tools,
+    folder: &Path,
+    etcd: &str,
+    port: u16,
+    options: &Options,
+) -> Result<Process> {
+    let keys = folder.join("keys");
+    let mut apiserver = command(tools.path("kube-apiserver"));
+    apiserver
+        .args(["--etcd-servers", etcd, "--bind-address", "127.0.0.1"])
+        .args(["--secure-port", &port.to_string()])
+        .arg("--cert-dir")
+        .arg(&keys)
+        .args(["--service-account-issuer", "https://kubernetes.default.svc"])
+        .arg("--service-account-key-file")
+        .arg(keys.join("sa.pub"))
+        .arg("--service-account-signing-key-file")
+        .arg(keys.join("sa.key"))
+        .arg("--token-auth-file")
+        .arg(keys.join("tokens.csv"))
+        .args(["--service-cluster-ip-range", "10.96.0.0/16", "--authorization-mode", "RBAC"])
+        .args(["--endpoint-reconciler-type", "none", "--allow-privileged"]);
+    if let Some(version) = &options.emulated_version {
+        apiserver.args(["--emulated-version", version]);
+    }
+    Process::start(folder, "kube-apiserver", &mut apiserver)
 }
 
 async fn ready(client: &Client, processes: &mut [Process]) -> Result<()> {
     for _ in 0..600 {
         processes.iter_mut().try_for_each(Process::alive)?;
         let request = http::Request::get("/readyz").body(Vec::new())?;
-        if client
-            .request_text(request)
-            .await
-            .is_ok_and(|said| said == "ok")
-        {
+        if client.request_text(request).await.is_ok_and(|said| said == "ok") {
             return Ok(());
         }
         tokio::time::sleep(Duration::from_millis(100)).await;

@@ -35,11 +35,7 @@ impl Process {
             .process_group(0)
             .spawn()
             .with_context(|| format!("{name} could not be started"))?;
-        Ok(Self {
-            name: name.to_owned(),
-            log,
-            child,
-        })
+        Ok(Self { name: name.to_owned(), log, child })
     }
 
     /// Fails with the end of the log if the program has ended.
@@ -64,12 +60,7 @@ impl Process {
     pub fn tail(&self) -> String {
         let text = std::fs::read_to_string(&self.log).unwrap_or_default();
         let lines: Vec<_> = text.lines().collect();
-        lines
-            .iter()
-            .skip(lines.len().saturating_sub(15))
-            .copied()
-            .collect::<Vec<_>>()
-            .join("\n")
+        lines.iter().skip(lines.len().saturating_sub(15)).copied().collect::<Vec<_>>().join("\n")
     }
 
     /// Kills the program, as a crash would, and waits until it is gone.
@@ -78,10 +69,7 @@ impl Process {
     ///
     /// If it cannot be killed.
     pub async fn kill(&mut self) -> Result<()> {
-        self.child
-            .kill()
-            .await
-            .with_context(|| format!("{} could not be killed", self.name))
+        self.child.kill().await.with_context(|| format!("{} could not be killed", self.name))
     }
 
     /// The process id, while it runs.
@@ -120,10 +108,7 @@ pub async fn run(command: &mut Command) -> Result<String> {
     if output.status.success() {
         return Ok(printed);
     }
-    bail!(
-        "{shown} failed:\n{printed}{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    bail!("{shown} failed:\n{printed}{}", String::from_utf8_lossy(&output.stderr));
 }
 
 /// A free port on loopback.
@@ -132,7 +117,5 @@ pub async fn run(command: &mut Command) -> Result<String> {
 ///
 /// If there is none.
 pub fn free_port() -> Result<u16> {
-    Ok(std::net::TcpListener::bind("127.0.0.1:0")?
-        .local_addr()?
-        .port())
+    Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }

@@ -1,5 +1,6 @@
 //! A real Prometheus that scrapes the site and the operator every second.
 
+use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -34,17 +35,10 @@ pub struct Prometheus {
 pub async fn fetch(url: &str) -> Result<String> {
     let client: Client<HttpConnector, Empty<Bytes>> =
         Client::builder(TokioExecutor::new()).build_http();
-    let response = client
-        .get(url.parse()?)
-        .await
-        .with_context(|| url.to_owned())?;
+    let response = client.get(url.parse()?).await.with_context(|| url.to_owned())?;
     let status = response.status();
     let body = String::from_utf8(response.into_body().collect().await?.to_bytes().to_vec())?;
-    if status.is_success() {
-        Ok(body)
-    } else {
-        bail!("{url}: {status}: {body}")
-    }
+    if status.is_success() { Ok(body) } else { bail!("{url}: {status}: {body}") }
 }
 
 impl Prometheus {
@@ -63,10 +57,7 @@ impl Prometheus {
             ],
         });
         std::fs::create_dir_all(folder)?;
-        std::fs::write(
-            folder.join("prometheus.yaml"),
-            serde_yaml::to_string(&config)?,
-        )?;
+        std::fs::write(folder.join("prometheus.yaml"), serde_yaml::to_string(&config)?)?;
         let port = free_port()?;
         let mut prometheus = Self {
             url: format!("http://127.0.0.1:{port}"),
@@ -89,22 +80,14 @@ impl Prometheus {
             &self.folder,
             "prometheus",
             command(self.tools.path("prometheus"))
-                .arg(format!(
-                    "--config.file={}",
-                    self.folder.join("prometheus.yaml").display()
-                ))
-                .arg(format!(
-                    "--storage.tsdb.path={}",
-                    self.folder.join("prometheus").display()
-                ))
+                .arg(format!("--config.file={}", self.folder.join("prometheus.yaml").display()))
+                .arg(format!("--storage.tsdb.path={}", self.folder.join("prometheus").display()))
                 .arg(format!("--web.listen-address=127.0.0.1:{}", self.port)),
         )?;
         self.process = Some(process);
         let ready = format!("{}/-/ready", self.url);
-        wait_for("Prometheus", Duration::from_secs(30), || async {
-            fetch(&ready).await.map(Some)
-        })
-        .await?;
+        wait_for("Prometheus", Duration::from_secs(30), || async { fetch(&ready).await.map(Some) })
+            .await?;
         Ok(())
     }
 
@@ -126,12 +109,12 @@ impl Prometheus {
     ///
     /// If the query is refused.
     pub async fn query(&self, query: &str) -> Result<Vec<Value>> {
-        let encoded: String = query.bytes().map(|b| format!("%{b:02X}")).collect();
+        let mut encoded = String::new();
+        for byte in query.bytes() {
+            write!(encoded, "%{byte:02X}")?;
+        }
         let body = fetch(&format!("{}/api/v1/query?query={encoded}", self.url)).await?;
         let answer: Value = serde_json::from_str(&body)?;
-        Ok(answer["data"]["result"]
-            .as_array()
-            .cloned()
-            .unwrap_or_default())
+        Ok(answer["data"]["result"].as_array().cloned().unwrap_or_default())
     }
 }

@@ -55,17 +55,12 @@ impl Site {
             tls_port: secure.local_addr()?.port(),
         };
         site.set_sessions(2_000.0);
-        let router = Router::new()
-            .route("/metrics", get(metrics))
-            .with_state(site.clone());
+        let router = Router::new().route("/metrics", get(metrics)).with_state(site.clone());
         tokio::spawn(async move { axum::serve(plain, router).await });
         let external = "/apis/external.metrics.k8s.io/v1beta1";
         let router = Router::new()
             .route(external, get(resources))
-            .route(
-                &format!("{external}/namespaces/{{namespace}}/{{metric}}"),
-                get(value),
-            )
+            .route(&format!("{external}/namespaces/{{namespace}}/{{metric}}"), get(value))
             .with_state(site.clone());
         let acceptor = TlsAcceptor::from(tls.server()?);
         tokio::spawn(async move {

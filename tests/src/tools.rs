@@ -31,13 +31,8 @@ impl Tools {
             bail!("{} failed; its last lines are above", script.display());
         }
         let printed = String::from_utf8(output.stdout)?;
-        let folder = printed
-            .lines()
-            .last()
-            .context("ensure.sh printed no folder")?;
-        Ok(Self {
-            folder: folder.into(),
-        })
+        let folder = printed.lines().last().context("ensure.sh printed no folder")?;
+        Ok(Self { folder: folder.into() })
     }
 
     /// The path of a program.
@@ -60,11 +55,7 @@ pub fn root() -> &'static Path {
 /// If it was not built.
 pub fn built(name: &str) -> Result<PathBuf> {
     let me = std::env::current_exe()?;
-    let found = me
-        .ancestors()
-        .skip(1)
-        .take(3)
-        .map(|folder| folder.join(name))
-        .find(|path| path.is_file());
+    let found =
+        me.ancestors().skip(1).take(3).map(|folder| folder.join(name)).find(|path| path.is_file());
     found.with_context(|| format!("{name} was not built; run `cargo build --workspace`"))
 }

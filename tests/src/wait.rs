@@ -50,10 +50,7 @@ where
             Err(error) => format!("{error:#}"),
         };
         if tokio::time::Instant::now() >= deadline {
-            bail!(
-                "waited {} s for {what}; last seen: {last}",
-                at_most.as_secs()
-            );
+            bail!("waited {} s for {what}; last seen: {last}", at_most.as_secs());
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }

@@ -1,7 +1,7 @@
 //! The "Capital" evening of 12 January 2014 on a real control plane, with everything that goes wrong on such evenings.
 
 use anyhow::{Result, ensure};
-use chrono::{TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use primetime_core::run::{Stage, Verdict};
 use primetime_tests::capital::{self, BREAKING_SESSIONS, PEAK_SESSIONS, USUAL_SESSIONS};
 use primetime_tests::dashboard;
@@ -14,32 +14,24 @@ const SPEED: u32 = 60;
 
 async fn stage(evening: &Evening, stage: Stage) -> Result<(bool, String)> {
     let status = evening.status("capital").await?;
-    Ok((
-        status.stage == stage,
-        format!("{:?}: {}", status.stage, status.message),
-    ))
+    Ok((status.stage == stage, format!("{:?}: {}", status.stage, status.message)))
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_capital_evening() -> Result<()> {
-    let mut evening =
-        Evening::begin("capital", &Options::default(), |what| eprintln!("{what}")).await?;
-
-    // Announced: instants are resolved, nothing is touched.
+/// Announced: instants are resolved, nothing is touched.
+async fn announced(evening: &mut Evening) -> Result<DateTime<Utc>> {
     let show = Utc::now() + TimeDelta::seconds(75);
     let surge = capital::shifted(show, SPEED)?;
     let t0 = show - TimeDelta::seconds(i64::from(surge.spec.ready_before_seconds));
     evening.announce(&surge).await?;
-    evening
-        .until("the run to be planned", 10, |e| stage(e, Stage::Planned))
-        .await?;
+    evening.until("the run to be planned", 10, |e| stage(e, Stage::Planned)).await?;
     ensure!(evening.holds().await?.is_empty() && evening.ec2.started() == 0);
     evening.operator.crash().await?;
+    Ok(t0)
+}
 
-    // Warming up: machines first, then pods; ready before T0, counted.
-    evening
-        .until("the run to warm up", 40, |e| stage(e, Stage::WarmingUp))
-        .await?;
+/// Warming up: machines first, then pods; ready before T0, counted.
+async fn warming_up(evening: &mut Evening, t0: DateTime<Utc>) -> Result<()> {
+    evening.until("the run to warm up", 40, |e| stage(e, Stage::WarmingUp)).await?;
     evening.operator.crash().await?;
     evening
         .until("17 machines to join", 60, |e| async move {
@@ -47,30 +39,29 @@ async fn the_capital_evening() -> Result<()> {
             Ok((machines == 17, machines.to_string()))
         })
         .await?;
-    ensure!(
-        evening.replicas("web").await? == 10,
-        "machines come before pods"
-    );
-    evening
-        .until("the run to be ready", 60, |e| stage(e, Stage::Ready))
-        .await?;
+    ensure!(evening.replicas("web").await? == 10, "machines come before pods");
+    evening.until("the run to be ready", 60, |e| stage(e, Stage::Ready)).await?;
     ensure!(Utc::now() <= t0, "ready {} after T0", Utc::now() - t0);
     ensure!(evening.ready("web").await? >= 180 && evening.ready("search").await? == 90);
     ensure!(evening.bounds().await? == (180, 260));
     ensure!(evening.status("capital").await?.verdict == Verdict::Ready);
     evening.operator.crash().await?;
+    Ok(())
+}
 
-    // The show: sessions jump, and the pods are there.
+/// The show: sessions jump, and the pods are there.
+async fn live(evening: &mut Evening) -> Result<()> {
     let unserved = evening.site.unserved_session_seconds();
     evening.site.set_sessions(PEAK_SESSIONS);
-    evening
-        .until("the show to be live", 30, |e| stage(e, Stage::Live))
-        .await?;
+    evening.until("the show to be live", 30, |e| stage(e, Stage::Live)).await?;
     evening.operator.crash().await?;
     let unserved = evening.site.unserved_session_seconds() - unserved;
     ensure!(unserved < 1.0, "{unserved} session seconds found no pod");
+    Ok(())
+}
 
-    // Beyond the forecast: the floor climbs above the plan.
+/// Beyond the forecast: the floor climbs above the plan.
+async fn beyond_the_forecast(evening: &Evening) -> Result<()> {
     evening.site.set_sessions(BREAKING_SESSIONS);
     evening
         .until("the floor to follow 45,000 sessions", 15, |e| async move {
@@ -94,8 +85,11 @@ async fn the_capital_evening() -> Result<()> {
             Ok((said, format!("{conditions:?}")))
         })
         .await?;
+    Ok(())
+}
 
-    // Every query of the dashboard has an answer while the evening is on.
+/// Every query of the dashboard has an answer while the evening is on.
+async fn dashboard_has_data(evening: &Evening) -> Result<()> {
     for (title, query) in dashboard::queries()? {
         evening
             .until(&format!("data for the panel {title}"), 15, |e| {
@@ -104,16 +98,16 @@ async fn the_capital_evening() -> Result<()> {
             })
             .await?;
     }
+    Ok(())
+}
 
-    // Prometheus is gone for a while, a deploy says `replicas: 5`, and nothing goes down.
+/// Prometheus is gone for a while, a deploy says `replicas: 5`, and nothing goes down.
+async fn outage_and_deploy(evening: &mut Evening) -> Result<()> {
     evening.prometheus.kill().await?;
     evening
         .until("the signal to be unknown", 20, |e| async move {
             let signals = e.status("capital").await?.signals;
-            Ok((
-                signals.iter().all(|s| s.unknown_since.is_some()),
-                format!("{signals:?}"),
-            ))
+            Ok((signals.iter().all(|s| s.unknown_since.is_some()), format!("{signals:?}")))
         })
         .await?;
     let deploy = r#"{"spec":{"replicas":5}}"#;
@@ -138,37 +132,31 @@ async fn the_capital_evening() -> Result<()> {
     eprintln!("floor back after {} ms", reverted.elapsed().as_millis());
     ensure!(evening.bounds().await? == (260, 260) && evening.replicas("web").await? >= 260);
     evening.prometheus.resume().await?;
+    Ok(())
+}
 
-    // The end is a minimum: it is held while the load lingers.
+/// The end is a minimum: it is held while the load lingers.
+async fn held(evening: &mut Evening) -> Result<()> {
     evening.site.set_sessions(PEAK_SESSIONS);
-    evening
-        .until("the run to hold past its end", 150, |e| {
-            stage(e, Stage::Holding)
-        })
-        .await?;
+    evening.until("the run to hold past its end", 150, |e| stage(e, Stage::Holding)).await?;
     evening.operator.crash().await?;
     ensure!(evening.bounds().await? == (260, 260));
     evening.site.set_sessions(USUAL_SESSIONS);
+    Ok(())
+}
 
-    // Stepwise down, and everything is given back.
-    evening
-        .until("the release", 60, |e| stage(e, Stage::Releasing))
-        .await?;
+/// Stepwise down, and everything is given back.
+async fn released(evening: &mut Evening) -> Result<()> {
+    evening.until("the release", 60, |e| stage(e, Stage::Releasing)).await?;
     evening.operator.crash().await?;
-    evening
-        .until("the run to be done", 120, |e| stage(e, Stage::Done))
-        .await?;
+    evening.until("the run to be done", 120, |e| stage(e, Stage::Done)).await?;
     evening
         .until("everything to be back", 30, |e| async move {
             let back = e.everything_is_back().await;
             Ok((back.is_ok(), format!("{back:?}")))
         })
         .await?;
-    ensure!(
-        evening.ec2.started() == 17,
-        "{} instances were started",
-        evening.ec2.started()
-    );
+    ensure!(evening.ec2.started() == 17, "{} instances were started", evening.ec2.started());
     let status = evening.status("capital").await?;
     let report = status.report.clone().expect("a report");
     ensure!(
@@ -176,11 +164,21 @@ async fn the_capital_evening() -> Result<()> {
         "{report:?}"
     );
     let runs = evening.runs().await?;
-    eprintln!(
-        "{}",
-        runs.iter()
-            .map(primetime_tests::evening::decisions)
-            .collect::<String>()
-    );
+    eprintln!("{}", runs.iter().map(primetime_tests::evening::decisions).collect::<String>());
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_capital_evening() -> Result<()> {
+    let mut evening =
+        Evening::begin("capital", &Options::default(), |what| eprintln!("{what}")).await?;
+    let t0 = announced(&mut evening).await?;
+    warming_up(&mut evening, t0).await?;
+    live(&mut evening).await?;
+    beyond_the_forecast(&evening).await?;
+    dashboard_has_data(&evening).await?;
+    outage_and_deploy(&mut evening).await?;
+    held(&mut evening).await?;
+    released(&mut evening).await?;
     evening.plane.alive()
 }

@@ -41,26 +41,13 @@ async fn the_chart_renders_and_refuses_a_nameless_cluster() -> Result<()> {
     }
     ensure!(rendered.contains("grafana_dashboard: \"1\"") && rendered.contains("tonight.json"));
     ensure!(rendered.contains("alert: SurgeNotReady"));
-    ensure!(
-        !rendered.contains("\"*\"") && !rendered.contains("- '*'"),
-        "no wildcard is granted"
-    );
-    ensure!(
-        !rendered.contains("MutatingAdmissionPolicy\n"),
-        "not where it is not served"
-    );
+    ensure!(!rendered.contains("\"*\"") && !rendered.contains("- '*'"), "no wildcard is granted");
+    ensure!(!rendered.contains("MutatingAdmissionPolicy\n"), "not where it is not served");
     let newer = [
         all.as_slice(),
-        &[
-            "--api-versions",
-            "admissionregistration.k8s.io/v1/MutatingAdmissionPolicy",
-        ],
+        &["--api-versions", "admissionregistration.k8s.io/v1/MutatingAdmissionPolicy"],
     ]
     .concat();
-    ensure!(
-        template(&tools, &newer)
-            .await?
-            .contains("kind: MutatingAdmissionPolicy\n")
-    );
+    ensure!(template(&tools, &newer).await?.contains("kind: MutatingAdmissionPolicy\n"));
     Ok(())
 }

@@ -6,55 +6,18 @@ use cargo_metadata::{DependencyKind, MetadataCommand};
 
 /// What a crate may name of our own crates, and what it must never pull in, however indirectly.
 const LAYERS: [(&str, &[&str], &[&str]); 8] = [
-    (
-        "primetime-core",
-        &[],
-        &[
-            "tokio",
-            "kube",
-            "k8s-openapi",
-            "aws-sdk-ec2",
-            "hyper",
-            "http",
-        ],
-    ),
-    (
-        "primetime-api",
-        &["primetime-core"],
-        &["kube-client", "hyper", "aws-sdk-ec2"],
-    ),
-    (
-        "primetime-k8s",
-        &["primetime-core", "primetime-api"],
-        &["aws-sdk-ec2"],
-    ),
+    ("primetime-core", &[], &["tokio", "kube", "k8s-openapi", "aws-sdk-ec2", "hyper", "http"]),
+    ("primetime-api", &["primetime-core"], &["kube-client", "hyper", "aws-sdk-ec2"]),
+    ("primetime-k8s", &["primetime-core", "primetime-api"], &["aws-sdk-ec2"]),
     ("primetime-ec2", &["primetime-core"], &["kube-client"]),
-    (
-        "primetime-prom",
-        &["primetime-core"],
-        &["kube-client", "aws-sdk-ec2"],
-    ),
-    (
-        "kubectl-surge",
-        &["primetime-core", "primetime-api"],
-        &["aws-sdk-ec2"],
-    ),
+    ("primetime-prom", &["primetime-core"], &["kube-client", "aws-sdk-ec2"]),
+    ("kubectl-surge", &["primetime-core", "primetime-api"], &["aws-sdk-ec2"]),
     (
         "primetime",
-        &[
-            "primetime-core",
-            "primetime-api",
-            "primetime-k8s",
-            "primetime-ec2",
-            "primetime-prom",
-        ],
+        &["primetime-core", "primetime-api", "primetime-k8s", "primetime-ec2", "primetime-prom"],
         &[],
     ),
-    (
-        "primetime-tests",
-        &["primetime-core", "primetime-api"],
-        &["aws-sdk-ec2"],
-    ),
+    ("primetime-tests", &["primetime-core", "primetime-api"], &["aws-sdk-ec2"]),
 ];
 
 #[test]
@@ -64,11 +27,8 @@ fn dependencies_point_one_way() {
         .other_options(vec!["--locked".into(), "--offline".into()])
         .exec()
         .expect("cargo metadata");
-    let names: BTreeMap<_, _> = metadata
-        .packages
-        .iter()
-        .map(|p| (&p.id, p.name.to_string()))
-        .collect();
+    let names: BTreeMap<_, _> =
+        metadata.packages.iter().map(|p| (&p.id, p.name.to_string())).collect();
     let mut direct: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for node in &metadata.resolve.as_ref().expect("resolved").nodes {
         let normal = node
@@ -76,24 +36,15 @@ fn dependencies_point_one_way() {
             .iter()
             .filter(|d| d.dep_kinds.iter().any(|k| k.kind == DependencyKind::Normal))
             .map(|d| names[&d.pkg].clone());
-        direct
-            .entry(names[&node.id].clone())
-            .or_default()
-            .extend(normal);
+        direct.entry(names[&node.id].clone()).or_default().extend(normal);
     }
-    let ours: BTreeSet<_> = metadata
-        .workspace_packages()
-        .iter()
-        .map(|p| p.name.to_string())
-        .collect();
+    let ours: BTreeSet<_> =
+        metadata.workspace_packages().iter().map(|p| p.name.to_string()).collect();
     let listed: BTreeSet<_> = LAYERS.iter().map(|(name, ..)| (*name).to_owned()).collect();
     assert_eq!(ours, listed, "every crate has its place in this table");
     for (name, may, never) in LAYERS {
         for dependency in direct[name].iter().filter(|d| ours.contains(*d)) {
-            assert!(
-                may.contains(&dependency.as_str()),
-                "{name} must not name {dependency}"
-            );
+            assert!(may.contains(&dependency.as_str()), "{name} must not name {dependency}");
         }
         let reached = pulled_in(name);
         for forbidden in never {
@@ -109,27 +60,12 @@ fn dependencies_point_one_way() {
 /// Everything a crate pulls in when it is built alone.
 fn pulled_in(name: &str) -> BTreeSet<String> {
     let output = std::process::Command::new(env!("CARGO"))
-        .args([
-            "tree",
-            "--locked",
-            "--offline",
-            "--edges",
-            "normal",
-            "--prefix",
-            "none",
-        ])
+        .args(["tree", "--locked", "--offline", "--edges", "normal", "--prefix", "none"])
         .args(["--format", "{p}", "--package", name])
         .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
         .output()
         .expect("cargo tree");
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let text = String::from_utf8(output.stdout).expect("UTF-8");
-    text.lines()
-        .filter_map(|line| line.split_whitespace().next())
-        .map(str::to_owned)
-        .collect()
+    text.lines().filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect()
 }

@@ -10,20 +10,13 @@ use primetime_tests::process::{command, run};
 use primetime_tests::tools::built;
 
 async fn smoke(minor: &str) -> Result<()> {
-    let options = Options {
-        emulated_version: Some(minor.to_owned()),
-        ..Options::default()
-    };
-    let mut evening = Evening::begin(&format!("minor-{minor}"), &options, |what| {
-        eprintln!("{minor}: {what}")
-    })
-    .await?;
+    let options = Options { emulated_version: Some(minor.to_owned()), ..Options::default() };
+    let mut evening =
+        Evening::begin(&format!("minor-{minor}"), &options, |what| eprintln!("{minor}: {what}"))
+            .await?;
     let version = run(evening.plane.kubectl().args(["version", "-o", "json"])).await?;
     ensure!(
-        version.contains(&format!(
-            "\"emulationMinor\": \"{}\"",
-            minor.trim_start_matches("1.")
-        )),
+        version.contains(&format!("\"emulationMinor\": \"{}\"", minor.trim_start_matches("1."))),
         "{version}"
     );
     let mut surge = capital::shifted(Utc::now() + TimeDelta::seconds(18), 60)?;
@@ -67,14 +60,9 @@ async fn smoke(minor: &str) -> Result<()> {
     .await?;
     ensure!(said.contains("by admin"), "{said}");
     evening
-        .until("the boost", 5, |e| async move {
-            Ok((e.bounds().await?.0 == 60, String::new()))
-        })
+        .until("the boost", 5, |e| async move { Ok((e.bounds().await?.0 == 60, String::new())) })
         .await?;
-    run(&mut surge_command(&[
-        "release", "capital", "--for", "5m", "--reason", "enough",
-    ])?)
-    .await?;
+    run(&mut surge_command(&["release", "capital", "--for", "5m", "--reason", "enough"])?).await?;
     evening
         .until("everything to be back", 60, |e| async move {
             let back = e.everything_is_back().await;

@@ -40,18 +40,12 @@ async fn alice(evening: &Evening, args: &[&str]) -> Result<String> {
 
 async fn floor(e: &Evening, want: i32) -> Result<(bool, String)> {
     let (min, max) = e.bounds().await?;
-    Ok((
-        min == want && e.replicas("web").await? >= want,
-        format!("{min} to {max}"),
-    ))
+    Ok((min == want && e.replicas("web").await? >= want, format!("{min} to {max}")))
 }
 
 async fn stage(e: &Evening, surge: &str, want: Stage) -> Result<(bool, String)> {
     let status = e.status(surge).await?;
-    Ok((
-        status.stage == want,
-        format!("{:?}: {}", status.stage, status.message),
-    ))
+    Ok((status.stage == want, format!("{:?}: {}", status.stage, status.message)))
 }
 
 /// Waits for an effect of a command that was just sent: five seconds, no more.
@@ -79,26 +73,11 @@ async fn people_overrule_and_runs_overlap() -> Result<()> {
     .await?;
     let show = Utc::now() + TimeDelta::seconds(25);
     evening.announce(&surge("first", show, 60, 100)?).await?;
-    evening
-        .until("the first run to be live", 60, |e| {
-            stage(e, "first", Stage::Live)
-        })
-        .await?;
-    ensure!(
-        floor(&evening, 100).await?.0,
-        "{:?}",
-        evening.bounds().await?
-    );
+    evening.until("the first run to be live", 60, |e| stage(e, "first", Stage::Live)).await?;
+    ensure!(floor(&evening, 100).await?.0, "{:?}", evening.bounds().await?);
 
     // A second run with a lower floor changes nothing; with a higher one it raises; one baseline for both.
-    evening
-        .announce(&surge(
-            "second",
-            Utc::now() + TimeDelta::seconds(16),
-            45,
-            60,
-        )?)
-        .await?;
+    evening.announce(&surge("second", Utc::now() + TimeDelta::seconds(16), 45, 60)?).await?;
     evening
         .until("the second run to claim", 30, |e| async move {
             let holds = e.holds().await?;
@@ -110,16 +89,9 @@ async fn people_overrule_and_runs_overlap() -> Result<()> {
             Ok((claims.len() == 2, format!("{claims:?}")))
         })
         .await?;
-    ensure!(
-        floor(&evening, 100).await?.0,
-        "the maximum holds: {:?}",
-        evening.bounds().await?
-    );
+    ensure!(floor(&evening, 100).await?.0, "the maximum holds: {:?}", evening.bounds().await?);
     let hold = evening.holds().await?.remove(0).spec.hold;
-    ensure!(
-        hold.baseline.replicas == 10 && hold.level.min == Some(100),
-        "{hold:?}"
-    );
+    ensure!(hold.baseline.replicas == 10 && hold.level.min == Some(100), "{hold:?}");
 
     // Prometheus and the cloud are down; people are obeyed all the same.
     evening.prometheus.kill().await?;
@@ -160,22 +132,10 @@ async fn people_overrule_and_runs_overlap() -> Result<()> {
     .await;
     ensure!(refused.is_err_and(|e| format!("{e:#}").contains("has no target \"wbe\"")));
 
-    alice(
-        &evening,
-        &[
-            "hold",
-            "first",
-            "--for",
-            "10m",
-            "--reason",
-            "the host is still talking",
-        ],
-    )
-    .await?;
+    alice(&evening, &["hold", "first", "--for", "10m", "--reason", "the host is still talking"])
+        .await?;
     evening
-        .until("the first run to hold past its end", 90, |e| {
-            stage(e, "first", Stage::Holding)
-        })
+        .until("the first run to hold past its end", 90, |e| stage(e, "first", Stage::Holding))
         .await?;
     let status = alice(&evening, &["status"]).await?;
     ensure!(
@@ -186,55 +146,22 @@ async fn people_overrule_and_runs_overlap() -> Result<()> {
     ensure!(floor(&evening, 140).await?.0);
 
     // The second run lets go: the target comes down to what the first still holds, and never below.
-    alice(
-        &evening,
-        &["release", "second", "--for", "10m", "--reason", "over"],
-    )
-    .await?;
-    obeyed!(evening, "the release was obeyed", |e| stage(
-        e,
-        "second",
-        Stage::Releasing
-    ));
-    evening
-        .until("the second run to be over", 60, |e| {
-            stage(e, "second", Stage::Done)
-        })
-        .await?;
+    alice(&evening, &["release", "second", "--for", "10m", "--reason", "over"]).await?;
+    obeyed!(evening, "the release was obeyed", |e| stage(e, "second", Stage::Releasing));
+    evening.until("the second run to be over", 60, |e| stage(e, "second", Stage::Done)).await?;
     let (min, max) = evening.bounds().await?;
-    ensure!(
-        min == 100 && max == 260,
-        "the first still holds 100: {min} to {max}"
-    );
+    ensure!(min == 100 && max == 260, "the first still holds 100: {min} to {max}");
 
-    alice(
-        &evening,
-        &["release", "first", "--for", "10m", "--reason", "good night"],
-    )
-    .await?;
-    obeyed!(evening, "the last release was obeyed", |e| stage(
-        e,
-        "first",
-        Stage::Releasing
-    ));
+    alice(&evening, &["release", "first", "--for", "10m", "--reason", "good night"]).await?;
+    obeyed!(evening, "the last release was obeyed", |e| stage(e, "first", Stage::Releasing));
     evening
         .until("everything to be back", 90, |e| async move {
             let back = e.everything_is_back().await;
             Ok((back.is_ok(), format!("{back:?}")))
         })
         .await?;
-    let extended = alice(
-        &evening,
-        &[
-            "extend",
-            "nothing",
-            "--for",
-            "10m",
-            "--reason",
-            "no such surge",
-        ],
-    )
-    .await;
+    let extended =
+        alice(&evening, &["extend", "nothing", "--for", "10m", "--reason", "no such surge"]).await;
     ensure!(extended.is_err_and(|e| format!("{e:#}").contains("there is no surge \"nothing\"")));
     evening.plane.alive()
 }

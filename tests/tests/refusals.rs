@@ -14,9 +14,7 @@ fn schedule(surge: &mut Value, start: &str, zone: Option<&str>) {
     surge["spec"]["schedule"]["startTime"] = start.into();
     surge["spec"]["schedule"]["timeZone"] = zone.map_or(Value::Null, Into::into);
     if zone.is_none() {
-        surge["spec"]["schedule"]
-            .as_object_mut()
-            .map(|s| s.remove("timeZone"));
+        surge["spec"]["schedule"].as_object_mut().map(|s| s.remove("timeZone"));
     }
 }
 
@@ -27,11 +25,7 @@ const SURGES: [(&str, Change, &str); 24] = [
         |s| s["spec"]["schedule"]["durationSeconds"] = json!(-5),
         "durationSeconds",
     ),
-    (
-        "no duration",
-        |s| s["spec"]["schedule"]["durationSeconds"] = json!(0),
-        "durationSeconds",
-    ),
+    ("no duration", |s| s["spec"]["schedule"]["durationSeconds"] = json!(0), "durationSeconds"),
     (
         "more than a week",
         |s| s["spec"]["schedule"]["durationSeconds"] = json!(604_801),
@@ -92,16 +86,12 @@ const SURGES: [(&str, Change, &str); 24] = [
         |s| s["spec"]["targets"][0]["scaleTargetRef"]["namespace"] = json!("kube-system"),
         "unknown field",
     ),
-    (
-        "an unknown field",
-        |s| s["spec"]["replica"] = json!(3),
-        "unknown field",
-    ),
+    ("an unknown field", |s| s["spec"]["replica"] = json!(3), "unknown field"),
     (
         "a kind without scale",
         |s| {
             s["spec"]["targets"][0]["scaleTargetRef"] =
-                json!({"apiVersion": "v1", "kind": "ConfigMap", "name": "x"})
+                json!({"apiVersion": "v1", "kind": "ConfigMap", "name": "x"});
         },
         "has no scale subresource",
     ),
@@ -109,7 +99,7 @@ const SURGES: [(&str, Change, &str); 24] = [
         "a kind that is not there",
         |s| {
             s["spec"]["targets"][0]["scaleTargetRef"] =
-                json!({"apiVersion": "shop.example/v1", "kind": "Till", "name": "x"})
+                json!({"apiVersion": "shop.example/v1", "kind": "Till", "name": "x"});
         },
         "is not served by this cluster",
     ),
@@ -126,9 +116,7 @@ const SURGES: [(&str, Change, &str); 24] = [
     (
         "no form of replicas",
         |s| {
-            s["spec"]["targets"][0]
-                .as_object_mut()
-                .map(|t| t.remove("replicas"));
+            s["spec"]["targets"][0].as_object_mut().map(|t| t.remove("replicas"));
         },
         "exactly one of replicas, multiplier and load",
     ),
@@ -193,11 +181,7 @@ const OVERRIDES: [(&str, Change, &str); 7] = [
         |o| o["spec"]["replicas"] = json!(5),
         "belong to action Boost only",
     ),
-    (
-        "an unknown action",
-        |o| o["spec"]["action"] = json!("Panic"),
-        "spec.action",
-    ),
+    ("an unknown action", |o| o["spec"]["action"] = json!("Panic"), "spec.action"),
 ];
 
 async fn refused(evening: &Evening, object: &Value, what: &str, said: &str) -> Result<()> {
@@ -223,15 +207,8 @@ async fn bad_input_is_refused_at_apply_with_a_clear_error() -> Result<()> {
         refused(&evening, &surge, what, said).await?;
     }
     let written =
-        run(evening
-            .plane
-            .kubectl()
-            .args(["get", "surges,runs,holds", "-A", "-o", "name"]))
-        .await?;
-    ensure!(
-        written.trim().is_empty(),
-        "something was written: {written}"
-    );
+        run(evening.plane.kubectl().args(["get", "surges,runs,holds", "-A", "-o", "name"])).await?;
+    ensure!(written.trim().is_empty(), "something was written: {written}");
 
     let action = json!({
         "apiVersion": "primetime.dev/v1alpha1",
@@ -250,20 +227,9 @@ async fn bad_input_is_refused_at_apply_with_a_clear_error() -> Result<()> {
     // Whoever claims to be somebody else is recorded as who they are.
     let mut forged = action.clone();
     forged["spec"]["author"] = json!("the-boss");
-    evening
-        .plane
-        .apply(&serde_yaml::to_string(&forged)?)
-        .await?;
-    let author = evening
-        .overrides()
-        .await?
-        .into_iter()
-        .next()
-        .and_then(|o| o.spec.author);
-    ensure!(
-        author.as_deref() == Some("admin"),
-        "recorded was {author:?}"
-    );
+    evening.plane.apply(&serde_yaml::to_string(&forged)?).await?;
+    let author = evening.overrides().await?.into_iter().next().and_then(|o| o.spec.author);
+    ensure!(author.as_deref() == Some("admin"), "recorded was {author:?}");
     let mut edited = forged.clone();
     edited["spec"]["reason"] = json!("another reason");
     refused(&evening, &edited, "an edited override", "is not edited").await?;
@@ -272,26 +238,16 @@ async fn bad_input_is_refused_at_apply_with_a_clear_error() -> Result<()> {
     let mut unknown = good.clone();
     schedule(
         &mut unknown,
-        &(Utc::now() + TimeDelta::seconds(3600))
-            .format("%Y-%m-%dT%H:%M:%SZ")
-            .to_string(),
+        &(Utc::now() + TimeDelta::seconds(3600)).format("%Y-%m-%dT%H:%M:%SZ").to_string(),
         None,
     );
     unknown["spec"]["machines"][0]["instanceClassRef"]["name"] = json!("nowhere");
     unknown["spec"]["signals"][0]["metricsSourceRef"]["name"] = json!("nowhere");
-    evening
-        .plane
-        .apply(&serde_yaml::to_string(&unknown)?)
-        .await?;
+    evening.plane.apply(&serde_yaml::to_string(&unknown)?).await?;
     evening
         .until("the unknown class to be said", 15, |e| async move {
             let status = e.status("capital").await?;
-            Ok((
-                status
-                    .message
-                    .contains("InstanceClass nowhere does not exist"),
-                status.message,
-            ))
+            Ok((status.message.contains("InstanceClass nowhere does not exist"), status.message))
         })
         .await
 }

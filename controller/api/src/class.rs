@@ -17,11 +17,7 @@ use primetime_core::world;
     category = "primetime",
     derive = "PartialEq",
     doc = "How machines are started for a surge: launch template, types, subnets. Written by the platform team; a surge can only name it.",
-    printcolumn(
-        name = "Template",
-        type_ = "string",
-        json_path = ".spec.launchTemplate.name"
-    ),
+    printcolumn(name = "Template", type_ = "string", json_path = ".spec.launchTemplate.name"),
     printcolumn(name = "Types", type_ = "string", json_path = ".spec.instanceTypes"),
     printcolumn(
         name = "Lead",
@@ -29,11 +25,7 @@ use primetime_core::world;
         json_path = ".spec.leadSeconds",
         description = "Seconds from asking until the node is Ready"
     ),
-    printcolumn(
-        name = "Age",
-        type_ = "date",
-        json_path = ".metadata.creationTimestamp"
-    )
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]
 pub struct InstanceClassSpec {

@@ -20,11 +20,7 @@ use primetime_core::hold::{Hold, HoldRecord};
     doc = "The record that a target is being held: its baseline, the floor each run claims, what was last written. Written by the controller only, before its first write; deleted when the target was given back.",
     printcolumn(name = "Kind", type_ = "string", json_path = ".spec.targetRef.kind"),
     printcolumn(name = "Target", type_ = "string", json_path = ".spec.targetRef.name"),
-    printcolumn(
-        name = "Baseline",
-        type_ = "integer",
-        json_path = ".spec.baseline.replicas"
-    ),
+    printcolumn(name = "Baseline", type_ = "integer", json_path = ".spec.baseline.replicas"),
     printcolumn(name = "Held", type_ = "integer", json_path = ".spec.level.replicas"),
     printcolumn(name = "By", type_ = "string", json_path = ".spec.claims[*].run"),
     printcolumn(name = "Contested", type_ = "string", json_path = ".spec.contestedBy"),

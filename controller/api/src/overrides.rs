@@ -86,14 +86,12 @@ impl SurgeOverride {
             (OverrideAction::Hold, ..) => Action::Hold,
             (OverrideAction::Extend, ..) => Action::Extend,
             (OverrideAction::Release, ..) => Action::Release,
-            (OverrideAction::Boost, Some(n), None) => Action::Boost {
-                target: spec.target.clone(),
-                amount: Boost::Replicas(n),
-            },
-            (OverrideAction::Boost, None, Some(n)) => Action::Boost {
-                target: spec.target.clone(),
-                amount: Boost::Percent(n),
-            },
+            (OverrideAction::Boost, Some(n), None) => {
+                Action::Boost { target: spec.target.clone(), amount: Boost::Replicas(n) }
+            }
+            (OverrideAction::Boost, None, Some(n)) => {
+                Action::Boost { target: spec.target.clone(), amount: Boost::Percent(n) }
+            }
             (OverrideAction::Boost, ..) => return None,
         };
         let created = self.metadata.creation_timestamp.as_ref()?.0.as_second();

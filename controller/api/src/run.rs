@@ -40,18 +40,8 @@ use crate::validate;
     ),
     printcolumn(name = "T0", type_ = "string", json_path = ".spec.readyTime"),
     printcolumn(name = "End", type_ = "string", json_path = ".status.endTime"),
-    printcolumn(
-        name = "Start",
-        type_ = "string",
-        json_path = ".status.startLocal",
-        priority = 1
-    ),
-    printcolumn(
-        name = "Message",
-        type_ = "string",
-        json_path = ".status.message",
-        priority = 1
-    )
+    printcolumn(name = "Start", type_ = "string", json_path = ".status.startLocal", priority = 1),
+    printcolumn(name = "Message", type_ = "string", json_path = ".status.message", priority = 1)
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
@@ -140,11 +130,7 @@ pub fn run_record(object: &SurgeRun) -> RunRecord {
         deleting: object.metadata.deletion_timestamp.is_some(),
         guarded: object.finalizers().iter().any(|f| f == FINALIZER),
         time_zone: spec.time_zone.clone(),
-        window: Window {
-            ready_by: spec.ready_time,
-            start: spec.start_time,
-            end: spec.end_time,
-        },
+        window: Window { ready_by: spec.ready_time, start: spec.start_time, end: spec.end_time },
         announcement: validate::announcement(
             &spec.targets,
             &spec.machines,

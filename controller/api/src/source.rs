@@ -16,16 +16,8 @@ use primetime_core::world;
     derive = "PartialEq",
     doc = "A Prometheus that surges may ask for live load. Written by the platform team; a surge can only name it.",
     printcolumn(name = "URL", type_ = "string", json_path = ".spec.url"),
-    printcolumn(
-        name = "Interval",
-        type_ = "integer",
-        json_path = ".spec.intervalSeconds"
-    ),
-    printcolumn(
-        name = "Age",
-        type_ = "date",
-        json_path = ".metadata.creationTimestamp"
-    )
+    printcolumn(name = "Interval", type_ = "integer", json_path = ".spec.intervalSeconds"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]
 pub struct MetricsSourceSpec {
@@ -66,8 +58,6 @@ fn default_max_sample_age_seconds() -> u32 {
 
 impl From<&MetricsSourceSpec> for world::MetricsSource {
     fn from(spec: &MetricsSourceSpec) -> Self {
-        Self {
-            max_age: TimeDelta::seconds(i64::from(spec.max_sample_age_seconds)),
-        }
+        Self { max_age: TimeDelta::seconds(i64::from(spec.max_sample_age_seconds)) }
     }
 }

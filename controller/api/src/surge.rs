@@ -28,11 +28,7 @@ use crate::validate;
         json_path = ".status.conditions[?(@.type=='Accepted')].reason"
     ),
     printcolumn(name = "Run", type_ = "string", json_path = ".status.run"),
-    printcolumn(
-        name = "Age",
-        type_ = "date",
-        json_path = ".metadata.creationTimestamp"
-    )
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
@@ -121,10 +117,7 @@ pub struct ObjectRef {
 )]
 pub struct Target {
     /// Name within the surge.
-    #[schemars(
-        length(min = 1, max = 63),
-        regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
-    )]
+    #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
     pub name: String,
     /// The workload, in the namespace of the surge. Its kind must have a scale subresource.
     pub scale_target_ref: ScaleTargetRef,
@@ -188,10 +181,7 @@ fn default_target_lead_seconds() -> u32 {
 #[serde(rename_all = "camelCase")]
 pub struct MachineGroup {
     /// Name within the surge.
-    #[schemars(
-        length(min = 1, max = 63),
-        regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
-    )]
+    #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
     pub name: String,
     /// The InstanceClass that says how.
     pub instance_class_ref: ObjectRef,
@@ -205,10 +195,7 @@ pub struct MachineGroup {
 #[serde(rename_all = "camelCase")]
 pub struct Signal {
     /// Name within the surge: the on-call's word for the load, such as sessions.
-    #[schemars(
-        length(min = 1, max = 63),
-        regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
-    )]
+    #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
     pub name: String,
     /// The MetricsSource that is asked.
     pub metrics_source_ref: ObjectRef,
@@ -277,10 +264,7 @@ fn default_step_seconds() -> u32 {
 
 impl Default for Release {
     fn default() -> Self {
-        Self {
-            step_percent: default_step_percent(),
-            step_seconds: default_step_seconds(),
-        }
+        Self { step_percent: default_step_percent(), step_seconds: default_step_seconds() }
     }
 }
 

@@ -104,14 +104,8 @@ pub fn announcement(
         })
         .collect();
     for (i, t) in targets.iter().enumerate() {
-        if targets
-            .iter()
-            .take(i)
-            .any(|u| u.scale_target_ref == t.scale_target_ref)
-        {
-            errors.push(format!(
-                "spec.targets[{i}]: the same workload is named twice"
-            ));
+        if targets.iter().take(i).any(|u| u.scale_target_ref == t.scale_target_ref) {
+            errors.push(format!("spec.targets[{i}]: the same workload is named twice"));
         }
     }
     if targets.is_empty() && machines.is_empty() {
@@ -158,10 +152,9 @@ fn replicas(field: &str, value: i32) -> Result<u32, String> {
 fn target(target: &Target) -> Result<surge::Target, String> {
     let want = match (target.replicas, &target.multiplier, target.load) {
         (Some(n), None, None) => Want::Replicas(replicas("replicas", n)?),
-        (None, Some(by), None) => Want::Multiplier(
-            by.parse::<Decimal>()
-                .map_err(|e| format!("multiplier: {e}"))?,
-        ),
+        (None, Some(by), None) => {
+            Want::Multiplier(by.parse::<Decimal>().map_err(|e| format!("multiplier: {e}"))?)
+        }
         (None, None, Some(load)) => {
             let per_replica = target
                 .load_per_replica
@@ -173,18 +166,12 @@ fn target(target: &Target) -> Result<surge::Target, String> {
         }
         _ => return Err("exactly one of replicas, multiplier and load".to_owned()),
     };
-    let max_replicas = target
-        .max_replicas
-        .map(|n| replicas("maxReplicas", n))
-        .transpose()?;
+    let max_replicas = target.max_replicas.map(|n| replicas("maxReplicas", n)).transpose()?;
     if let Some(max) = max_replicas
         && !want.needs_baseline()
         && want.replicas(0) > max
     {
-        return Err(format!(
-            "{} replicas exceed maxReplicas {max}",
-            want.replicas(0)
-        ));
+        return Err(format!("{} replicas exceed maxReplicas {max}", want.replicas(0)));
     }
     Ok(surge::Target {
         name: target.name.clone(),
@@ -197,19 +184,13 @@ fn target(target: &Target) -> Result<surge::Target, String> {
 
 fn signal(signal: &Signal, targets: &[Target]) -> Result<surge::Signal, String> {
     if !targets.iter().any(|t| t.name == signal.target) {
-        return Err(format!(
-            "target \"{}\" is not a target of this surge",
-            signal.target
-        ));
+        return Err(format!("target \"{}\" is not a target of this surge", signal.target));
     }
     Ok(surge::Signal {
         name: signal.name.clone(),
         source: signal.metrics_source_ref.name.clone(),
         query: signal.query.clone(),
         target: signal.target.clone(),
-        per_replica: signal
-            .per_replica
-            .parse()
-            .map_err(|e| format!("perReplica: {e}"))?,
+        per_replica: signal.per_replica.parse().map_err(|e| format!("perReplica: {e}"))?,
     })
 }

@@ -14,11 +14,7 @@ fn crds_are_up_to_date() {
         for folder in ["crds", "charts/primetime/crds"] {
             let file = root.join(folder).join(&name);
             let committed = std::fs::read_to_string(&file).unwrap_or_default();
-            assert!(
-                committed == yaml,
-                "{} is stale: run `make generate`",
-                file.display()
-            );
+            assert!(committed == yaml, "{} is stale: run `make generate`", file.display());
         }
         expected.push(name);
     }

@@ -39,10 +39,8 @@ pub struct Cluster {
 impl Where {
     /// Connects.
     pub async fn connect(&self) -> Result<Cluster> {
-        let options = KubeConfigOptions {
-            context: self.context.clone(),
-            ..KubeConfigOptions::default()
-        };
+        let options =
+            KubeConfigOptions { context: self.context.clone(), ..KubeConfigOptions::default() };
         let mut config = match &self.kubeconfig {
             Some(path) => {
                 let file =
@@ -58,23 +56,15 @@ impl Where {
     }
 
     async fn inferred(&self) -> Result<Cluster> {
-        let mut config = Config::infer()
-            .await
-            .context("no kubeconfig; set KUBECONFIG or --kubeconfig")?;
+        let mut config =
+            Config::infer().await.context("no kubeconfig; set KUBECONFIG or --kubeconfig")?;
         config.default_retry = false;
         self.cluster(config)
     }
 
     fn cluster(&self, config: Config) -> Result<Cluster> {
-        let namespace = self
-            .namespace
-            .clone()
-            .unwrap_or_else(|| config.default_namespace.clone());
-        Ok(Cluster {
-            client: Client::try_from(config)?,
-            namespace,
-            all: self.all_namespaces,
-        })
+        let namespace = self.namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
+        Ok(Cluster { client: Client::try_from(config)?, namespace, all: self.all_namespaces })
     }
 }
 

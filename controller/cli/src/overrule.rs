@@ -40,13 +40,10 @@ pub struct Boost {
 }
 
 fn duration(text: &str) -> Result<TimeDelta, String> {
-    let split = text
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(text.len());
+    let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(split);
-    let number: i64 = number
-        .parse()
-        .map_err(|_| "a number with s, m or h, such as 30m".to_owned())?;
+    let number: i64 =
+        number.parse().map_err(|_| "a number with s, m or h, such as 30m".to_owned())?;
     let seconds = match unit {
         "s" => number,
         "m" => number.saturating_mul(60),
@@ -63,10 +60,7 @@ fn duration(text: &str) -> Result<TimeDelta, String> {
 async fn author(cluster: &Cluster) -> Result<Option<String>> {
     let api: Api<SelfSubjectReview> = Api::all(cluster.client.clone());
     let review = bounded(api.create(&PostParams::default(), &SelfSubjectReview::default())).await?;
-    Ok(review
-        .status
-        .and_then(|s| s.user_info)
-        .and_then(|u| u.username))
+    Ok(review.status.and_then(|s| s.user_info).and_then(|u| u.username))
 }
 
 /// Sends an override and says what it means.
@@ -84,9 +78,7 @@ pub async fn send(
     let word = format!("{action:?}").to_lowercase();
     let name = format!("{}-{word}-{}", overrule.surge, now().format("%H%M%S%3f"));
     let spec = SurgeOverrideSpec {
-        surge_ref: ObjectRef {
-            name: overrule.surge.clone(),
-        },
+        surge_ref: ObjectRef { name: overrule.surge.clone() },
         action,
         target: boost.target.clone(),
         replicas: boost.replicas,
@@ -112,25 +104,18 @@ pub async fn send(
 async fn check(cluster: &Cluster, surge: &str, target: Option<&str>) -> Result<()> {
     let surges: Api<ScheduledSurge> = Api::namespaced(cluster.client.clone(), &cluster.namespace);
     let runs: Api<SurgeRun> = Api::namespaced(cluster.client.clone(), &cluster.namespace);
-    let targets: Vec<String> = match bounded(surges.get_opt(surge)).await? {
-        Some(found) => found.spec.targets.into_iter().map(|t| t.name).collect(),
-        None => {
-            let run = bounded(runs.get_opt(surge)).await?;
-            let run = run.with_context(|| {
-                format!(
-                    "there is no surge \"{surge}\" in namespace {}",
-                    cluster.namespace
-                )
-            })?;
-            run.spec.targets.into_iter().map(|t| t.name).collect()
-        }
+    let targets: Vec<String> = if let Some(found) = bounded(surges.get_opt(surge)).await? {
+        found.spec.targets.into_iter().map(|t| t.name).collect()
+    } else {
+        let run = bounded(runs.get_opt(surge)).await?;
+        let run = run.with_context(|| {
+            format!("there is no surge \"{surge}\" in namespace {}", cluster.namespace)
+        })?;
+        run.spec.targets.into_iter().map(|t| t.name).collect()
     };
     match target {
         Some(target) if !targets.iter().any(|t| t == target) => {
-            bail!(
-                "surge {surge} has no target \"{target}\"; it has {}",
-                targets.join(", ")
-            )
+            bail!("surge {surge} has no target \"{target}\"; it has {}", targets.join(", "))
         }
         _ => Ok(()),
     }
@@ -145,16 +130,7 @@ mod tests {
         assert_eq!(duration("90s"), Ok(TimeDelta::seconds(90)));
         assert_eq!(duration("30m"), Ok(TimeDelta::minutes(30)));
         assert_eq!(duration("24h"), Ok(TimeDelta::hours(24)));
-        for wrong in [
-            "",
-            "30",
-            "m",
-            "0s",
-            "25h",
-            "1d",
-            "-5m",
-            "99999999999999999999h",
-        ] {
+        for wrong in ["", "30", "m", "0s", "25h", "1d", "-5m", "99999999999999999999h"] {
             assert!(duration(wrong).is_err(), "{wrong}");
         }
     }

@@ -60,10 +60,7 @@ async fn look(cluster: &Cluster, args: &Args) -> Result<String> {
     let mut runs = bounded(runs.list(&everything)).await?.items;
     let overrides = bounded(overrides.list(&everything)).await?.items;
     runs.retain(|run| {
-        let over = run
-            .status
-            .as_ref()
-            .is_some_and(|s| s.completion_time.is_some());
+        let over = run.status.as_ref().is_some_and(|s| s.completion_time.is_some());
         let named = args
             .surge
             .as_ref()
@@ -78,11 +75,7 @@ async fn look(cluster: &Cluster, args: &Args) -> Result<String> {
             .iter()
             .filter(|o| o.namespace() == run.namespace())
             .filter_map(SurgeOverride::record)
-            .filter(|o| {
-                run.status
-                    .as_ref()
-                    .is_some_and(|s| s.overrides.contains(&o.name))
-            })
+            .filter(|o| run.status.as_ref().is_some_and(|s| s.overrides.contains(&o.name)))
             .collect();
         screen.push_str(&picture(run, &in_force, args.log, now));
     }
@@ -92,10 +85,7 @@ async fn look(cluster: &Cluster, args: &Args) -> Result<String> {
         } else {
             format!("namespace {}", cluster.namespace)
         };
-        let _ = writeln!(
-            screen,
-            "nothing is coming and nothing is going on in {place}"
-        );
+        let _ = writeln!(screen, "nothing is coming and nothing is going on in {place}");
     }
     Ok(screen)
 }
@@ -103,11 +93,7 @@ async fn look(cluster: &Cluster, args: &Args) -> Result<String> {
 /// How far away an instant is, as a countdown or a count up.
 fn distance(at: Instant, now: Instant) -> String {
     let seconds = (at - now).num_seconds();
-    let (sign, n) = if seconds >= 0 {
-        ("-", seconds)
-    } else {
-        ("+", -seconds)
-    };
+    let (sign, n) = if seconds >= 0 { ("-", seconds) } else { ("+", -seconds) };
     match n {
         0..3_600 => format!("T{sign}{:02}:{:02}", n / 60, n % 60),
         3_600..86_400 => format!("T{sign}{}h{:02}m", n / 3_600, n % 3_600 / 60),
@@ -119,35 +105,21 @@ fn picture(run: &SurgeRun, overrides: &[Override], log: usize, now: Instant) -> 
     let nothing = RunStatus::default();
     let status = run.status.as_ref().unwrap_or(&nothing);
     let mut out = String::new();
-    let name = run
-        .spec
-        .surge_name
-        .clone()
-        .unwrap_or_else(|| run.name_any());
+    let name = run.spec.surge_name.clone().unwrap_or_else(|| run.name_any());
     let _ = writeln!(
         out,
         "{}/{name}  {}  {}  {}",
         run.namespace().unwrap_or_default(),
         status.stage.as_str(),
         distance(run.spec.ready_time, now),
-        if status.stage >= Stage::Releasing {
-            ""
-        } else {
-            status.verdict.as_str()
-        },
+        if status.stage >= Stage::Releasing { "" } else { status.verdict.as_str() },
     );
     let _ = writeln!(
         out,
         "  start {}   T0 {}   end {}",
-        status
-            .start_local
-            .clone()
-            .unwrap_or_else(|| run.spec.start_time.to_string()),
+        status.start_local.clone().unwrap_or_else(|| run.spec.start_time.to_string()),
         run.spec.ready_time.format("%H:%M:%SZ"),
-        status
-            .end_time
-            .unwrap_or(run.spec.end_time)
-            .format("%H:%M:%SZ"),
+        status.end_time.unwrap_or(run.spec.end_time).format("%H:%M:%SZ"),
     );
     let _ = writeln!(out, "  {}", status.message);
     if !status.targets.is_empty() || !status.machines.is_empty() {
@@ -199,11 +171,7 @@ fn picture(run: &SurgeRun, overrides: &[Override], log: usize, now: Instant) -> 
     for o in overrides {
         let _ = writeln!(out, "  override {}", o.describe());
     }
-    for d in status
-        .decisions
-        .iter()
-        .skip(status.decisions.len().saturating_sub(log))
-    {
+    for d in status.decisions.iter().skip(status.decisions.len().saturating_sub(log)) {
         let _ = writeln!(out, "  {} {}", d.time.format("%H:%M:%S"), d.message);
     }
     if let Some(report) = &status.report {
@@ -220,11 +188,8 @@ fn report_lines(report: &primetime_core::report::Report) -> String {
         Some(s) => format!("ready {} s after T0", -s),
         None => "never ready".to_owned(),
     };
-    let _ = writeln!(
-        out,
-        "  report: {ready}; given back because {}",
-        report.release_cause.sentence()
-    );
+    let _ =
+        writeln!(out, "  report: {ready}; given back because {}", report.release_cause.sentence());
     for t in &report.targets {
         let number = |n: Option<u32>| n.map_or_else(|| "?".to_owned(), |n| n.to_string());
         let _ = writeln!(
@@ -235,17 +200,11 @@ fn report_lines(report: &primetime_core::report::Report) -> String {
             number(t.planned),
             number(t.highest_floor),
             t.lead_seconds,
-            t.achieved_lead_seconds
-                .map_or_else(|| "?".to_owned(), |n| n.to_string()),
+            t.achieved_lead_seconds.map_or_else(|| "?".to_owned(), |n| n.to_string()),
         );
     }
     for s in &report.signals {
-        let _ = writeln!(
-            out,
-            "    {}: peak {}",
-            s.name,
-            s.peak.as_deref().unwrap_or("unknown")
-        );
+        let _ = writeln!(out, "    {}: peak {}", s.name, s.peak.as_deref().unwrap_or("unknown"));
     }
     if report.machines_launched > 0 {
         let _ = writeln!(

@@ -35,10 +35,7 @@ impl Decimal {
         if !load.is_finite() || load < 0.0 {
             return None;
         }
-        #[expect(
-            clippy::cast_precision_loss,
-            reason = "below 2^53 for every accepted decimal"
-        )]
+        #[expect(clippy::cast_precision_loss, reason = "below 2^53 for every accepted decimal")]
         let per_unit = self.millionths as f64 / 1e6;
         let units = (load / per_unit * (1.0 - 1e-9)).ceil();
         if units >= f64::from(u32::MAX) {
@@ -71,15 +68,11 @@ impl FromStr for Decimal {
             return Err(refuse());
         }
         let whole: u64 = whole.parse().map_err(|_| refuse())?;
-        let fraction: u64 = format!("{fraction:0<PLACES$}")
-            .parse()
-            .map_err(|_| refuse())?;
+        let fraction: u64 = format!("{fraction:0<PLACES$}").parse().map_err(|_| refuse())?;
         if whole >= MAX_WHOLE || (whole == 0 && fraction == 0) {
             return Err(refuse());
         }
-        Ok(Self {
-            millionths: whole * UNIT + fraction,
-        })
+        Ok(Self { millionths: whole * UNIT + fraction })
     }
 }
 

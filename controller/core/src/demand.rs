@@ -56,9 +56,7 @@ pub fn plan_and_ceiling(target: &Target, baseline: u32) -> (u32, u32) {
 pub fn demand(target: &Target, facts: Facts<'_>, now: Instant) -> Option<Demand> {
     let (planned, ceiling) = plan_and_ceiling(target, facts.baseline);
     let boost = facts.overrides.boost(&target.name, planned);
-    let on_the_way_down = facts
-        .release
-        .map(|r| r.floors.iter().find(|f| f.target == target.name));
+    let on_the_way_down = facts.release.map(|r| r.floors.iter().find(|f| f.target == target.name));
 
     let (asked, raised_by_signal) = match on_the_way_down {
         // The run let go before it ever held this target.
@@ -75,11 +73,7 @@ pub fn demand(target: &Target, facts: Facts<'_>, now: Instant) -> Option<Demand>
                 now,
             );
             // Before its first write the run has no business with the live load.
-            let required = if now < facts.start {
-                0
-            } else {
-                facts.required.replicas
-            };
+            let required = if now < facts.start { 0 } else { facts.required.replicas };
             let before = facts.claimed.map_or(0, |c| c.floor);
             let floor = ramped.max(before).max(boost);
             (floor.max(required), required > floor)
@@ -87,11 +81,7 @@ pub fn demand(target: &Target, facts: Facts<'_>, now: Instant) -> Option<Demand>
     };
     let floor = asked.min(ceiling.max(facts.claimed.map_or(0, |c| c.floor)));
     Some(Demand {
-        claim: Claim {
-            run: facts.run.to_owned(),
-            floor,
-            ceiling,
-        },
+        claim: Claim { run: facts.run.to_owned(), floor, ceiling },
         planned,
         clipped_from: (asked > floor || planned > ceiling).then_some(asked.max(planned)),
         raised_by_signal,
@@ -107,17 +97,11 @@ mod tests {
     use chrono::TimeZone;
 
     fn t0() -> Instant {
-        chrono::Utc
-            .with_ymd_and_hms(2014, 1, 12, 19, 50, 0)
-            .unwrap()
+        chrono::Utc.with_ymd_and_hms(2014, 1, 12, 19, 50, 0).unwrap()
     }
 
     fn window() -> Window {
-        Window {
-            ready_by: t0(),
-            start: t0() + seconds(600),
-            end: t0() + seconds(7800),
-        }
+        Window { ready_by: t0(), start: t0() + seconds(600), end: t0() + seconds(7800) }
     }
 
     fn web() -> Target {
@@ -163,40 +147,19 @@ mod tests {
 
     #[test]
     fn live_load_raises_up_to_the_ceiling_and_the_clip_is_said() {
-        let load = |n| {
-            move |f: &mut Facts<'_>| {
-                f.required = Required {
-                    replicas: n,
-                    blind: false,
-                }
-            }
-        };
+        let load = |n| move |f: &mut Facts<'_>| f.required = Required { replicas: n, blind: false };
         let climbed = ask(&web(), load(225), t0()).unwrap();
         assert_eq!((climbed.claim.floor, climbed.raised_by_signal), (225, true));
         let clipped = ask(&web(), load(900), t0()).unwrap();
-        assert_eq!(
-            (clipped.claim.floor, clipped.clipped_from),
-            (260, Some(900))
-        );
+        assert_eq!((clipped.claim.floor, clipped.clipped_from), (260, Some(900)));
     }
 
     #[test]
     fn falling_or_unknown_load_lowers_nothing_in_the_window() {
-        let before = Claim {
-            run: "capital".into(),
-            floor: 225,
-            ceiling: 260,
-        };
-        for required in [
-            Required {
-                replicas: 5,
-                blind: false,
-            },
-            Required {
-                replicas: 0,
-                blind: true,
-            },
-        ] {
+        let before = Claim { run: "capital".into(), floor: 225, ceiling: 260 };
+        for required in
+            [Required { replicas: 5, blind: false }, Required { replicas: 0, blind: true }]
+        {
             let demand = ask(
                 &web(),
                 |f| {
@@ -211,20 +174,8 @@ mod tests {
 
     #[test]
     fn without_a_maximum_nothing_climbs_above_the_plan() {
-        let target = Target {
-            max_replicas: None,
-            ..web()
-        };
-        let demand = ask(
-            &target,
-            |f| {
-                f.required = Required {
-                    replicas: 225,
-                    blind: false,
-                }
-            },
-            t0(),
-        );
+        let target = Target { max_replicas: None, ..web() };
+        let demand = ask(&target, |f| f.required = Required { replicas: 225, blind: false }, t0());
         assert_eq!(demand.as_ref().unwrap().clipped_from, Some(225));
         assert_eq!(floor(demand), 180);
     }
@@ -235,26 +186,11 @@ mod tests {
             start_time: t0(),
             cause: ReleaseCause::End,
             step_time: t0(),
-            floors: vec![ReleaseFloor {
-                target: "web".into(),
-                top: 180,
-                floor,
-                done,
-            }],
+            floors: vec![ReleaseFloor { target: "web".into(), top: 180, floor, done }],
         };
         let going = release(146, false);
-        assert_eq!(
-            floor(ask(
-                &web(),
-                |f| f.release = Some(&going),
-                t0() + seconds(9000)
-            )),
-            146
-        );
+        assert_eq!(floor(ask(&web(), |f| f.release = Some(&going), t0() + seconds(9000))), 146);
         let gone = release(10, true);
-        assert_eq!(
-            ask(&web(), |f| f.release = Some(&gone), t0() + seconds(9000)),
-            None
-        );
+        assert_eq!(ask(&web(), |f| f.release = Some(&gone), t0() + seconds(9000)), None);
     }
 }

@@ -100,10 +100,7 @@ pub fn name(workload: &Workload) -> String {
 /// Records what is there before anything is written.
 #[must_use]
 pub fn baseline(target: &TargetState) -> Baseline {
-    Baseline {
-        replicas: target.replicas,
-        autoscaler: target.autoscaler.clone(),
-    }
+    Baseline { replicas: target.replicas, autoscaler: target.autoscaler.clone() }
 }
 
 fn baseline_level(baseline: &Baseline) -> Level {
@@ -158,26 +155,13 @@ pub fn level(
             max: if fits { at_rest.max } else { current.max },
         };
     };
-    let ceiling = claims
-        .iter()
-        .map(|c| c.ceiling)
-        .max()
-        .unwrap_or(floor)
-        .max(floor);
+    let ceiling = claims.iter().map(|c| c.ceiling).max().unwrap_or(floor).max(floor);
     match &baseline.autoscaler {
-        None => Level {
-            replicas: floor.max(at_rest.replicas),
-            min: None,
-            max: None,
-        },
+        None => Level { replicas: floor.max(at_rest.replicas), min: None, max: None },
         Some(autoscaler) => Level {
             // A floor below what the baseline guarantees changes nothing.
             replicas: floor,
-            min: Some(
-                floor
-                    .max(min_or_default(autoscaler.kind, autoscaler.min))
-                    .max(1),
-            ),
+            min: Some(floor.max(min_or_default(autoscaler.kind, autoscaler.min)).max(1)),
             max: Some(ceiling.max(max_or_default(autoscaler.max))),
         },
     }
@@ -210,10 +194,7 @@ pub fn first(
 #[must_use]
 pub fn next(hold: &Hold, claims: Vec<Claim>, live: Option<&TargetState>, now: Instant) -> Hold {
     let level = level(&hold.baseline, &claims, Some(&hold.level), live);
-    let mut next = Hold {
-        claims,
-        ..hold.clone()
-    };
+    let mut next = Hold { claims, ..hold.clone() };
     if level != hold.level {
         next.level = level;
         next.previous = live.map_or(hold.level, |t| ours(hold, &live_level(t)));
@@ -270,21 +251,14 @@ pub fn repair(hold: &Hold, live: &TargetState, reached: Option<Instant>, now: In
     let Some(reached) = reached.filter(|_| fight) else {
         return Repair::Write;
     };
-    if hold
-        .repair_times
-        .last()
-        .is_some_and(|last| *last >= reached)
-    {
+    if hold.repair_times.last().is_some_and(|last| *last >= reached) {
         return Repair::Write;
     }
     let mut next = hold.clone();
     next.repair_times.retain(|t| now - *t < REPAIR_WINDOW);
     if next.repair_times.len() >= REPAIRS {
-        next.contested_by = Some(
-            live.written_by
-                .clone()
-                .unwrap_or_else(|| "an unknown field manager".to_owned()),
-        );
+        next.contested_by =
+            Some(live.written_by.clone().unwrap_or_else(|| "an unknown field manager".to_owned()));
         return Repair::Contested(next);
     }
     next.repair_times.push(now);
@@ -326,20 +300,11 @@ mod tests {
     }
 
     fn web() -> Workload {
-        Workload {
-            api_version: "apps/v1".into(),
-            kind: "Deployment".into(),
-            name: "web".into(),
-        }
+        Workload { api_version: "apps/v1".into(), kind: "Deployment".into(), name: "web".into() }
     }
 
     fn plain(replicas: u32) -> TargetState {
-        TargetState {
-            replicas,
-            ready: replicas,
-            written_by: None,
-            autoscaler: None,
-        }
+        TargetState { replicas, ready: replicas, written_by: None, autoscaler: None }
     }
 
     fn under_hpa(replicas: u32, min: u32, max: u32) -> TargetState {
@@ -355,11 +320,7 @@ mod tests {
     }
 
     fn claim(run: &str, floor: u32, ceiling: u32) -> Claim {
-        Claim {
-            run: run.into(),
-            floor,
-            ceiling,
-        }
+        Claim { run: run.into(), floor, ceiling }
     }
 
     #[test]
@@ -383,16 +344,8 @@ mod tests {
 
     #[test]
     fn a_floor_below_the_baseline_lowers_nothing() {
-        assert_eq!(
-            level(&baseline(&plain(50)), &[claim("a", 20, 20)], None, None).replicas,
-            50
-        );
-        let hpa = level(
-            &baseline(&under_hpa(50, 30, 60)),
-            &[claim("a", 20, 20)],
-            None,
-            None,
-        );
+        assert_eq!(level(&baseline(&plain(50)), &[claim("a", 20, 20)], None, None).replicas, 50);
+        let hpa = level(&baseline(&under_hpa(50, 30, 60)), &[claim("a", 20, 20)], None, None);
         assert_eq!((hpa.min, hpa.max), (Some(30), Some(60)));
     }
 
@@ -400,14 +353,7 @@ mod tests {
     fn the_old_maximum_comes_back_only_when_what_runs_fits_under_it() {
         let base = baseline(&under_hpa(10, 10, 20));
         let held = level(&base, &[claim("a", 50, 80)], None, None);
-        assert_eq!(
-            held,
-            Level {
-                replicas: 50,
-                min: Some(50),
-                max: Some(80)
-            }
-        );
+        assert_eq!(held, Level { replicas: 50, min: Some(50), max: Some(80) });
         let freed = level(&base, &[], Some(&held), Some(&under_hpa(50, 50, 80)));
         assert_eq!((freed.min, freed.max), (Some(10), Some(80)));
         let fits = level(&base, &[], Some(&freed), Some(&under_hpa(20, 10, 80)));
@@ -417,15 +363,8 @@ mod tests {
     #[test]
     fn dropping_the_last_claim_cuts_nothing() {
         let base = baseline(&plain(10));
-        let current = Level {
-            replicas: 42,
-            min: None,
-            max: None,
-        };
-        assert_eq!(
-            level(&base, &[], Some(&current), Some(&plain(42))).replicas,
-            42
-        );
+        let current = Level { replicas: 42, min: None, max: None };
+        assert_eq!(level(&base, &[], Some(&current), Some(&plain(42))).replicas, 42);
     }
 
     #[test]
@@ -446,10 +385,7 @@ mod tests {
     fn reverts_are_repaired_three_times_in_ten_minutes_and_then_reported() {
         let mut hold = first(&web(), &plain(10), vec![claim("a", 180, 180)], now(), now());
         let mut at = now();
-        let reverted = TargetState {
-            written_by: Some("argocd".into()),
-            ..plain(10)
-        };
+        let reverted = TargetState { written_by: Some("argocd".into()), ..plain(10) };
         for _ in 0..REPAIRS {
             at += seconds(30);
             let Repair::Record(next) = repair(&hold, &reverted, Some(at), at) else {
@@ -464,40 +400,25 @@ mod tests {
         };
         assert_eq!(next.contested_by.as_deref(), Some("argocd"));
         at += REPAIR_WINDOW;
-        assert!(matches!(
-            repair(&next, &reverted, Some(at), at),
-            Repair::Record(_)
-        ));
+        assert!(matches!(repair(&next, &reverted, Some(at), at), Repair::Record(_)));
     }
 
     #[test]
     fn what_a_person_raised_above_our_floor_is_theirs() {
         let held = first(&web(), &plain(10), vec![claim("a", 180, 180)], now(), now());
         let freed = next(&held, vec![], Some(&plain(180)), now());
-        assert!(
-            restored(&freed, &plain(200)),
-            "a higher value is surrendered"
-        );
+        assert!(restored(&freed, &plain(200)), "a higher value is surrendered");
     }
 
     #[test]
     fn an_hpa_is_restored_when_both_bounds_are_back_or_somebody_elses() {
-        let held = first(
-            &web(),
-            &under_hpa(10, 10, 60),
-            vec![claim("a", 180, 260)],
-            now(),
-            now(),
-        );
+        let held = first(&web(), &under_hpa(10, 10, 60), vec![claim("a", 180, 260)], now(), now());
         let freed = next(&held, vec![], Some(&under_hpa(180, 180, 260)), now());
         assert!(!restored(&freed, &under_hpa(180, 180, 260)));
         assert!(!restored(&freed, &under_hpa(12, 10, 260)));
         let fits = next(&freed, vec![], Some(&under_hpa(12, 10, 260)), now());
         assert!(!restored(&fits, &under_hpa(12, 10, 260)));
         assert!(restored(&fits, &under_hpa(12, 10, 60)));
-        assert!(
-            restored(&fits, &under_hpa(12, 15, 90)),
-            "somebody else set both"
-        );
+        assert!(restored(&fits, &under_hpa(12, 15, 90)), "somebody else set both");
     }
 }

@@ -61,21 +61,15 @@ pub enum Move {
 impl Memory {
     /// Decides after a look at the Lease.
     pub fn look(&mut self, lease: &Lease, me: &str, terms: Terms, now: Instant) -> Move {
-        if self
-            .seen
-            .as_ref()
-            .is_none_or(|(version, _)| *version != lease.version)
-        {
+        if self.seen.as_ref().is_none_or(|(version, _)| *version != lease.version) {
             self.seen = Some((lease.version.clone(), now));
         }
         match lease.holder.as_deref() {
             None | Some("") => Move::Take,
             Some(holder) if holder == me => Move::Renew,
             Some(_) => {
-                let silent = self
-                    .seen
-                    .as_ref()
-                    .is_some_and(|(_, since)| now - *since >= terms.duration);
+                let silent =
+                    self.seen.as_ref().is_some_and(|(_, since)| now - *since >= terms.duration);
                 if silent { Move::Take } else { Move::Wait }
             }
         }
@@ -94,8 +88,7 @@ impl Memory {
     /// Whether this candidate may act at `now`.
     #[must_use]
     pub fn leads(&self, terms: Terms, now: Instant) -> bool {
-        self.renewed
-            .is_some_and(|at| now - at < terms.renew_deadline)
+        self.renewed.is_some_and(|at| now - at < terms.renew_deadline)
     }
 }
 
@@ -109,35 +102,21 @@ mod tests {
     }
 
     fn lease(holder: Option<&str>, version: &str) -> Lease {
-        Lease {
-            holder: holder.map(Into::into),
-            version: version.into(),
-        }
+        Lease { holder: holder.map(Into::into), version: version.into() }
     }
 
     #[test]
     fn a_free_lease_is_taken_and_an_own_one_renewed() {
         let mut memory = Memory::default();
-        assert_eq!(
-            memory.look(&lease(None, "1"), "a", Terms::default(), at(0)),
-            Move::Take
-        );
-        assert_eq!(
-            memory.look(&lease(Some("a"), "2"), "a", Terms::default(), at(2)),
-            Move::Renew
-        );
+        assert_eq!(memory.look(&lease(None, "1"), "a", Terms::default(), at(0)), Move::Take);
+        assert_eq!(memory.look(&lease(Some("a"), "2"), "a", Terms::default(), at(2)), Move::Renew);
     }
 
     #[test]
     fn anothers_lease_is_taken_only_after_a_whole_duration_of_silence() {
         let mut memory = Memory::default();
         let look = |m: &mut Memory, version, second| {
-            m.look(
-                &lease(Some("b"), version),
-                "a",
-                Terms::default(),
-                at(second),
-            )
+            m.look(&lease(Some("b"), version), "a", Terms::default(), at(second))
         };
         assert_eq!(look(&mut memory, "1", 0), Move::Wait);
         assert_eq!(look(&mut memory, "2", 14), Move::Wait);

@@ -53,11 +53,7 @@ pub fn token(cluster: &str, run_uid: &str, group: &str, attempt: u32) -> String 
 /// When the next call may be made after a refusal. Classes of trouble are answered differently.
 fn retry_after(class: RefusalClass, attempt: u32) -> TimeDelta {
     let doubling = |first: u32, most: u32| {
-        seconds(
-            first
-                .saturating_mul(1 << attempt.saturating_sub(1).min(10))
-                .min(most),
-        )
+        seconds(first.saturating_mul(1 << attempt.saturating_sub(1).min(10)).min(most))
     };
     match class {
         RefusalClass::Capacity => doubling(2, 60),
@@ -117,11 +113,7 @@ fn adopt(batch: &mut Batch, fleet: &Fleet, now: Instant) {
             Some(_) => {}
             None => batch.instances.push(LedgerInstance {
                 id: seen.id.clone(),
-                state: if seen.terminated {
-                    LedgerState::Terminated
-                } else {
-                    LedgerState::Live
-                },
+                state: if seen.terminated { LedgerState::Terminated } else { LedgerState::Live },
                 since: now,
             }),
         }
@@ -178,9 +170,7 @@ pub fn intend(
         return;
     }
     // Entries that brought nothing have told their story in the decision log.
-    status
-        .ledger
-        .retain(|b| b.group != group.name || !b.settled || !b.instances.is_empty());
+    status.ledger.retain(|b| b.group != group.name || !b.settled || !b.instances.is_empty());
     status.ledger.push(Batch {
         group: group.name.clone(),
         attempt,
@@ -198,12 +188,7 @@ pub fn intend(
 /// When a group's next launch may be tried, if it waits.
 #[must_use]
 pub fn next_try(status: &RunStatus, now: Instant) -> Option<Instant> {
-    status
-        .ledger
-        .iter()
-        .filter_map(|b| b.retry_after_time)
-        .filter(|t| *t > now)
-        .min()
+    status.ledger.iter().filter_map(|b| b.retry_after_time).filter(|t| *t > now).min()
 }
 
 /// Moves the instances of a run that is being released one step towards `Terminated`.
@@ -249,32 +234,18 @@ pub fn acts(persisted: &RunStatus, run: &RunRecord, world: &World) -> Vec<Machin
         .filter(|b| !b.settled && !world.launches.contains_key(&b.token))
         // While a run is released nothing new is started: an open entry is found by its tag, or struck.
         .filter(|_| persisted.release.is_none())
-        .map(|b| MachineAct::Launch {
-            batch: Box::new(b.clone()),
-            run_uid: run.uid.clone(),
-        })
+        .map(|b| MachineAct::Launch { batch: Box::new(b.clone()), run_uid: run.uid.clone() })
         .collect();
     let in_state = |state| {
-        persisted
-            .ledger
-            .iter()
-            .flat_map(|b| &b.instances)
-            .filter(move |i| i.state == state)
+        persisted.ledger.iter().flat_map(|b| &b.instances).filter(move |i| i.state == state)
     };
     acts.extend(in_state(LedgerState::Draining).filter_map(|i| {
         let node = world.nodes.get(&i.id)?;
-        Some(MachineAct::Drain {
-            node: node.name.clone(),
-        })
+        Some(MachineAct::Drain { node: node.name.clone() })
     }));
-    let ids: Vec<_> = in_state(LedgerState::Terminating)
-        .map(|i| i.id.clone())
-        .collect();
+    let ids: Vec<_> = in_state(LedgerState::Terminating).map(|i| i.id.clone()).collect();
     if !ids.is_empty() {
-        acts.push(MachineAct::Terminate {
-            ids,
-            run_uid: run.uid.clone(),
-        });
+        acts.push(MachineAct::Terminate { ids, run_uid: run.uid.clone() });
     }
     acts
 }
@@ -293,11 +264,7 @@ mod tests {
     }
 
     fn group() -> MachineGroup {
-        MachineGroup {
-            name: "burst".into(),
-            class: "paris-burst".into(),
-            count: 17,
-        }
+        MachineGroup { name: "burst".into(), class: "paris-burst".into(), count: 17 }
     }
 
     fn launch() -> Launch {
@@ -318,11 +285,7 @@ mod tests {
             deleting: false,
             guarded: true,
             time_zone: None,
-            window: Window {
-                ready_by: now(),
-                start: now(),
-                end: now(),
-            },
+            window: Window { ready_by: now(), start: now(), end: now() },
             announcement: Err("not needed here".into()),
             status: RunStatus::default(),
         }
@@ -337,16 +300,11 @@ mod tests {
     }
 
     fn answered(world: &mut World, status: &RunStatus, answer: LaunchAnswer) {
-        world
-            .launches
-            .insert(status.ledger.last().unwrap().token.clone(), answer);
+        world.launches.insert(status.ledger.last().unwrap().token.clone(), answer);
     }
 
     fn refusal(class: RefusalClass) -> Refusal {
-        Refusal {
-            class,
-            message: "InsufficientInstanceCapacity: none left".into(),
-        }
+        Refusal { class, message: "InsufficientInstanceCapacity: none left".into() }
     }
 
     #[test]
@@ -378,23 +336,13 @@ mod tests {
         let mut world = World::default();
         intended(&mut status, now());
         let shortfall = Some(refusal(RefusalClass::Capacity));
-        answered(
-            &mut world,
-            &status,
-            LaunchAnswer::Came {
-                ids: ids(10),
-                shortfall,
-            },
-        );
+        answered(&mut world, &status, LaunchAnswer::Came { ids: ids(10), shortfall });
         settle(&mut status, &world, &run(), now());
         assert_eq!(launched(&status, "burst"), 10);
         intended(&mut status, now() + seconds(1));
         assert_eq!(status.ledger.len(), 1, "it waits before it asks again");
         intended(&mut status, now() + seconds(2));
-        assert_eq!(
-            status.ledger.last().map(|b| (b.attempt, b.count)),
-            Some((2, 7))
-        );
+        assert_eq!(status.ledger.last().map(|b| (b.attempt, b.count)), Some((2, 7)));
     }
 
     #[test]
@@ -404,20 +352,10 @@ mod tests {
         let token = status.ledger.last().unwrap().token.clone();
         let instances = ids(17)
             .into_iter()
-            .map(|id| Instance {
-                id,
-                token: token.clone(),
-                terminated: false,
-            })
+            .map(|id| Instance { id, token: token.clone(), terminated: false })
             .collect();
         let mut world = World::default();
-        world.fleets.insert(
-            run().uid,
-            Seen::Known(Fleet {
-                instances,
-                at: now(),
-            }),
-        );
+        world.fleets.insert(run().uid, Seen::Known(Fleet { instances, at: now() }));
         settle(&mut status, &world, &run(), now());
         assert_eq!(launched(&status, "burst"), 17);
         assert!(acts(&status, &run(), &world).is_empty());
@@ -437,11 +375,7 @@ mod tests {
             at += seconds(600);
             intended(&mut status, at);
             let mut world = World::default();
-            answered(
-                &mut world,
-                &status,
-                LaunchAnswer::Refused(refusal(RefusalClass::Quota)),
-            );
+            answered(&mut world, &status, LaunchAnswer::Refused(refusal(RefusalClass::Quota)));
             settle(&mut status, &world, &run(), at);
         }
         assert_eq!(status.ledger.last().unwrap().attempt, MAX_ATTEMPTS);
@@ -452,25 +386,13 @@ mod tests {
         let mut status = RunStatus::default();
         let mut world = World::default();
         intended(&mut status, now());
-        answered(
-            &mut world,
-            &status,
-            LaunchAnswer::Came {
-                ids: ids(n),
-                shortfall: None,
-            },
-        );
+        answered(&mut world, &status, LaunchAnswer::Came { ids: ids(n), shortfall: None });
         settle(&mut status, &world, &run(), now());
         status
     }
 
     fn node(pods_left: Option<u32>, unschedulable: bool) -> Node {
-        Node {
-            name: "ip-10-0-0-1".into(),
-            ready: true,
-            unschedulable,
-            pods_left,
-        }
+        Node { name: "ip-10-0-0-1".into(), ready: true, unschedulable, pods_left }
     }
 
     #[test]
@@ -481,22 +403,14 @@ mod tests {
         wind_down(&mut status, &world, &run(), now());
         assert_eq!(
             acts(&status, &run(), &world),
-            [MachineAct::Drain {
-                node: "ip-10-0-0-1".into()
-            }]
+            [MachineAct::Drain { node: "ip-10-0-0-1".into() }]
         );
         world.nodes.insert("i-000".into(), node(Some(3), true));
         wind_down(&mut status, &world, &run(), now());
-        assert!(matches!(
-            acts(&status, &run(), &world).as_slice(),
-            [MachineAct::Drain { .. }]
-        ));
+        assert!(matches!(acts(&status, &run(), &world).as_slice(), [MachineAct::Drain { .. }]));
         world.nodes.insert("i-000".into(), node(Some(0), true));
         wind_down(&mut status, &world, &run(), now());
-        assert!(matches!(
-            acts(&status, &run(), &world).as_slice(),
-            [MachineAct::Terminate { .. }]
-        ));
+        assert!(matches!(acts(&status, &run(), &world).as_slice(), [MachineAct::Terminate { .. }]));
     }
 
     #[test]
@@ -507,19 +421,9 @@ mod tests {
         wind_down(&mut status, &world, &run(), now() + seconds(3600));
         assert!(status.owes_machines());
         let token = status.ledger.last().unwrap().token.clone();
-        let gone = Instance {
-            id: "i-000".into(),
-            token,
-            terminated: true,
-        };
+        let gone = Instance { id: "i-000".into(), token, terminated: true };
         let mut world = World::default();
-        world.fleets.insert(
-            run().uid,
-            Seen::Known(Fleet {
-                instances: vec![gone],
-                at: now(),
-            }),
-        );
+        world.fleets.insert(run().uid, Seen::Known(Fleet { instances: vec![gone], at: now() }));
         settle(&mut status, &world, &run(), now());
         assert!(!status.owes_machines());
     }
@@ -529,12 +433,7 @@ mod tests {
         let mut status = RunStatus::default();
         intended(&mut status, now());
         let mut world = World::default();
-        let silent = |at| {
-            Seen::Known(Fleet {
-                instances: vec![],
-                at,
-            })
-        };
+        let silent = |at| Seen::Known(Fleet { instances: vec![], at });
         world.fleets.insert(run().uid, silent(now() + seconds(119)));
         wind_down(&mut status, &world, &run(), now());
         assert!(status.owes_machines());

@@ -87,11 +87,7 @@ pub fn in_force<'a>(overrides: &'a [Override], run: &RunRecord, now: Instant) ->
         .iter()
         .filter(|o| o.surge == run.surge && now < o.expires)
         // An override speaks of the run that is going on or coming, not of one that ended before it was written.
-        .filter(|o| {
-            run.status
-                .completion_time
-                .is_none_or(|done| o.created < done)
-        })
+        .filter(|o| run.status.completion_time.is_none_or(|done| o.created < done))
         .collect();
     all.sort_by(|a, b| (a.created, &a.name).cmp(&(b.created, &b.name)));
     InForce { all }
@@ -105,23 +101,19 @@ impl<'a> InForce<'a> {
 
     /// The newest word on coming down: `Release`, or one that forbids it.
     fn newest_on_lowering(&self) -> Option<&'a Override> {
-        self.iter()
-            .filter(|o| !matches!(o.action, Action::Boost { .. }))
-            .last()
+        self.iter().filter(|o| !matches!(o.action, Action::Boost { .. })).last()
     }
 
     /// The newest word is to come down now.
     #[must_use]
     pub fn release(&self) -> bool {
-        self.newest_on_lowering()
-            .is_some_and(|o| o.action == Action::Release)
+        self.newest_on_lowering().is_some_and(|o| o.action == Action::Release)
     }
 
     /// Nothing may be lowered.
     #[must_use]
     pub fn hold(&self) -> bool {
-        self.newest_on_lowering()
-            .is_some_and(|o| o.action == Action::Hold)
+        self.newest_on_lowering().is_some_and(|o| o.action == Action::Hold)
     }
 
     /// The end in force.

@@ -24,22 +24,14 @@ pub fn observe_load(
             quiet = false;
             continue;
         };
-        let peak = shown
-            .peak
-            .as_ref()
-            .and_then(|p| p.parse::<f64>().ok())
-            .unwrap_or(0.0);
+        let peak = shown.peak.as_ref().and_then(|p| p.parse::<f64>().ok()).unwrap_or(0.0);
         if load.value > peak {
             shown.peak = Some(number(load.value));
         }
         let share = hold.map_or(0.0, |h| f64::from(h.until_below_percent) / 100.0);
         quiet &= load.value < peak.max(load.value) * share;
     }
-    status.quiet_since = if quiet {
-        status.quiet_since.or(Some(now))
-    } else {
-        None
-    };
+    status.quiet_since = if quiet { status.quiet_since.or(Some(now)) } else { None };
 }
 
 /// A load as people write it: whole where it is large, two places where it is small.
@@ -92,12 +84,7 @@ pub fn begin(cause: ReleaseCause, floors: Vec<(String, u32)>, now: Instant) -> R
         step_time: now,
         floors: floors
             .into_iter()
-            .map(|(target, floor)| ReleaseFloor {
-                target,
-                top: floor,
-                floor,
-                done: false,
-            })
+            .map(|(target, floor)| ReleaseFloor { target, top: floor, floor, done: false })
             .collect(),
     }
 }
@@ -149,11 +136,8 @@ pub fn step(
         if let Some(fact) = facts(&floor.target)
             && !by_a_person
         {
-            floor.floor = floor.floor.max(
-                fact.required
-                    .replicas
-                    .min(floor.top.max(fact.required.replicas)),
-            );
+            floor.floor =
+                floor.floor.max(fact.required.replicas.min(floor.top.max(fact.required.replicas)));
         }
     }
     if held {
@@ -184,20 +168,14 @@ pub fn step(
             floor.done = true;
             continue;
         };
-        let needed = if by_a_person {
-            0
-        } else {
-            fact.required.replicas
-        };
+        let needed = if by_a_person { 0 } else { fact.required.replicas };
         let rest = fact.baseline.max(needed);
         if floor.floor <= rest {
             floor.done = true;
             continue;
         }
         let way = u64::from(floor.top.saturating_sub(fact.baseline));
-        let stride = (way * u64::from(pace.step_percent.clamp(1, 100)))
-            .div_ceil(100)
-            .max(1);
+        let stride = (way * u64::from(pace.step_percent.clamp(1, 100))).div_ceil(100).max(1);
         let stride = u32::try_from(stride).unwrap_or(u32::MAX);
         floor.floor = floor.floor.saturating_sub(stride).max(rest);
     }
@@ -217,10 +195,7 @@ mod tests {
     }
 
     fn pace() -> ReleasePace {
-        ReleasePace {
-            step_percent: 20,
-            step_time: seconds(120),
-        }
+        ReleasePace { step_percent: 20, step_time: seconds(120) }
     }
 
     fn release() -> Release {
@@ -228,26 +203,11 @@ mod tests {
     }
 
     fn fact(required: u32, blind: bool) -> Step {
-        Step {
-            baseline: 10,
-            required: Required {
-                replicas: required,
-                blind,
-            },
-            settled: true,
-        }
+        Step { baseline: 10, required: Required { replicas: required, blind }, settled: true }
     }
 
     fn walk(release: &mut Release, fact: Step, at: Instant) -> Result<(), Wait> {
-        step(
-            release,
-            pace(),
-            |_| Some(fact),
-            false,
-            now(),
-            now() + seconds(7200),
-            at,
-        )
+        step(release, pace(), |_| Some(fact), false, now(), now() + seconds(7200), at)
     }
 
     fn floor(release: &Release) -> (u32, bool) {
@@ -264,14 +224,7 @@ mod tests {
         }
         assert_eq!(
             seen,
-            [
-                (146, false),
-                (112, false),
-                (78, false),
-                (44, false),
-                (10, false),
-                (10, true)
-            ]
+            [(146, false), (112, false), (78, false), (44, false), (10, false), (10, true)]
         );
     }
 
@@ -289,10 +242,7 @@ mod tests {
     #[test]
     fn unknown_load_blocks_a_step_until_the_longest_hold_is_over() {
         let mut release = release();
-        assert_eq!(
-            walk(&mut release, fact(5, true), now() + seconds(600)),
-            Err(Wait::Blind)
-        );
+        assert_eq!(walk(&mut release, fact(5, true), now() + seconds(600)), Err(Wait::Blind));
         assert_eq!(floor(&release), (180, false));
         walk(&mut release, fact(5, true), now() + seconds(7200)).unwrap();
         assert_eq!(floor(&release), (146, false));
@@ -318,14 +268,8 @@ mod tests {
     #[test]
     fn a_load_worth_five_comes_down_from_fifty_without_a_cliff() {
         let mut release = begin(ReleaseCause::End, vec![("web".into(), 50)], now());
-        let fact = Step {
-            baseline: 3,
-            required: Required {
-                replicas: 5,
-                blind: false,
-            },
-            settled: true,
-        };
+        let fact =
+            Step { baseline: 3, required: Required { replicas: 5, blind: false }, settled: true };
         let mut last = 50;
         for n in 1..=6 {
             walk(&mut release, fact, now() + seconds(120 * n)).unwrap();
@@ -341,25 +285,9 @@ mod tests {
         let mut release = release();
         let at = now() + seconds(120);
         let later = at + seconds(1);
-        let waits = step(
-            &mut release,
-            pace(),
-            |_| Some(fact(5, false)),
-            false,
-            later,
-            at,
-            at,
-        );
+        let waits = step(&mut release, pace(), |_| Some(fact(5, false)), false, later, at, at);
         assert_eq!(waits, Err(Wait::JustStarted(later)));
-        let waits = step(
-            &mut release,
-            pace(),
-            |_| Some(fact(5, false)),
-            true,
-            now(),
-            at,
-            at,
-        );
+        let waits = step(&mut release, pace(), |_| Some(fact(5, false)), true, now(), at, at);
         assert_eq!(waits, Err(Wait::Held));
     }
 
@@ -391,29 +319,11 @@ mod tests {
         });
         let mut status = signal_status("36000");
         observe_load(&mut status, &[reading(Ok(10_000.0))], hold, now());
-        observe_load(
-            &mut status,
-            &[reading(Ok(9_000.0))],
-            hold,
-            now() + seconds(60),
-        );
+        observe_load(&mut status, &[reading(Ok(9_000.0))], hold, now() + seconds(60));
         assert_eq!(status.quiet_since, Some(now()));
-        observe_load(
-            &mut status,
-            &[reading(Err(Why::Empty))],
-            hold,
-            now() + seconds(120),
-        );
+        observe_load(&mut status, &[reading(Err(Why::Empty))], hold, now() + seconds(120));
         assert_eq!(status.quiet_since, None);
-        observe_load(
-            &mut status,
-            &[reading(Ok(45_000.0))],
-            hold,
-            now() + seconds(180),
-        );
-        assert_eq!(
-            status.signals.first().unwrap().peak.as_deref(),
-            Some("45000")
-        );
+        observe_load(&mut status, &[reading(Ok(45_000.0))], hold, now() + seconds(180));
+        assert_eq!(status.signals.first().unwrap().peak.as_deref(), Some("45000"));
     }
 }

@@ -92,21 +92,11 @@ pub fn write(
     let signals = status
         .signals
         .iter()
-        .map(|s| SignalReport {
-            name: s.name.clone(),
-            peak: s.peak.clone(),
-        })
+        .map(|s| SignalReport { name: s.name.clone(), peak: s.peak.clone() })
         .collect();
-    let instances = || {
-        status
-            .ledger
-            .iter()
-            .flat_map(|b| b.instances.iter().map(move |i| (b, i)))
-    };
+    let instances = || status.ledger.iter().flat_map(|b| b.instances.iter().map(move |i| (b, i)));
     let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-    let slack_seconds = status
-        .ready_time
-        .map(|at| (window.ready_by - at).num_seconds());
+    let slack_seconds = status.ready_time.map(|at| (window.ready_by - at).num_seconds());
     Report {
         ready_at_t0: slack_seconds.is_some_and(|s| s >= 0),
         slack_seconds,
@@ -116,17 +106,11 @@ pub fn write(
         signals,
         machines_launched: count(instances().count()),
         machines_terminated: count(
-            instances()
-                .filter(|(_, i)| i.state == LedgerState::Terminated)
-                .count(),
+            instances().filter(|(_, i)| i.state == LedgerState::Terminated).count(),
         ),
         machine_seconds: instances()
             .map(|(batch, i)| {
-                let until = if i.state == LedgerState::Terminated {
-                    i.since
-                } else {
-                    now
-                };
+                let until = if i.state == LedgerState::Terminated { i.since } else { now };
                 (until - batch.time).num_seconds()
             })
             .sum(),

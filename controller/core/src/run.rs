@@ -398,10 +398,7 @@ pub struct RunStatus {
 impl RunStatus {
     /// Instances that may exist in the cloud.
     pub fn living(&self) -> impl Iterator<Item = &LedgerInstance> {
-        self.ledger
-            .iter()
-            .flat_map(|b| &b.instances)
-            .filter(|i| i.state != LedgerState::Terminated)
+        self.ledger.iter().flat_map(|b| &b.instances).filter(|i| i.state != LedgerState::Terminated)
     }
 
     /// Whether anything outside our own records may have been touched or started.

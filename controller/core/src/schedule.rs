@@ -99,10 +99,8 @@ pub fn tzdb_version() -> &'static str {
 }
 
 fn zone_named(name: &str) -> Result<Zone, ScheduleError> {
-    let unknown = || ScheduleError::UnknownZone {
-        name: name.to_owned(),
-        version: tzdb_version().to_owned(),
-    };
+    let unknown =
+        || ScheduleError::UnknownZone { name: name.to_owned(), version: tzdb_version().to_owned() };
     // The legacy abbreviations (EST, MST, HST) are fixed offsets that ignore summer time: nobody means them.
     let looks_like_a_zone = name == "UTC" || name.contains('/');
     if !looks_like_a_zone {
@@ -118,8 +116,7 @@ fn instant(timestamp: jiff::Timestamp) -> Option<Instant> {
 /// A wall clock, or the reason why it is none: `None` when it does not even have the shape of one.
 fn wall_clock(text: &str) -> Option<Result<civil::DateTime, String>> {
     let digits_at = |range: std::ops::Range<usize>| {
-        text.get(range)
-            .is_some_and(|s| s.bytes().all(|b| b.is_ascii_digit()))
+        text.get(range).is_some_and(|s| s.bytes().all(|b| b.is_ascii_digit()))
     };
     let shape = text.len() == 19
         && digits_at(0..4)
@@ -155,10 +152,7 @@ impl OneOff {
         let shown: String = text.chars().take(40).collect();
         let malformed = || ScheduleError::Malformed(shown.clone());
         let zone = self.time_zone.as_deref().map(zone_named).transpose()?;
-        let no_such_date = |why: String| ScheduleError::NoSuchDate {
-            text: shown.clone(),
-            why,
-        };
+        let no_such_date = |why: String| ScheduleError::NoSuchDate { text: shown.clone(), why };
 
         if let Some(clock) = wall_clock(text) {
             let clock = clock.map_err(no_such_date)?;
@@ -167,9 +161,7 @@ impl OneOff {
             return resolve(clock, &zone, &name, &shown)
                 .and_then(|t| instant(t).ok_or_else(malformed));
         }
-        clock_part(text)
-            .ok_or_else(malformed)?
-            .map_err(no_such_date)?;
+        clock_part(text).ok_or_else(malformed)?.map_err(no_such_date)?;
         let timestamp: jiff::Timestamp = text.parse().map_err(|_| malformed())?;
         if let (Some(zone), Some(name)) = (zone, self.time_zone.as_ref()) {
             let written = chrono::DateTime::parse_from_rfc3339(text).map_err(|_| malformed())?;
@@ -205,10 +197,8 @@ fn resolve(
             },
         )
     };
-    let out_of_range = |e: jiff::Error| ScheduleError::NoSuchDate {
-        text: text.to_owned(),
-        why: e.to_string(),
-    };
+    let out_of_range =
+        |e: jiff::Error| ScheduleError::NoSuchDate { text: text.to_owned(), why: e.to_string() };
     match zone.to_ambiguous_timestamp(clock).offset() {
         AmbiguousOffset::Unambiguous { offset } => offset.to_timestamp(clock).map_err(out_of_range),
         AmbiguousOffset::Gap { before, after } => Err(ScheduleError::Gap {
@@ -229,16 +219,10 @@ fn resolve(
 /// An instant as people read it in a zone: `Sun 2014-01-12 21:00:00 CET`; in UTC where the zone is unknown.
 #[must_use]
 pub fn in_zone(at: Instant, zone: Option<&str>) -> String {
-    let zone = zone
-        .and_then(|name| zone_named(name).ok())
-        .unwrap_or(Zone::UTC);
+    let zone = zone.and_then(|name| zone_named(name).ok()).unwrap_or(Zone::UTC);
     jiff::Timestamp::from_second(at.timestamp()).map_or_else(
         |_| at.to_string(),
-        |t| {
-            t.to_zoned(zone)
-                .strftime("%a %Y-%m-%d %H:%M:%S %Z")
-                .to_string()
-        },
+        |t| t.to_zoned(zone).strftime("%a %Y-%m-%d %H:%M:%S %Z").to_string(),
     )
 }
 
@@ -247,12 +231,9 @@ mod tests {
     use super::*;
 
     fn start(text: &str, zone: Option<&str>) -> Result<String, ScheduleError> {
-        OneOff {
-            start_time: text.into(),
-            time_zone: zone.map(Into::into),
-        }
-        .start()
-        .map(|t| t.to_rfc3339_opts(chrono::SecondsFormat::Secs, true))
+        OneOff { start_time: text.into(), time_zone: zone.map(Into::into) }
+            .start()
+            .map(|t| t.to_rfc3339_opts(chrono::SecondsFormat::Secs, true))
     }
 
     fn message(text: &str, zone: Option<&str>) -> String {
@@ -262,27 +243,15 @@ mod tests {
     #[test]
     fn a_wall_clock_is_read_in_its_zone() {
         let paris = Some("Europe/Paris");
-        assert_eq!(
-            start("2014-01-12T21:00:00", paris).unwrap(),
-            "2014-01-12T20:00:00Z"
-        );
+        assert_eq!(start("2014-01-12T21:00:00", paris).unwrap(), "2014-01-12T20:00:00Z");
         // The show keeps its hour on the wall while its instant moves with summer time.
-        assert_eq!(
-            start("2026-03-28T21:00:00", paris).unwrap(),
-            "2026-03-28T20:00:00Z"
-        );
-        assert_eq!(
-            start("2026-03-29T21:00:00", paris).unwrap(),
-            "2026-03-29T19:00:00Z"
-        );
+        assert_eq!(start("2026-03-28T21:00:00", paris).unwrap(), "2026-03-28T20:00:00Z");
+        assert_eq!(start("2026-03-29T21:00:00", paris).unwrap(), "2026-03-29T19:00:00Z");
     }
 
     #[test]
     fn an_instant_is_taken_as_it_is() {
-        assert_eq!(
-            start("2014-01-12T21:00:00+01:00", None).unwrap(),
-            "2014-01-12T20:00:00Z"
-        );
+        assert_eq!(start("2014-01-12T21:00:00+01:00", None).unwrap(), "2014-01-12T20:00:00Z");
         assert_eq!(
             start("2014-01-12T20:00:00Z", Some("Europe/Paris")).unwrap(),
             "2014-01-12T20:00:00Z"
@@ -292,14 +261,8 @@ mod tests {
     #[test]
     fn an_offset_says_which_of_two_hours_is_meant() {
         let paris = Some("Europe/Paris");
-        assert_eq!(
-            start("2026-10-25T02:30:00+02:00", paris).unwrap(),
-            "2026-10-25T00:30:00Z"
-        );
-        assert_eq!(
-            start("2026-10-25T02:30:00+01:00", paris).unwrap(),
-            "2026-10-25T01:30:00Z"
-        );
+        assert_eq!(start("2026-10-25T02:30:00+02:00", paris).unwrap(), "2026-10-25T00:30:00Z");
+        assert_eq!(start("2026-10-25T02:30:00+01:00", paris).unwrap(), "2026-10-25T01:30:00Z");
     }
 
     #[test]
@@ -310,44 +273,29 @@ mod tests {
             "{said}"
         );
         let said = message("2014-04-31T21:00:00Z", None);
-        assert!(
-            said.contains("is not a date and time that exists"),
-            "{said}"
-        );
+        assert!(said.contains("is not a date and time that exists"), "{said}");
     }
 
     #[test]
     fn a_skipped_hour_is_refused_with_both_candidates() {
         let said = message("2026-03-29T02:30:00", Some("Europe/Paris"));
         assert!(said.contains("does not exist in Europe/Paris"), "{said}");
-        assert!(
-            said.contains("2026-03-29T01:30:00+01:00 or 2026-03-29T03:30:00+02:00"),
-            "{said}"
-        );
+        assert!(said.contains("2026-03-29T01:30:00+01:00 or 2026-03-29T03:30:00+02:00"), "{said}");
     }
 
     #[test]
     fn a_repeated_hour_is_refused_with_both_candidates() {
         let said = message("2026-10-25T02:30:00", Some("Europe/Paris"));
         assert!(said.contains("happens twice in Europe/Paris"), "{said}");
-        assert!(
-            said.contains("2026-10-25T02:30:00+02:00 for the first"),
-            "{said}"
-        );
-        assert!(
-            said.contains("2026-10-25T02:30:00+01:00 for the second"),
-            "{said}"
-        );
+        assert!(said.contains("2026-10-25T02:30:00+02:00 for the first"), "{said}");
+        assert!(said.contains("2026-10-25T02:30:00+01:00 for the second"), "{said}");
     }
 
     #[test]
     fn an_unknown_zone_is_refused_with_the_version_of_the_data() {
         for zone in ["Europe/Pariss", "EST", "", "Local", "GMT+1"] {
             let said = message("2014-01-12T21:00:00", Some(zone));
-            assert!(
-                said.contains("is not an IANA time zone in tzdb 20"),
-                "{said}"
-            );
+            assert!(said.contains("is not an IANA time zone in tzdb 20"), "{said}");
         }
     }
 
@@ -364,28 +312,17 @@ mod tests {
 
     #[test]
     fn everything_else_is_malformed() {
-        for text in [
-            "",
-            "tomorrow",
-            "2014-01-12",
-            "21:00",
-            "2014-01-12 21:00:00",
-            "2014-1-12T21:00:00",
-        ] {
-            assert!(
-                message(text, Some("UTC")).contains("is neither a wall clock"),
-                "{text}"
-            );
+        for text in
+            ["", "tomorrow", "2014-01-12", "21:00", "2014-01-12 21:00:00", "2014-1-12T21:00:00"]
+        {
+            assert!(message(text, Some("UTC")).contains("is neither a wall clock"), "{text}");
         }
     }
 
     #[test]
     fn people_read_instants_in_their_zone() {
         let at = chrono::Utc.with_ymd_and_hms(2014, 1, 12, 20, 0, 0).unwrap();
-        assert_eq!(
-            in_zone(at, Some("Europe/Paris")),
-            "Sun 2014-01-12 21:00:00 CET"
-        );
+        assert_eq!(in_zone(at, Some("Europe/Paris")), "Sun 2014-01-12 21:00:00 CET");
         assert_eq!(in_zone(at, None), "Sun 2014-01-12 20:00:00 UTC");
     }
 }

@@ -85,9 +85,7 @@ impl Sample {
         match self {
             Self::Known { value, .. } if !value.is_finite() => Err(Why::NotANumber),
             Self::Known { value, at } if now - *at <= max_age => Ok(*value),
-            Self::Known { at, .. } => Err(Why::Old {
-                seconds: (now - *at).num_seconds(),
-            }),
+            Self::Known { at, .. } => Err(Why::Old { seconds: (now - *at).num_seconds() }),
             Self::Unknown(why) => Err(why.clone()),
         }
     }
@@ -120,11 +118,7 @@ pub fn read(signal: &Signal, sample: &Sample, now: Instant, max_age: TimeDelta) 
         let required = signal.per_replica.units_for(value).ok_or(Why::NotANumber)?;
         Ok(Load { value, required })
     });
-    Reading {
-        name: signal.name.clone(),
-        target: signal.target.clone(),
-        load,
-    }
+    Reading { name: signal.name.clone(), target: signal.target.clone(), load }
 }
 
 /// What all signals of a target say together.
@@ -139,16 +133,12 @@ pub struct Required {
 /// Combines the readings of one target.
 #[must_use]
 pub fn required(readings: &[Reading], target: &str) -> Required {
-    readings
-        .iter()
-        .filter(|r| r.target == target)
-        .fold(Required::default(), |sum, reading| match &reading.load {
-            Ok(load) => Required {
-                replicas: sum.replicas.max(load.required),
-                ..sum
-            },
+    readings.iter().filter(|r| r.target == target).fold(Required::default(), |sum, reading| {
+        match &reading.load {
+            Ok(load) => Required { replicas: sum.replicas.max(load.required), ..sum },
             Err(_) => Required { blind: true, ..sum },
-        })
+        }
+    })
 }
 
 #[cfg(test)]
@@ -172,10 +162,7 @@ mod tests {
     }
 
     fn known(value: f64) -> Sample {
-        Sample::Known {
-            value,
-            at: now() - seconds(3),
-        }
+        Sample::Known { value, at: now() - seconds(3) }
     }
 
     fn reading(name: &str, sample: &Sample) -> Reading {
@@ -184,18 +171,12 @@ mod tests {
 
     #[test]
     fn forty_two_thousand_sessions_need_210_replicas() {
-        assert_eq!(
-            reading("sessions", &known(42_000.0)).load.unwrap().required,
-            210
-        );
+        assert_eq!(reading("sessions", &known(42_000.0)).load.unwrap().required, 210);
     }
 
     #[test]
     fn doubt_is_unknown_and_never_zero() {
-        let old = Sample::Known {
-            value: 1.0,
-            at: now() - seconds(300),
-        };
+        let old = Sample::Known { value: 1.0, at: now() - seconds(300) };
         for (sample, why) in [
             (known(f64::NAN), "NotANumber"),
             (known(f64::INFINITY), "NotANumber"),
@@ -215,19 +196,7 @@ mod tests {
             reading("b", &known(36_000.0)),
             reading("c", &Sample::Unknown(Why::Empty)),
         ];
-        assert_eq!(
-            required(&readings, "web"),
-            Required {
-                replicas: 180,
-                blind: true
-            }
-        );
-        assert_eq!(
-            required(&readings, "search"),
-            Required {
-                replicas: 0,
-                blind: false
-            }
-        );
+        assert_eq!(required(&readings, "web"), Required { replicas: 180, blind: true });
+        assert_eq!(required(&readings, "search"), Required { replicas: 0, blind: false });
     }
 }

@@ -195,30 +195,13 @@ mod tests {
     fn capital_asks_for_180_replicas_in_each_form() {
         assert_eq!(Want::Replicas(180).replicas(10), 180);
         assert_eq!(Want::Multiplier("18".parse().unwrap()).replicas(10), 180);
-        assert_eq!(
-            Want::Load {
-                load: 36_000,
-                per_replica: 200
-            }
-            .replicas(10),
-            180
-        );
-        assert_eq!(
-            Want::Load {
-                load: 36_001,
-                per_replica: 200
-            }
-            .replicas(10),
-            181
-        );
+        assert_eq!(Want::Load { load: 36_000, per_replica: 200 }.replicas(10), 180);
+        assert_eq!(Want::Load { load: 36_001, per_replica: 200 }.replicas(10), 181);
     }
 
     #[test]
     fn steps_cover_the_whole_way() {
-        let pace = |step_percent| ReleasePace {
-            step_percent,
-            step_time: seconds(1),
-        };
+        let pace = |step_percent| ReleasePace { step_percent, step_time: seconds(1) };
         assert_eq!(pace(20).steps(), 5);
         assert_eq!(pace(30).steps(), 4);
         assert_eq!(pace(100).steps(), 1);

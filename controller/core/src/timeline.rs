@@ -35,10 +35,7 @@ pub struct Timeline {
 #[must_use]
 pub fn ramp_time(from: u32, to: u32) -> TimeDelta {
     let steps = to.saturating_sub(from).div_ceil(RAMP_STEP_REPLICAS);
-    RAMP_STEP_TIME
-        * i32::try_from(steps.saturating_sub(1))
-            .unwrap_or(i32::MAX)
-            .min(8640)
+    RAMP_STEP_TIME * i32::try_from(steps.saturating_sub(1)).unwrap_or(i32::MAX).min(8640)
 }
 
 /// The part of a pre-scale that is due at `now`, when the first write was at `from_time`. From T0 on it is all due.
@@ -77,33 +74,16 @@ pub fn plan(
     world: &World,
     baseline: impl Fn(&Target) -> Option<u32>,
 ) -> Timeline {
-    let targets: Vec<_> = announcement
-        .targets
-        .iter()
-        .map(|t| target_start(t, window, baseline(t)))
-        .collect();
+    let targets: Vec<_> =
+        announcement.targets.iter().map(|t| target_start(t, window, baseline(t))).collect();
     let first_pod = targets.iter().copied().fold(window.ready_by, Instant::min);
     let lead = |group: &MachineGroup| {
-        world
-            .classes
-            .get(&group.class)
-            .map_or(UNKNOWN_CLASS_LEAD, |class| class.lead)
+        world.classes.get(&group.class).map_or(UNKNOWN_CLASS_LEAD, |class| class.lead)
     };
-    let machines: Vec<_> = announcement
-        .machines
-        .iter()
-        .map(|group| first_pod - lead(group))
-        .collect();
-    let begin = machines
-        .iter()
-        .chain(&targets)
-        .copied()
-        .fold(window.ready_by, Instant::min);
-    Timeline {
-        targets,
-        machines,
-        begin,
-    }
+    let machines: Vec<_> =
+        announcement.machines.iter().map(|group| first_pod - lead(group)).collect();
+    let begin = machines.iter().chain(&targets).copied().fold(window.ready_by, Instant::min);
+    Timeline { targets, machines, begin }
 }
 
 #[cfg(test)]
@@ -112,9 +92,7 @@ mod tests {
     use chrono::TimeZone;
 
     fn at(minute: u32, second: u32) -> Instant {
-        chrono::Utc
-            .with_ymd_and_hms(2014, 1, 12, 20, minute, second)
-            .unwrap()
+        chrono::Utc.with_ymd_and_hms(2014, 1, 12, 20, minute, second).unwrap()
     }
 
     #[test]
@@ -127,10 +105,7 @@ mod tests {
     fn a_large_raise_goes_in_bounded_steps_that_start_earlier() {
         assert_eq!(ramp_time(0, 1000), seconds(40));
         let due = |second| ramped(0, 1000, at(0, 0), at(10, 0), at(0, second));
-        assert_eq!(
-            [due(0), due(9), due(10), due(39), due(40)],
-            [200, 200, 400, 800, 1000]
-        );
+        assert_eq!([due(0), due(9), due(10), due(39), due(40)], [200, 200, 400, 800, 1000]);
     }
 
     #[test]

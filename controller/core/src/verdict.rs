@@ -74,23 +74,14 @@ impl Progress {
             ));
         }
         let late = now >= self.start + self.lead * RISK_SHARE_PERCENT / 100;
-        late.then(|| {
-            format!(
-                "{} with {} s left",
-                self.missing(),
-                (ready_by - now).num_seconds()
-            )
-        })
+        late.then(|| format!("{} with {} s left", self.missing(), (ready_by - now).num_seconds()))
     }
 }
 
 /// Judges a run. The sentence has the numbers that matter.
 #[must_use]
 pub fn judge(things: &[Progress], ready_by: Instant, now: Instant) -> (Verdict, String) {
-    let risks: Vec<_> = things
-        .iter()
-        .filter_map(|p| p.risk(ready_by, now))
-        .collect();
+    let risks: Vec<_> = things.iter().filter_map(|p| p.risk(ready_by, now)).collect();
     if !risks.is_empty() {
         return (Verdict::AtRisk, risks.join("; "));
     }
@@ -112,9 +103,7 @@ mod tests {
     use chrono::TimeZone;
 
     fn t0() -> Instant {
-        chrono::Utc
-            .with_ymd_and_hms(2014, 1, 12, 19, 50, 0)
-            .unwrap()
+        chrono::Utc.with_ymd_and_hms(2014, 1, 12, 19, 50, 0).unwrap()
     }
 
     fn web(there: Option<u32>) -> Progress {
@@ -135,10 +124,7 @@ mod tests {
 
     #[test]
     fn ready_is_counted() {
-        assert_eq!(
-            verdict(web(Some(180)), 60),
-            (Verdict::Ready, "ready: web 180/180 pods".into())
-        );
+        assert_eq!(verdict(web(Some(180)), 60), (Verdict::Ready, "ready: web 180/180 pods".into()));
         assert_eq!(verdict(web(Some(50)), 300).0, Verdict::OnTrack);
         assert_eq!(verdict(web(None), 300).0, Verdict::OnTrack);
     }
@@ -152,10 +138,7 @@ mod tests {
 
     #[test]
     fn a_late_start_says_what_it_needs_and_has() {
-        let late = Progress {
-            start: t0() - seconds(120),
-            ..web(Some(10))
-        };
+        let late = Progress { start: t0() - seconds(120), ..web(Some(10)) };
         let (verdict, said) = verdict(late, 120);
         assert_eq!(verdict, Verdict::AtRisk);
         assert!(said.contains("needs 400 s, has 120 s"), "{said}");
@@ -168,10 +151,8 @@ mod tests {
 
     #[test]
     fn trouble_is_a_risk_days_before() {
-        let trouble = Progress {
-            trouble: Some("Deployment web does not exist".into()),
-            ..web(None)
-        };
+        let trouble =
+            Progress { trouble: Some("Deployment web does not exist".into()), ..web(None) };
         assert_eq!(verdict(trouble, 86_400).0, Verdict::AtRisk);
     }
 }

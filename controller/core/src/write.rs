@@ -80,18 +80,8 @@ pub fn writes(record: &HoldRecord, live: &TargetState, due_by: Instant) -> Vec<W
             AutoscalerKind::HorizontalPodAutoscaler => (1, 1),
             AutoscalerKind::ScaledObject => (0, 100),
         };
-        let min = bound(
-            autoscaler.min,
-            hold.level.min,
-            hold.previous.min,
-            min_absent,
-        );
-        let max = bound(
-            autoscaler.max,
-            hold.level.max,
-            hold.previous.max,
-            max_absent,
-        );
+        let min = bound(autoscaler.min, hold.level.min, hold.previous.min, min_absent);
+        let max = bound(autoscaler.max, hold.level.max, hold.previous.max, max_absent);
         if min.is_some() || max.is_some() {
             writes.push(Write::Bounds {
                 kind: autoscaler.kind,
@@ -108,11 +98,7 @@ pub fn writes(record: &HoldRecord, live: &TargetState, due_by: Instant) -> Vec<W
 
 fn replicas(hold: &Hold, live: &TargetState) -> Option<Write> {
     let to = hold.level.replicas;
-    let write = |only_from| Write::Replicas {
-        workload: hold.target_ref.clone(),
-        to,
-        only_from,
-    };
+    let write = |only_from| Write::Replicas { workload: hold.target_ref.clone(), to, only_from };
     if live.replicas < to {
         // Once no run claims the target any more, what an autoscaler or a person lowers is theirs.
         return (!hold.claims.is_empty()).then(|| write(None));
@@ -136,20 +122,11 @@ mod tests {
     }
 
     fn web() -> Workload {
-        Workload {
-            api_version: "apps/v1".into(),
-            kind: "Deployment".into(),
-            name: "web".into(),
-        }
+        Workload { api_version: "apps/v1".into(), kind: "Deployment".into(), name: "web".into() }
     }
 
     fn plain(replicas: u32) -> TargetState {
-        TargetState {
-            replicas,
-            ready: replicas,
-            written_by: None,
-            autoscaler: None,
-        }
+        TargetState { replicas, ready: replicas, written_by: None, autoscaler: None }
     }
 
     fn scaled_by(
@@ -159,47 +136,25 @@ mod tests {
         max: Option<u32>,
     ) -> TargetState {
         TargetState {
-            autoscaler: Some(Autoscaler {
-                kind,
-                name: "web".into(),
-                min,
-                max,
-            }),
+            autoscaler: Some(Autoscaler { kind, name: "web".into(), min, max }),
             ..plain(replicas)
         }
     }
 
     fn hpa(replicas: u32, min: u32, max: u32) -> TargetState {
-        scaled_by(
-            AutoscalerKind::HorizontalPodAutoscaler,
-            replicas,
-            Some(min),
-            Some(max),
-        )
+        scaled_by(AutoscalerKind::HorizontalPodAutoscaler, replicas, Some(min), Some(max))
     }
 
     fn claim(floor: u32, ceiling: u32) -> Vec<Claim> {
-        vec![Claim {
-            run: "capital".into(),
-            floor,
-            ceiling,
-        }]
+        vec![Claim { run: "capital".into(), floor, ceiling }]
     }
 
     fn record(hold: Hold) -> HoldRecord {
-        HoldRecord {
-            name: "deployment-web".into(),
-            hold,
-            deleting: false,
-        }
+        HoldRecord { name: "deployment-web".into(), hold, deleting: false }
     }
 
     fn scale_to(to: u32, only_from: Option<u32>) -> Write {
-        Write::Replicas {
-            workload: web(),
-            to,
-            only_from,
-        }
+        Write::Replicas { workload: web(), to, only_from }
     }
 
     #[test]
@@ -207,11 +162,7 @@ mod tests {
         let held = record(first(&web(), &plain(10), claim(180, 260), now(), now()));
         assert_eq!(writes(&held, &plain(10), now()), [scale_to(180, None)]);
         assert_eq!(writes(&held, &plain(180), now()), []);
-        assert_eq!(
-            writes(&held, &plain(200), now()),
-            [],
-            "more than the floor is left alone"
-        );
+        assert_eq!(writes(&held, &plain(200), now()), [], "more than the floor is left alone");
     }
 
     #[test]
@@ -224,13 +175,7 @@ mod tests {
 
     #[test]
     fn under_an_hpa_both_bounds_go_up_in_one_patch_and_scale_follows() {
-        let held = record(first(
-            &web(),
-            &hpa(10, 10, 60),
-            claim(180, 260),
-            now(),
-            now(),
-        ));
+        let held = record(first(&web(), &hpa(10, 10, 60), claim(180, 260), now(), now()));
         assert_eq!(
             writes(&held, &hpa(10, 10, 60), now()),
             [
@@ -248,43 +193,22 @@ mod tests {
 
     #[test]
     fn a_target_at_zero_under_an_hpa_is_lifted_by_scale() {
-        let held = record(first(
-            &web(),
-            &hpa(0, 10, 60),
-            claim(180, 260),
-            now(),
-            now(),
-        ));
-        assert_eq!(
-            writes(&held, &hpa(0, 180, 260), now()),
-            [scale_to(180, None)]
-        );
+        let held = record(first(&web(), &hpa(0, 10, 60), claim(180, 260), now(), now()));
+        assert_eq!(writes(&held, &hpa(0, 180, 260), now()), [scale_to(180, None)]);
     }
 
     #[test]
     fn steps_down_lower_only_what_is_still_ours() {
         let held = first(&web(), &plain(10), claim(180, 180), now(), now());
         let lower = record(next(&held, claim(146, 146), Some(&plain(180)), now()));
-        assert_eq!(
-            writes(&lower, &plain(180), now()),
-            [scale_to(146, Some(180))]
-        );
-        assert_eq!(
-            writes(&lower, &plain(190), now()),
-            [],
-            "a person raised it to 190"
-        );
+        assert_eq!(writes(&lower, &plain(180), now()), [scale_to(146, Some(180))]);
+        assert_eq!(writes(&lower, &plain(190), now()), [], "a person raised it to 190");
     }
 
     #[test]
     fn under_an_hpa_replicas_are_never_lowered_by_us() {
         let held = first(&web(), &hpa(10, 10, 60), claim(180, 260), now(), now());
-        let lower = record(next(
-            &held,
-            claim(146, 260),
-            Some(&hpa(180, 180, 260)),
-            now(),
-        ));
+        let lower = record(next(&held, claim(146, 260), Some(&hpa(180, 180, 260)), now()));
         assert_eq!(
             writes(&lower, &hpa(180, 180, 260), now()),
             [Write::Bounds {
@@ -303,27 +227,13 @@ mod tests {
         let held = first(&web(), &keda(3, None, None), claim(40, 40), now(), now());
         let up = writes(&record(held.clone()), &keda(3, None, None), now());
         assert!(
-            matches!(
-                up.first(),
-                Some(Write::Bounds {
-                    min: Some(Some(40)),
-                    max: None,
-                    ..
-                })
-            ),
+            matches!(up.first(), Some(Write::Bounds { min: Some(Some(40)), max: None, .. })),
             "{up:?}"
         );
         let freed = record(next(&held, vec![], Some(&keda(40, Some(40), None)), now()));
         let down = writes(&freed, &keda(40, Some(40), None), now());
         assert!(
-            matches!(
-                down.as_slice(),
-                [Write::Bounds {
-                    min: Some(None),
-                    max: None,
-                    ..
-                }]
-            ),
+            matches!(down.as_slice(), [Write::Bounds { min: Some(None), max: None, .. }]),
             "{down:?}"
         );
     }

@@ -61,16 +61,9 @@ where
     if let SdkError::ServiceError(service) = error
         && let Some(code) = service.err().code()
     {
-        return format!(
-            "{code}: {}",
-            service.err().message().unwrap_or("no reason given")
-        );
+        return format!("{code}: {}", service.err().message().unwrap_or("no reason given"));
     }
-    DisplayErrorContext(error)
-        .to_string()
-        .chars()
-        .take(300)
-        .collect()
+    DisplayErrorContext(error).to_string().chars().take(300).collect()
 }
 
 #[cfg(test)]
@@ -79,16 +72,10 @@ mod tests {
 
     #[test]
     fn quota_capacity_throttling_and_mistakes_are_kept_apart() {
-        assert_eq!(
-            class("InsufficientInstanceCapacity"),
-            RefusalClass::Capacity
-        );
+        assert_eq!(class("InsufficientInstanceCapacity"), RefusalClass::Capacity);
         assert_eq!(class("VcpuLimitExceeded"), RefusalClass::Quota);
         assert_eq!(class("RequestLimitExceeded"), RefusalClass::Throttled);
-        assert_eq!(
-            class("InvalidLaunchTemplateId.NotFound"),
-            RefusalClass::Invalid
-        );
+        assert_eq!(class("InvalidLaunchTemplateId.NotFound"), RefusalClass::Invalid);
         assert_eq!(class("IdempotentParameterMismatch"), RefusalClass::Invalid);
     }
 }

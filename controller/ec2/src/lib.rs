@@ -62,9 +62,7 @@ impl Ec2 {
     /// Connects lazily: credentials are looked for at the first call (environment, web identity, container, instance).
     pub async fn new(settings: Settings, tags: TagNames) -> Self {
         let http = aws_smithy_http_client::Builder::new()
-            .tls_provider(tls::Provider::Rustls(
-                tls::rustls_provider::CryptoMode::Ring,
-            ))
+            .tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring))
             .build_https();
         let timeouts = TimeoutConfig::builder()
             .operation_timeout(TIMEOUT)
@@ -83,11 +81,7 @@ impl Ec2 {
             loader = loader.endpoint_url(endpoint);
         }
         let config = loader.load().await;
-        Self {
-            client: aws_sdk_ec2::Client::new(&config),
-            cluster: settings.cluster,
-            tags,
-        }
+        Self { client: aws_sdk_ec2::Client::new(&config), cluster: settings.cluster, tags }
     }
 
     fn our_tags(&self, run_uid: &str, batch: &Batch, expires: Instant) -> TagSpecification {
@@ -190,17 +184,11 @@ impl Ec2 {
             .try_collect()
             .await
             .map_err(|e| errors::sentence(&e))?;
-        Ok(pages
-            .into_iter()
-            .flat_map(|r| r.instances.unwrap_or_default())
-            .collect())
+        Ok(pages.into_iter().flat_map(|r| r.instances.unwrap_or_default()).collect())
     }
 
     fn tagged(key: &str, value: &str) -> Filter {
-        Filter::builder()
-            .name(format!("tag:{key}"))
-            .values(value)
-            .build()
+        Filter::builder().name(format!("tag:{key}")).values(value).build()
     }
 
     async fn of_run(&self, run_uid: &str) -> Result<Vec<Instance>, String> {
@@ -213,12 +201,8 @@ impl Ec2 {
     }
 
     fn instance(&self, seen: &aws_sdk_ec2::types::Instance) -> Option<Instance> {
-        let token = seen
-            .tags()
-            .iter()
-            .find(|t| t.key() == Some(self.tags.batch))?
-            .value()?
-            .to_owned();
+        let token =
+            seen.tags().iter().find(|t| t.key() == Some(self.tags.batch))?.value()?.to_owned();
         let state = seen.state().and_then(|s| s.name());
         Some(Instance {
             id: seen.instance_id()?.to_owned(),
@@ -254,10 +238,7 @@ impl Ec2 {
                     batch.count
                 ),
             });
-            return Ok(LaunchAnswer::Came {
-                ids: there,
-                shortfall,
-            });
+            return Ok(LaunchAnswer::Came { ids: there, shortfall });
         }
         self.create_fleet(run_uid, batch, expires).await
     }
@@ -289,17 +270,12 @@ fn shortfall(answer: &aws_sdk_ec2::operation::create_fleet::CreateFleetOutput) -
         .errors()
         .iter()
         .map(|e| {
-            (
-                e.error_code().unwrap_or("Unknown"),
-                e.error_message().unwrap_or("no reason given"),
-            )
+            (e.error_code().unwrap_or("Unknown"), e.error_message().unwrap_or("no reason given"))
         })
         .collect();
     said.sort_unstable();
     said.dedup();
-    let class = said
-        .first()
-        .map_or(RefusalClass::Capacity, |(code, _)| errors::class(code));
+    let class = said.first().map_or(RefusalClass::Capacity, |(code, _)| errors::class(code));
     let message = said
         .iter()
         .map(|(code, message)| format!("{code}: {message}"))

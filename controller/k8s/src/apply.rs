@@ -16,19 +16,14 @@ use crate::narrow::{self, Replicas, ScaledObject, count};
 use crate::watch::Shared;
 
 fn params() -> PatchParams {
-    PatchParams {
-        field_manager: Some(APP_FIELD_MANAGER.to_owned()),
-        ..PatchParams::default()
-    }
+    PatchParams { field_manager: Some(APP_FIELD_MANAGER.to_owned()), ..PatchParams::default() }
 }
 
 /// The resource of a workload. Kinds are looked up once, when their watch starts; the plural of the common ones is
 /// regular.
 fn resource(workload: &Workload) -> ApiResource {
-    let (group, version) = workload
-        .api_version
-        .split_once('/')
-        .unwrap_or(("", &workload.api_version));
+    let (group, version) =
+        workload.api_version.split_once('/').unwrap_or(("", &workload.api_version));
     ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, &workload.kind))
 }
 
@@ -44,23 +39,13 @@ pub async fn write(
     write: &Write,
 ) -> Result<(), CallError> {
     match write {
-        Write::Replicas {
-            workload,
-            to,
-            only_from,
-        } => {
+        Write::Replicas { workload, to, only_from } => {
             let api: Api<DynamicObject> =
                 Api::namespaced_with(client.clone(), namespace, &resource(workload));
             let scale = replicas(&api, &workload.name, *to, *only_from).await?;
             shared.with(|index| show_replicas(index, namespace, workload, &scale));
         }
-        Write::Bounds {
-            kind: AutoscalerKind::HorizontalPodAutoscaler,
-            name,
-            min,
-            max,
-            lowers,
-        } => {
+        Write::Bounds { kind: AutoscalerKind::HorizontalPodAutoscaler, name, min, max, lowers } => {
             let api: Api<HorizontalPodAutoscaler> = Api::namespaced(client.clone(), namespace);
             let seen = expected(shared, namespace, name, *lowers, |index| &index.hpas);
             let version = if *lowers {
@@ -79,18 +64,10 @@ pub async fn write(
                 shared.with(|index| index.hpas.apply(key, scaler, version));
             }
         }
-        Write::Bounds {
-            kind: AutoscalerKind::ScaledObject,
-            name,
-            min,
-            max,
-            lowers,
-        } => {
+        Write::Bounds { kind: AutoscalerKind::ScaledObject, name, min, max, lowers } => {
             let api: Api<ScaledObject> =
                 Api::namespaced_with(client.clone(), namespace, &narrow::scaled_object_resource());
-            let seen = expected(shared, namespace, name, *lowers, |index| {
-                &index.scaled_objects
-            });
+            let seen = expected(shared, namespace, name, *lowers, |index| &index.scaled_objects);
             let version = if *lowers {
                 let live = bounded(api.get(name)).await?;
                 unchanged(Some(live.scaler().bounds) == seen, name)?;
@@ -124,9 +101,7 @@ fn unchanged(same: bool, name: &str) -> Result<(), CallError> {
     if same {
         Ok(())
     } else {
-        Err(CallError::Conflict(format!(
-            "{name} has other bounds than expected"
-        )))
+        Err(CallError::Conflict(format!("{name} has other bounds than expected")))
     }
 }
 
@@ -142,9 +117,7 @@ async fn replicas(
         let live = bounded(api.get_scale(name)).await?;
         let is = live.spec.and_then(|s| s.replicas);
         if count(is) != from {
-            return Err(CallError::Conflict(format!(
-                "{name} has {is:?} replicas, not {from}"
-            )));
+            return Err(CallError::Conflict(format!("{name} has {is:?} replicas, not {from}")));
         }
         if let Some(object) = patch.as_object_mut() {
             object.insert(
@@ -208,11 +181,7 @@ fn show_replicas(index: &mut Index, namespace: &str, workload: &Workload, scale:
         ready,
         written_by: Some(APP_FIELD_MANAGER.to_owned()),
     };
-    table.apply(
-        key,
-        row,
-        scale.metadata.resource_version.clone().unwrap_or_default(),
-    );
+    table.apply(key, row, scale.metadata.resource_version.clone().unwrap_or_default());
 }
 
 #[cfg(test)]
@@ -221,24 +190,11 @@ mod tests {
 
     #[test]
     fn bounds_are_one_patch_and_null_removes_a_field() {
-        let patch = bounds_patch(
-            "minReplicas",
-            "maxReplicas",
-            Some(Some(180)),
-            Some(Some(260)),
-            None,
-        );
-        assert_eq!(
-            patch,
-            json!({"spec": {"minReplicas": 180, "maxReplicas": 260}})
-        );
-        let patch = bounds_patch(
-            "minReplicaCount",
-            "maxReplicaCount",
-            Some(None),
-            None,
-            Some("7".into()),
-        );
+        let patch =
+            bounds_patch("minReplicas", "maxReplicas", Some(Some(180)), Some(Some(260)), None);
+        assert_eq!(patch, json!({"spec": {"minReplicas": 180, "maxReplicas": 260}}));
+        let patch =
+            bounds_patch("minReplicaCount", "maxReplicaCount", Some(None), None, Some("7".into()));
         assert_eq!(
             patch,
             json!({"spec": {"minReplicaCount": null}, "metadata": {"resourceVersion": "7"}})

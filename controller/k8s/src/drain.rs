@@ -11,9 +11,7 @@ use crate::call::{CallError, bounded};
 /// capacity.
 fn stays(pod: &Pod) -> bool {
     let daemon = pod.owner_references().iter().any(|o| o.kind == "DaemonSet");
-    let mirror = pod
-        .annotations()
-        .contains_key("kubernetes.io/config.mirror");
+    let mirror = pod.annotations().contains_key("kubernetes.io/config.mirror");
     let phase = pod.status.as_ref().and_then(|s| s.phase.as_deref());
     daemon || mirror || matches!(phase, Some("Succeeded" | "Failed"))
 }

@@ -119,12 +119,7 @@ impl Engine {
             if self.leadership.leads(now) && self.shared.with(|index| index.synced()) {
                 let may_lower_from = started.max(self.leadership.since()) + self.settings.settle;
                 let mut due = self.shared.with(Index::take_dirty);
-                due.extend(
-                    wakes
-                        .iter()
-                        .filter(|(_, at)| **at <= now)
-                        .map(|(ns, _)| ns.clone()),
-                );
+                due.extend(wakes.iter().filter(|(_, at)| **at <= now).map(|(ns, _)| ns.clone()));
                 for namespace in due {
                     match self.pass(&namespace, may_lower_from, now) {
                         Some(at) => wakes.insert(namespace, at),
@@ -134,9 +129,8 @@ impl Engine {
             }
             let next = wakes.values().min().copied();
             let at_most = Duration::from_secs(1);
-            let pause = next.map_or(at_most, |at| {
-                (at - self.clock.now()).to_std().unwrap_or_default()
-            });
+            let pause =
+                next.map_or(at_most, |at| (at - self.clock.now()).to_std().unwrap_or_default());
             let pause = pause.clamp(Duration::from_millis(1), at_most);
             tokio::select! {
                 () = self.shared.rung() => {}
@@ -153,18 +147,11 @@ impl Engine {
         now: Instant,
     ) -> Option<Instant> {
         let cluster = &self.settings.cluster;
-        let world = self
-            .shared
-            .with(|index| index.world(namespace, cluster, may_lower_from, now));
+        let world = self.shared.with(|index| index.world(namespace, cluster, may_lower_from, now));
         let watch = tokio::time::Instant::now();
         let plan = plan(&world, now);
-        self.observer
-            .planned(namespace, &world, &plan, watch.elapsed());
-        let Plan {
-            records,
-            acts,
-            wake,
-        } = plan;
+        self.observer.planned(namespace, &world, &plan, watch.elapsed());
+        let Plan { records, acts, wake } = plan;
         let mut next = wake;
         for record in records {
             if let Some(at) = self.persist(namespace, record, &world, now) {
@@ -184,13 +171,7 @@ impl Engine {
     where
         F: Future<Output = Result<Outcome, CallError>> + Send + 'static,
     {
-        let Work {
-            namespace,
-            lane,
-            kind,
-            due,
-            cloud,
-        } = work;
+        let Work { namespace, lane, kind, due, cloud } = work;
         match self.lanes.enter(&lane, now) {
             lanes::Entry::Busy => return None,
             lanes::Entry::Until(at) => return Some(at),
@@ -204,18 +185,14 @@ impl Engine {
             let result = engine.guarded(effect, cloud).await;
             let now = engine.clock.now();
             let outcome = result.as_ref().map_or_else(CallError::reason, |_| "ok");
-            engine
-                .observer
-                .finished(kind, outcome, due.map(|at| now - at));
+            engine.observer.finished(kind, outcome, due.map(|at| now - at));
             match &result {
                 Err(CallError::Conflict(why)) => debug!(lane, why, "looks again"),
                 Err(error) => warn!(lane, %error, "could not be done; it is tried again"),
                 Ok(_) => {}
             }
             guard.leave(&result, now);
-            engine
-                .shared
-                .with(|index| index.mark(Scope::Namespace(namespace)));
+            engine.shared.with(|index| index.mark(Scope::Namespace(namespace)));
             engine.shared.ring();
         });
         None
@@ -227,19 +204,10 @@ impl Engine {
         effect: impl Future<Output = Result<Outcome, CallError>>,
         cloud: bool,
     ) -> Result<Outcome, CallError> {
-        let permits = if cloud {
-            &self.cloud_permits
-        } else {
-            &self.permits
-        };
-        let _permit = permits
-            .acquire()
-            .await
-            .map_err(|e| CallError::Failed(e.to_string()))?;
+        let permits = if cloud { &self.cloud_permits } else { &self.permits };
+        let _permit = permits.acquire().await.map_err(|e| CallError::Failed(e.to_string()))?;
         if !self.leadership.leads(self.clock.now()) {
-            return Err(CallError::Failed(
-                "this process does not lead any more".to_owned(),
-            ));
+            return Err(CallError::Failed("this process does not lead any more".to_owned()));
         }
         effect.await
     }
@@ -274,24 +242,16 @@ impl Engine {
         match self.cloud.instances(&uid).await {
             Ok(instances) => {
                 self.shared.with(|index| {
-                    index
-                        .fleets
-                        .insert(uid, Seen::Known(Fleet { instances, at }));
+                    index.fleets.insert(uid, Seen::Known(Fleet { instances, at }));
                     index.mark(Scope::Everything);
                 });
                 self.shared.ring();
             }
             Err(error) => {
-                warn!(
-                    run = uid,
-                    error, "the cloud could not be asked for the run's instances"
-                );
+                warn!(run = uid, error, "the cloud could not be asked for the run's instances");
                 // What was seen stays seen; only a run that was never looked at becomes unknown.
                 self.shared.with(|index| {
-                    index
-                        .fleets
-                        .entry(uid)
-                        .or_insert_with(|| Seen::Unknown(error));
+                    index.fleets.entry(uid).or_insert_with(|| Seen::Unknown(error));
                 });
             }
         }

@@ -22,24 +22,16 @@ impl Events {
     /// One recorder for the whole process: it folds repeats.
     #[must_use]
     pub fn new(client: Client, identity: &str) -> Self {
-        let reporter = Reporter {
-            controller: "primetime".into(),
-            instance: Some(identity.to_owned()),
-        };
-        Self {
-            recorder: Recorder::new(client, reporter),
-        }
+        let reporter =
+            Reporter { controller: "primetime".into(), instance: Some(identity.to_owned()) };
+        Self { recorder: Recorder::new(client, reporter) }
     }
 
     /// Tells a decision about an object. An event that cannot be written is lost; the decision log has it too.
     pub async fn tell(&self, about: &ObjectReference, decision: &Decision) {
         let warning = WARNINGS.contains(&decision.reason.as_str());
         let event = Event {
-            type_: if warning {
-                EventType::Warning
-            } else {
-                EventType::Normal
-            },
+            type_: if warning { EventType::Warning } else { EventType::Normal },
             reason: decision.reason.clone(),
             note: Some(decision.message.chars().take(NOTE_LIMIT).collect()),
             action: "Plan".to_owned(),

@@ -49,11 +49,7 @@ pub struct Table<K, T> {
 
 impl<K, T> Default for Table<K, T> {
     fn default() -> Self {
-        Self {
-            rows: BTreeMap::new(),
-            relisting: None,
-            synced: false,
-        }
+        Self { rows: BTreeMap::new(), relisting: None, synced: false }
     }
 }
 
@@ -73,11 +69,7 @@ impl<K: Ord + Clone, T: PartialEq> Table<K, T> {
         if let Some(seen) = self.relisting.as_mut() {
             seen.insert(key.clone());
         }
-        if self
-            .rows
-            .get(&key)
-            .is_some_and(|row| older(&version, &row.version))
-        {
+        if self.rows.get(&key).is_some_and(|row| older(&version, &row.version)) {
             return false;
         }
         let changed = self.rows.get(&key).is_none_or(|row| row.value != value);
@@ -89,11 +81,7 @@ impl<K: Ord + Clone, T: PartialEq> Table<K, T> {
 impl<K: Ord + Clone, T> Table<K, T> {
     /// Forgets a row that a watch saw deleted, unless the object was created again since.
     pub fn delete(&mut self, key: &K, version: &str) {
-        if self
-            .rows
-            .get(key)
-            .is_some_and(|row| !older(version, &row.version))
-        {
+        if self.rows.get(key).is_some_and(|row| !older(version, &row.version)) {
             self.rows.remove(key);
         }
     }
@@ -258,18 +246,12 @@ impl Index {
         for (_, surge) in self.surges.iter() {
             let spec = surge.spec.as_ref().ok();
             kinds.extend(
-                spec.into_iter()
-                    .flat_map(|s| &s.announcement.targets)
-                    .map(|t| of(&t.workload)),
+                spec.into_iter().flat_map(|s| &s.announcement.targets).map(|t| of(&t.workload)),
             );
         }
         for (_, run) in self.runs.iter() {
             let spec = run.announcement.as_ref().ok();
-            kinds.extend(
-                spec.into_iter()
-                    .flat_map(|a| &a.targets)
-                    .map(|t| of(&t.workload)),
-            );
+            kinds.extend(spec.into_iter().flat_map(|a| &a.targets).map(|t| of(&t.workload)));
         }
         kinds.extend(self.holds.iter().map(|(_, h)| of(&h.hold.target_ref)));
         kinds
@@ -306,11 +288,8 @@ impl Index {
                 && s.target.name == workload.name
                 && group(&s.target.api_version) == group(&workload.api_version)
         };
-        let by_keda = self
-            .scaled_objects
-            .of_namespace(namespace)
-            .map(|(_, row)| &row.value)
-            .find(matches);
+        let by_keda =
+            self.scaled_objects.of_namespace(namespace).map(|(_, row)| &row.value).find(matches);
         let hpa = || {
             let hpas = self.hpas.of_namespace(namespace).map(|(_, row)| &row.value);
             hpas.filter(|s| !s.generated).find(matches)
@@ -335,26 +314,14 @@ impl Index {
                 .of_namespace(namespace)
                 .map(|(_, row)| row.value.clone())
                 .collect(),
-            classes: self
-                .classes
-                .iter()
-                .map(|(n, c)| (n.clone(), c.clone()))
-                .collect(),
-            sources: self
-                .sources
-                .iter()
-                .map(|(n, s)| (n.clone(), s.source.clone()))
-                .collect(),
+            classes: self.classes.iter().map(|(n, c)| (n.clone(), c.clone())).collect(),
+            sources: self.sources.iter().map(|(n, s)| (n.clone(), s.source.clone())).collect(),
             may_lower_from,
             cluster: cluster.to_owned(),
             ..World::default()
         };
         let mut workloads = BTreeSet::new();
-        for run in world
-            .runs
-            .values()
-            .filter(|r| r.status.completion_time.is_none())
-        {
+        for run in world.runs.values().filter(|r| r.status.completion_time.is_none()) {
             let targets = run.announcement.iter().flat_map(|a| &a.targets);
             workloads.extend(targets.map(|t| t.workload.clone()));
             if let Some(fleet) = self.fleets.get(&run.uid) {
@@ -367,13 +334,9 @@ impl Index {
                 for instance in &batch.instances {
                     if let Some(row) = self.nodes.get(&instance.id) {
                         let pods_left = self.pods_left.get(&row.value.name).copied();
-                        world.nodes.insert(
-                            instance.id.clone(),
-                            Node {
-                                pods_left,
-                                ..row.value.clone()
-                            },
-                        );
+                        world
+                            .nodes
+                            .insert(instance.id.clone(), Node { pods_left, ..row.value.clone() });
                     }
                 }
             }
@@ -399,16 +362,12 @@ impl Index {
     }
 
     fn remember_reached(&mut self, namespace: &str, world: &World, now: Instant) {
-        self.reached
-            .retain(|(ns, name), _| ns != namespace || world.holds.contains_key(name));
+        self.reached.retain(|(ns, name), _| ns != namespace || world.holds.contains_key(name));
         for (name, record) in &world.holds {
             if let Some(live) = world.target(&record.hold.target_ref).known()
                 && hold::in_force(&record.hold, live)
             {
-                self.reached.insert(
-                    (namespace.to_owned(), name.clone()),
-                    (record.hold.level, now),
-                );
+                self.reached.insert((namespace.to_owned(), name.clone()), (record.hold.level, now));
             }
         }
     }
@@ -429,11 +388,9 @@ impl Index {
             .filter(|b| !b.settled)
             .map(|b| b.token.as_str())
             .collect();
-        self.launches
-            .retain(|token, _| tokens.contains(token.as_str()));
+        self.launches.retain(|token, _| tokens.contains(token.as_str()));
         let nodes: BTreeSet<&str> = self.nodes.iter().map(|(_, n)| n.name.as_str()).collect();
-        self.pods_left
-            .retain(|node, _| nodes.contains(node.as_str()));
+        self.pods_left.retain(|node, _| nodes.contains(node.as_str()));
     }
 }
 
@@ -442,10 +399,7 @@ fn group(api_version: &str) -> &str {
 }
 
 fn records<T: Clone>(table: &Table<Key, T>, namespace: &str) -> BTreeMap<String, T> {
-    table
-        .of_namespace(namespace)
-        .map(|(name, row)| (name.to_owned(), row.value.clone()))
-        .collect()
+    table.of_namespace(namespace).map(|(name, row)| (name.to_owned(), row.value.clone())).collect()
 }
 
 #[cfg(test)]
@@ -460,10 +414,7 @@ mod tests {
         assert!(!table.apply("web", 10, "101".into()));
         assert_eq!(table.get(&"web").unwrap().value, 180);
         table.delete(&"web", "104");
-        assert!(
-            table.get(&"web").is_some(),
-            "a deletion of an earlier object"
-        );
+        assert!(table.get(&"web").is_some(), "a deletion of an earlier object");
         table.delete(&"web", "106");
         assert!(table.get(&"web").is_none());
     }

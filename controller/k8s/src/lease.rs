@@ -43,17 +43,13 @@ impl Leadership {
     pub fn alone(now: Instant) -> Self {
         let leadership = Self::default();
         leadership.until.store(i64::MAX, Ordering::Release);
-        leadership
-            .since
-            .store(now.timestamp_millis(), Ordering::Release);
+        leadership.since.store(now.timestamp_millis(), Ordering::Release);
         leadership
     }
 
     fn renewed(&self, at: Instant, terms: Terms) {
-        let before = self.until.swap(
-            (at + terms.renew_deadline).timestamp_millis(),
-            Ordering::AcqRel,
-        );
+        let before =
+            self.until.swap((at + terms.renew_deadline).timestamp_millis(), Ordering::AcqRel);
         if before == 0 {
             self.since.store(at.timestamp_millis(), Ordering::Release);
         }
@@ -76,9 +72,7 @@ pub struct Candidate {
 }
 
 fn micro_time(at: Instant) -> Option<MicroTime> {
-    Timestamp::from_microsecond(at.timestamp_micros())
-        .ok()
-        .map(MicroTime)
+    Timestamp::from_microsecond(at.timestamp_micros()).ok().map(MicroTime)
 }
 
 /// Runs for leader until the lease is lost after it was won; then this process must end, so that nothing of what it
@@ -133,45 +127,30 @@ async fn turn(
     now: Instant,
 ) -> Result<bool, CallError> {
     let current = bounded(api.get_opt(&candidate.name)).await?;
-    let seen = current
-        .as_ref()
-        .map_or_else(lease::Lease::default, |l| lease::Lease {
-            holder: l.spec.as_ref().and_then(|s| s.holder_identity.clone()),
-            version: l.metadata.resource_version.clone().unwrap_or_default(),
-        });
+    let seen = current.as_ref().map_or_else(lease::Lease::default, |l| lease::Lease {
+        holder: l.spec.as_ref().and_then(|s| s.holder_identity.clone()),
+        version: l.metadata.resource_version.clone().unwrap_or_default(),
+    });
     let step = memory.look(&seen, &candidate.identity, terms, now);
     if step == Move::Wait {
         return Ok(false);
     }
-    let before = current
-        .as_ref()
-        .and_then(|l| l.spec.clone())
-        .unwrap_or_default();
+    let before = current.as_ref().and_then(|l| l.spec.clone()).unwrap_or_default();
     let taking = step == Move::Take;
     let spec = LeaseSpec {
         holder_identity: Some(candidate.identity.clone()),
         lease_duration_seconds: i32::try_from(terms.duration.num_seconds()).ok(),
         renew_time: micro_time(now),
-        acquire_time: if taking {
-            micro_time(now)
-        } else {
-            before.acquire_time
-        },
+        acquire_time: if taking { micro_time(now) } else { before.acquire_time },
         lease_transitions: Some(before.lease_transitions.unwrap_or(0) + i32::from(taking)),
         ..LeaseSpec::default()
     };
     let metadata = current.map_or_else(
-        || ObjectMeta {
-            name: Some(candidate.name.clone()),
-            ..ObjectMeta::default()
-        },
+        || ObjectMeta { name: Some(candidate.name.clone()), ..ObjectMeta::default() },
         |l| l.metadata,
     );
     let fresh = metadata.resource_version.is_none();
-    let lease = Lease {
-        metadata,
-        spec: Some(spec),
-    };
+    let lease = Lease { metadata, spec: Some(spec) };
     let written = if fresh {
         bounded(api.create(&PostParams::default(), &lease)).await
     } else {

@@ -172,14 +172,8 @@ impl ScaledObject {
         let target = &self.spec.scale_target_ref;
         Scaler {
             target: Workload {
-                api_version: target
-                    .api_version
-                    .clone()
-                    .unwrap_or_else(|| "apps/v1".to_owned()),
-                kind: target
-                    .kind
-                    .clone()
-                    .unwrap_or_else(|| "Deployment".to_owned()),
+                api_version: target.api_version.clone().unwrap_or_else(|| "apps/v1".to_owned()),
+                kind: target.kind.clone().unwrap_or_else(|| "Deployment".to_owned()),
                 name: target.name.clone(),
             },
             bounds: world::Autoscaler {
@@ -200,10 +194,7 @@ pub fn hpa_scaler(hpa: &HorizontalPodAutoscaler) -> Option<Scaler> {
     let target = &spec.scale_target_ref;
     Some(Scaler {
         target: Workload {
-            api_version: target
-                .api_version
-                .clone()
-                .unwrap_or_else(|| "apps/v1".to_owned()),
+            api_version: target.api_version.clone().unwrap_or_else(|| "apps/v1".to_owned()),
             kind: target.kind.clone(),
             name: target.name.clone(),
         },
@@ -213,10 +204,7 @@ pub fn hpa_scaler(hpa: &HorizontalPodAutoscaler) -> Option<Scaler> {
             min: spec.min_replicas.map(|n| count(Some(n))),
             max: Some(count(Some(spec.max_replicas))),
         },
-        generated: hpa
-            .owner_references()
-            .iter()
-            .any(|o| o.kind == "ScaledObject"),
+        generated: hpa.owner_references().iter().any(|o| o.kind == "ScaledObject"),
     })
 }
 

@@ -77,11 +77,8 @@ impl Records<'_> {
 
     fn show_run(&self, run: &SurgeRun) {
         let version = run.resource_version().unwrap_or_default();
-        self.shared.with(|index| {
-            index
-                .runs
-                .apply(self.key(&run.name_any()), run_record(run), version)
-        });
+        self.shared
+            .with(|index| index.runs.apply(self.key(&run.name_any()), run_record(run), version));
     }
 
     /// The surge as it stands now, if it is still the one that was planned from.
@@ -92,9 +89,7 @@ impl Records<'_> {
         {
             return Ok(surge);
         }
-        Err(CallError::Conflict(format!(
-            "surge {name} has changed since it was planned"
-        )))
+        Err(CallError::Conflict(format!("surge {name} has changed since it was planned")))
     }
 
     /// Creates the run of an occurrence. A name can be created once.
@@ -110,10 +105,8 @@ impl Records<'_> {
         window: &Window,
     ) -> Result<(), CallError> {
         let surge = self.surge(surge, generation).await?;
-        let mut run = SurgeRun::new(
-            name,
-            run_spec(&surge.name_any(), generation, &surge.spec, window),
-        );
+        let mut run =
+            SurgeRun::new(name, run_spec(&surge.name_any(), generation, &surge.spec, window));
         run.metadata.namespace = Some(self.namespace.to_owned());
         run.metadata.owner_references = Some(vec![OwnerReference {
             block_owner_deletion: Some(false),
@@ -175,12 +168,8 @@ impl Records<'_> {
             Err(CallError::NotFound(_)) if !guard => return Ok(()),
             run => run?,
         };
-        let mut finalizers: Vec<_> = run
-            .finalizers()
-            .iter()
-            .filter(|f| *f != FINALIZER)
-            .cloned()
-            .collect();
+        let mut finalizers: Vec<_> =
+            run.finalizers().iter().filter(|f| *f != FINALIZER).cloned().collect();
         if guard {
             finalizers.push(FINALIZER.to_owned());
         }
@@ -227,11 +216,7 @@ impl Records<'_> {
         let surge =
             bounded(api.patch_status(name, &PatchParams::default(), &Patch::Merge(&patch))).await?;
         let version = surge.resource_version().unwrap_or_default();
-        self.shared.with(|index| {
-            index
-                .surges
-                .apply(self.key(name), surge_record(&surge), version)
-        });
+        self.shared.with(|index| index.surges.apply(self.key(name), surge_record(&surge), version));
         Ok(())
     }
 
@@ -250,11 +235,8 @@ impl Records<'_> {
             },
             spec: SurgeHoldSpec { hold: hold.clone() },
         };
-        let created = bounded(
-            self.api::<SurgeHold>()
-                .create(&PostParams::default(), &object),
-        )
-        .await?;
+        let created =
+            bounded(self.api::<SurgeHold>().create(&PostParams::default(), &object)).await?;
         self.show_hold(&created);
         Ok(())
     }
@@ -262,9 +244,7 @@ impl Records<'_> {
     fn show_hold(&self, hold: &SurgeHold) {
         let version = hold.resource_version().unwrap_or_default();
         self.shared.with(|index| {
-            index
-                .holds
-                .apply(self.key(&hold.name_any()), hold_record(hold), version)
+            index.holds.apply(self.key(&hold.name_any()), hold_record(hold), version)
         });
     }
 
@@ -298,10 +278,7 @@ impl Records<'_> {
         match bounded(api.patch(name, &PatchParams::default(), &Patch::Merge(&patch))).await {
             Ok(hold) if hold.metadata.deletion_timestamp.is_none() => {
                 let only_this = DeleteParams {
-                    preconditions: Some(Preconditions {
-                        uid: hold.uid(),
-                        resource_version: None,
-                    }),
+                    preconditions: Some(Preconditions { uid: hold.uid(), resource_version: None }),
                     ..DeleteParams::default()
                 };
                 match bounded(api.delete(name, &only_this)).await {
@@ -312,8 +289,7 @@ impl Records<'_> {
             Ok(_) | Err(CallError::NotFound(_)) => {}
             Err(error) => return Err(error),
         }
-        self.shared
-            .with(|index| index.holds.forget(&self.key(name)));
+        self.shared.with(|index| index.holds.forget(&self.key(name)));
         Ok(())
     }
 }

@@ -24,10 +24,7 @@ fn wanted(index: &Index, now: Instant) -> BTreeMap<String, BTreeSet<String>> {
     };
     for run in index.runs.iter().map(|(_, r)| r).filter(going_on) {
         for signal in run.announcement.iter().flat_map(|a| &a.signals) {
-            wanted
-                .entry(signal.source.clone())
-                .or_default()
-                .insert(signal.query.clone());
+            wanted.entry(signal.source.clone()).or_default().insert(signal.query.clone());
         }
     }
     wanted
@@ -58,15 +55,8 @@ pub async fn run(shared: Shared, metrics: Arc<dyn Metrics>, clock: Arc<dyn Clock
             busy.insert(name.clone());
             let (shared, metrics, clock) = (shared.clone(), metrics.clone(), clock.clone());
             rounds.spawn(async move {
-                ask(
-                    &shared,
-                    metrics.as_ref(),
-                    clock.as_ref(),
-                    &name,
-                    &source.question,
-                    queries,
-                )
-                .await;
+                ask(&shared, metrics.as_ref(), clock.as_ref(), &name, &source.question, queries)
+                    .await;
                 name
             });
         }
@@ -82,17 +72,12 @@ async fn ask(
     question: &Question,
     queries: BTreeSet<String>,
 ) {
-    let questions = queries.into_iter().map(|query| Question {
-        query,
-        ..question.clone()
-    });
+    let questions = queries.into_iter().map(|query| Question { query, ..question.clone() });
     futures::stream::iter(questions)
         .for_each_concurrent(AT_ONCE, |question| async move {
             let sample = metrics.sample(&question, clock.now()).await;
             shared.with(|index| {
-                index
-                    .samples
-                    .insert((source.to_owned(), question.query), sample);
+                index.samples.insert((source.to_owned(), question.query), sample);
                 index.mark(Scope::Everything);
             });
             shared.ring();

@@ -60,11 +60,7 @@ fn version<K: Resource>(object: &K) -> String {
 
 /// What a change of an object can concern.
 fn scope<K: Resource>(object: &K) -> Scope {
-    object
-        .meta()
-        .namespace
-        .clone()
-        .map_or(Scope::Everything, Scope::Namespace)
+    object.meta().namespace.clone().map_or(Scope::Everything, Scope::Namespace)
 }
 
 fn key<K: Resource>(object: &K) -> Key {
@@ -108,9 +104,7 @@ async fn watch<K, I, T>(
                 }
                 Event::InitApply(object) | Event::Apply(object) => {
                     read(&object).and_then(|(key, row)| {
-                        table
-                            .apply(key, row, version(&object))
-                            .then(|| scope(&object))
+                        table.apply(key, row, version(&object)).then(|| scope(&object))
                     })
                 }
                 Event::Delete(object) => read(&object).map(|(key, _)| {
@@ -154,10 +148,7 @@ fn read_run(object: &DeserializeGuard<SurgeRun>) -> RunRecord {
             surge: object.name_any(),
             surge_generation: None,
             deleting: object.meta().deletion_timestamp.is_some(),
-            guarded: object
-                .finalizers()
-                .iter()
-                .any(|f| f == primetime_api::FINALIZER),
+            guarded: object.finalizers().iter().any(|f| f == primetime_api::FINALIZER),
             time_zone: None,
             window: Window {
                 ready_by: chrono::DateTime::UNIX_EPOCH,
@@ -244,13 +235,8 @@ pub async fn everything(client: Client, shared: Shared) {
         |o| narrow::hpa_scaler(o).map(|scaler| (key(o), scaler)),
     );
     let (s, n) = all("Node");
-    let nodes = watch(
-        Api::<Node>::all(client.clone()),
-        s,
-        n,
-        |i| Some(&mut i.nodes),
-        narrow::machine_node,
-    );
+    let nodes =
+        watch(Api::<Node>::all(client.clone()), s, n, |i| Some(&mut i.nodes), narrow::machine_node);
     futures::join!(
         surges,
         runs,
@@ -279,10 +265,7 @@ pub async fn probe(
     let gvk = GroupVersionKind::gvk(group, version, kind);
     match call::bounded(kube::discovery::oneshot::pinned_kind(client, &gvk)).await {
         Ok((resource, capabilities)) => {
-            let scales = capabilities
-                .subresources
-                .iter()
-                .any(|(r, _)| r.plural.ends_with("scale"));
+            let scales = capabilities.subresources.iter().any(|(r, _)| r.plural.ends_with("scale"));
             Ok(Some((resource, scales)))
         }
         Err(call::CallError::NotFound(_)) => Ok(None),
@@ -301,10 +284,7 @@ const PROBE_INTERVAL: Duration = Duration::from_secs(30);
 
 async fn scaled_objects(client: Client, shared: Shared) {
     let resource = narrow::scaled_object_resource();
-    while !matches!(
-        probe(&client, "keda.sh/v1alpha1", "ScaledObject").await,
-        Ok(Some(_))
-    ) {
+    while !matches!(probe(&client, "keda.sh/v1alpha1", "ScaledObject").await, Ok(Some(_))) {
         tokio::time::sleep(PROBE_INTERVAL).await;
     }
     info!("KEDA is installed: ScaledObjects are watched");
@@ -326,18 +306,11 @@ async fn workloads(client: Client, shared: Shared) {
     loop {
         let unknown = shared.with(|index| {
             let known = |kind: &(String, String)| index.workloads.contains_key(kind);
-            index
-                .kinds()
-                .into_iter()
-                .filter(|kind| !known(kind))
-                .collect::<Vec<_>>()
+            index.kinds().into_iter().filter(|kind| !known(kind)).collect::<Vec<_>>()
         });
         for kind in unknown {
             let now = tokio::time::Instant::now();
-            if looked_up
-                .get(&kind)
-                .is_some_and(|at| now < *at + PROBE_INTERVAL)
-            {
+            if looked_up.get(&kind).is_some_and(|at| now < *at + PROBE_INTERVAL) {
                 continue;
             }
             looked_up.insert(kind.clone(), now);
@@ -363,7 +336,7 @@ async fn workloads(client: Client, shared: Shared) {
                     }
                 }
                 Err(error) => {
-                    warn!(kind = name, %error, "could not be looked up; it is tried again")
+                    warn!(kind = name, %error, "could not be looked up; it is tried again");
                 }
             }
         }

@@ -43,10 +43,7 @@ fn number(body: &[u8]) -> Result<f64, Why> {
     if body.status != "success" {
         return Err(Why::NoAnswer(short(body.error.unwrap_or(body.status))));
     }
-    let value = match body
-        .data
-        .ok_or_else(|| Why::Malformed("no data".to_owned()))?
-    {
+    let value = match body.data.ok_or_else(|| Why::Malformed("no data".to_owned()))? {
         Data::Scalar((_, value)) => value,
         Data::Vector(series) => {
             let count = series.len();
@@ -57,18 +54,12 @@ fn number(body: &[u8]) -> Result<f64, Why> {
             }
         }
         Data::Matrix(_) => {
-            return Err(Why::Malformed(
-                "a range vector; ask for an instant".to_owned(),
-            ));
+            return Err(Why::Malformed("a range vector; ask for an instant".to_owned()));
         }
         Data::String(_) => return Err(Why::Malformed("a string".to_owned())),
     };
     let value: f64 = value.parse().map_err(|_| Why::NotANumber)?;
-    if value.is_finite() {
-        Ok(value)
-    } else {
-        Err(Why::NotANumber)
-    }
+    if value.is_finite() { Ok(value) } else { Err(Why::NotANumber) }
 }
 
 #[cfg(test)]
@@ -107,10 +98,7 @@ mod tests {
         assert_eq!(why(&vector(&series("NaN"))), "NotANumber");
         assert_eq!(why(&vector(&series("+Inf"))), "NotANumber");
         assert_eq!(why(&vector(&series(""))), "NotANumber");
-        assert_eq!(
-            why(&vector(&format!("{},{}", series("1"), series("2")))),
-            "ManySeries"
-        );
+        assert_eq!(why(&vector(&format!("{},{}", series("1"), series("2")))), "ManySeries");
         assert_eq!(
             why(r#"{"status":"error","errorType":"bad_data","error":"parse error"}"#),
             "NoAnswer"

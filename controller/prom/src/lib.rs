@@ -37,9 +37,7 @@ impl Default for Prometheus {
             .https_or_http()
             .enable_http1()
             .build();
-        Self {
-            client: Client::builder(TokioExecutor::new()).build(connector),
-        }
+        Self { client: Client::builder(TokioExecutor::new()).build(connector) }
     }
 }
 

@@ -33,10 +33,7 @@ async fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!(
-                "demo: {error:#}\ndemo: logs are in {}",
-                folder("demo").display()
-            );
+            eprintln!("demo: {error:#}\ndemo: logs are in {}", folder("demo").display());
             ExitCode::FAILURE
         }
     }
@@ -78,10 +75,7 @@ async fn demo() -> Result<()> {
     if end != Stage::Done {
         bail!("the run ended as {}", end.as_str());
     }
-    evening
-        .everything_is_back()
-        .await
-        .context("not everything was given back")?;
+    evening.everything_is_back().await.context("not everything was given back")?;
     println!(
         "demo: everything was given back: HPA 10/60, search 5, {} of {} instances terminated, no hold, no finalizer",
         evening.ec2.started() - evening.ec2.living().len(),
@@ -117,9 +111,7 @@ async fn watch(
     let mut shown_at = Utc::now() - TimeDelta::seconds(60);
     loop {
         let now = Utc::now();
-        evening
-            .site
-            .set_sessions(sessions(now, show, surge.spec.schedule.duration_seconds));
+        evening.site.set_sessions(sessions(now, show, surge.spec.schedule.duration_seconds));
         evening.plane.alive()?;
         // Before the first look of the operator there is no run yet.
         let Ok(status) = evening.status("capital").await else {
@@ -162,16 +154,9 @@ fn line(status: &RunStatus, sessions: f64) -> String {
         let t = status.targets.iter().find(|t| t.name == name);
         t.map_or_else(String::new, |t| {
             let ready = t.ready.map_or_else(|| "?".to_owned(), |n| n.to_string());
-            format!(
-                "{ready}/{}",
-                t.planned.unwrap_or(0).max(t.floor.unwrap_or(0))
-            )
+            format!("{ready}/{}", t.planned.unwrap_or(0).max(t.floor.unwrap_or(0)))
         })
     };
     let machines = status.machine_summary.clone().unwrap_or_default();
-    format!(
-        "{:>11} {:>11} {machines:>9} {sessions:>9.0}",
-        target("web"),
-        target("search")
-    )
+    format!("{:>11} {:>11} {machines:>9} {sessions:>9.0}", target("web"), target("search"))
 }

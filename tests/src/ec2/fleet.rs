@@ -40,11 +40,7 @@ fn pools(form: &Form) -> Vec<Pool> {
         .into_iter()
         .filter_map(|prefix| {
             let (instance_type, subnet) = pools.remove(&prefix)?;
-            Some(Pool {
-                prefix,
-                instance_type,
-                subnet,
-            })
+            Some(Pool { prefix, instance_type, subnet })
         })
         .collect()
 }
@@ -94,13 +90,7 @@ pub(super) async fn create(ec2: &Ec2, form: &Form, headers: &HeaderMap) -> Respo
     let lost = ec2.region(|r| {
         r.tokens.insert(token, (parameters, answer.clone()));
         for id in came.iter().flat_map(|(_, ids)| ids) {
-            r.machines.insert(
-                id.clone(),
-                Machine {
-                    launched: Instant::now(),
-                    terminated: false,
-                },
-            );
+            r.machines.insert(id.clone(), Machine { launched: Instant::now(), terminated: false });
         }
         let lost = r.behaviour.lost_replies > 0;
         r.behaviour.lost_replies -= u32::from(lost);
@@ -120,11 +110,7 @@ pub(super) async fn create(ec2: &Ec2, form: &Form, headers: &HeaderMap) -> Respo
 fn grant(ec2: &Ec2, pool: &Pool, wanted: u32) -> (u32, Option<Refused>) {
     ec2.region(|r| {
         let behaviour = &mut r.behaviour;
-        let capacity = behaviour
-            .capacity
-            .get(&pool.instance_type)
-            .copied()
-            .unwrap_or(u32::MAX);
+        let capacity = behaviour.capacity.get(&pool.instance_type).copied().unwrap_or(u32::MAX);
         let quota = behaviour.vcpu_quota.map_or(u32::MAX, |q| q / VCPUS);
         let granted = wanted.min(capacity).min(quota);
         if let Some(left) = behaviour.capacity.get_mut(&pool.instance_type) {
@@ -159,30 +145,18 @@ async fn launch(
     pool: &Pool,
     count: u32,
 ) -> Result<Vec<String>, String> {
-    let base = pool
-        .prefix
-        .rsplit_once('.')
-        .map_or("", |(base, _)| base)
-        .to_owned();
+    let base = pool.prefix.rsplit_once('.').map_or("", |(base, _)| base).to_owned();
     let one = form
         .without(|k| k == "ClientToken" || k.contains(".Overrides."))
         .with(&format!("{base}.1.InstanceType"), &pool.instance_type)
         .with(&format!("{base}.1.SubnetId"), &pool.subnet)
-        .with(
-            "TargetCapacitySpecification.TotalTargetCapacity",
-            &count.to_string(),
-        );
-    let (status, body) = ec2
-        .forward(&one, headers)
-        .await
-        .map_err(|e| e.to_string())?;
+        .with("TargetCapacitySpecification.TotalTargetCapacity", &count.to_string());
+    let (status, body) = ec2.forward(&one, headers).await.map_err(|e| e.to_string())?;
     if !status.is_success() {
         return Err(body);
     }
-    let ids = form::all(&body, "instanceIds")
-        .iter()
-        .flat_map(|list| form::all(list, "item"))
-        .collect();
+    let ids =
+        form::all(&body, "instanceIds").iter().flat_map(|list| form::all(list, "item")).collect();
     Ok(ids)
 }
 
@@ -203,10 +177,7 @@ fn compose(came: &[(String, Vec<String>)], refused: &[Refused]) -> String {
         for id in ids {
             let _ = write!(xml, "<item>{id}</item>");
         }
-        let _ = write!(
-            xml,
-            "</instanceIds><instanceType>{instance_type}</instanceType></item>"
-        );
+        let _ = write!(xml, "</instanceIds><instanceType>{instance_type}</instanceType></item>");
     }
     xml.push_str("</fleetInstanceSet></CreateFleetResponse>");
     xml

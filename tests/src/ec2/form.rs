@@ -25,32 +25,19 @@ fn decode(text: &str) -> String {
 fn encode(text: &str) -> String {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._~".contains(&b);
     text.bytes()
-        .map(|b| {
-            if plain(b) {
-                char::from(b).to_string()
-            } else {
-                format!("%{b:02X}")
-            }
-        })
+        .map(|b| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") })
         .collect()
 }
 
 impl Form {
     pub(super) fn new(pairs: &[(&str, &str)]) -> Self {
-        Self {
-            pairs: pairs
-                .iter()
-                .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
-                .collect(),
-        }
+        Self { pairs: pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect() }
     }
 
     pub(super) fn parse(body: &[u8]) -> Self {
         let text = String::from_utf8_lossy(body);
         let pair = |p: &str| p.split_once('=').map(|(k, v)| (decode(k), decode(v)));
-        Self {
-            pairs: text.split('&').filter_map(pair).collect(),
-        }
+        Self { pairs: text.split('&').filter_map(pair).collect() }
     }
 
     pub(super) fn encode(&self) -> String {
@@ -62,29 +49,16 @@ impl Form {
     }
 
     pub(super) fn get(&self, key: &str) -> Option<&str> {
-        self.pairs
-            .iter()
-            .find(|(k, _)| k == key)
-            .map(|(_, v)| v.as_str())
+        self.pairs.iter().find(|(k, _)| k == key).map(|(_, v)| v.as_str())
     }
 
     pub(super) fn values<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = &'a str> {
-        self.pairs
-            .iter()
-            .filter(move |(k, _)| k.starts_with(prefix))
-            .map(|(_, v)| v.as_str())
+        self.pairs.iter().filter(move |(k, _)| k.starts_with(prefix)).map(|(_, v)| v.as_str())
     }
 
     /// Without the pairs whose key matches.
     pub(super) fn without(&self, leave_out: impl Fn(&str) -> bool) -> Self {
-        Self {
-            pairs: self
-                .pairs
-                .iter()
-                .filter(|(k, _)| !leave_out(k))
-                .cloned()
-                .collect(),
-        }
+        Self { pairs: self.pairs.iter().filter(|(k, _)| !leave_out(k)).cloned().collect() }
     }
 
     pub(super) fn with(mut self, key: &str, value: &str) -> Self {

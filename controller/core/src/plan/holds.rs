@@ -26,10 +26,7 @@ pub(super) struct Claims {
 
 impl Claims {
     pub(super) fn add(&mut self, workload: &Workload, claim: Claim, due: Instant) {
-        self.by_target
-            .entry(workload.clone())
-            .or_default()
-            .push((claim, due));
+        self.by_target.entry(workload.clone()).or_default().push((claim, due));
     }
 
     pub(super) fn leave_as_recorded(&mut self, run: &str) {
@@ -63,18 +60,10 @@ fn begin(
     now: Instant,
     draft: &mut Draft,
 ) {
-    let due = wanted
-        .iter()
-        .map(|(_, due)| *due)
-        .min()
-        .unwrap_or(now)
-        .max(now);
+    let due = wanted.iter().map(|(_, due)| *due).min().unwrap_or(now).max(now);
     let claims = wanted.iter().map(|(claim, _)| claim.clone()).collect();
     let hold = hold::first(workload, state, claims, due, now);
-    draft.record(Record::CreateHold {
-        name: name.to_owned(),
-        hold: Box::new(hold),
-    });
+    draft.record(Record::CreateHold { name: name.to_owned(), hold: Box::new(hold) });
 }
 
 /// The claims on a hold now. A run that cannot be judged, or is not seen, keeps what is recorded: absence in a list is
@@ -109,10 +98,7 @@ fn follow(
     let seen = world.target(&record.hold.target_ref);
     let live = seen.known();
     let update = |draft: &mut Draft, hold| {
-        draft.record(Record::UpdateHold {
-            name: record.name.clone(),
-            hold: Box::new(hold),
-        });
+        draft.record(Record::UpdateHold { name: record.name.clone(), hold: Box::new(hold) });
     };
     let next = hold::next(&record.hold, wanted, live, now);
     if next != record.hold {
@@ -126,9 +112,7 @@ fn follow(
             Seen::Unknown(_) => false,
         };
     if let_go {
-        draft.record(Record::DeleteHold {
-            name: record.name.clone(),
-        });
+        draft.record(Record::DeleteHold { name: record.name.clone() });
         return;
     }
     let Some(live) = live else { return };
@@ -151,13 +135,7 @@ fn follow(
         Repair::Write => {}
     }
     if record.hold.contested_by.is_some() && hold::in_force(&record.hold, live) {
-        return update(
-            draft,
-            hold::Hold {
-                contested_by: None,
-                ..record.hold.clone()
-            },
-        );
+        return update(draft, hold::Hold { contested_by: None, ..record.hold.clone() });
     }
     let mut writes = write::writes(record, live, Instant::MAX_UTC);
     if now < world.may_lower_from && writes.iter().any(write::Write::lowers) {
@@ -165,11 +143,7 @@ fn follow(
         draft.wake(world.may_lower_from, now);
     }
     if !writes.is_empty() {
-        let act = Act::Write {
-            hold: record.name.clone(),
-            writes,
-            due: record.hold.due_time,
-        };
+        let act = Act::Write { hold: record.name.clone(), writes, due: record.hold.due_time };
         due.push((record.hold.due_time, act));
     }
 }

@@ -35,9 +35,7 @@ struct Run<'a> {
 pub(super) fn plan(record: &RunRecord, world: &World, now: Instant, draft: &mut Draft) {
     if record.status.completion_time.is_some() {
         if record.guarded {
-            draft.record(Record::Unguard {
-                run: record.name.clone(),
-            });
+            draft.record(Record::Unguard { run: record.name.clone() });
         }
         return;
     }
@@ -55,9 +53,7 @@ pub(super) fn plan(record: &RunRecord, world: &World, now: Instant, draft: &mut 
 
     let begun = now >= run.timeline.begin - PREPARE_AHEAD;
     if begun && status.release.is_none() && !record.guarded {
-        draft.record(Record::Guard {
-            run: record.name.clone(),
-        });
+        draft.record(Record::Guard { run: record.name.clone() });
     }
     if record.guarded {
         run.come_down(&mut status, draft);
@@ -72,12 +68,7 @@ pub(super) fn plan(record: &RunRecord, world: &World, now: Instant, draft: &mut 
     if status != record.status {
         let urgent = urgent(&record.status, &status);
         let (run, status) = (record.name.clone(), Box::new(status));
-        draft.record(Record::RunStatus {
-            run,
-            status,
-            urgent,
-            news,
-        });
+        draft.record(Record::RunStatus { run, status, urgent, news });
     }
 }
 
@@ -87,22 +78,10 @@ fn refuse(record: &RunRecord, why: &str, now: Instant, draft: &mut Draft) {
     let mut status = record.status.clone();
     why.clone_into(&mut status.message);
     status.verdict = Verdict::AtRisk;
-    set_condition(
-        &mut status.conditions,
-        "Accepted",
-        false,
-        "Invalid",
-        why.to_owned(),
-        now,
-    );
+    set_condition(&mut status.conditions, "Accepted", false, "Invalid", why.to_owned(), now);
     if status != record.status {
         let (run, status) = (record.name.clone(), Box::new(status));
-        draft.record(Record::RunStatus {
-            run,
-            status,
-            urgent: true,
-            news: Vec::new(),
-        });
+        draft.record(Record::RunStatus { run, status, urgent: true, news: Vec::new() });
     }
 }
 
@@ -110,10 +89,7 @@ fn refuse(record: &RunRecord, why: &str, now: Instant, draft: &mut Draft) {
 fn urgent(before: &RunStatus, after: &RunStatus) -> bool {
     let floors = |status: &RunStatus| status.targets.iter().map(|t| t.floor).collect::<Vec<_>>();
     let states = |status: &RunStatus| {
-        let each = status
-            .conditions
-            .iter()
-            .map(|c| (c.type_.clone(), c.status.clone()));
+        let each = status.conditions.iter().map(|c| (c.type_.clone(), c.status.clone()));
         each.collect::<Vec<_>>()
     };
     before.ledger != after.ledger
@@ -134,29 +110,15 @@ impl<'a> Run<'a> {
         now: Instant,
     ) -> Self {
         let overrides = overrides::in_force(&world.overrides, record, now);
-        let timeline = timeline::plan(announcement, &record.window, world, |t| {
-            baseline_of(t, world)
-        });
+        let timeline =
+            timeline::plan(announcement, &record.window, world, |t| baseline_of(t, world));
         let readings = if now < timeline.begin - PREPARE_AHEAD {
             Vec::new()
         } else {
-            announcement
-                .signals
-                .iter()
-                .map(|s| read(s, world, now))
-                .collect()
+            announcement.signals.iter().map(|s| read(s, world, now)).collect()
         };
         let end = overrides.end(record.window.end);
-        Self {
-            record,
-            announcement,
-            world,
-            overrides,
-            timeline,
-            readings,
-            end,
-            now,
-        }
+        Self { record, announcement, world, overrides, timeline, readings, end, now }
     }
 
     /// The run's claim on a target, as recorded in its hold.
@@ -181,10 +143,8 @@ impl<'a> Run<'a> {
         release::observe_load(status, &self.readings, self.announcement.hold, self.now);
         status.begin_time = Some(self.timeline.begin);
         status.end_time = Some(self.end);
-        status.start_local = Some(schedule::in_zone(
-            self.record.window.start,
-            self.record.time_zone.as_deref(),
-        ));
+        status.start_local =
+            Some(schedule::in_zone(self.record.window.start, self.record.time_zone.as_deref()));
         status.overrides = self.overrides.iter().map(|o| o.name.clone()).collect();
     }
 
@@ -192,13 +152,9 @@ impl<'a> Run<'a> {
         if status.release.is_some() {
             return;
         }
-        let Some(cause) = release::cause(
-            self.record,
-            self.announcement,
-            status,
-            &self.overrides,
-            self.now,
-        ) else {
+        let Some(cause) =
+            release::cause(self.record, self.announcement, status, &self.overrides, self.now)
+        else {
             return;
         };
         let floors = self
@@ -233,11 +189,8 @@ impl<'a> Run<'a> {
                     .is_some_and(|l| crate::write::writes(hold, &l, Instant::MAX_UTC).is_empty()),
             })
         };
-        let blind_until = self.end
-            + self
-                .announcement
-                .hold
-                .map_or(chrono::TimeDelta::zero(), |h| h.max_time);
+        let blind_until =
+            self.end + self.announcement.hold.map_or(chrono::TimeDelta::zero(), |h| h.max_time);
         let waits = release::step(
             way,
             self.announcement.release,
@@ -271,11 +224,8 @@ impl<'a> Run<'a> {
             }
             draft.claims.add(&target.workload, demand.claim, *start);
         }
-        let (holds, reason) = if clipped.is_empty() {
-            (false, "WithinLimits")
-        } else {
-            (true, "AtMaxReplicas")
-        };
+        let (holds, reason) =
+            if clipped.is_empty() { (false, "WithinLimits") } else { (true, "AtMaxReplicas") };
         let known = status.conditions.iter().any(|c| c.type_ == "Clipped");
         if holds || known {
             set_condition(
@@ -292,12 +242,7 @@ impl<'a> Run<'a> {
     fn demand(&self, target: &Target, start: Instant, status: &RunStatus) -> Option<Demand> {
         let baseline = baseline_of(target, self.world)?;
         // A release counts from the moment it is on record, like every other intent.
-        let release = self
-            .record
-            .status
-            .release
-            .as_ref()
-            .and(status.release.as_ref());
+        let release = self.record.status.release.as_ref().and(status.release.as_ref());
         let facts = Facts {
             run: &self.record.name,
             window: &self.record.window,
@@ -314,32 +259,21 @@ impl<'a> Run<'a> {
     /// Targets of this run are given back: no claim of ours, and no hold that waits for its restore.
     fn targets_given_back(&self) -> bool {
         self.announcement.targets.iter().all(|target| {
-            self.world
-                .holds
-                .get(&hold::name(&target.workload))
-                .is_none_or(|record| {
-                    let claims = &record.hold.claims;
-                    !claims.is_empty() && claims.iter().all(|c| c.run != self.record.name)
-                })
+            self.world.holds.get(&hold::name(&target.workload)).is_none_or(|record| {
+                let claims = &record.hold.claims;
+                !claims.is_empty() && claims.iter().all(|c| c.run != self.record.name)
+            })
         })
     }
 
     fn let_go(status: &RunStatus) -> bool {
-        status
-            .release
-            .as_ref()
-            .is_some_and(|r| r.floors.iter().all(|f| f.done))
+        status.release.as_ref().is_some_and(|r| r.floors.iter().all(|f| f.done))
     }
 
     fn keep_ledger(&self, status: &mut RunStatus, draft: &mut Draft) {
         machines::settle(status, self.world, self.record, self.now);
         if status.release.is_none() {
-            for (group, start) in self
-                .announcement
-                .machines
-                .iter()
-                .zip(&self.timeline.machines)
-            {
+            for (group, start) in self.announcement.machines.iter().zip(&self.timeline.machines) {
                 if let Some(class) = self.world.classes.get(&group.class)
                     && self.now >= *start
                     && self.now < self.end
@@ -356,10 +290,7 @@ impl<'a> Run<'a> {
         }
         let persisted = &self.record.status;
         for act in machines::acts(persisted, self.record, self.world) {
-            draft.plan.acts.push(Act::Machine {
-                run: self.record.name.clone(),
-                act,
-            });
+            draft.plan.acts.push(Act::Machine { run: self.record.name.clone(), act });
         }
     }
 
@@ -376,19 +307,10 @@ impl<'a> Run<'a> {
             return;
         }
         let called_off = way.start_time < self.record.window.start;
-        status.stage = if called_off {
-            Stage::Cancelled
-        } else {
-            Stage::Done
-        };
+        status.stage = if called_off { Stage::Cancelled } else { Stage::Done };
         status.completion_time = Some(self.now);
-        let report = report::write(
-            self.announcement,
-            &self.record.window,
-            status,
-            way.cause,
-            self.now,
-        );
+        let report =
+            report::write(self.announcement, &self.record.window, status, way.cause, self.now);
         status.message = format!(
             "everything was given back; {}",
             match report.slack_seconds {
@@ -454,10 +376,5 @@ fn read(signal: &crate::surge::Signal, world: &World, now: Instant) -> Reading {
     };
     let key = (signal.source.clone(), signal.query.clone());
     let not_asked = Sample::Unknown(Why::NotAskedYet);
-    signal::read(
-        signal,
-        world.samples.get(&key).unwrap_or(&not_asked),
-        now,
-        source.max_age,
-    )
+    signal::read(signal, world.samples.get(&key).unwrap_or(&not_asked), now, source.max_age)
 }

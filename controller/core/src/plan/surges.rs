@@ -10,11 +10,7 @@ use crate::world::{SurgeRecord, SurgeSpec, SurgeStatus, World};
 /// The instants of the occurrence that a spec announces.
 fn window(spec: &SurgeSpec) -> Result<Window, String> {
     let start = spec.schedule.start().map_err(|e| e.to_string())?;
-    Ok(Window {
-        ready_by: start - spec.ready_before,
-        start,
-        end: start + spec.duration,
-    })
+    Ok(Window { ready_by: start - spec.ready_before, start, end: start + spec.duration })
 }
 
 /// A run has begun once it may have touched anything.
@@ -26,10 +22,8 @@ pub(super) fn plan(surge: &SurgeRecord, world: &World, now: Instant, draft: &mut
     if surge.deleting {
         return;
     }
-    let mut status = SurgeStatus {
-        observed_generation: Some(surge.generation),
-        ..surge.status.clone()
-    };
+    let mut status =
+        SurgeStatus { observed_generation: Some(surge.generation), ..surge.status.clone() };
     let understood = surge
         .spec
         .as_ref()
@@ -38,14 +32,7 @@ pub(super) fn plan(surge: &SurgeRecord, world: &World, now: Instant, draft: &mut
     match understood {
         Err(why) => {
             // The last good plan is kept: runs that exist stay as they are.
-            set_condition(
-                &mut status.conditions,
-                "Accepted",
-                false,
-                "Invalid",
-                why,
-                now,
-            );
+            set_condition(&mut status.conditions, "Accepted", false, "Invalid", why, now);
         }
         Ok((spec, window)) => {
             let zone = spec.schedule.time_zone.as_deref();
@@ -55,10 +42,7 @@ pub(super) fn plan(surge: &SurgeRecord, world: &World, now: Instant, draft: &mut
         }
     }
     if status != surge.status {
-        draft.record(Record::SurgeStatus {
-            surge: surge.name.clone(),
-            status: Box::new(status),
-        });
+        draft.record(Record::SurgeStatus { surge: surge.name.clone(), status: Box::new(status) });
     }
 }
 
@@ -71,18 +55,10 @@ fn occurrence(
     draft: &mut Draft,
 ) {
     let name = run_name(&surge.name, window.start);
-    let own = || {
-        world
-            .runs
-            .values()
-            .filter(|r| r.surge == surge.name && !r.deleting)
-    };
+    let own = || world.runs.values().filter(|r| r.surge == surge.name && !r.deleting);
     // Runs of a former start that have not begun move away.
     for stale in own().filter(|r| r.name != name && !begun(r)) {
-        draft.record(Record::DeleteRun {
-            run: stale.name.clone(),
-            uid: stale.uid.clone(),
-        });
+        draft.record(Record::DeleteRun { run: stale.name.clone(), uid: stale.uid.clone() });
     }
     let accepted = |status: &mut SurgeStatus, reason: &str, message: String| {
         set_condition(
@@ -95,11 +71,7 @@ fn occurrence(
         );
     };
     let said = |what: &str| {
-        format!(
-            "{what}: ready by {}, ends {}",
-            clock(window.ready_by),
-            clock(window.end)
-        )
+        format!("{what}: ready by {}, ends {}", clock(window.ready_by), clock(window.end))
     };
     if let Some(run) = world.runs.get(&name) {
         status.run = Some(name.clone());
@@ -121,11 +93,7 @@ fn occurrence(
             format!("run {name} was deleted; move startTime to plan a new one"),
         );
     } else if now >= window.end {
-        accepted(
-            status,
-            "Missed",
-            said("the event was over before it could be planned"),
-        );
+        accepted(status, "Missed", said("the event was over before it could be planned"));
     } else {
         draft.record(Record::CreateRun {
             surge: surge.name.clone(),

@@ -44,11 +44,7 @@ fn end() -> Instant {
 }
 
 fn workload(name: &str) -> Workload {
-    Workload {
-        api_version: "apps/v1".into(),
-        kind: "Deployment".into(),
-        name: name.into(),
-    }
+    Workload { api_version: "apps/v1".into(), kind: "Deployment".into(), name: name.into() }
 }
 
 fn target(name: &str, want: Want, max: Option<u32>) -> Target {
@@ -95,10 +91,7 @@ fn capital() -> SurgeRecord {
                     for_time: seconds(900),
                     max_time: seconds(7200),
                 }),
-                release: ReleasePace {
-                    step_percent: 20,
-                    step_time: seconds(120),
-                },
+                release: ReleasePace { step_percent: 20, step_time: seconds(120) },
             },
         }),
         status: SurgeStatus::default(),
@@ -120,10 +113,7 @@ fn sessions(value: f64) -> impl Fn(Instant) -> Sample {
 
 impl Evening {
     fn new() -> Self {
-        let mut world = World {
-            cluster: "paris".into(),
-            ..World::default()
-        };
+        let mut world = World { cluster: "paris".into(), ..World::default() };
         world.may_lower_from = chrono::DateTime::UNIX_EPOCH;
         world.surges.insert("capital".into(), capital());
         let state = |replicas| TargetState {
@@ -132,33 +122,17 @@ impl Evening {
             written_by: None,
             autoscaler: None,
         };
-        let web = TargetState {
-            autoscaler: Some(hpa(10, 60)),
-            ..state(10)
-        };
+        let web = TargetState { autoscaler: Some(hpa(10, 60)), ..state(10) };
         world.targets.insert(workload("web"), Seen::Known(web));
-        world
-            .targets
-            .insert(workload("search"), Seen::Known(state(5)));
+        world.targets.insert(workload("search"), Seen::Known(state(5)));
         let launch = Launch {
             template: "lt-1".into(),
             template_version: "1".into(),
             instance_types: vec!["m6i.xlarge".into()],
             subnets: vec!["subnet-a".into()],
         };
-        world.classes.insert(
-            "paris".into(),
-            InstanceClass {
-                lead: seconds(600),
-                launch,
-            },
-        );
-        world.sources.insert(
-            "main".into(),
-            MetricsSource {
-                max_age: seconds(60),
-            },
-        );
+        world.classes.insert("paris".into(), InstanceClass { lead: seconds(600), launch });
+        world.sources.insert("main".into(), MetricsSource { max_age: seconds(60) });
         Self {
             world,
             now: t0() - seconds(3600),
@@ -186,18 +160,11 @@ impl Evening {
     fn look(&mut self) {
         self.looks += 1;
         let sample = (self.load)(self.now);
-        self.world
-            .samples
-            .insert(("main".into(), "sum(shop_sessions)".into()), sample);
+        self.world.samples.insert(("main".into(), "sum(shop_sessions)".into()), sample);
         let instances = self.cloud.values().cloned().collect();
-        let fleet = Fleet {
-            instances,
-            at: self.now,
-        };
+        let fleet = Fleet { instances, at: self.now };
         for run in self.world.runs.values() {
-            self.world
-                .fleets
-                .insert(run.uid.clone(), Seen::Known(fleet.clone()));
+            self.world.fleets.insert(run.uid.clone(), Seen::Known(fleet.clone()));
         }
         let plan = plan(&self.world, self.now);
         let again = super::plan(&self.world, self.now);
@@ -232,12 +199,7 @@ impl Evening {
     fn persist(&mut self, record: Record) {
         let world = &mut self.world;
         match record {
-            Record::CreateRun {
-                surge,
-                generation,
-                run,
-                window,
-            } => {
+            Record::CreateRun { surge, generation, run, window } => {
                 let spec = world.surges[&surge].spec.clone().unwrap();
                 let record = RunRecord {
                     name: run.clone(),
@@ -251,17 +213,9 @@ impl Evening {
                     announcement: Ok(spec.announcement),
                     status: RunStatus::default(),
                 };
-                assert!(
-                    world.runs.insert(run, record).is_none(),
-                    "a name is created once"
-                );
+                assert!(world.runs.insert(run, record).is_none(), "a name is created once");
             }
-            Record::ReplanRun {
-                surge,
-                generation,
-                run,
-                window,
-            } => {
+            Record::ReplanRun { surge, generation, run, window } => {
                 let spec = world.surges[&surge].spec.clone().unwrap();
                 let record = world.runs.get_mut(&run).unwrap();
                 record.surge_generation = Some(generation);
@@ -287,22 +241,12 @@ impl Evening {
                 world.surges.get_mut(&surge).unwrap().status = *status;
             }
             Record::CreateHold { name, hold } => {
-                let record = HoldRecord {
-                    name: name.clone(),
-                    hold: *hold,
-                    deleting: false,
-                };
-                assert!(
-                    world.holds.insert(name, record).is_none(),
-                    "a baseline is written once"
-                );
+                let record = HoldRecord { name: name.clone(), hold: *hold, deleting: false };
+                assert!(world.holds.insert(name, record).is_none(), "a baseline is written once");
             }
             Record::UpdateHold { name, hold } => {
                 let record = world.holds.get_mut(&name).unwrap();
-                assert_eq!(
-                    record.hold.baseline, hold.baseline,
-                    "a baseline is never changed"
-                );
+                assert_eq!(record.hold.baseline, hold.baseline, "a baseline is never changed");
                 record.hold = *hold;
             }
             Record::DeleteHold { name } => {
@@ -319,28 +263,14 @@ impl Evening {
                     self.write(&write);
                 }
             }
-            Act::Machine {
-                act: MachineAct::Launch { batch, .. },
-                ..
-            } => {
-                let already = self
-                    .cloud
-                    .values()
-                    .filter(|i| i.token == batch.token)
-                    .count();
+            Act::Machine { act: MachineAct::Launch { batch, .. }, .. } => {
+                let already = self.cloud.values().filter(|i| i.token == batch.token).count();
                 let free = self.capacity.saturating_sub(self.cloud.len());
                 let count = (batch.count as usize - already).min(free);
                 for n in already..already + count {
                     let id = format!("i-{}-{n}", batch.attempt);
                     let token = batch.token.clone();
-                    self.cloud.insert(
-                        id.clone(),
-                        Instance {
-                            id,
-                            token,
-                            terminated: false,
-                        },
-                    );
+                    self.cloud.insert(id.clone(), Instance { id, token, terminated: false });
                 }
                 let shortfall = (already + count < batch.count as usize).then(|| Refusal {
                     class: RefusalClass::Capacity,
@@ -352,23 +282,15 @@ impl Evening {
                     .filter(|i| i.token == batch.token)
                     .map(|i| i.id.clone())
                     .collect();
-                self.world
-                    .launches
-                    .insert(batch.token, LaunchAnswer::Came { ids, shortfall });
+                self.world.launches.insert(batch.token, LaunchAnswer::Came { ids, shortfall });
             }
-            Act::Machine {
-                act: MachineAct::Drain { node },
-                ..
-            } => {
+            Act::Machine { act: MachineAct::Drain { node }, .. } => {
                 for n in self.world.nodes.values_mut().filter(|n| n.name == node) {
                     n.unschedulable = true;
                     n.pods_left = Some(0);
                 }
             }
-            Act::Machine {
-                act: MachineAct::Terminate { ids, .. },
-                ..
-            } => {
+            Act::Machine { act: MachineAct::Terminate { ids, .. }, .. } => {
                 for id in ids {
                     let node = self.world.nodes.remove(&id);
                     assert!(
@@ -392,11 +314,7 @@ impl Evening {
                     autoscaler.max = *max;
                 }
             }
-            Write::Replicas {
-                workload,
-                to,
-                only_from,
-            } => {
+            Write::Replicas { workload, to, only_from } => {
                 if workload.name == "web" {
                     self.written.push((self.now, *to));
                 }
@@ -417,9 +335,7 @@ impl Evening {
         };
         let web = self.state("web");
         let bounds = web.autoscaler.clone().unwrap();
-        let want = need
-            .unwrap_or(web.replicas)
-            .clamp(bounds.min.unwrap(), bounds.max.unwrap());
+        let want = need.unwrap_or(web.replicas).clamp(bounds.min.unwrap(), bounds.max.unwrap());
         assert!(
             bounds.max.unwrap() >= web.replicas || want >= web.replicas,
             "a lower maximum cut running pods: {} over {:?}",
@@ -433,22 +349,17 @@ impl Evening {
         let search = self.state("search");
         search.ready = search.replicas;
         for instance in self.cloud.values().filter(|i| !i.terminated) {
-            self.world
-                .nodes
-                .entry(instance.id.clone())
-                .or_insert_with(|| Node {
-                    name: format!("node-{}", instance.id),
-                    ready: true,
-                    unschedulable: false,
-                    pods_left: None,
-                });
+            self.world.nodes.entry(instance.id.clone()).or_insert_with(|| Node {
+                name: format!("node-{}", instance.id),
+                ready: true,
+                unschedulable: false,
+                pods_left: None,
+            });
         }
         for (name, record) in &self.world.holds {
             let live = self.world.targets[&record.hold.target_ref].known().unwrap();
             if crate::hold::in_force(&record.hold, live) {
-                self.world
-                    .reached
-                    .insert(name.clone(), (record.hold.level, self.now));
+                self.world.reached.insert(name.clone(), (record.hold.level, self.now));
             }
         }
     }
@@ -462,13 +373,7 @@ impl Evening {
     fn everything_is_back(&self) {
         let (replicas, min, max) = self.web();
         assert_eq!((replicas, min, max), (10, 10, 60));
-        assert_eq!(
-            self.world.targets[&workload("search")]
-                .known()
-                .unwrap()
-                .replicas,
-            5
-        );
+        assert_eq!(self.world.targets[&workload("search")].known().unwrap().replicas, 5);
         assert!(self.world.holds.is_empty(), "{:?}", self.world.holds);
         assert!(self.cloud.values().all(|i| i.terminated));
         assert!(self.world.runs.values().all(|r| !r.guarded));
@@ -477,13 +382,7 @@ impl Evening {
     fn log(&self) -> String {
         let lines =
             |d: &Decision| format!("{} {}: {}", d.time.format("%H:%M:%S"), d.reason, d.message);
-        self.run()
-            .status
-            .decisions
-            .iter()
-            .map(lines)
-            .collect::<Vec<_>>()
-            .join("\n")
+        self.run().status.decisions.iter().map(lines).collect::<Vec<_>>().join("\n")
     }
 }
 
@@ -515,12 +414,7 @@ fn the_capital_evening() {
     evening.pass(start() + seconds(120), seconds(10));
     assert_eq!(evening.web(), (260, 260, 260), "to maxReplicas at most");
     assert!(
-        evening
-            .run()
-            .status
-            .conditions
-            .iter()
-            .any(|c| c.type_ == "Clipped" && c.status == "True")
+        evening.run().status.conditions.iter().any(|c| c.type_ == "Clipped" && c.status == "True")
     );
 
     evening.load = Box::new(|_| Sample::Unknown(Why::NoAnswer("connection refused".into())));
@@ -540,21 +434,10 @@ fn the_capital_evening() {
     evening.everything_is_back();
     let report = evening.run().status.report.clone().expect("a report");
     assert!(report.ready_at_t0);
-    assert_eq!(
-        (report.machines_launched, report.machines_terminated),
-        (17, 17)
-    );
+    assert_eq!((report.machines_launched, report.machines_terminated), (17, 17));
     assert_eq!(report.release_cause, ReleaseCause::LoadGone);
-    assert_eq!(
-        report.signals.first().unwrap().peak.as_deref(),
-        Some("80000")
-    );
-    assert!(
-        report
-            .advice
-            .iter()
-            .any(|a| a.contains("needed 260 replicas, planned were 180"))
-    );
+    assert_eq!(report.signals.first().unwrap().peak.as_deref(), Some("80000"));
+    assert!(report.advice.iter().any(|a| a.contains("needed 260 replicas, planned were 180")));
 }
 
 #[test]
@@ -563,11 +446,7 @@ fn a_crash_between_record_and_act_changes_nothing_in_the_end() {
         let mut evening = Evening::new();
         evening.crash_every = crash_every;
         evening.pass(t0() - seconds(100), seconds(5));
-        assert_eq!(
-            evening.web(),
-            (180, 180, 260),
-            "crash every {crash_every} looks"
-        );
+        assert_eq!(evening.web(), (180, 180, 260), "crash every {crash_every} looks");
         assert_eq!(evening.cloud.len(), 17, "no instance is started twice");
         evening.load = Box::new(sessions(100.0));
         evening.pass(end() + seconds(3600), seconds(30));
@@ -582,21 +461,11 @@ fn nothing_written_in_the_window_ever_falls() {
     evening.load = Box::new(|at| match at.timestamp() / 60 % 4 {
         0 => Sample::Unknown(Why::Empty),
         1 => Sample::Known { value: 0.0, at },
-        2 => Sample::Known {
-            value: 44_000.0,
-            at,
-        },
-        _ => Sample::Known {
-            value: f64::NAN,
-            at,
-        },
+        2 => Sample::Known { value: 44_000.0, at },
+        _ => Sample::Known { value: f64::NAN, at },
     });
     evening.pass(end(), seconds(20));
-    assert!(
-        evening.written.is_sorted_by_key(|(_, to)| *to),
-        "{:?}",
-        evening.written
-    );
+    assert!(evening.written.is_sorted_by_key(|(_, to)| *to), "{:?}", evening.written);
     assert!(evening.web().1 >= 220);
 }
 
@@ -620,11 +489,7 @@ fn partial_capacity_is_kept_said_and_completed_later() {
     assert_eq!(evening.cloud.len(), 11);
     assert_eq!(evening.run().status.verdict, Verdict::AtRisk);
     assert!(
-        evening
-            .run()
-            .status
-            .message
-            .contains("machines burst misses 6 of 17"),
+        evening.run().status.message.contains("machines burst misses 6 of 17"),
         "{}",
         evening.run().status.message
     );
@@ -650,18 +515,11 @@ fn person(action: Action, minutes: i64, evening: &Evening) -> Override {
 fn people_boost_extend_hold_and_release() {
     let mut evening = Evening::new();
     evening.pass(start(), seconds(20));
-    let boost = Action::Boost {
-        target: Some("web".into()),
-        amount: Boost::Replicas(240),
-    };
+    let boost = Action::Boost { target: Some("web".into()), amount: Boost::Replicas(240) };
     evening.world.overrides.push(person(boost, 30, &evening));
     evening.pass(start() + seconds(5), seconds(5));
     assert_eq!(evening.web().1, 240);
-    assert!(
-        evening.log().contains("boost web to 240 by alice"),
-        "{}",
-        evening.log()
-    );
+    assert!(evening.log().contains("boost web to 240 by alice"), "{}", evening.log());
 
     evening.now = end() - seconds(60);
     evening.world.overrides = vec![person(Action::Extend, 60, &evening)];
@@ -669,24 +527,14 @@ fn people_boost_extend_hold_and_release() {
     evening.pass(end() + seconds(3000), seconds(60));
     assert_eq!(evening.run().status.stage, Stage::Live, "the end has moved");
 
-    evening
-        .world
-        .overrides
-        .push(person(Action::Hold, 60, &evening));
+    evening.world.overrides.push(person(Action::Hold, 60, &evening));
     evening.pass(end() + seconds(5000), seconds(60));
     assert_eq!(evening.run().status.stage, Stage::Holding);
 
     evening.load = Box::new(|_| Sample::Unknown(Why::NoAnswer("down".into())));
-    evening
-        .world
-        .overrides
-        .push(person(Action::Release, 60, &evening));
+    evening.world.overrides.push(person(Action::Release, 60, &evening));
     evening.pass(end() + seconds(5000 + 700), seconds(5));
-    assert_eq!(
-        evening.web().1,
-        10,
-        "a person is obeyed while Prometheus is down"
-    );
+    assert_eq!(evening.web().1, 10, "a person is obeyed while Prometheus is down");
     evening.load = Box::new(sessions(100.0));
     evening.pass(end() + seconds(8000), seconds(30));
     assert_eq!(evening.run().status.stage, Stage::Done, "{}", evening.log());
@@ -702,10 +550,7 @@ fn somebody_who_deletes_the_run_gets_everything_back() {
     assert!(evening.world.runs.is_empty(), "{}", evening.log());
     evening.everything_is_back();
     evening.pass(start() + seconds(400), seconds(20));
-    assert!(
-        evening.world.runs.is_empty(),
-        "a deleted occurrence is cancelled, not repeated"
-    );
+    assert!(evening.world.runs.is_empty(), "a deleted occurrence is cancelled, not repeated");
 }
 
 #[test]
@@ -721,16 +566,10 @@ fn a_second_run_shares_the_baseline_and_the_maximum_holds() {
     evening.world.surges.insert("late".into(), late);
     evening.pass(start() + seconds(3600), seconds(20));
     let hold = &evening.world.holds["deployment-web"].hold;
-    assert_eq!(
-        hold.claims.iter().map(|c| c.floor).collect::<Vec<_>>(),
-        [180, 120]
-    );
+    assert_eq!(hold.claims.iter().map(|c| c.floor).collect::<Vec<_>>(), [180, 120]);
     assert_eq!((hold.baseline.replicas, hold.level.replicas), (10, 180));
 
-    let boost = Action::Boost {
-        target: None,
-        amount: Boost::Replicas(240),
-    };
+    let boost = Action::Boost { target: None, amount: Boost::Replicas(240) };
     let mut boost = person(boost, 30, &evening);
     boost.surge = "late".into();
     evening.world.overrides.push(boost);
@@ -739,11 +578,7 @@ fn a_second_run_shares_the_baseline_and_the_maximum_holds() {
 
     evening.load = Box::new(sessions(100.0));
     evening.pass(end() + seconds(2000), seconds(20));
-    assert_eq!(
-        evening.web().1,
-        240,
-        "the release of one never goes below the other"
-    );
+    assert_eq!(evening.web().1, 240, "the release of one never goes below the other");
     evening.pass(end() + seconds(9000), seconds(60));
     evening.everything_is_back();
 }
@@ -758,13 +593,7 @@ fn a_revert_is_repaired_at_once() {
         evening.look();
     }
     assert_eq!(evening.state("search").replicas, 90);
-    assert_eq!(
-        evening.world.holds["deployment-search"]
-            .hold
-            .repair_times
-            .len(),
-        1
-    );
+    assert_eq!(evening.world.holds["deployment-search"].hold.repair_times.len(), 1);
 }
 
 #[test]
@@ -790,15 +619,8 @@ fn a_surge_that_cannot_be_understood_says_so_and_touches_nothing() {
     evening.pass(t0(), seconds(60));
     assert!(evening.world.runs.is_empty());
     let status = &evening.world.surges["capital"].status;
-    let accepted = status
-        .conditions
-        .iter()
-        .find(|c| c.type_ == "Accepted")
-        .unwrap();
-    assert_eq!(
-        (accepted.status.as_str(), accepted.reason.as_str()),
-        ("False", "Invalid")
-    );
+    let accepted = status.conditions.iter().find(|c| c.type_ == "Accepted").unwrap();
+    assert_eq!((accepted.status.as_str(), accepted.reason.as_str()), ("False", "Invalid"));
 }
 
 #[test]
@@ -806,10 +628,7 @@ fn an_unknown_class_or_source_or_target_is_a_risk_and_not_a_crash() {
     let mut evening = Evening::new();
     evening.world.classes.clear();
     evening.world.sources.clear();
-    evening
-        .world
-        .targets
-        .insert(workload("search"), Seen::Absent);
+    evening.world.targets.insert(workload("search"), Seen::Absent);
     let plan_at = |evening: &mut Evening| {
         for record in plan(&evening.world, evening.now).records {
             evening.persist(record);
@@ -821,28 +640,12 @@ fn an_unknown_class_or_source_or_target_is_a_risk_and_not_a_crash() {
     }
     let status = &evening.run().status;
     assert_eq!(status.verdict, Verdict::AtRisk);
+    assert!(status.message.contains("Deployment search does not exist"), "{}", status.message);
+    assert!(status.message.contains("InstanceClass paris does not exist"), "{}", status.message);
     assert!(
-        status.message.contains("Deployment search does not exist"),
-        "{}",
-        status.message
+        status.conditions.iter().any(|c| c.type_ == "SignalsKnown" && c.reason == "NoSuchSource")
     );
-    assert!(
-        status
-            .message
-            .contains("InstanceClass paris does not exist"),
-        "{}",
-        status.message
-    );
-    assert!(
-        status
-            .conditions
-            .iter()
-            .any(|c| c.type_ == "SignalsKnown" && c.reason == "NoSuchSource")
-    );
-    assert!(
-        evening.world.holds.contains_key("deployment-web"),
-        "the other target goes on"
-    );
+    assert!(evening.world.holds.contains_key("deployment-web"), "the other target goes on");
 }
 
 #[test]
@@ -856,40 +659,17 @@ fn a_world_at_rest_is_left_alone() {
 
 #[test]
 fn writes_known_before_are_spread_so_that_the_last_is_in_time() {
-    let mut world = World {
-        cluster: "paris".into(),
-        ..World::default()
-    };
+    let mut world = World { cluster: "paris".into(), ..World::default() };
     for n in 0..500 {
         let workload = workload(&format!("w-{n:03}"));
-        let state = TargetState {
-            replicas: 1,
-            ready: 1,
-            written_by: None,
-            autoscaler: None,
-        };
-        let claim = crate::hold::Claim {
-            run: "r".into(),
-            floor: 5,
-            ceiling: 5,
-        };
+        let state = TargetState { replicas: 1, ready: 1, written_by: None, autoscaler: None };
+        let claim = crate::hold::Claim { run: "r".into(), floor: 5, ceiling: 5 };
         let hold = crate::hold::first(&workload, &state, vec![claim], t0(), t0() - seconds(15));
         let name = crate::hold::name(&workload);
         world.targets.insert(workload, Seen::Known(state));
-        world.holds.insert(
-            name.clone(),
-            HoldRecord {
-                name,
-                hold,
-                deleting: false,
-            },
-        );
+        world.holds.insert(name.clone(), HoldRecord { name, hold, deleting: false });
     }
-    let at = |before: i64| {
-        plan(&world, t0() - TimeDelta::milliseconds(before))
-            .acts
-            .len()
-    };
+    let at = |before: i64| plan(&world, t0() - TimeDelta::milliseconds(before)).acts.len();
     assert_eq!(at(1300), 0);
     assert_eq!(at(1250), 1);
     assert_eq!(at(625), 251);

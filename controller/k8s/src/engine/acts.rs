@@ -31,13 +31,7 @@ impl Engine {
                 let ns = namespace.to_owned();
                 // The lane of the hold's record: its writes and its record never overlap.
                 let lane = format!("hold/{namespace}/{hold}");
-                let work = Work {
-                    namespace,
-                    lane,
-                    kind: "write",
-                    due: Some(due),
-                    cloud: false,
-                };
+                let work = Work { namespace, lane, kind: "write", due: Some(due), cloud: false };
                 self.start(work, now, async move {
                     for write in &writes {
                         apply::write(&engine.client, &engine.shared, &ns, write).await?;
@@ -61,22 +55,14 @@ impl Engine {
         now: Instant,
     ) -> Option<Instant> {
         let engine = self.clone();
-        let work = |lane, kind, cloud| Work {
-            namespace,
-            lane,
-            kind,
-            due: None,
-            cloud,
-        };
+        let work = |lane, kind, cloud| Work { namespace, lane, kind, due: None, cloud };
         match act {
             MachineAct::Launch { batch, run_uid } => {
                 let work = work(format!("launch/{}", batch.token), "launch", true);
                 self.start(work, now, async move {
                     let answer = engine.cloud.launch(&run_uid, &batch, expires).await;
                     let answer = answer.map_err(CallError::Failed)?;
-                    engine
-                        .shared
-                        .with(|index| index.launches.insert(batch.token.clone(), answer));
+                    engine.shared.with(|index| index.launches.insert(batch.token.clone(), answer));
                     Ok(Outcome::Done)
                 })
             }
@@ -84,20 +70,14 @@ impl Engine {
                 let work = work(format!("drain/{node}"), "drain", false);
                 self.start(work, now, async move {
                     let left = drain::drain(&engine.client, &node).await?;
-                    engine
-                        .shared
-                        .with(|index| index.pods_left.insert(node, left));
+                    engine.shared.with(|index| index.pods_left.insert(node, left));
                     Ok(Outcome::Again(Duration::from_secs(2)))
                 })
             }
             MachineAct::Terminate { ids, run_uid } => {
                 let work = work(format!("terminate/{namespace}/{run}"), "terminate", true);
                 self.start(work, now, async move {
-                    engine
-                        .cloud
-                        .terminate(&run_uid, &ids)
-                        .await
-                        .map_err(CallError::Failed)?;
+                    engine.cloud.terminate(&run_uid, &ids).await.map_err(CallError::Failed)?;
                     Ok(Outcome::Again(Duration::from_secs(5)))
                 })
             }

@@ -60,10 +60,7 @@ impl Lanes {
         self.with(|lanes| {
             if lanes.len() > 10_000 {
                 lanes.retain(|_, lane| {
-                    lane.busy
-                        || lane
-                            .last_done
-                            .is_some_and(|at| now - at < TimeDelta::minutes(10))
+                    lane.busy || lane.last_done.is_some_and(|at| now - at < TimeDelta::minutes(10))
                 });
             }
             let lane = lanes.entry(name.to_owned()).or_default();
@@ -88,11 +85,7 @@ impl Lanes {
 
     /// Frees a lane however its work ends.
     pub(super) fn guard<'a>(&'a self, name: &'a str) -> Guard<'a> {
-        Guard {
-            lanes: self,
-            name,
-            left: false,
-        }
+        Guard { lanes: self, name, left: false }
     }
 
     fn leave(&self, name: &str, result: Option<&Result<Outcome, CallError>>, now: Option<Instant>) {
@@ -103,11 +96,7 @@ impl Lanes {
             let (Some(result), Some(now)) = (result, now) else {
                 return;
             };
-            lane.failures = if result.is_ok() {
-                0
-            } else {
-                lane.failures.saturating_add(1)
-            };
+            lane.failures = if result.is_ok() { 0 } else { lane.failures.saturating_add(1) };
             lane.not_before = match result {
                 Ok(Outcome::Done) => None,
                 Ok(Outcome::Again(after)) => TimeDelta::from_std(*after).ok().map(|d| now + d),

@@ -33,68 +33,43 @@ impl Engine {
         let engine = self.clone();
         let ns = namespace.to_owned();
         match record {
-            Record::CreateRun {
-                surge,
-                generation,
-                run,
-                window,
-            } => self.start(
-                work(namespace, "run", &run, "create_run"),
-                now,
-                async move {
+            Record::CreateRun { surge, generation, run, window } => {
+                self.start(work(namespace, "run", &run, "create_run"), now, async move {
                     let records = engine.records(&ns);
                     records
                         .create_run(&surge, generation, &run, &window)
                         .await
                         .map(|()| Outcome::Done)
-                },
-            ),
-            Record::ReplanRun {
-                surge,
-                generation,
-                run,
-                window,
-            } => self.start(
-                work(namespace, "run", &run, "replan_run"),
-                now,
-                async move {
+                })
+            }
+            Record::ReplanRun { surge, generation, run, window } => {
+                self.start(work(namespace, "run", &run, "replan_run"), now, async move {
                     let records = engine.records(&ns);
                     records
                         .replan_run(&surge, generation, &run, &window)
                         .await
                         .map(|()| Outcome::Done)
-                },
-            ),
-            Record::DeleteRun { run, uid } => self.start(
-                work(namespace, "run", &run, "delete_run"),
-                now,
-                async move {
+                })
+            }
+            Record::DeleteRun { run, uid } => {
+                self.start(work(namespace, "run", &run, "delete_run"), now, async move {
                     let done = engine.records(&ns).delete_run(&run, &uid).await;
                     done.map(|()| Outcome::Again(Duration::from_secs(1)))
-                },
-            ),
+                })
+            }
             Record::Guard { run } => self.guard_run(namespace, run, true, now),
             Record::Unguard { run } => self.guard_run(namespace, run, false, now),
-            Record::RunStatus {
-                run,
-                status,
-                urgent,
-                news,
-            } => self.run_status(namespace, &run, *status, urgent, news, world, now),
+            Record::RunStatus { run, status, urgent, news } => {
+                self.run_status(namespace, &run, *status, urgent, news, world, now)
+            }
             Record::SurgeStatus { surge, status } => {
                 self.surge_status(namespace, surge, *status, world, now)
             }
-            Record::CreateHold { name, hold } => self.start(
-                work(namespace, "hold", &name, "create_hold"),
-                now,
-                async move {
-                    engine
-                        .records(&ns)
-                        .create_hold(&name, &hold)
-                        .await
-                        .map(|()| Outcome::Done)
-                },
-            ),
+            Record::CreateHold { name, hold } => {
+                self.start(work(namespace, "hold", &name, "create_hold"), now, async move {
+                    engine.records(&ns).create_hold(&name, &hold).await.map(|()| Outcome::Done)
+                })
+            }
             Record::UpdateHold { name, hold } => {
                 self.update_hold(namespace, name, *hold, world, now)
             }
@@ -103,11 +78,7 @@ impl Engine {
     }
 
     fn records<'a>(&'a self, namespace: &'a str) -> Records<'a> {
-        Records {
-            client: &self.client,
-            shared: &self.shared,
-            namespace,
-        }
+        Records { client: &self.client, shared: &self.shared, namespace }
     }
 
     /// The version a record was planned from; nothing if the index has moved on, because then so must the plan.
@@ -120,9 +91,7 @@ impl Engine {
     ) -> Option<String> {
         let key = (namespace.to_owned(), name.to_owned());
         self.shared.with(|index| {
-            let row = table(index)
-                .get(&key)
-                .filter(|row| Some(&row.value) == planned_from)?;
+            let row = table(index).get(&key).filter(|row| Some(&row.value) == planned_from)?;
             Some(row.version.clone())
         })
     }
@@ -138,11 +107,7 @@ impl Engine {
         let ns = namespace.to_owned();
         let kind = if guard { "guard" } else { "unguard" };
         self.start(work(namespace, "guard", &run, kind), now, async move {
-            engine
-                .records(&ns)
-                .guard_run(&run, guard)
-                .await
-                .map(|()| Outcome::Done)
+            engine.records(&ns).guard_run(&run, guard).await.map(|()| Outcome::Done)
         })
     }
 
@@ -167,10 +132,7 @@ impl Engine {
         let ns = namespace.to_owned();
         self.start(work, now, async move {
             let run = &before.name;
-            engine
-                .records(&ns)
-                .run_status(run, &before.status, &status, &version)
-                .await?;
+            engine.records(&ns).run_status(run, &before.status, &status, &version).await?;
             let about = reference(&ns, &before);
             for decision in news {
                 tracing::info!(
@@ -204,17 +166,13 @@ impl Engine {
         let version = self.version(namespace, &name, Some(&before), |index| &index.surges)?;
         let engine = self.clone();
         let ns = namespace.to_owned();
-        self.start(
-            work(namespace, "surge", &name, "surge_status"),
-            now,
-            async move {
-                let records = engine.records(&ns);
-                records
-                    .surge_status(&name, &before.status, &status, &version)
-                    .await
-                    .map(|()| Outcome::Done)
-            },
-        )
+        self.start(work(namespace, "surge", &name, "surge_status"), now, async move {
+            let records = engine.records(&ns);
+            records
+                .surge_status(&name, &before.status, &status, &version)
+                .await
+                .map(|()| Outcome::Done)
+        })
     }
 
     fn update_hold(
@@ -230,17 +188,10 @@ impl Engine {
         let before = before.hold.clone();
         let engine = self.clone();
         let ns = namespace.to_owned();
-        self.start(
-            work(namespace, "hold", &name, "update_hold"),
-            now,
-            async move {
-                let records = engine.records(&ns);
-                records
-                    .update_hold(&name, &before, &hold, &version)
-                    .await
-                    .map(|()| Outcome::Done)
-            },
-        )
+        self.start(work(namespace, "hold", &name, "update_hold"), now, async move {
+            let records = engine.records(&ns);
+            records.update_hold(&name, &before, &hold, &version).await.map(|()| Outcome::Done)
+        })
     }
 
     fn delete_hold(
@@ -256,32 +207,18 @@ impl Engine {
         let absent = world.target(&target) == Seen::Absent;
         let engine = self.clone();
         let ns = namespace.to_owned();
-        self.start(
-            work(namespace, "hold", &name, "delete_hold"),
-            now,
-            async move {
-                // Absence in a list is not absence: a quorum read decides whether there is nothing to give back.
-                if absent && !apply::is_gone(&engine.client, &ns, &target).await? {
-                    return Err(CallError::Conflict(format!("{target} is there after all")));
-                }
-                engine
-                    .records(&ns)
-                    .delete_hold(&name, &version)
-                    .await
-                    .map(|()| Outcome::Done)
-            },
-        )
+        self.start(work(namespace, "hold", &name, "delete_hold"), now, async move {
+            // Absence in a list is not absence: a quorum read decides whether there is nothing to give back.
+            if absent && !apply::is_gone(&engine.client, &ns, &target).await? {
+                return Err(CallError::Conflict(format!("{target} is there after all")));
+            }
+            engine.records(&ns).delete_hold(&name, &version).await.map(|()| Outcome::Done)
+        })
     }
 }
 
 fn work<'a>(namespace: &'a str, object: &str, name: &str, kind: &'static str) -> Work<'a> {
-    Work {
-        namespace,
-        lane: format!("{object}/{namespace}/{name}"),
-        kind,
-        due: None,
-        cloud: false,
-    }
+    Work { namespace, lane: format!("{object}/{namespace}/{name}"), kind, due: None, cloud: false }
 }
 
 fn reference(namespace: &str, run: &RunRecord) -> ObjectReference {

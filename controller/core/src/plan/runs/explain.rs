@@ -18,12 +18,8 @@ use crate::world::Seen;
 impl Run<'_> {
     /// Everything that must be there, and how much of it is.
     fn progress(&self, status: &RunStatus) -> Vec<Progress> {
-        let targets = self
-            .announcement
-            .targets
-            .iter()
-            .zip(&self.timeline.targets)
-            .map(|(t, start)| {
+        let targets =
+            self.announcement.targets.iter().zip(&self.timeline.targets).map(|(t, start)| {
                 let shown = status.targets.iter().find(|s| s.name == t.name);
                 let trouble = match self.world.target(&t.workload) {
                     Seen::Absent => Some(format!("{} does not exist", t.workload)),
@@ -41,12 +37,8 @@ impl Run<'_> {
                     trouble,
                 }
             });
-        let machines = self
-            .announcement
-            .machines
-            .iter()
-            .zip(&self.timeline.machines)
-            .map(|(g, start)| {
+        let machines =
+            self.announcement.machines.iter().zip(&self.timeline.machines).map(|(g, start)| {
                 let shown = status.machines.iter().find(|m| m.name == g.name);
                 let class = self.world.classes.get(&g.class);
                 let trouble = if class.is_none() {
@@ -118,11 +110,8 @@ impl Run<'_> {
             }
         }
         let sum = |n: &dyn Fn(&TargetStatus) -> u32| status.targets.iter().map(n).sum::<u32>();
-        status.ready_summary = Some(format!(
-            "{}/{}",
-            sum(&|t| t.ready.unwrap_or(0)),
-            sum(&|t| wanted(t))
-        ));
+        status.ready_summary =
+            Some(format!("{}/{}", sum(&|t| t.ready.unwrap_or(0)), sum(&|t| wanted(t))));
         status.machine_summary = (!status.machines.is_empty()).then(|| {
             let joined: u32 = status.machines.iter().map(|m| m.joined).sum();
             let wanted: u32 = status.machines.iter().map(|m| m.wanted).sum();
@@ -134,14 +123,7 @@ impl Run<'_> {
     fn set_conditions(&self, status: &mut RunStatus) {
         let ready = status.verdict == Verdict::Ready;
         let (reason, message) = (status.verdict.as_str(), status.message.clone());
-        set_condition(
-            &mut status.conditions,
-            "Ready",
-            ready,
-            reason,
-            message,
-            self.now,
-        );
+        set_condition(&mut status.conditions, "Ready", ready, reason, message, self.now);
         let asked = |r: &Reading| !matches!(r.load, Err(Why::NotAskedYet));
         if !self.readings.iter().any(asked) {
             return;
@@ -149,28 +131,12 @@ impl Run<'_> {
         let unknown: Vec<_> = self
             .readings
             .iter()
-            .filter_map(|r| {
-                r.load
-                    .as_ref()
-                    .err()
-                    .map(|why| (why, format!("{}: {why}", r.name)))
-            })
+            .filter_map(|r| r.load.as_ref().err().map(|why| (why, format!("{}: {why}", r.name))))
             .collect();
         let reason = unknown.first().map_or("Known", |(why, _)| why.reason());
-        let message = unknown
-            .iter()
-            .map(|(_, m)| m.as_str())
-            .collect::<Vec<_>>()
-            .join("; ");
+        let message = unknown.iter().map(|(_, m)| m.as_str()).collect::<Vec<_>>().join("; ");
         let known = unknown.is_empty();
-        set_condition(
-            &mut status.conditions,
-            "SignalsKnown",
-            known,
-            reason,
-            message,
-            self.now,
-        );
+        set_condition(&mut status.conditions, "SignalsKnown", known, reason, message, self.now);
     }
 
     fn target_status(
@@ -226,11 +192,8 @@ impl Run<'_> {
             .iter()
             .flat_map(|r| &r.floors)
             .map(|f| {
-                let now = if f.done {
-                    "given back".to_owned()
-                } else {
-                    format!("floor {}", f.floor)
-                };
+                let now =
+                    if f.done { "given back".to_owned() } else { format!("floor {}", f.floor) };
                 format!("{} {now}", f.target)
             })
             .collect();

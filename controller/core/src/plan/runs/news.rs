@@ -8,32 +8,16 @@ use crate::run::{self, RunStatus, Stage, TargetStatus, Verdict};
 pub(super) fn lines(before: &RunStatus, after: &RunStatus, run: &Run<'_>) -> Vec<Decision> {
     let mut lines = Vec::new();
     let mut say = |reason: &str, message: String| {
-        lines.push(Decision {
-            time: run.now,
-            reason: reason.to_owned(),
-            message,
-        });
+        lines.push(Decision { time: run.now, reason: reason.to_owned(), message });
     };
-    for o in run
-        .overrides
-        .iter()
-        .filter(|o| !before.overrides.contains(&o.name))
-    {
+    for o in run.overrides.iter().filter(|o| !before.overrides.contains(&o.name)) {
         say("OverrideInForce", o.describe());
     }
-    for name in before
-        .overrides
-        .iter()
-        .filter(|name| !after.overrides.contains(name))
-    {
+    for name in before.overrides.iter().filter(|name| !after.overrides.contains(name)) {
         say("OverrideOver", format!("override {name} is over"));
     }
     for target in &after.targets {
-        let old = before
-            .targets
-            .iter()
-            .find(|t| t.name == target.name)
-            .and_then(|t| t.floor);
+        let old = before.targets.iter().find(|t| t.name == target.name).and_then(|t| t.floor);
         if let Some((reason, message)) = floor_change(target, old, after, run) {
             say(reason, message);
         }
@@ -42,60 +26,40 @@ pub(super) fn lines(before: &RunStatus, after: &RunStatus, run: &Run<'_>) -> Vec
         let old = before.machines.iter().find(|m| m.name == machine.name);
         let (launched, joined) = old.map_or((0, 0), |m| (m.launched, m.joined));
         if launched != machine.launched {
-            let reason = if machine.launched > launched {
-                "MachinesLaunched"
-            } else {
-                "MachinesReturned"
-            };
+            let reason =
+                if machine.launched > launched { "MachinesLaunched" } else { "MachinesReturned" };
             let (name, now, wanted) = (&machine.name, machine.launched, machine.wanted);
-            say(
-                reason,
-                format!("machines {name} {launched} -> {now} of {wanted}"),
-            );
+            say(reason, format!("machines {name} {launched} -> {now} of {wanted}"));
         }
         if machine.joined == machine.wanted && joined != machine.joined {
             say(
                 "MachinesJoined",
-                format!(
-                    "all {} machines {} have joined",
-                    machine.wanted, machine.name
-                ),
+                format!("all {} machines {} have joined", machine.wanted, machine.name),
             );
         }
     }
     for batch in &after.ledger {
-        let told = before
-            .ledger
-            .iter()
-            .any(|b| b.token == batch.token && b.shortfall == batch.shortfall);
+        let told =
+            before.ledger.iter().any(|b| b.token == batch.token && b.shortfall == batch.shortfall);
         if let Some(shortfall) = batch.shortfall.as_ref().filter(|_| !told) {
             let came = batch.instances.len();
             say(
                 "MachinesShort",
-                format!(
-                    "{came} of {} {} came: {shortfall}",
-                    batch.count, batch.group
-                ),
+                format!("{came} of {} {} came: {shortfall}", batch.count, batch.group),
             );
         }
     }
     for signal in &after.signals {
-        let was_unknown = before
-            .signals
-            .iter()
-            .any(|s| s.name == signal.name && s.unknown_since.is_some());
+        let was_unknown =
+            before.signals.iter().any(|s| s.name == signal.name && s.unknown_since.is_some());
         match (&signal.unknown_because, was_unknown) {
             (Some(why), false) => say(
                 "SignalUnknown",
-                format!(
-                    "signal {} is unknown ({why}): nothing is lowered",
-                    signal.name
-                ),
+                format!("signal {} is unknown ({why}): nothing is lowered", signal.name),
             ),
-            (None, true) if signal.value.is_some() => say(
-                "SignalKnown",
-                format!("signal {} is known again", signal.name),
-            ),
+            (None, true) if signal.value.is_some() => {
+                say("SignalKnown", format!("signal {} is known again", signal.name));
+            }
             _ => {}
         }
     }
@@ -116,14 +80,9 @@ fn floor_change(
     let name = &target.name;
     match (old, target.floor) {
         (None, Some(new)) => {
-            let from = target
-                .baseline
-                .map_or_else(String::new, |b| format!("{b} -> "));
+            let from = target.baseline.map_or_else(String::new, |b| format!("{b} -> "));
             let t0 = run.record.window.ready_by.format("%H:%M:%SZ");
-            Some((
-                "FloorRaised",
-                format!("{name} {from}{new}: planned to be ready by {t0}"),
-            ))
+            Some(("FloorRaised", format!("{name} {from}{new}: planned to be ready by {t0}")))
         }
         (Some(old), Some(new)) if new > old => {
             let why = signal_sentence(name, after, run)
@@ -131,16 +90,12 @@ fn floor_change(
             Some(("FloorRaised", format!("{name} {old} -> {new}: {why}")))
         }
         (Some(old), Some(new)) if new < old => {
-            let why = after
-                .release
-                .as_ref()
-                .map_or("the plan changed", |r| r.cause.sentence());
+            let why = after.release.as_ref().map_or("the plan changed", |r| r.cause.sentence());
             Some(("FloorLowered", format!("{name} {old} -> {new}: {why}")))
         }
-        (Some(old), None) => Some((
-            "FloorDropped",
-            format!("{name} {old} -> none: this run asks for nothing more"),
-        )),
+        (Some(old), None) => {
+            Some(("FloorDropped", format!("{name} {old} -> none: this run asks for nothing more")))
+        }
         _ => None,
     }
 }
@@ -154,10 +109,7 @@ fn signal_sentence(target: &str, after: &RunStatus, run: &Run<'_>) -> Option<Str
         .max_by_key(|(_, shown)| shown.required)?;
     let (spec, shown) = signal;
     let value = shown.value.as_ref()?;
-    Some(format!(
-        "{value} {} at {} each",
-        spec.name, spec.per_replica
-    ))
+    Some(format!("{value} {} at {} each", spec.name, spec.per_replica))
 }
 
 fn stage_line(before: Stage, after: &RunStatus) -> String {
@@ -165,9 +117,7 @@ fn stage_line(before: Stage, after: &RunStatus) -> String {
         Stage::Releasing => after
             .release
             .as_ref()
-            .map_or_else(String::new, |r: &run::Release| {
-                r.cause.sentence().to_owned()
-            }),
+            .map_or_else(String::new, |r: &run::Release| r.cause.sentence().to_owned()),
         _ => after.message.clone(),
     };
     format!("{} -> {}: {why}", before.as_str(), after.stage.as_str())
