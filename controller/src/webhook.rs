@@ -92,8 +92,8 @@ pub async fn serve(
 }
 
 async fn review(State(served): State<Served>, Json(review): Json<Value>) -> Response {
-    let request = &review["request"];
-    let Some(uid) = request["uid"].as_str() else {
+    let request = at(&review, "/request");
+    let Some(uid) = at(request, "/uid").as_str() else {
         return (StatusCode::BAD_REQUEST, "not an AdmissionReview").into_response();
     };
     let verdict = judge(request, &served).await;
@@ -108,14 +108,20 @@ async fn review(State(served): State<Served>, Json(review): Json<Value>) -> Resp
     Json(json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": response})).into_response()
 }
 
+/// A part of a document; null where there is none.
+fn at<'a>(value: &'a Value, pointer: &str) -> &'a Value {
+    value.pointer(pointer).unwrap_or(&Value::Null)
+}
+
 async fn judge(request: &Value, served: &Served) -> Result<(), Vec<String>> {
-    let surge: ScheduledSurge = serde_json::from_value(request["object"].clone())
+    let surge: ScheduledSurge = serde_json::from_value(at(request, "/object").clone())
         .map_err(|e| vec![format!("spec: {e}")])?;
     // Labels, finalizers and owners of a surge that was accepted once can always be changed.
-    if request["oldObject"]["spec"] == request["object"]["spec"] {
+    if at(request, "/oldObject/spec") == at(request, "/object/spec") {
         return Ok(());
     }
-    let moved = request["oldObject"]["spec"]["schedule"] != request["object"]["spec"]["schedule"];
+    let schedule = "/spec/schedule";
+    let moved = at(at(request, "/oldObject"), schedule) != at(at(request, "/object"), schedule);
     reasons_against(&surge, moved, served.clock.now())?;
     kinds_scale(&surge, &served.client).await
 }

@@ -125,10 +125,13 @@ impl<'a> InForce<'a> {
             .fold(end, Instant::max)
     }
 
-    /// The floor that boosts ask of a target whose plan is `planned`; 0 where none does.
+    /// The floor that boosts ask of a target whose plan is `planned`; 0 where none does. The newest word counts: a
+    /// release overrules the boosts before it, and a boost after it holds.
     #[must_use]
     pub fn boost(&self, target: &str, planned: u32) -> u32 {
+        let released = self.all.iter().rposition(|o| o.action == Action::Release);
         self.iter()
+            .skip(released.map_or(0, |at| at + 1))
             .filter_map(|o| match &o.action {
                 Action::Boost { target: t, amount } if t.as_deref().is_none_or(|t| t == target) => {
                     Some(*amount)

@@ -96,6 +96,8 @@ pub struct Step {
     pub baseline: u32,
     /// What the live load needs.
     pub required: Required,
+    /// What a boost asks for.
+    pub boost: u32,
     /// The previous step has taken effect.
     pub settled: bool,
 }
@@ -132,12 +134,11 @@ pub fn step(
     now: Instant,
 ) -> Result<(), Wait> {
     let by_a_person = release.cause.by_a_person();
+    let needed =
+        |fact: &Step| if by_a_person { fact.boost } else { fact.boost.max(fact.required.replicas) };
     for floor in release.floors.iter_mut().filter(|f| !f.done) {
-        if let Some(fact) = facts(&floor.target)
-            && !by_a_person
-        {
-            floor.floor =
-                floor.floor.max(fact.required.replicas.min(floor.top.max(fact.required.replicas)));
+        if let Some(fact) = facts(&floor.target) {
+            floor.floor = floor.floor.max(needed(&fact));
         }
     }
     if held {
@@ -168,8 +169,7 @@ pub fn step(
             floor.done = true;
             continue;
         };
-        let needed = if by_a_person { 0 } else { fact.required.replicas };
-        let rest = fact.baseline.max(needed);
+        let rest = fact.baseline.max(needed(&fact));
         if floor.floor <= rest {
             floor.done = true;
             continue;
@@ -203,7 +203,12 @@ mod tests {
     }
 
     fn fact(required: u32, blind: bool) -> Step {
-        Step { baseline: 10, required: Required { replicas: required, blind }, settled: true }
+        Step {
+            baseline: 10,
+            required: Required { replicas: required, blind },
+            boost: 0,
+            settled: true,
+        }
     }
 
     fn walk(release: &mut Release, fact: Step, at: Instant) -> Result<(), Wait> {
@@ -268,8 +273,7 @@ mod tests {
     #[test]
     fn a_load_worth_five_comes_down_from_fifty_without_a_cliff() {
         let mut release = begin(ReleaseCause::End, vec![("web".into(), 50)], now());
-        let fact =
-            Step { baseline: 3, required: Required { replicas: 5, blind: false }, settled: true };
+        let fact = Step { baseline: 3, ..fact(5, false) };
         let mut last = 50;
         for n in 1..=6 {
             walk(&mut release, fact, now() + seconds(120 * n)).unwrap();
@@ -289,6 +293,16 @@ mod tests {
         assert_eq!(waits, Err(Wait::JustStarted(later)));
         let waits = step(&mut release, pace(), |_| Some(fact(5, false)), true, now(), at, at);
         assert_eq!(waits, Err(Wait::Held));
+    }
+
+    #[test]
+    fn a_boost_after_the_release_holds_until_it_expires() {
+        let mut release = begin(ReleaseCause::Override, vec![("web".into(), 180)], now());
+        let boosted = Step { boost: 150, ..fact(0, false) };
+        for n in 1..=4 {
+            walk(&mut release, boosted, now() + seconds(120 * n)).unwrap();
+        }
+        assert!(floor(&release).0 >= 150, "{release:?}");
     }
 
     fn signal_status(peak: &str) -> RunStatus {

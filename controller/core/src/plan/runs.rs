@@ -185,6 +185,9 @@ impl<'a> Run<'a> {
             Some(release::Step {
                 baseline: hold.hold.baseline.replicas,
                 required: signal::required(&self.readings, name),
+                boost: self
+                    .overrides
+                    .boost(name, demand::plan_and_ceiling(target, hold.hold.baseline.replicas).0),
                 settled: live
                     .is_some_and(|l| crate::write::writes(hold, &l, Instant::MAX_UTC).is_empty()),
             })

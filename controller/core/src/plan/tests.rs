@@ -542,6 +542,21 @@ fn people_boost_extend_hold_and_release() {
 }
 
 #[test]
+fn a_release_overrules_the_boost_before_it() {
+    let mut evening = Evening::new();
+    evening.pass(start(), seconds(20));
+    let boost = Action::Boost { target: None, amount: Boost::Percent(150) };
+    evening.world.overrides.push(person(boost, 600, &evening));
+    evening.pass(start() + seconds(60), seconds(20));
+    assert_eq!(evening.web().1, 260);
+    evening.load = Box::new(sessions(100.0));
+    evening.world.overrides.push(person(Action::Release, 600, &evening));
+    evening.pass(start() + seconds(1500), seconds(20));
+    assert_eq!(evening.run().status.stage, Stage::Done, "{}", evening.log());
+    evening.everything_is_back();
+}
+
+#[test]
 fn somebody_who_deletes_the_run_gets_everything_back() {
     let mut evening = Evening::new();
     evening.pass(t0() - seconds(100), seconds(10));
