@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use crate::plane::Plane;
 use crate::process::{Process, command, free_port, run};
@@ -148,6 +148,20 @@ impl Operator {
     pub async fn crash(&mut self) -> Result<()> {
         self.kill().await?;
         self.start().await
+    }
+
+    /// Its resident memory in MiB.
+    ///
+    /// # Errors
+    ///
+    /// If it does not run.
+    pub fn resident_mib(&self) -> Result<f64> {
+        let id =
+            self.process.as_ref().and_then(Process::id).context("the operator does not run")?;
+        let status = std::fs::read_to_string(format!("/proc/{id}/status"))?;
+        let line = status.lines().find(|l| l.starts_with("VmRSS:")).context("no VmRSS")?;
+        let kib: f64 = line.split_whitespace().nth(1).context("no number")?.parse()?;
+        Ok(kib / 1024.0)
     }
 
     /// Its metrics.

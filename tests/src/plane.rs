@@ -22,11 +22,13 @@ pub struct Options {
     pub hpa_sync_seconds: u32,
     /// Requests a second of controller manager and scheduler; stock is 20 and 50.
     pub qps: u32,
+    /// Controller manager, scheduler and kubelets; without them only the API is there.
+    pub controllers: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { emulated_version: None, hpa_sync_seconds: 1, qps: 500 }
+        Self { emulated_version: None, hpa_sync_seconds: 1, qps: 500, controllers: true }
     }
 }
 
@@ -82,6 +84,9 @@ impl Plane {
         ready(&client, &mut processes).await?;
         let mut plane =
             Self { folder: folder.into(), url, client, tools: tools.clone(), processes };
+        if !options.controllers {
+            return Ok(plane);
+        }
         plane.start_controllers(&keys, options)?;
         plane.start_kubelets()?;
         let accounts: Api<ServiceAccount> = Api::namespaced(plane.client.clone(), "default");

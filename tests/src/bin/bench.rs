@@ -1,0 +1,287 @@
+//! Figures as ratios in one run: lateness of 500 writes that fall due at one instant, against a bare load generator with the
+//! same connections on the same API server; memory and idle requests with 1,000 surges.
+
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use chrono::{DateTime, TimeDelta, Utc};
+use futures::{StreamExt, TryStreamExt, stream};
+use k8s_openapi::api::apps::v1::Deployment;
+use kube::api::{ListParams, Patch, PatchParams, PostParams, WatchEvent, WatchParams};
+use kube::{Api, Client, ResourceExt};
+use primetime_api::{ScheduledSurge, SurgeRun};
+use primetime_tests::capital;
+use primetime_tests::evening::folder;
+use primetime_tests::operator::Operator;
+use primetime_tests::plane::{Options, Plane};
+use primetime_tests::process::{free_port, run};
+use primetime_tests::tls::Loopback;
+use primetime_tests::tools::Tools;
+use primetime_tests::wait::wait_until;
+use serde_json::json;
+
+/// Writes that fall due together.
+const WRITES: usize = 500;
+/// The operator's connections: `AT_ONCE` of its engine.
+const CONNECTIONS: usize = 32;
+/// Targets of one surge; 64 are allowed.
+const PER_SURGE: usize = 50;
+/// Rounds, contestants in turn; the median counts.
+const ROUNDS: usize = 5;
+/// Surges that only wait.
+const IDLE_SURGES: usize = 1000;
+/// How long idle requests are counted.
+const IDLE: Duration = Duration::from_secs(60);
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let tools = Tools::ensure().await?;
+    let options = Options { controllers: false, ..Options::default() };
+    let plane = Plane::start(&tools, &folder("bench"), &options).await?;
+    let tls = Loopback::new()?;
+    let mut operator =
+        Operator::install(&tools, &plane, &tls, "http://127.0.0.1:9", free_port()?).await?;
+    println!("bench: dev profile, {CONNECTIONS} connections, {WRITES} writes, {ROUNDS} rounds");
+    let (mut ratios, mut lateness, mut per_object) = (Vec::new(), Vec::new(), Vec::new());
+    for round in 0..ROUNDS {
+        let bare = bare_generator(&plane, round).await?;
+        let ours = known_before(&plane, &operator, round).await?;
+        ratios.push(ours.spread.as_secs_f64() / bare.as_secs_f64());
+        lateness.push(ours.last_late_ms);
+        per_object.push(ours.writes_per_object);
+        println!(
+            "  round {round}: bare generator {:.0} ms; operator {:.0} ms from first to last, last {:+.0} ms after T, {:.3} writes per object",
+            bare.as_secs_f64() * 1e3,
+            ours.spread.as_secs_f64() * 1e3,
+            ours.last_late_ms,
+            ours.writes_per_object
+        );
+    }
+    println!(
+        "  median: spread {:.2} x the bare generator's (goal 1.15); last write {:+.0} ms after T (goal +20); {:.3} writes per object and edge (goal 1.02)",
+        median(&mut ratios),
+        median(&mut lateness),
+        median(&mut per_object)
+    );
+    idle(&plane, &mut operator).await
+}
+
+fn median(values: &mut [f64]) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+/// Fresh Deployments in a fresh namespace.
+async fn deployments(plane: &Plane, namespace: &str, count: usize) -> Result<()> {
+    run(plane.kubectl().args(["create", "namespace", namespace])).await?;
+    let api: Api<Deployment> = Api::namespaced(plane.client.clone(), namespace);
+    stream::iter(0..count)
+        .map(|n| {
+            let api = api.clone();
+            async move {
+                let name = format!("w-{n:04}");
+                let deployment: Deployment = serde_json::from_value(json!({
+                    "metadata": {"name": name},
+                    "spec": {
+                        "replicas": 1,
+                        "selector": {"matchLabels": {"app": name}},
+                        "template": {
+                            "metadata": {"labels": {"app": name}},
+                            "spec": {"containers": [{"name": "c", "image": "x"}]},
+                        },
+                    },
+                }))?;
+                api.create(&PostParams::default(), &deployment).await?;
+                anyhow::Ok(())
+            }
+        })
+        .buffer_unordered(CONNECTIONS)
+        .try_collect::<()>()
+        .await
+}
+
+/// The same writes from a loop that knows nothing else.
+async fn bare_generator(plane: &Plane, round: usize) -> Result<Duration> {
+    let namespace = format!("bare-{round}");
+    deployments(plane, &namespace, WRITES).await?;
+    let api: Api<Deployment> = Api::namespaced(plane.client.clone(), &namespace);
+    // Warm connections, as the operator has them.
+    stream::iter(0..CONNECTIONS)
+        .for_each_concurrent(CONNECTIONS, |n| {
+            let api = api.clone();
+            async move {
+                let _ = api.get(&format!("w-{n:04}")).await;
+            }
+        })
+        .await;
+    let started = Instant::now();
+    stream::iter(0..WRITES)
+        .map(|n| {
+            let api = api.clone();
+            async move {
+                let patch = Patch::Merge(json!({"spec": {"replicas": 5}}));
+                api.patch_scale(&format!("w-{n:04}"), &PatchParams::default(), &patch).await
+            }
+        })
+        .buffer_unordered(CONNECTIONS)
+        .try_for_each(|_| async { Ok(()) })
+        .await?;
+    Ok(started.elapsed())
+}
+
+struct Known {
+    spread: Duration,
+    last_late_ms: f64,
+    writes_per_object: f64,
+}
+
+/// A surge on some of the Deployments whose writes fall due at `due`.
+fn surge(namespace: &str, part: usize, due: DateTime<Utc>, lead: u32) -> Result<ScheduledSurge> {
+    let mut surge = capital::shifted(due + TimeDelta::seconds(i64::from(lead)), 60)?;
+    surge.metadata.namespace = Some(namespace.to_owned());
+    surge.metadata.name = Some(format!("s-{part}"));
+    let spec = &mut surge.spec;
+    spec.machines.clear();
+    spec.signals.clear();
+    spec.ready_before_seconds = 0;
+    let pattern = spec.targets.first().context("the example has a target")?.clone();
+    spec.targets = (part * PER_SURGE..(part + 1) * PER_SURGE)
+        .map(|n| {
+            let mut target = pattern.clone();
+            target.name = format!("w-{n:04}");
+            target.scale_target_ref.name.clone_from(&target.name);
+            target.replicas = Some(5);
+            target.max_replicas = None;
+            target.lead_seconds = lead;
+            target
+        })
+        .collect();
+    Ok(surge)
+}
+
+/// 500 writes that were known before: the instants at which a watch sees them.
+async fn known_before(plane: &Plane, operator: &Operator, round: usize) -> Result<Known> {
+    let namespace = format!("known-{round}");
+    deployments(plane, &namespace, WRITES).await?;
+    let lead = 3600;
+    let due = DateTime::from_timestamp(Utc::now().timestamp() + 40, 0).context("now")?;
+    let surges: Api<ScheduledSurge> = Api::namespaced(plane.client.clone(), &namespace);
+    for part in 0..WRITES / PER_SURGE {
+        surges.create(&PostParams::default(), &surge(&namespace, part, due, lead)?).await?;
+    }
+    let api: Api<Deployment> = Api::namespaced(plane.client.clone(), &namespace);
+    let version =
+        api.list(&ListParams::default()).await?.metadata.resource_version.unwrap_or_default();
+    let seen: Arc<Mutex<Vec<DateTime<Utc>>>> = Arc::default();
+    let watcher = {
+        let (api, seen) = (api.clone(), seen.clone());
+        tokio::spawn(async move {
+            let mut events = api.watch(&WatchParams::default(), &version).await?.boxed();
+            while let Some(event) = events.try_next().await? {
+                if let WatchEvent::Modified(d) = event
+                    && d.spec.as_ref().and_then(|s| s.replicas) == Some(5)
+                {
+                    seen.lock().expect("lock").push(Utc::now());
+                }
+            }
+            anyhow::Ok(())
+        })
+    };
+    let before = writes(&operator.metrics().await?);
+    wait_until("the writes", Duration::from_secs(90), || {
+        let count = seen.lock().expect("lock").len();
+        async move { Ok((count >= WRITES, format!("{count} of {WRITES}"))) }
+    })
+    .await?;
+    // A second write to an object would be seen shortly after the first.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let after = writes(&operator.metrics().await?);
+    watcher.abort();
+    let mut seen = seen.lock().expect("lock").clone();
+    seen.sort();
+    let (first, last) = (seen.first().context("none")?, seen.get(WRITES - 1).context("too few")?);
+    #[expect(clippy::cast_precision_loss, reason = "small numbers")]
+    let known = Known {
+        spread: (*last - *first).to_std()?,
+        last_late_ms: (*last - due).num_microseconds().unwrap_or(0) as f64 / 1e3,
+        writes_per_object: (after - before) / WRITES as f64,
+    };
+    run(plane.kubectl().args(["delete", "surges", "--all", "-n", &namespace, "--wait=false"]))
+        .await?;
+    // Without a garbage collector runs are deleted by hand; their release belongs to nobody's figures.
+    run(plane.kubectl().args(["delete", "runs", "--all", "-n", &namespace, "--wait=false"]))
+        .await?;
+    let runs: Api<SurgeRun> = Api::namespaced(plane.client.clone(), &namespace);
+    wait_until("the round to be given back", Duration::from_secs(120), || async {
+        let left = runs.list(&ListParams::default()).await?.items;
+        Ok((left.is_empty(), left.iter().map(ResourceExt::name_any).collect::<Vec<_>>().join(", ")))
+    })
+    .await?;
+    Ok(known)
+}
+
+/// Writes to targets that the operator has done.
+fn writes(metrics: &str) -> f64 {
+    let line = metrics.lines().find(|l| {
+        l.starts_with("primetime_operations_total")
+            && l.contains("operation=\"write\"")
+            && l.contains("outcome=\"ok\"")
+    });
+    line.and_then(|l| l.rsplit(' ').next()).and_then(|n| n.parse().ok()).unwrap_or(0.0)
+}
+
+/// Requests that the API server has answered, watches and its own left out.
+async fn requests(client: &Client) -> Result<f64> {
+    let text = client.request_text(http::Request::get("/metrics").body(Vec::new())?).await?;
+    let counted = text
+        .lines()
+        .filter(|l| l.starts_with("apiserver_request_total") && !l.contains("verb=\"WATCH\""));
+    Ok(counted.filter_map(|l| l.rsplit(' ').next()?.parse::<f64>().ok()).sum())
+}
+
+async fn requests_per_minute(client: &Client) -> Result<f64> {
+    let before = requests(client).await?;
+    tokio::time::sleep(IDLE).await;
+    Ok((requests(client).await? - before) * 60.0 / IDLE.as_secs_f64())
+}
+
+/// Memory and requests with 1,000 surges that are weeks away.
+async fn idle(plane: &Plane, operator: &mut Operator) -> Result<()> {
+    let empty = operator.resident_mib()?;
+    deployments(plane, "idle", PER_SURGE).await?;
+    let surges: Api<ScheduledSurge> = Api::namespaced(plane.client.clone(), "idle");
+    let due = Utc::now() + TimeDelta::days(30);
+    stream::iter(0..IDLE_SURGES)
+        .map(|n| {
+            let surges = surges.clone();
+            async move {
+                let mut one = surge("idle", 0, due, 3600)?;
+                one.metadata.name = Some(format!("idle-{n:04}"));
+                one.spec.targets.truncate(10);
+                surges.create(&PostParams::default(), &one).await?;
+                anyhow::Ok(())
+            }
+        })
+        .buffer_unordered(CONNECTIONS)
+        .try_collect::<()>()
+        .await?;
+    let runs: Api<SurgeRun> = Api::namespaced(plane.client.clone(), "idle");
+    wait_until("1,000 runs to be planned", Duration::from_secs(300), || async {
+        let planned = runs.list(&ListParams::default()).await?.items;
+        let with_status = planned.iter().filter(|r| r.status.is_some()).count();
+        Ok((with_status == IDLE_SURGES, with_status.to_string()))
+    })
+    .await?;
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let full = operator.resident_mib()?;
+    let with = requests_per_minute(&plane.client).await?;
+    operator.kill().await?;
+    let without = requests_per_minute(&plane.client).await?;
+    println!(
+        "  {IDLE_SURGES} idle surges of 10 targets: {full:.0} MiB resident ({empty:.0} MiB before); {:.0} requests a minute ({with:.0} with the operator, {without:.0} without)",
+        with - without
+    );
+    ensure!(full > 0.0);
+    Ok(())
+}
