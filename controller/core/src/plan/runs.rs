@@ -216,7 +216,7 @@ impl<'a> Run<'a> {
     fn ask_for_targets(&self, status: &mut RunStatus, draft: &mut Draft) {
         let mut clipped = Vec::new();
         for (target, start) in self.announcement.targets.iter().zip(&self.timeline.targets) {
-            let Some(demand) = self.demand(target, *start, status) else {
+            let Some(demand) = self.demand(target, *start) else {
                 continue;
             };
             if let Some(from) = demand.clipped_from {
@@ -242,10 +242,11 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn demand(&self, target: &Target, start: Instant, status: &RunStatus) -> Option<Demand> {
+    fn demand(&self, target: &Target, start: Instant) -> Option<Demand> {
         let baseline = baseline_of(target, self.world)?;
-        // A release counts from the moment it is on record, like every other intent.
-        let release = self.record.status.release.as_ref().and(status.release.as_ref());
+        // A step down counts from the moment it is on record, like every other intent: a floor that follows a step which
+        // was then not persisted would go down and up again.
+        let release = self.record.status.release.as_ref();
         let facts = Facts {
             run: &self.record.name,
             window: &self.record.window,
@@ -288,7 +289,7 @@ impl<'a> Run<'a> {
             if let Some(at) = machines::next_try(status, self.now) {
                 draft.wake(at, self.now);
             }
-        } else if Self::let_go(status) && self.targets_given_back() {
+        } else if Self::let_go(&self.record.status) && self.targets_given_back() {
             machines::wind_down(status, self.world, self.record, self.now);
         }
         let persisted = &self.record.status;

@@ -542,6 +542,31 @@ fn people_boost_extend_hold_and_release() {
 }
 
 #[test]
+fn a_step_down_that_is_not_on_record_yet_moves_no_floor() {
+    let mut evening = Evening::new();
+    evening.pass(end(), seconds(20));
+    evening.load = Box::new(sessions(100.0));
+    evening.pass(end() + seconds(900), seconds(20));
+    evening.now += seconds(121);
+    evening.world.samples.insert(
+        ("main".into(), "sum(shop_sessions)".into()),
+        Sample::Known { value: 100.0, at: evening.now },
+    );
+    let plan = plan(&evening.world, evening.now);
+    let stepped = plan.records.iter().any(|r| match r {
+        Record::RunStatus { status, .. } => {
+            status.release.as_ref().is_some_and(|r| r.floors.iter().any(|f| f.floor < f.top))
+        }
+        _ => false,
+    });
+    assert!(stepped, "{:?}", plan.records);
+    assert!(
+        !plan.records.iter().any(|r| matches!(r, Record::UpdateHold { .. })),
+        "the hold follows the record, not the plan"
+    );
+}
+
+#[test]
 fn a_release_overrules_the_boost_before_it() {
     let mut evening = Evening::new();
     evening.pass(start(), seconds(20));
