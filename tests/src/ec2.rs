@@ -179,6 +179,41 @@ impl Ec2 {
         self.region(|r| r.machines.len())
     }
 
+    /// Starts an instance of somebody else, without any tag.
+    ///
+    /// # Errors
+    ///
+    /// If moto does not start it.
+    pub async fn start_foreign(&self) -> Result<String> {
+        let images =
+            self.described("DescribeImages", "imageId").await?.context("moto has no images")?;
+        let form = Form::new(&[
+            ("Action", "RunInstances"),
+            ("Version", "2016-11-15"),
+            ("ImageId", images.first().context("no image")?),
+            ("MinCount", "1"),
+            ("MaxCount", "1"),
+        ]);
+        let (_, body) = self.forward(&form, &HeaderMap::new()).await?;
+        form::all(&body, "instanceId").into_iter().next().context("no instance was started")
+    }
+
+    /// The state of an instance, as the cloud says it.
+    ///
+    /// # Errors
+    ///
+    /// If there is no such instance.
+    pub async fn state(&self, id: &str) -> Result<String> {
+        let form = Form::new(&[
+            ("Action", "DescribeInstances"),
+            ("Version", "2016-11-15"),
+            ("InstanceId.1", id),
+        ]);
+        let (_, body) = self.forward(&form, &HeaderMap::new()).await?;
+        let state = form::all(&body, "instanceState").into_iter().next().context("no state")?;
+        form::all(&state, "name").into_iter().next().context("no name")
+    }
+
     /// How often an action was called.
     #[must_use]
     pub fn calls(&self, action: &str) -> u32 {

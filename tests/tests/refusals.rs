@@ -19,7 +19,7 @@ fn schedule(surge: &mut Value, start: &str, zone: Option<&str>) {
 }
 
 /// What is wrong, the change that makes it so, and what the error has to say.
-const SURGES: [(&str, Change, &str); 24] = [
+const SURGES: [(&str, Change, &str); 28] = [
     (
         "the end before the start",
         |s| s["spec"]["schedule"]["durationSeconds"] = json!(-5),
@@ -121,6 +121,33 @@ const SURGES: [(&str, Change, &str); 24] = [
         "exactly one of replicas, multiplier and load",
     ),
     (
+        "a load without what a replica carries",
+        |s| {
+            s["spec"]["targets"][1].as_object_mut().map(|t| t.remove("multiplier"));
+            s["spec"]["targets"][1]["load"] = json!(36_000);
+        },
+        "load and loadPerReplica belong together",
+    ),
+    (
+        "a load that needs more than the maximum",
+        |s| {
+            s["spec"]["targets"][0].as_object_mut().map(|t| t.remove("replicas"));
+            s["spec"]["targets"][0]["load"] = json!(90_000);
+            s["spec"]["targets"][0]["loadPerReplica"] = json!(200);
+        },
+        "load needs more replicas than maxReplicas",
+    ),
+    (
+        "a multiplier of nothing",
+        |s| s["spec"]["targets"][1]["multiplier"] = json!("0"),
+        "is not a positive decimal",
+    ),
+    (
+        "a name that is no label",
+        |s| s["spec"]["targets"][0]["name"] = json!("../web"),
+        "spec.targets[0].name",
+    ),
+    (
         "a multiplier that is no decimal",
         |s| s["spec"]["targets"][1]["multiplier"] = json!("lots"),
         "multiplier",
@@ -184,6 +211,42 @@ const OVERRIDES: [(&str, Change, &str); 7] = [
     ("an unknown action", |o| o["spec"]["action"] = json!("Panic"), "spec.action"),
 ];
 
+/// Objects of the platform team and of people who create runs by hand.
+fn others(good: &Value) -> Vec<(&'static str, Value, &'static str)> {
+    let source = |url: &str| {
+        json!({
+            "apiVersion": "primetime.dev/v1alpha1", "kind": "MetricsSource",
+            "metadata": {"name": "x"}, "spec": {"url": url},
+        })
+    };
+    let run = |ready: &str, start: &str, end: &str| {
+        json!({
+            "apiVersion": "primetime.dev/v1alpha1", "kind": "SurgeRun",
+            "metadata": {"name": "by-hand", "namespace": "shop"},
+            "spec": {
+                "readyTime": ready, "startTime": start, "endTime": end,
+                "targets": good["spec"]["targets"], "machines": [], "signals": [],
+            },
+        })
+    };
+    let (eight, nine, ten) =
+        ("2031-01-12T20:00:00Z", "2031-01-12T21:00:00Z", "2031-01-12T22:00:00Z");
+    vec![
+        ("another scheme", source("ftp://prometheus:9090"), "must begin with https://"),
+        (
+            "credentials in an address",
+            source("http://me:secret@prometheus:9090"),
+            "must not carry credentials",
+        ),
+        ("a run that ends before it starts", run(eight, ten, nine), "must be after spec.startTime"),
+        (
+            "a run that is ready after its start",
+            run(ten, nine, ten),
+            "must not be after spec.startTime",
+        ),
+    ]
+}
+
 async fn refused(evening: &Evening, object: &Value, what: &str, said: &str) -> Result<()> {
     match evening.plane.apply(&serde_yaml::to_string(object)?).await {
         Ok(applied) => anyhow::bail!("{what} was accepted: {applied}"),
@@ -205,6 +268,9 @@ async fn bad_input_is_refused_at_apply_with_a_clear_error() -> Result<()> {
         let mut surge = good.clone();
         change(&mut surge);
         refused(&evening, &surge, what, said).await?;
+    }
+    for (what, object, said) in others(&good) {
+        refused(&evening, &object, what, said).await?;
     }
     let written =
         run(evening.plane.kubectl().args(["get", "surges,runs,holds", "-A", "-o", "name"])).await?;

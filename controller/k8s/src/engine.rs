@@ -54,6 +54,23 @@ pub trait Observer: Send + Sync {
     fn planned(&self, namespace: &str, world: &World, plan: &Plan, took: Duration);
 }
 
+/// The moment of a look: what was planned from it belongs to it.
+#[derive(Clone, Copy)]
+struct Look {
+    /// The instant that was planned for.
+    now: Instant,
+    /// The same in monotonic time, from before the world was looked at.
+    seen: tokio::time::Instant,
+}
+
+impl Look {
+    /// An instant after a time has passed; a millisecond at least, so that nobody turns in a circle.
+    fn after(self, wait: Duration) -> Instant {
+        let wait = wait.max(Duration::from_millis(1));
+        self.now + chrono::TimeDelta::from_std(wait).unwrap_or(chrono::TimeDelta::seconds(1))
+    }
+}
+
 /// A piece of work as lanes see it.
 struct Work<'a> {
     namespace: &'a str,
@@ -146,6 +163,7 @@ impl Engine {
         may_lower_from: Instant,
         now: Instant,
     ) -> Option<Instant> {
+        let look = Look { now, seen: tokio::time::Instant::now() };
         let cluster = &self.settings.cluster;
         let world = self.shared.with(|index| index.world(namespace, cluster, may_lower_from, now));
         let watch = tokio::time::Instant::now();
@@ -154,12 +172,12 @@ impl Engine {
         let Plan { records, acts, wake } = plan;
         let mut next = wake;
         for record in records {
-            if let Some(at) = self.persist(namespace, record, &world, now) {
+            if let Some(at) = self.persist(namespace, record, &world, look) {
                 next = Some(next.map_or(at, |n| n.min(at)));
             }
         }
         for act in acts {
-            if let Some(at) = self.act(namespace, act, &world, now) {
+            if let Some(at) = self.act(namespace, act, &world, look) {
                 next = Some(next.map_or(at, |n| n.min(at)));
             }
         }
@@ -167,14 +185,14 @@ impl Engine {
     }
 
     /// Starts a lane unless it is busy or has to wait; then says until when.
-    fn start<F>(self: &Arc<Self>, work: Work<'_>, now: Instant, effect: F) -> Option<Instant>
+    fn start<F>(self: &Arc<Self>, work: Work<'_>, look: Look, effect: F) -> Option<Instant>
     where
         F: Future<Output = Result<Outcome, CallError>> + Send + 'static,
     {
         let Work { namespace, lane, kind, due, cloud } = work;
-        match self.lanes.enter(&lane, now) {
+        match self.lanes.enter(&lane, look.seen, tokio::time::Instant::now()) {
             lanes::Entry::Busy => return None,
-            lanes::Entry::Until(at) => return Some(at),
+            lanes::Entry::After(wait) => return Some(look.after(wait)),
             lanes::Entry::Free => {}
         }
         let engine = self.clone();
@@ -191,7 +209,7 @@ impl Engine {
                 Err(error) => warn!(lane, %error, "could not be done; it is tried again"),
                 Ok(_) => {}
             }
-            guard.leave(&result, now);
+            guard.leave(&result, tokio::time::Instant::now());
             engine.shared.with(|index| index.mark(Scope::Namespace(namespace)));
             engine.shared.ring();
         });

@@ -9,7 +9,7 @@ use primetime_core::machines::MachineAct;
 use primetime_core::plan::Act;
 use primetime_core::world::World;
 
-use super::{Engine, Outcome, Work};
+use super::{Engine, Look, Outcome, Work};
 use crate::apply;
 use crate::call::CallError;
 use crate::drain;
@@ -23,7 +23,7 @@ impl Engine {
         namespace: &str,
         act: Act,
         world: &World,
-        now: Instant,
+        look: Look,
     ) -> Option<Instant> {
         match act {
             Act::Write { hold, writes, due } => {
@@ -32,7 +32,7 @@ impl Engine {
                 // The lane of the hold's record: its writes and its record never overlap.
                 let lane = format!("hold/{namespace}/{hold}");
                 let work = Work { namespace, lane, kind: "write", due: Some(due), cloud: false };
-                self.start(work, now, async move {
+                self.start(work, look, async move {
                     for write in &writes {
                         apply::write(&engine.client, &engine.shared, &ns, write).await?;
                     }
@@ -41,7 +41,7 @@ impl Engine {
             }
             Act::Machine { run, act } => {
                 let expires = world.runs.get(&run)?.window.end + INSTANCE_LIFE_AFTER_END;
-                self.machine(namespace, &run, act, expires, now)
+                self.machine(namespace, &run, act, expires, look)
             }
         }
     }
@@ -52,14 +52,14 @@ impl Engine {
         run: &str,
         act: MachineAct,
         expires: Instant,
-        now: Instant,
+        look: Look,
     ) -> Option<Instant> {
         let engine = self.clone();
         let work = |lane, kind, cloud| Work { namespace, lane, kind, due: None, cloud };
         match act {
             MachineAct::Launch { batch, run_uid } => {
                 let work = work(format!("launch/{}", batch.token), "launch", true);
-                self.start(work, now, async move {
+                self.start(work, look, async move {
                     let answer = engine.cloud.launch(&run_uid, &batch, expires).await;
                     let answer = answer.map_err(CallError::Failed)?;
                     engine.shared.with(|index| index.launches.insert(batch.token.clone(), answer));
@@ -68,7 +68,7 @@ impl Engine {
             }
             MachineAct::Drain { node } => {
                 let work = work(format!("drain/{node}"), "drain", false);
-                self.start(work, now, async move {
+                self.start(work, look, async move {
                     let left = drain::drain(&engine.client, &node).await?;
                     engine.shared.with(|index| index.pods_left.insert(node, left));
                     Ok(Outcome::Again(Duration::from_secs(2)))
@@ -76,7 +76,7 @@ impl Engine {
             }
             MachineAct::Terminate { ids, run_uid } => {
                 let work = work(format!("terminate/{namespace}/{run}"), "terminate", true);
-                self.start(work, now, async move {
+                self.start(work, look, async move {
                     engine.cloud.terminate(&run_uid, &ids).await.map_err(CallError::Failed)?;
                     Ok(Outcome::Again(Duration::from_secs(5)))
                 })

@@ -1,11 +1,12 @@
 //! Lanes: one piece of work at a time per object, backoff after a failure, a pace where one is asked for.
+//!
+//! Lanes count in monotonic time: a wall clock that is set back must not close them for an hour.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use chrono::TimeDelta;
-use primetime_core::Instant;
+use tokio::time::Instant;
 
 use crate::call::CallError;
 
@@ -25,9 +26,12 @@ pub(super) enum Entry {
     Free,
     /// Work is going on; its end rings the bell.
     Busy,
-    /// Not before this instant.
-    Until(Instant),
+    /// Not before this time has passed.
+    After(Duration),
 }
+
+/// Lanes that have been idle for longer are forgotten once there are many.
+const FORGOTTEN: Duration = Duration::from_secs(600);
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Lane {
@@ -44,10 +48,10 @@ pub(super) struct Lanes {
 }
 
 /// How long a refused piece of work waits: repeating it soon does not help.
-const REFUSED: TimeDelta = TimeDelta::seconds(30);
+const REFUSED: Duration = Duration::from_secs(30);
 
-fn backoff(failures: u32) -> TimeDelta {
-    TimeDelta::milliseconds((200_i64 << failures.min(8)).min(15_000))
+fn backoff(failures: u32) -> Duration {
+    Duration::from_millis((200_u64 << failures.min(8)).min(15_000))
 }
 
 impl Lanes {
@@ -55,12 +59,13 @@ impl Lanes {
         f(&mut self.lanes.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Enters a lane, if it is free.
-    pub(super) fn enter(&self, name: &str, now: Instant) -> Entry {
+    /// Enters a lane, if it is free. Work that was planned from a world seen before the last work in the lane had ended
+    /// was planned from a world that has passed, and would be done twice.
+    pub(super) fn enter(&self, name: &str, seen: Instant, now: Instant) -> Entry {
         self.with(|lanes| {
             if lanes.len() > 10_000 {
                 lanes.retain(|_, lane| {
-                    lane.busy || lane.last_done.is_some_and(|at| now - at < TimeDelta::minutes(10))
+                    lane.busy || lane.last_done.is_some_and(|at| now - at < FORGOTTEN)
                 });
             }
             let lane = lanes.entry(name.to_owned()).or_default();
@@ -68,18 +73,21 @@ impl Lanes {
                 return Entry::Busy;
             }
             if let Some(at) = lane.not_before.filter(|at| now < *at) {
-                return Entry::Until(at);
+                return Entry::After(at - now);
+            }
+            if lane.last_done.is_some_and(|ended| ended >= seen) {
+                return Entry::After(Duration::ZERO);
             }
             lane.busy = true;
             Entry::Free
         })
     }
 
-    /// Until when work that is not urgent waits, so that it is done at most once per interval.
-    pub(super) fn paced(&self, name: &str, interval: TimeDelta, now: Instant) -> Option<Instant> {
+    /// How long work that is not urgent waits, so that it is done at most once per interval.
+    pub(super) fn paced(&self, name: &str, interval: Duration, now: Instant) -> Option<Duration> {
         self.with(|lanes| {
             let at = lanes.get(name)?.last_done? + interval;
-            (now < at).then_some(at)
+            (now < at).then(|| at - now)
         })
     }
 
@@ -99,10 +107,10 @@ impl Lanes {
             lane.failures = if result.is_ok() { 0 } else { lane.failures.saturating_add(1) };
             lane.not_before = match result {
                 Ok(Outcome::Done) => None,
-                Ok(Outcome::Again(after)) => TimeDelta::from_std(*after).ok().map(|d| now + d),
+                Ok(Outcome::Again(after)) => Some(now + *after),
                 // Whoever was overtaken looks again at once, but not in a hot loop.
                 Err(CallError::Conflict(_)) if lane.failures < 3 => {
-                    Some(now + TimeDelta::milliseconds(20))
+                    Some(now + Duration::from_millis(20))
                 }
                 Err(CallError::Refused(_)) => Some(now + REFUSED),
                 Err(_) => Some(now + backoff(lane.failures)),
@@ -138,37 +146,48 @@ impl Drop for Guard<'_> {
 mod tests {
     use super::*;
 
-    fn at(milliseconds: i64) -> Instant {
-        chrono::DateTime::UNIX_EPOCH + TimeDelta::milliseconds(milliseconds)
+    fn clock() -> impl Fn(u64) -> Instant {
+        let start = Instant::now();
+        move |milliseconds| start + Duration::from_millis(milliseconds)
     }
 
     #[test]
     fn a_lane_takes_one_piece_of_work_at_a_time() {
-        let lanes = Lanes::default();
-        assert_eq!(lanes.enter("hold/web", at(0)), Entry::Free);
-        assert_eq!(lanes.enter("hold/web", at(0)), Entry::Busy);
-        assert_eq!(lanes.enter("hold/search", at(0)), Entry::Free);
+        let (lanes, at) = (Lanes::default(), clock());
+        assert_eq!(lanes.enter("hold/web", at(0), at(0)), Entry::Free);
+        assert_eq!(lanes.enter("hold/web", at(0), at(0)), Entry::Busy);
+        assert_eq!(lanes.enter("hold/search", at(0), at(0)), Entry::Free);
         lanes.guard("hold/web").leave(&Ok(Outcome::Done), at(1));
-        assert_eq!(lanes.enter("hold/web", at(1)), Entry::Free);
+        assert_eq!(lanes.enter("hold/web", at(2), at(2)), Entry::Free);
+    }
+
+    #[test]
+    fn what_was_planned_before_the_last_work_ended_is_planned_again() {
+        let (lanes, at) = (Lanes::default(), clock());
+        lanes.enter("hold/web", at(0), at(0));
+        lanes.guard("hold/web").leave(&Ok(Outcome::Done), at(30));
+        assert_eq!(lanes.enter("hold/web", at(10), at(40)), Entry::After(Duration::ZERO));
+        assert_eq!(lanes.enter("hold/web", at(31), at(40)), Entry::Free);
     }
 
     #[test]
     fn failures_back_off_and_a_success_forgets_them() {
-        let lanes = Lanes::default();
+        let (lanes, at) = (Lanes::default(), clock());
         let fail = |now| lanes.guard("x").leave(&Err(CallError::TimedOut), at(now));
+        let after = |milliseconds| Entry::After(Duration::from_millis(milliseconds));
         fail(0);
-        assert_eq!(lanes.enter("x", at(0)), Entry::Until(at(400)));
+        assert_eq!(lanes.enter("x", at(1), at(1)), after(399));
         fail(400);
-        assert_eq!(lanes.enter("x", at(400)), Entry::Until(at(1200)));
+        assert_eq!(lanes.enter("x", at(401), at(401)), after(799));
         lanes.guard("x").leave(&Ok(Outcome::Done), at(1200));
-        assert_eq!(lanes.enter("x", at(1200)), Entry::Free);
+        assert_eq!(lanes.enter("x", at(1201), at(1201)), Entry::Free);
     }
 
     #[test]
     fn a_lane_is_freed_when_its_work_panics() {
-        let lanes = Lanes::default();
-        lanes.enter("x", at(0));
+        let (lanes, at) = (Lanes::default(), clock());
+        lanes.enter("x", at(0), at(0));
         drop(lanes.guard("x"));
-        assert_eq!(lanes.enter("x", at(0)), Entry::Free);
+        assert_eq!(lanes.enter("x", at(1), at(1)), Entry::Free);
     }
 }

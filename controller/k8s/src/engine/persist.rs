@@ -13,14 +13,14 @@ use primetime_core::plan::Record;
 use primetime_core::run::{RunRecord, RunStatus};
 use primetime_core::world::{Seen, SurgeStatus, World};
 
-use super::{Engine, Outcome, Work};
+use super::{Engine, Look, Outcome, Work};
 use crate::apply;
 use crate::call::CallError;
 use crate::index::{Index, Key, Table};
 use crate::record::Records;
 
 /// A status that nothing waits for is written at most this often.
-const STATUS_INTERVAL: chrono::TimeDelta = chrono::TimeDelta::seconds(2);
+const STATUS_INTERVAL: Duration = Duration::from_secs(2);
 
 impl Engine {
     pub(super) fn persist(
@@ -28,13 +28,13 @@ impl Engine {
         namespace: &str,
         record: Record,
         world: &World,
-        now: Instant,
+        look: Look,
     ) -> Option<Instant> {
         let engine = self.clone();
         let ns = namespace.to_owned();
         match record {
             Record::CreateRun { surge, generation, run, window } => {
-                self.start(work(namespace, "run", &run, "create_run"), now, async move {
+                self.start(work(namespace, "run", &run, "create_run"), look, async move {
                     let records = engine.records(&ns);
                     records
                         .create_run(&surge, generation, &run, &window)
@@ -43,7 +43,7 @@ impl Engine {
                 })
             }
             Record::ReplanRun { surge, generation, run, window } => {
-                self.start(work(namespace, "run", &run, "replan_run"), now, async move {
+                self.start(work(namespace, "run", &run, "replan_run"), look, async move {
                     let records = engine.records(&ns);
                     records
                         .replan_run(&surge, generation, &run, &window)
@@ -52,28 +52,28 @@ impl Engine {
                 })
             }
             Record::DeleteRun { run, uid } => {
-                self.start(work(namespace, "run", &run, "delete_run"), now, async move {
+                self.start(work(namespace, "run", &run, "delete_run"), look, async move {
                     let done = engine.records(&ns).delete_run(&run, &uid).await;
                     done.map(|()| Outcome::Again(Duration::from_secs(1)))
                 })
             }
-            Record::Guard { run } => self.guard_run(namespace, run, true, now),
-            Record::Unguard { run } => self.guard_run(namespace, run, false, now),
+            Record::Guard { run } => self.guard_run(namespace, run, true, look),
+            Record::Unguard { run } => self.guard_run(namespace, run, false, look),
             Record::RunStatus { run, status, urgent, news } => {
-                self.run_status(namespace, &run, *status, urgent, news, world, now)
+                self.run_status(namespace, &run, *status, urgent, news, world, look)
             }
             Record::SurgeStatus { surge, status } => {
-                self.surge_status(namespace, surge, *status, world, now)
+                self.surge_status(namespace, surge, *status, world, look)
             }
             Record::CreateHold { name, hold } => {
-                self.start(work(namespace, "hold", &name, "create_hold"), now, async move {
+                self.start(work(namespace, "hold", &name, "create_hold"), look, async move {
                     engine.records(&ns).create_hold(&name, &hold).await.map(|()| Outcome::Done)
                 })
             }
             Record::UpdateHold { name, hold } => {
-                self.update_hold(namespace, name, *hold, world, now)
+                self.update_hold(namespace, name, *hold, world, look)
             }
-            Record::DeleteHold { name } => self.delete_hold(namespace, name, world, now),
+            Record::DeleteHold { name } => self.delete_hold(namespace, name, world, look),
         }
     }
 
@@ -101,12 +101,12 @@ impl Engine {
         namespace: &str,
         run: String,
         guard: bool,
-        now: Instant,
+        look: Look,
     ) -> Option<Instant> {
         let engine = self.clone();
         let ns = namespace.to_owned();
         let kind = if guard { "guard" } else { "unguard" };
-        self.start(work(namespace, "guard", &run, kind), now, async move {
+        self.start(work(namespace, "guard", &run, kind), look, async move {
             engine.records(&ns).guard_run(&run, guard).await.map(|()| Outcome::Done)
         })
     }
@@ -120,17 +120,17 @@ impl Engine {
         urgent: bool,
         news: Vec<Decision>,
         world: &World,
-        now: Instant,
+        look: Look,
     ) -> Option<Instant> {
         let before = world.runs.get(name)?.clone();
         let version = self.version(namespace, name, Some(&before), |index| &index.runs)?;
         let work = work(namespace, "run", name, "run_status");
-        if !urgent && let Some(at) = self.lanes.paced(&work.lane, STATUS_INTERVAL, now) {
-            return Some(at);
+        if !urgent && let Some(wait) = self.lanes.paced(&work.lane, STATUS_INTERVAL, look.seen) {
+            return Some(look.after(wait));
         }
         let engine = self.clone();
         let ns = namespace.to_owned();
-        self.start(work, now, async move {
+        self.start(work, look, async move {
             let run = &before.name;
             engine.records(&ns).run_status(run, &before.status, &status, &version).await?;
             let about = reference(&ns, &before);
@@ -160,13 +160,13 @@ impl Engine {
         name: String,
         status: SurgeStatus,
         world: &World,
-        now: Instant,
+        look: Look,
     ) -> Option<Instant> {
         let before = world.surges.get(&name)?.clone();
         let version = self.version(namespace, &name, Some(&before), |index| &index.surges)?;
         let engine = self.clone();
         let ns = namespace.to_owned();
-        self.start(work(namespace, "surge", &name, "surge_status"), now, async move {
+        self.start(work(namespace, "surge", &name, "surge_status"), look, async move {
             let records = engine.records(&ns);
             records
                 .surge_status(&name, &before.status, &status, &version)
@@ -181,14 +181,14 @@ impl Engine {
         name: String,
         hold: Hold,
         world: &World,
-        now: Instant,
+        look: Look,
     ) -> Option<Instant> {
         let before = world.holds.get(&name)?;
         let version = self.version(namespace, &name, Some(before), |index| &index.holds)?;
         let before = before.hold.clone();
         let engine = self.clone();
         let ns = namespace.to_owned();
-        self.start(work(namespace, "hold", &name, "update_hold"), now, async move {
+        self.start(work(namespace, "hold", &name, "update_hold"), look, async move {
             let records = engine.records(&ns);
             records.update_hold(&name, &before, &hold, &version).await.map(|()| Outcome::Done)
         })
@@ -199,7 +199,7 @@ impl Engine {
         namespace: &str,
         name: String,
         world: &World,
-        now: Instant,
+        look: Look,
     ) -> Option<Instant> {
         let before = world.holds.get(&name)?;
         let version = self.version(namespace, &name, Some(before), |index| &index.holds)?;
@@ -207,7 +207,7 @@ impl Engine {
         let absent = world.target(&target) == Seen::Absent;
         let engine = self.clone();
         let ns = namespace.to_owned();
-        self.start(work(namespace, "hold", &name, "delete_hold"), now, async move {
+        self.start(work(namespace, "hold", &name, "delete_hold"), look, async move {
             // Absence in a list is not absence: a quorum read decides whether there is nothing to give back.
             if absent && !apply::is_gone(&engine.client, &ns, &target).await? {
                 return Err(CallError::Conflict(format!("{target} is there after all")));

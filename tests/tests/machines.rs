@@ -1,0 +1,58 @@
+//! Machines from a cloud that refuses, throttles, loses replies and has other people's instances in it.
+
+use anyhow::{Result, ensure};
+use chrono::{TimeDelta, Utc};
+use primetime_core::run::{Stage, Verdict};
+use primetime_tests::capital;
+use primetime_tests::evening::Evening;
+use primetime_tests::plane::Options;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn partial_success_is_kept_and_only_ours_is_terminated() -> Result<()> {
+    let mut evening =
+        Evening::begin("machines", &Options::default(), |what| eprintln!("{what}")).await?;
+    let foreign = evening.ec2.start_foreign().await?;
+    evening.ec2.behave(|b| {
+        // Five of the first type, then the next; twelve instances of quota; a throttled call, and a reply that is lost.
+        b.capacity.insert("m6i.xlarge".to_owned(), 5);
+        b.vcpu_quota = Some(12 * 4);
+        b.throttled_calls = 2;
+        b.lost_replies = 1;
+    });
+    let mut surge = capital::shifted(Utc::now() + TimeDelta::seconds(60), 60)?;
+    surge.spec.targets.clear();
+    surge.spec.signals.clear();
+    surge.spec.hold = None;
+    surge.spec.schedule.duration_seconds = 20;
+    evening.announce(&surge).await?;
+
+    evening
+        .until("twelve machines, and the quota said", 60, |e| async move {
+            let status = e.status("capital").await?;
+            let said =
+                status.verdict == Verdict::AtRisk && status.message.contains("VcpuLimitExceeded");
+            Ok((
+                e.machines().await? == 12 && said,
+                format!("{} machines: {}", e.machines().await?, status.message),
+            ))
+        })
+        .await?;
+    evening.ec2.behave(|b| b.vcpu_quota = None);
+    evening
+        .until("the rest to join", 60, |e| async move {
+            let machines = e.machines().await?;
+            Ok((machines == 17, machines.to_string()))
+        })
+        .await?;
+    ensure!(evening.ec2.started() == 17, "{} instances were started", evening.ec2.started());
+    evening
+        .until("the run to be done", 90, |e| async move {
+            let status = e.status("capital").await?;
+            Ok((status.stage == Stage::Done, format!("{:?}: {}", status.stage, status.message)))
+        })
+        .await?;
+    ensure!(evening.ec2.living().is_empty(), "{:?}", evening.ec2.living());
+    let state = evening.ec2.state(&foreign).await?;
+    ensure!(state == "running", "the instance of somebody else is {state}");
+    evening.plane.alive()
+}
