@@ -28,6 +28,8 @@ pub struct Facts<'a> {
     pub run: &'a str,
     /// Its instants.
     pub window: &'a Window,
+    /// The end in force.
+    pub end: Instant,
     /// Replicas found when the target was first held, or found now.
     pub baseline: u32,
     /// The first write.
@@ -64,6 +66,8 @@ pub fn demand(target: &Target, facts: Facts<'_>, now: Instant) -> Option<Demand>
         Some(Some(floor)) if floor.done => return None,
         Some(Some(floor)) => (floor.floor.max(boost), false),
         None if now < facts.start - timeline::PREPARE_AHEAD => return None,
+        // Nothing is raised for an event that is over.
+        None if now >= facts.end && facts.claimed.is_none() => return None,
         None => {
             let ramped = timeline::ramped(
                 facts.baseline,
@@ -124,6 +128,7 @@ mod tests {
         let mut facts = Facts {
             run: "capital",
             window,
+            end: window.end,
             baseline: 10,
             start: t0() - seconds(360),
             claimed: None,
@@ -178,6 +183,13 @@ mod tests {
         let demand = ask(&target, |f| f.required = Required { replicas: 225, blind: false }, t0());
         assert_eq!(demand.as_ref().unwrap().clipped_from, Some(225));
         assert_eq!(floor(demand), 180);
+    }
+
+    #[test]
+    fn nothing_is_raised_for_an_event_that_is_over() {
+        assert_eq!(ask(&web(), |_| {}, window().end), None);
+        let before = Box::leak(Box::new(Claim { run: "capital".into(), floor: 180, ceiling: 260 }));
+        assert_eq!(floor(ask(&web(), |f| f.claimed = Some(before), window().end)), 180);
     }
 
     #[test]

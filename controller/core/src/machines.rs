@@ -62,6 +62,10 @@ fn retry_after(class: RefusalClass, attempt: u32) -> TimeDelta {
     }
 }
 
+/// An instance whose termination was asked for and that the cloud no longer shows for this long is gone: EC2 shows
+/// terminated instances for about an hour and then forgets them.
+pub const FORGOTTEN_AFTER: TimeDelta = TimeDelta::minutes(10);
+
 /// Writes what the cloud said into the ledger.
 pub fn settle(status: &mut RunStatus, world: &World, run: &RunRecord, now: Instant) {
     let fleet = world.fleets.get(&run.uid);
@@ -116,6 +120,14 @@ fn adopt(batch: &mut Batch, fleet: &Fleet, now: Instant) {
                 state: if seen.terminated { LedgerState::Terminated } else { LedgerState::Live },
                 since: now,
             }),
+        }
+    }
+    for known in &mut batch.instances {
+        let asked_for = known.state == LedgerState::Terminating;
+        let shown = fleet.instances.iter().any(|i| i.id == known.id);
+        if asked_for && !shown && fleet.at - known.since >= FORGOTTEN_AFTER {
+            known.state = LedgerState::Terminated;
+            known.since = now;
         }
     }
     if !batch.settled && batch.instances.len() >= usize::try_from(batch.count).unwrap_or(usize::MAX)
@@ -199,8 +211,10 @@ pub fn wind_down(status: &mut RunStatus, world: &World, run: &RunRecord, now: In
         Some(Seen::Known(fleet)) => Some(fleet.at),
         _ => None,
     };
+    // A call may have been on its way when the release began.
+    let quiet_from = status.release.as_ref().map_or(now, |r| r.start_time);
     for batch in &mut status.ledger {
-        let silent = fleet_at.is_some_and(|at| at - batch.time >= STRIKE_AFTER);
+        let silent = fleet_at.is_some_and(|at| at - batch.time.max(quiet_from) >= STRIKE_AFTER);
         if !batch.settled && silent {
             batch.settled = true;
             batch.shortfall = Some("the cloud never showed an instance of this entry".to_owned());
@@ -429,9 +443,26 @@ mod tests {
     }
 
     #[test]
+    fn an_instance_that_the_cloud_has_forgotten_is_gone() {
+        let mut status = with_live(1);
+        wind_down(&mut status, &World::default(), &run(), now());
+        let mut forgotten = |after| {
+            let mut world = World::default();
+            let fleet = Fleet { instances: vec![], at: now() + after };
+            world.fleets.insert(run().uid, Seen::Known(fleet));
+            settle(&mut status, &world, &run(), now() + after);
+            !status.owes_machines()
+        };
+        assert!(!forgotten(FORGOTTEN_AFTER - seconds(1)));
+        assert!(forgotten(FORGOTTEN_AFTER));
+    }
+
+    #[test]
     fn an_open_entry_is_struck_when_the_cloud_stays_silent_long_enough() {
         let mut status = RunStatus::default();
         intended(&mut status, now());
+        status.release =
+            Some(crate::release::begin(crate::run::ReleaseCause::Deleted, vec![], now()));
         let mut world = World::default();
         let silent = |at| Seen::Known(Fleet { instances: vec![], at });
         world.fleets.insert(run().uid, silent(now() + seconds(119)));

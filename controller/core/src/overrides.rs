@@ -78,19 +78,22 @@ impl Override {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct InForce<'a> {
     all: Vec<&'a Override>,
+    /// The latest instant to which the event was extended: an extension that is over has moved the end all the same.
+    extended_to: Option<Instant>,
 }
 
 /// Picks the overrides in force on a run, oldest first.
 #[must_use]
 pub fn in_force<'a>(overrides: &'a [Override], run: &RunRecord, now: Instant) -> InForce<'a> {
-    let mut all: Vec<_> = overrides
-        .iter()
-        .filter(|o| o.surge == run.surge && now < o.expires)
-        // An override speaks of the run that is going on or coming, not of one that ended before it was written.
-        .filter(|o| run.status.completion_time.is_none_or(|done| o.created < done))
-        .collect();
+    // An override speaks of the run that is going on or coming, not of one that ended before it was written.
+    let spoken_of = |o: &&Override| {
+        o.surge == run.surge && run.status.completion_time.is_none_or(|done| o.created < done)
+    };
+    let said = || overrides.iter().filter(spoken_of);
+    let extended_to = said().filter(|o| o.action == Action::Extend).map(|o| o.expires).max();
+    let mut all: Vec<_> = said().filter(|o| now < o.expires).collect();
     all.sort_by(|a, b| (a.created, &a.name).cmp(&(b.created, &b.name)));
-    InForce { all }
+    InForce { all, extended_to }
 }
 
 impl<'a> InForce<'a> {
@@ -119,10 +122,7 @@ impl<'a> InForce<'a> {
     /// The end in force.
     #[must_use]
     pub fn end(&self, end: Instant) -> Instant {
-        self.iter()
-            .filter(|o| o.action == Action::Extend)
-            .map(|o| o.expires)
-            .fold(end, Instant::max)
+        self.extended_to.map_or(end, |to| to.max(end))
     }
 
     /// The floor that boosts ask of a target whose plan is `planned`; 0 where none does. The newest word counts: a

@@ -98,8 +98,20 @@ pub struct Step {
     pub required: Required,
     /// What a boost asks for.
     pub boost: u32,
-    /// The previous step has taken effect.
+    /// Neither load nor boost ask for more than this.
+    pub ceiling: u32,
+    /// An autoscaler keeps what the load needs when the floor goes.
+    pub autoscaled: bool,
+    /// The previous step has taken effect: nothing is still to be lowered.
     pub settled: bool,
+}
+
+impl Step {
+    /// What must stay, as far as anybody has a say in it.
+    fn needed(&self, by_a_person: bool) -> u32 {
+        let load = if by_a_person { 0 } else { self.required.replicas };
+        self.boost.max(load).min(self.ceiling)
+    }
 }
 
 /// Why the next step waits.
@@ -117,9 +129,11 @@ pub enum Wait {
     Unsettled(String),
 }
 
-/// Takes the next step of every target if pace, evidence and people allow it; otherwise says why it waits.
+/// Takes the next step of every target that pace, evidence and people allow; otherwise says why all of them wait.
 ///
-/// A live load above the floor raises it again at once. Evidence that stays unknown blocks until `blind_until`.
+/// A live load, or a boost, above the floor raises it again at once and keeps it there. Evidence that stays unknown blocks
+/// until `patience_ends`; after that a floor goes all the way: an autoscaler keeps what its load needs, and a target
+/// without one stays at what its load needs.
 ///
 /// # Errors
 ///
@@ -130,15 +144,15 @@ pub fn step(
     facts: impl Fn(&str) -> Option<Step>,
     held: bool,
     may_lower_from: Instant,
-    blind_until: Instant,
+    patience_ends: Instant,
     now: Instant,
 ) -> Result<(), Wait> {
     let by_a_person = release.cause.by_a_person();
-    let needed =
-        |fact: &Step| if by_a_person { fact.boost } else { fact.boost.max(fact.required.replicas) };
+    let impatient = by_a_person || now >= patience_ends;
     for floor in release.floors.iter_mut().filter(|f| !f.done) {
         if let Some(fact) = facts(&floor.target) {
-            floor.floor = floor.floor.max(needed(&fact));
+            let let_autoscaler = impatient && fact.autoscaled;
+            floor.floor = floor.floor.max(fact.needed(by_a_person || let_autoscaler));
         }
     }
     if held {
@@ -151,36 +165,52 @@ pub fn step(
     if now < may_lower_from {
         return Err(Wait::JustStarted(may_lower_from));
     }
-    let going = || release.floors.iter().filter(|f| !f.done);
-    for floor in going() {
-        // A target that is not seen is not stepped; one that is gone has nothing to wait for.
-        let Some(fact) = facts(&floor.target) else {
-            continue;
-        };
-        if fact.required.blind && !by_a_person && now < blind_until {
-            return Err(Wait::Blind);
-        }
-        if !fact.settled {
-            return Err(Wait::Unsettled(floor.target.clone()));
-        }
-    }
+    let mut stepped = false;
+    let mut waits = None;
     for floor in release.floors.iter_mut().filter(|f| !f.done) {
         let Some(fact) = facts(&floor.target) else {
+            // The target, or its hold, is gone: there is nothing to wait for.
             floor.done = true;
+            stepped = true;
             continue;
         };
-        let rest = fact.baseline.max(needed(&fact));
-        if floor.floor <= rest {
-            floor.done = true;
-            continue;
+        if fact.required.blind && !impatient {
+            waits = Some(Wait::Blind);
+        } else if !fact.settled {
+            waits = Some(Wait::Unsettled(floor.target.clone()));
+        } else {
+            stepped |= step_one(floor, fact, pace, by_a_person, impatient);
         }
-        let way = u64::from(floor.top.saturating_sub(fact.baseline));
-        let stride = (way * u64::from(pace.step_percent.clamp(1, 100))).div_ceil(100).max(1);
-        let stride = u32::try_from(stride).unwrap_or(u32::MAX);
-        floor.floor = floor.floor.saturating_sub(stride).max(rest);
     }
-    release.step_time = now;
-    Ok(())
+    if stepped || waits.is_none() {
+        release.step_time = now;
+        return Ok(());
+    }
+    Err(waits.unwrap_or(Wait::Held))
+}
+
+/// One step of one target; whether anything changed.
+fn step_one(
+    floor: &mut ReleaseFloor,
+    fact: Step,
+    pace: ReleasePace,
+    by_a_person: bool,
+    impatient: bool,
+) -> bool {
+    let rest = fact.baseline.max(fact.needed(by_a_person || (impatient && fact.autoscaled)));
+    // A boost is a person's word and is waited for; a load that has come to stay is not, once patience has ended.
+    let stays = fact.boost.min(fact.ceiling) <= fact.baseline && impatient;
+    if floor.floor <= fact.baseline || (floor.floor <= rest && stays) {
+        floor.done = true;
+        return true;
+    }
+    let way = u64::from(floor.top.saturating_sub(fact.baseline));
+    let stride = (way * u64::from(pace.step_percent.clamp(1, 100))).div_ceil(100).max(1);
+    let stride = u32::try_from(stride).unwrap_or(u32::MAX);
+    let next = floor.floor.saturating_sub(stride).max(rest);
+    let moves = next < floor.floor;
+    floor.floor = floor.floor.min(next);
+    moves
 }
 
 #[cfg(test)]
@@ -207,6 +237,8 @@ mod tests {
             baseline: 10,
             required: Required { replicas: required, blind },
             boost: 0,
+            ceiling: 260,
+            autoscaled: true,
             settled: true,
         }
     }
@@ -275,13 +307,61 @@ mod tests {
         let mut release = begin(ReleaseCause::End, vec![("web".into(), 50)], now());
         let fact = Step { baseline: 3, ..fact(5, false) };
         let mut last = 50;
-        for n in 1..=6 {
+        for n in 1..=8 {
             walk(&mut release, fact, now() + seconds(120 * n)).unwrap();
             let (floor, _) = floor(&release);
             assert!(last - floor <= 10, "{last} -> {floor}");
             last = floor;
         }
-        assert_eq!(floor(&release), (5, true));
+        assert_eq!(
+            floor(&release),
+            (5, false),
+            "the load needs more than the baseline: it is waited for"
+        );
+    }
+
+    #[test]
+    fn a_load_that_has_come_to_stay_is_waited_for_and_then_left_to_the_autoscaler_or_in_place() {
+        for (autoscaled, rest) in [(true, 10), (false, 50)] {
+            let mut release = release();
+            let fact = Step { autoscaled, ..fact(50, false) };
+            for n in 1..=20 {
+                walk(&mut release, fact, now() + seconds(120 * n)).unwrap();
+            }
+            assert_eq!(floor(&release), (50, false), "waited for");
+            for n in 0..=20 {
+                walk(&mut release, fact, now() + seconds(7200 + 120 * n)).unwrap();
+            }
+            assert_eq!(floor(&release), (rest, true), "autoscaled: {autoscaled}");
+        }
+    }
+
+    #[test]
+    fn a_full_load_at_the_end_of_patience_is_stepped_and_not_dropped() {
+        let mut release = begin(ReleaseCause::HoldExpired, vec![("web".into(), 180)], now());
+        let late = now() + seconds(7200);
+        walk(&mut release, fact(180, false), late).unwrap();
+        assert_eq!(floor(&release), (146, false));
+    }
+
+    #[test]
+    fn a_bogus_sample_raises_to_the_ceiling_and_no_further() {
+        let mut release = release();
+        let _ = walk(&mut release, fact(5_000_000, false), now() + seconds(1));
+        assert_eq!(floor(&release), (260, false));
+    }
+
+    #[test]
+    fn one_target_that_is_stuck_does_not_keep_the_others() {
+        let floors = vec![("web".into(), 180), ("search".into(), 90)];
+        let mut release = begin(ReleaseCause::Override, floors, now());
+        let facts = |name: &str| Some(Step { settled: name != "web", ..fact(0, false) });
+        for n in 1..=8 {
+            let at = now() + seconds(120 * n);
+            let _ = step(&mut release, pace(), facts, false, now(), at, at);
+        }
+        let done: Vec<_> = release.floors.iter().map(|f| f.done).collect();
+        assert_eq!(done, [false, true]);
     }
 
     #[test]
@@ -302,7 +382,7 @@ mod tests {
         for n in 1..=4 {
             walk(&mut release, boosted, now() + seconds(120 * n)).unwrap();
         }
-        assert!(floor(&release).0 >= 150, "{release:?}");
+        assert_eq!(floor(&release), (150, false), "it is waited for");
     }
 
     fn signal_status(peak: &str) -> RunStatus {

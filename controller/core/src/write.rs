@@ -6,32 +6,44 @@
 use crate::Instant;
 use crate::hold::{Hold, HoldRecord};
 use crate::surge::Workload;
-use crate::world::{AutoscalerKind, TargetState};
+use crate::world::{Autoscaler, AutoscalerKind, TargetState};
+
+/// A field from what was seen to what it shall be; `None` where the field is not set.
+///
+/// The patch carries what was seen as a test: whoever changed the field in between is not overwritten. A raise from an
+/// old view would otherwise cut what somebody else has raised further.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// What was seen.
+    pub from: Option<u32>,
+    /// What it shall be.
+    pub to: Option<u32>,
+}
 
 /// One patch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Write {
-    /// Bounds of an autoscaler. The inner option is the value: `None` removes the field.
+    /// Bounds of an autoscaler.
     Bounds {
         /// Which kind.
         kind: AutoscalerKind,
         /// Name of the autoscaler.
         name: String,
         /// The minimum, if it is to change.
-        min: Option<Option<u32>>,
+        min: Option<Change>,
         /// The maximum, if it is to change.
-        max: Option<Option<u32>>,
-        /// Something is lowered: look again with a quorum read first.
+        max: Option<Change>,
+        /// Something is lowered.
         lowers: bool,
     },
     /// `spec.replicas` of the scale subresource.
     Replicas {
         /// The workload.
         workload: Workload,
+        /// What was seen.
+        from: u32,
         /// The new value.
         to: u32,
-        /// Lower only if this is still the live value.
-        only_from: Option<u32>,
     },
 }
 
@@ -41,24 +53,25 @@ impl Write {
     pub fn lowers(&self) -> bool {
         match self {
             Self::Bounds { lowers, .. } => *lowers,
-            Self::Replicas { only_from, .. } => only_from.is_some(),
+            Self::Replicas { from, to, .. } => to < from,
         }
     }
 }
 
-/// The field of a bound that has to be patched.
+/// The change of a bound that has to be patched, and whether it lowers.
 fn bound(
     live: Option<u32>,
     level: Option<u32>,
     previous: Option<u32>,
     absent: u32,
-) -> Option<(Option<u32>, bool)> {
+) -> Option<(Change, bool)> {
     let (is, want) = (live.unwrap_or(absent), level.unwrap_or(absent));
+    let change = Change { from: live, to: level };
     if is < want {
-        return Some((level, false));
+        return Some((change, false));
     }
     // Lowered only from what we wrote ourselves: anything else is somebody's own word.
-    (is > want && live == previous).then_some((level, true))
+    (is > want && live == previous).then_some((change, true))
 }
 
 /// The patches that bring what is live to the level of a hold. Empty before its due time.
@@ -69,13 +82,10 @@ pub fn writes(record: &HoldRecord, live: &TargetState, due_by: Instant) -> Vec<W
         return Vec::new();
     }
     let mut writes = Vec::new();
-    if let Some(autoscaler) = &live.autoscaler
-        && hold
-            .baseline
-            .autoscaler
-            .as_ref()
-            .is_some_and(|b| b.name == autoscaler.name && b.kind == autoscaler.kind)
-    {
+    let ours = |a: &Autoscaler| {
+        hold.baseline.autoscaler.as_ref().is_some_and(|b| b.name == a.name && b.kind == a.kind)
+    };
+    if let Some(autoscaler) = live.autoscaler.as_ref().filter(|a| ours(a)) {
         let (min_absent, max_absent) = match autoscaler.kind {
             AutoscalerKind::HorizontalPodAutoscaler => (1, 1),
             AutoscalerKind::ScaledObject => (0, 100),
@@ -86,8 +96,8 @@ pub fn writes(record: &HoldRecord, live: &TargetState, due_by: Instant) -> Vec<W
             writes.push(Write::Bounds {
                 kind: autoscaler.kind,
                 name: autoscaler.name.clone(),
-                min: min.map(|(value, _)| value),
-                max: max.map(|(value, _)| value),
+                min: min.map(|(change, _)| change),
+                max: max.map(|(change, _)| change),
                 lowers: min.is_some_and(|(_, l)| l) || max.is_some_and(|(_, l)| l),
             });
         }
@@ -97,24 +107,23 @@ pub fn writes(record: &HoldRecord, live: &TargetState, due_by: Instant) -> Vec<W
 }
 
 fn replicas(hold: &Hold, live: &TargetState) -> Option<Write> {
-    let to = hold.level.replicas;
-    let write = |only_from| Write::Replicas { workload: hold.target_ref.clone(), to, only_from };
-    if live.replicas < to {
+    let (from, to) = (live.replicas, hold.level.replicas);
+    let write = || Write::Replicas { workload: hold.target_ref.clone(), from, to };
+    if from < to {
         // Once no run claims the target any more, what an autoscaler or a person lowers is theirs.
-        return (!hold.claims.is_empty()).then(|| write(None));
+        return (!hold.claims.is_empty()).then(write);
     }
     let lowered_by_us = live.autoscaler.is_none()
         && hold.baseline.autoscaler.is_none()
-        && live.replicas > to
-        && live.replicas == hold.previous.replicas;
-    lowered_by_us.then(|| write(Some(live.replicas)))
+        && from > to
+        && from == hold.previous.replicas;
+    lowered_by_us.then(write)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::hold::{Claim, first, next};
-    use crate::world::Autoscaler;
     use chrono::TimeZone;
 
     fn now() -> Instant {
@@ -153,14 +162,19 @@ mod tests {
         HoldRecord { name: "deployment-web".into(), hold, deleting: false }
     }
 
-    fn scale_to(to: u32, only_from: Option<u32>) -> Write {
-        Write::Replicas { workload: web(), to, only_from }
+    fn scale(from: u32, to: u32) -> Write {
+        Write::Replicas { workload: web(), from, to }
+    }
+
+    #[allow(clippy::unnecessary_wraps)] // as the field wants it
+    fn change(from: u32, to: u32) -> Option<Change> {
+        Some(Change { from: Some(from), to: Some(to) })
     }
 
     #[test]
     fn a_plain_target_is_raised_with_one_patch() {
         let held = record(first(&web(), &plain(10), claim(180, 260), now(), now()));
-        assert_eq!(writes(&held, &plain(10), now()), [scale_to(180, None)]);
+        assert_eq!(writes(&held, &plain(10), now()), [scale(10, 180)]);
         assert_eq!(writes(&held, &plain(180), now()), []);
         assert_eq!(writes(&held, &plain(200), now()), [], "more than the floor is left alone");
     }
@@ -182,11 +196,11 @@ mod tests {
                 Write::Bounds {
                     kind: AutoscalerKind::HorizontalPodAutoscaler,
                     name: "web".into(),
-                    min: Some(Some(180)),
-                    max: Some(Some(260)),
+                    min: change(10, 180),
+                    max: change(60, 260),
                     lowers: false,
                 },
-                scale_to(180, None),
+                scale(10, 180),
             ]
         );
     }
@@ -194,14 +208,14 @@ mod tests {
     #[test]
     fn a_target_at_zero_under_an_hpa_is_lifted_by_scale() {
         let held = record(first(&web(), &hpa(0, 10, 60), claim(180, 260), now(), now()));
-        assert_eq!(writes(&held, &hpa(0, 180, 260), now()), [scale_to(180, None)]);
+        assert_eq!(writes(&held, &hpa(0, 180, 260), now()), [scale(0, 180)]);
     }
 
     #[test]
     fn steps_down_lower_only_what_is_still_ours() {
         let held = first(&web(), &plain(10), claim(180, 180), now(), now());
         let lower = record(next(&held, claim(146, 146), Some(&plain(180)), now()));
-        assert_eq!(writes(&lower, &plain(180), now()), [scale_to(146, Some(180))]);
+        assert_eq!(writes(&lower, &plain(180), now()), [scale(180, 146)]);
         assert_eq!(writes(&lower, &plain(190), now()), [], "a person raised it to 190");
     }
 
@@ -214,7 +228,7 @@ mod tests {
             [Write::Bounds {
                 kind: AutoscalerKind::HorizontalPodAutoscaler,
                 name: "web".into(),
-                min: Some(Some(146)),
+                min: change(180, 146),
                 max: None,
                 lowers: true,
             }]
@@ -227,13 +241,23 @@ mod tests {
         let held = first(&web(), &keda(3, None, None), claim(40, 40), now(), now());
         let up = writes(&record(held.clone()), &keda(3, None, None), now());
         assert!(
-            matches!(up.first(), Some(Write::Bounds { min: Some(Some(40)), max: None, .. })),
+            matches!(
+                up.first(),
+                Some(Write::Bounds {
+                    min: Some(Change { from: None, to: Some(40) }),
+                    max: None,
+                    ..
+                })
+            ),
             "{up:?}"
         );
         let freed = record(next(&held, vec![], Some(&keda(40, Some(40), None)), now()));
         let down = writes(&freed, &keda(40, Some(40), None), now());
         assert!(
-            matches!(down.as_slice(), [Write::Bounds { min: Some(None), max: None, .. }]),
+            matches!(
+                down.as_slice(),
+                [Write::Bounds { min: Some(Change { from: Some(40), to: None }), max: None, .. }]
+            ),
             "{down:?}"
         );
     }

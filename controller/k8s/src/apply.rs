@@ -7,10 +7,10 @@ use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, Patch, PatchP
 use primetime_api::APP_FIELD_MANAGER;
 use primetime_core::surge::Workload;
 use primetime_core::world::AutoscalerKind;
-use primetime_core::write::Write;
-use serde_json::{Map, Value, json};
+use primetime_core::write::{Change, Write};
+use serde_json::{Value, json};
 
-use crate::call::{CallError, bounded};
+use crate::call::{self, CallError, bounded};
 use crate::index::Index;
 use crate::narrow::{self, Replicas, ScaledObject, count};
 use crate::watch::Shared;
@@ -29,9 +29,11 @@ fn resource(workload: &Workload) -> ApiResource {
 
 /// Performs one write and shows the index what came of it.
 ///
+/// Each patch tests what was seen before it replaces it, in one call: atomic, and without a read before it.
+///
 /// # Errors
 ///
-/// See [`CallError`]. A lowering write that finds another value than expected is a conflict, and nothing is lowered.
+/// See [`CallError`]. A value that is not the one that was seen is a conflict, and nothing is changed.
 pub async fn write(
     client: &Client,
     shared: &Shared,
@@ -39,44 +41,31 @@ pub async fn write(
     write: &Write,
 ) -> Result<(), CallError> {
     match write {
-        Write::Replicas { workload, to, only_from } => {
+        Write::Replicas { workload, from, to } => {
             let api: Api<DynamicObject> =
                 Api::namespaced_with(client.clone(), namespace, &resource(workload));
-            let scale = replicas(&api, &workload.name, *to, *only_from).await?;
+            // A Scale leaves replicas out where they are 0: there is nothing to test then, and nothing to cut.
+            let from = Some(*from).filter(|n| *n > 0);
+            let patch = patch(&[("/spec/replicas", Change { from, to: Some(*to) })])?;
+            let scale = tested(api.patch_scale(&workload.name, &params(), &patch)).await?;
             shared.with(|index| show_replicas(index, namespace, workload, &scale));
         }
-        Write::Bounds { kind: AutoscalerKind::HorizontalPodAutoscaler, name, min, max, lowers } => {
+        Write::Bounds { kind: AutoscalerKind::HorizontalPodAutoscaler, name, min, max, .. } => {
             let api: Api<HorizontalPodAutoscaler> = Api::namespaced(client.clone(), namespace);
-            let seen = expected(shared, namespace, name, *lowers, |index| &index.hpas);
-            let version = if *lowers {
-                let live = bounded(api.get(name)).await?;
-                let bounds = narrow::hpa_scaler(&live).map(|s| s.bounds);
-                unchanged(bounds == seen, name)?;
-                live.metadata.resource_version
-            } else {
-                None
-            };
-            let patch = bounds_patch("minReplicas", "maxReplicas", *min, *max, version);
-            let done = bounded(api.patch(name, &params(), &Patch::Merge(&patch))).await?;
+            let patch = patch(&bounds("/spec/minReplicas", *min, "/spec/maxReplicas", *max))?;
+            let done = tested(api.patch(name, &params(), &patch)).await?;
             if let Some(scaler) = narrow::hpa_scaler(&done) {
                 let version = done.metadata.resource_version.unwrap_or_default();
                 let key = (namespace.to_owned(), name.clone());
                 shared.with(|index| index.hpas.apply(key, scaler, version));
             }
         }
-        Write::Bounds { kind: AutoscalerKind::ScaledObject, name, min, max, lowers } => {
+        Write::Bounds { kind: AutoscalerKind::ScaledObject, name, min, max, .. } => {
             let api: Api<ScaledObject> =
                 Api::namespaced_with(client.clone(), namespace, &narrow::scaled_object_resource());
-            let seen = expected(shared, namespace, name, *lowers, |index| &index.scaled_objects);
-            let version = if *lowers {
-                let live = bounded(api.get(name)).await?;
-                unchanged(Some(live.scaler().bounds) == seen, name)?;
-                live.metadata.resource_version
-            } else {
-                None
-            };
-            let patch = bounds_patch("minReplicaCount", "maxReplicaCount", *min, *max, version);
-            let done = bounded(api.patch(name, &params(), &Patch::Merge(&patch))).await?;
+            let patch =
+                patch(&bounds("/spec/minReplicaCount", *min, "/spec/maxReplicaCount", *max))?;
+            let done = tested(api.patch(name, &params(), &patch)).await?;
             let version = done.metadata.resource_version.clone().unwrap_or_default();
             let key = (namespace.to_owned(), name.clone());
             shared.with(|index| index.scaled_objects.apply(key, done.scaler(), version));
@@ -85,48 +74,39 @@ pub async fn write(
     Ok(())
 }
 
-fn expected(
-    shared: &Shared,
-    namespace: &str,
-    name: &str,
-    lowers: bool,
-    table: impl Fn(&Index) -> &crate::index::Table<crate::index::Key, narrow::Scaler>,
-) -> Option<primetime_core::world::Autoscaler> {
-    let key = (namespace.to_owned(), name.to_owned());
-    lowers
-        .then(|| shared.with(|index| table(index).get(&key).map(|row| row.value.bounds.clone())))?
-}
-
-fn unchanged(same: bool, name: &str) -> Result<(), CallError> {
-    if same {
-        Ok(())
-    } else {
-        Err(CallError::Conflict(format!("{name} has other bounds than expected")))
+/// A test that fails is answered 422, as a wrong value would be: both mean to look again, slower and slower.
+async fn tested<T>(call: impl Future<Output = Result<T, kube::Error>>) -> Result<T, CallError> {
+    match call::bounded(call).await {
+        Err(CallError::Invalid(why)) => Err(CallError::Conflict(why)),
+        result => result,
     }
 }
 
-/// One patch of the replicas. To lower, a quorum read comes first, and the patch carries its resourceVersion.
-async fn replicas(
-    api: &Api<DynamicObject>,
-    name: &str,
-    to: u32,
-    only_from: Option<u32>,
-) -> Result<Scale, CallError> {
-    let mut patch = json!({"spec": {"replicas": to}});
-    if let Some(from) = only_from {
-        let live = bounded(api.get_scale(name)).await?;
-        let is = live.spec.and_then(|s| s.replicas);
-        if count(is) != from {
-            return Err(CallError::Conflict(format!("{name} has {is:?} replicas, not {from}")));
+fn bounds<'a>(
+    min_field: &'a str,
+    min: Option<Change>,
+    max_field: &'a str,
+    max: Option<Change>,
+) -> Vec<(&'a str, Change)> {
+    min.map(|c| (min_field, c)).into_iter().chain(max.map(|c| (max_field, c))).collect()
+}
+
+/// A JSON patch: test each field that was set, then set or remove it.
+fn patch(changes: &[(&str, Change)]) -> Result<Patch<()>, CallError> {
+    let mut operations = Vec::new();
+    for (path, change) in changes {
+        if let Some(from) = change.from {
+            operations.push(json!({"op": "test", "path": path, "value": from}));
         }
-        if let Some(object) = patch.as_object_mut() {
-            object.insert(
-                "metadata".into(),
-                json!({"resourceVersion": live.metadata.resource_version}),
-            );
+        match (change.from, change.to) {
+            // "add" replaces what is there.
+            (_, Some(to)) => operations.push(json!({"op": "add", "path": path, "value": to})),
+            (Some(_), None) => operations.push(json!({"op": "remove", "path": path})),
+            (None, None) => {}
         }
     }
-    bounded(api.patch_scale(name, &params(), &Patch::Merge(&patch))).await
+    let operations = serde_json::from_value(Value::Array(operations));
+    operations.map(Patch::Json).map_err(|e| CallError::Refused(e.to_string()))
 }
 
 /// Whether the target of a hold is really gone: a quorum read.
@@ -148,27 +128,6 @@ pub async fn is_gone(
     }
 }
 
-fn bounds_patch(
-    min_field: &str,
-    max_field: &str,
-    min: Option<Option<u32>>,
-    max: Option<Option<u32>>,
-    version: Option<String>,
-) -> Value {
-    let mut spec = Map::new();
-    // In a merge patch null removes a field.
-    for (field, bound) in [(min_field, min), (max_field, max)] {
-        if let Some(value) = bound {
-            spec.insert(field.to_owned(), json!(value));
-        }
-    }
-    let mut patch = json!({ "spec": spec });
-    if let (Some(version), Some(object)) = (version, patch.as_object_mut()) {
-        object.insert("metadata".into(), json!({"resourceVersion": version}));
-    }
-    patch
-}
-
 fn show_replicas(index: &mut Index, namespace: &str, workload: &Workload, scale: &Scale) {
     let kind = (workload.api_version.clone(), workload.kind.clone());
     let Some(table) = index.workloads.get_mut(&kind) else {
@@ -188,16 +147,37 @@ fn show_replicas(index: &mut Index, namespace: &str, workload: &Workload, scale:
 mod tests {
     use super::*;
 
+    fn shown(changes: &[(&str, Change)]) -> Value {
+        match patch(changes).unwrap() {
+            Patch::Json(operations) => serde_json::to_value(operations).unwrap(),
+            other => panic!("{other:?}"),
+        }
+    }
+
     #[test]
-    fn bounds_are_one_patch_and_null_removes_a_field() {
-        let patch =
-            bounds_patch("minReplicas", "maxReplicas", Some(Some(180)), Some(Some(260)), None);
-        assert_eq!(patch, json!({"spec": {"minReplicas": 180, "maxReplicas": 260}}));
-        let patch =
-            bounds_patch("minReplicaCount", "maxReplicaCount", Some(None), None, Some("7".into()));
+    fn a_patch_tests_what_was_seen_before_it_replaces_it() {
+        let min = Some(Change { from: Some(10), to: Some(180) });
+        let max = Some(Change { from: Some(60), to: Some(260) });
         assert_eq!(
-            patch,
-            json!({"spec": {"minReplicaCount": null}, "metadata": {"resourceVersion": "7"}})
+            shown(&bounds("/spec/minReplicas", min, "/spec/maxReplicas", max)),
+            json!([
+                {"op": "test", "path": "/spec/minReplicas", "value": 10},
+                {"op": "add", "path": "/spec/minReplicas", "value": 180},
+                {"op": "test", "path": "/spec/maxReplicas", "value": 60},
+                {"op": "add", "path": "/spec/maxReplicas", "value": 260},
+            ])
+        );
+    }
+
+    #[test]
+    fn a_field_that_was_not_set_is_removed_again() {
+        let back = Change { from: Some(40), to: None };
+        assert_eq!(
+            shown(&[("/spec/minReplicaCount", back)]),
+            json!([
+                {"op": "test", "path": "/spec/minReplicaCount", "value": 40},
+                {"op": "remove", "path": "/spec/minReplicaCount"},
+            ])
         );
     }
 }

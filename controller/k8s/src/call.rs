@@ -15,6 +15,9 @@ pub enum CallError {
     /// It is not there.
     #[error("not found: {0}")]
     NotFound(String),
+    /// The object, or what a patch tests, is not as it has to be.
+    #[error("invalid: {0}")]
+    Invalid(String),
     /// The API server refuses; repeating it soon does not help.
     #[error("refused: {0}")]
     Refused(String),
@@ -33,6 +36,7 @@ impl CallError {
         match self {
             Self::Conflict(_) => "conflict",
             Self::NotFound(_) => "not_found",
+            Self::Invalid(_) => "invalid",
             Self::Refused(_) => "refused",
             Self::Failed(_) => "failed",
             Self::TimedOut => "timeout",
@@ -49,7 +53,8 @@ impl From<kube::Error> for CallError {
         match status.code {
             409 => Self::Conflict(said),
             404 => Self::NotFound(said),
-            400 | 401 | 403 | 405 | 422 => Self::Refused(said),
+            422 => Self::Invalid(said),
+            400 | 401 | 403 | 405 => Self::Refused(said),
             _ => Self::Failed(said),
         }
     }

@@ -35,6 +35,9 @@ const AT_ONCE: usize = 32;
 /// Calls to the cloud at once. They may take long, and take no place from calls to the API server.
 const CLOUD_AT_ONCE: usize = 4;
 
+/// How long a fresh process waits for the workloads of a namespace to be listed before it plans without them.
+const FIRST_LOOK: chrono::TimeDelta = chrono::TimeDelta::seconds(3);
+
 /// How the engine behaves.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -138,6 +141,11 @@ impl Engine {
                 let mut due = self.shared.with(Index::take_dirty);
                 due.extend(wakes.iter().filter(|(_, at)| **at <= now).map(|(ns, _)| ns.clone()));
                 for namespace in due {
+                    // A fresh process looks a little longer before it speaks; it never waits for long.
+                    if now - started < FIRST_LOOK && !self.shared.with(|i| i.listed(&namespace)) {
+                        wakes.insert(namespace, now + chrono::TimeDelta::milliseconds(100));
+                        continue;
+                    }
                     match self.pass(&namespace, may_lower_from, now) {
                         Some(at) => wakes.insert(namespace, at),
                         None => wakes.remove(&namespace),

@@ -183,7 +183,7 @@ pub struct Index {
 }
 
 impl Index {
-    /// Our own kinds, the autoscalers, the nodes and every kind of workload that is named have been seen completely.
+    /// Our own kinds, the autoscalers and the nodes have been seen completely.
     #[must_use]
     pub fn synced(&self) -> bool {
         self.surges.synced()
@@ -194,10 +194,19 @@ impl Index {
             && self.sources.synced()
             && self.hpas.synced()
             && self.nodes.synced()
-            && self.kinds().iter().all(|kind| {
-                self.not_scalable.contains(kind)
-                    || self.workloads.get(kind).is_some_and(Table::synced)
-            })
+    }
+
+    /// Every kind of workload that is named in a namespace has been listed, or cannot be.
+    #[must_use]
+    pub fn listed(&self, namespace: &str) -> bool {
+        let runs = self.runs.of_namespace(namespace).map(|(_, row)| &row.value);
+        let named = runs
+            .filter(|r| r.status.completion_time.is_none())
+            .flat_map(|r| r.announcement.iter().flat_map(|a| &a.targets));
+        named.map(|t| (t.workload.api_version.clone(), t.workload.kind.clone())).all(|kind| {
+            self.not_scalable.contains(&kind)
+                || self.workloads.get(&kind).is_some_and(Table::synced)
+        })
     }
 
     /// Marks what a change concerns, and says whether there is anything of ours in it.
@@ -270,12 +279,18 @@ impl Index {
         };
         let key = (namespace.to_owned(), workload.name.clone());
         match table.get(&key) {
-            Some(row) => Seen::Known(TargetState {
-                replicas: row.value.wanted,
-                ready: row.value.ready,
-                written_by: row.value.written_by.clone(),
-                autoscaler: self.autoscaler(namespace, workload),
-            }),
+            Some(row) => match self.autoscaler(namespace, workload) {
+                // To take such a target for a plain one would fight KEDA, and lose.
+                None if self.scaled_by_unseen_keda(namespace, workload) => {
+                    Seen::Unknown("its ScaledObject is not listed yet".to_owned())
+                }
+                autoscaler => Seen::Known(TargetState {
+                    replicas: row.value.wanted,
+                    ready: row.value.ready,
+                    written_by: row.value.written_by.clone(),
+                    autoscaler,
+                }),
+            },
             None if table.synced() => Seen::Absent,
             None => Seen::Unknown(format!("{} is not listed yet", workload.kind)),
         }
@@ -283,18 +298,15 @@ impl Index {
 
     /// What scales a workload: a `ScaledObject` before the HPA it generates.
     fn autoscaler(&self, namespace: &str, workload: &Workload) -> Option<world::Autoscaler> {
-        let matches = |s: &&Scaler| {
-            s.target.kind == workload.kind
-                && s.target.name == workload.name
-                && group(&s.target.api_version) == group(&workload.api_version)
-        };
-        let by_keda =
-            self.scaled_objects.of_namespace(namespace).map(|(_, row)| &row.value).find(matches);
-        let hpa = || {
-            let hpas = self.hpas.of_namespace(namespace).map(|(_, row)| &row.value);
-            hpas.filter(|s| !s.generated).find(matches)
-        };
+        let by_keda = of_workload(&self.scaled_objects, namespace, workload).next();
+        let hpa = || of_workload(&self.hpas, namespace, workload).find(|s| !s.generated);
         by_keda.or_else(hpa).map(|s| s.bounds.clone())
+    }
+
+    /// KEDA has generated an HPA for the workload, and the `ScaledObject` behind it was not seen.
+    fn scaled_by_unseen_keda(&self, namespace: &str, workload: &Workload) -> bool {
+        of_workload(&self.hpas, namespace, workload).any(|s| s.generated)
+            && of_workload(&self.scaled_objects, namespace, workload).next().is_none()
     }
 
     /// One namespace as the planner sees it. Remembers which levels are in force.
@@ -392,6 +404,19 @@ impl Index {
         let nodes: BTreeSet<&str> = self.nodes.iter().map(|(_, n)| n.name.as_str()).collect();
         self.pods_left.retain(|node, _| nodes.contains(node.as_str()));
     }
+}
+
+/// The scalers of a workload in a table.
+fn of_workload<'a>(
+    table: &'a Table<Key, Scaler>,
+    namespace: &'a str,
+    workload: &'a Workload,
+) -> impl Iterator<Item = &'a Scaler> {
+    table.of_namespace(namespace).map(|(_, row)| &row.value).filter(|s| {
+        s.target.kind == workload.kind
+            && s.target.name == workload.name
+            && group(&s.target.api_version) == group(&workload.api_version)
+    })
 }
 
 fn group(api_version: &str) -> &str {

@@ -12,12 +12,13 @@ use crate::machines;
 use crate::overrides::{self, InForce};
 use crate::release;
 use crate::report;
-use crate::run::{RunRecord, RunStatus, Stage, Verdict, set_condition};
+use crate::run::{ReleaseCause, RunRecord, RunStatus, Stage, Verdict, set_condition};
 use crate::schedule;
 use crate::signal::{self, Reading, Sample, Why};
 use crate::surge::{Announcement, Target};
 use crate::timeline::{self, PREPARE_AHEAD, Timeline};
 use crate::world::{Seen, World};
+use crate::write;
 
 /// A run while it is being planned.
 struct Run<'a> {
@@ -149,7 +150,13 @@ impl<'a> Run<'a> {
     }
 
     fn begin_release(&self, status: &mut RunStatus) {
-        if status.release.is_some() {
+        if let Some(release) = status.release.as_mut() {
+            // What began by itself goes on as a person's word once a person asks for it.
+            if self.record.deleting {
+                release.cause = ReleaseCause::Deleted;
+            } else if self.overrides.release() && release.cause != ReleaseCause::Deleted {
+                release.cause = ReleaseCause::Override;
+            }
             return;
         }
         let Some(cause) =
@@ -188,11 +195,14 @@ impl<'a> Run<'a> {
                 boost: self
                     .overrides
                     .boost(name, demand::plan_and_ceiling(target, hold.hold.baseline.replicas).0),
-                settled: live
-                    .is_some_and(|l| crate::write::writes(hold, &l, Instant::MAX_UTC).is_empty()),
+                ceiling: demand::plan_and_ceiling(target, hold.hold.baseline.replicas).1,
+                autoscaled: hold.hold.baseline.autoscaler.is_some(),
+                settled: live.is_some_and(|l| {
+                    !write::writes(hold, &l, Instant::MAX_UTC).iter().any(write::Write::lowers)
+                }),
             })
         };
-        let blind_until =
+        let patience_ends =
             self.end + self.announcement.hold.map_or(chrono::TimeDelta::zero(), |h| h.max_time);
         let waits = release::step(
             way,
@@ -200,7 +210,7 @@ impl<'a> Run<'a> {
             facts,
             self.overrides.hold(),
             self.world.may_lower_from,
-            blind_until,
+            patience_ends,
             self.now,
         );
         match waits {
@@ -208,7 +218,7 @@ impl<'a> Run<'a> {
             Err(release::Wait::Pace(at) | release::Wait::JustStarted(at)) => {
                 draft.wake(at, self.now);
             }
-            Err(release::Wait::Blind) => draft.wake(blind_until, self.now),
+            Err(release::Wait::Blind) => draft.wake(patience_ends, self.now),
             Err(release::Wait::Held | release::Wait::Unsettled(_)) => {}
         }
     }
@@ -250,6 +260,7 @@ impl<'a> Run<'a> {
         let facts = Facts {
             run: &self.record.name,
             window: &self.record.window,
+            end: self.end,
             baseline,
             start,
             claimed: self.claimed(target),
@@ -289,7 +300,13 @@ impl<'a> Run<'a> {
             if let Some(at) = machines::next_try(status, self.now) {
                 draft.wake(at, self.now);
             }
-        } else if Self::let_go(&self.record.status) && self.targets_given_back() {
+        } else if Self::let_go(&self.record.status)
+            && self.targets_given_back()
+            && !self.overrides.hold()
+        {
+            if self.now < self.world.may_lower_from {
+                return draft.wake(self.world.may_lower_from, self.now);
+            }
             machines::wind_down(status, self.world, self.record, self.now);
         }
         let persisted = &self.record.status;

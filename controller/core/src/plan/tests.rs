@@ -308,19 +308,19 @@ impl Evening {
             Write::Bounds { min, max, .. } => {
                 let autoscaler = self.state("web").autoscaler.as_mut().unwrap();
                 if let Some(min) = min {
-                    autoscaler.min = *min;
+                    autoscaler.min = min.to;
                 }
                 if let Some(max) = max {
-                    autoscaler.max = *max;
+                    autoscaler.max = max.to;
                 }
             }
-            Write::Replicas { workload, to, only_from } => {
+            Write::Replicas { workload, from, to } => {
                 if workload.name == "web" {
                     self.written.push((self.now, *to));
                 }
                 let name = workload.name.clone();
                 let state = self.state(&name);
-                if only_from.is_none_or(|from| from == state.replicas) {
+                if *from == state.replicas {
                     state.replicas = *to;
                 }
             }
@@ -710,8 +710,8 @@ fn writes_known_before_are_spread_so_that_the_last_is_in_time() {
         world.holds.insert(name.clone(), HoldRecord { name, hold, deleting: false });
     }
     let at = |before: i64| plan(&world, t0() - TimeDelta::milliseconds(before)).acts.len();
-    assert_eq!(at(1300), 0);
-    assert_eq!(at(1250), 1);
-    assert_eq!(at(625), 251);
+    assert_eq!(at(2001), 0);
+    assert_eq!(at(2000), 1);
+    assert_eq!(at(1000), 251);
     assert_eq!(at(0), 500);
 }

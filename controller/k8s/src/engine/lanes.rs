@@ -112,7 +112,7 @@ impl Lanes {
                 Err(CallError::Conflict(_)) if lane.failures < 3 => {
                     Some(now + Duration::from_millis(20))
                 }
-                Err(CallError::Refused(_)) => Some(now + REFUSED),
+                Err(CallError::Refused(_) | CallError::Invalid(_)) => Some(now + REFUSED),
                 Err(_) => Some(now + backoff(lane.failures)),
             };
         });
