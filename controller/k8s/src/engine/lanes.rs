@@ -31,7 +31,7 @@ pub(super) enum Entry {
 }
 
 /// Lanes that have been idle for longer are forgotten once there are many.
-const FORGOTTEN: Duration = Duration::from_secs(600);
+const FORGOTTEN: Duration = Duration::from_mins(10);
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Lane {
