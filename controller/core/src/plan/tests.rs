@@ -567,6 +567,17 @@ fn a_step_down_that_is_not_on_record_yet_moves_no_floor() {
 }
 
 #[test]
+fn a_finalizer_taken_off_by_hand_takes_nothing_down() {
+    let mut evening = Evening::new();
+    evening.pass(start() + seconds(60), seconds(20));
+    evening.world.runs.values_mut().next().unwrap().guarded = false;
+    let plan = plan(&evening.world, evening.now);
+    let touches = |r: &Record| matches!(r, Record::UpdateHold { .. } | Record::DeleteHold { .. });
+    assert!(!plan.records.iter().any(touches), "{:?}", plan.records);
+    assert!(plan.records.iter().any(|r| matches!(r, Record::Guard { .. })));
+}
+
+#[test]
 fn a_release_overrules_the_boost_before_it() {
     let mut evening = Evening::new();
     evening.pass(start(), seconds(20));
