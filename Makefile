@@ -20,7 +20,7 @@ build: prerequisites ## Build everything (first time: about 10 minutes on two co
 demo: tools build ## The "Capital" evening in five minutes on a real Kubernetes API
 	target/debug/primetime-demo
 
-test: tools lint ## Every check and every test, the end-to-end tests included
+test: tools lint build ## Every check and every test, the end-to-end tests included
 	cargo test --workspace --locked
 
 lint: prerequisites ## Formatting and clippy

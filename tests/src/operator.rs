@@ -25,6 +25,7 @@ pub struct Operator {
     /// Port of probes and metrics.
     pub http_port: u16,
     ec2: String,
+    identity: String,
     process: Option<Process>,
 }
 
@@ -69,10 +70,50 @@ impl Operator {
             webhook_port,
             http_port,
             ec2: ec2.to_owned(),
+            identity: "primetime-0".to_owned(),
             process: None,
         };
         operator.start().await?;
         Ok(operator)
+    }
+
+    /// A second replica, which waits for the lease. Its webhook is asked by nobody.
+    ///
+    /// # Errors
+    ///
+    /// If it does not become ready.
+    pub async fn standby(&self) -> Result<Self> {
+        let mut standby = Self {
+            kubeconfig: self.kubeconfig.clone(),
+            folder: self.folder.join("standby"),
+            certs: self.certs.clone(),
+            webhook_port: free_port()?,
+            http_port: free_port()?,
+            ec2: self.ec2.clone(),
+            identity: "primetime-1".to_owned(),
+            process: None,
+        };
+        standby.start().await?;
+        Ok(standby)
+    }
+
+    /// Asks the operator to stop, as Kubernetes does, and waits until it has.
+    ///
+    /// # Errors
+    ///
+    /// If it does not stop, or not cleanly.
+    pub async fn terminate(&mut self) -> Result<()> {
+        let mut process = self.process.take().context("the operator does not run")?;
+        process.terminate().await
+    }
+
+    /// Whether it says of itself that it leads.
+    ///
+    /// # Errors
+    ///
+    /// If it does not answer.
+    pub async fn leads(&self) -> Result<bool> {
+        Ok(self.metrics().await?.lines().any(|l| l == "primetime_leader 1"))
     }
 
     /// Starts the operator, or starts it again.
@@ -89,7 +130,7 @@ impl Operator {
                 .env("PATH", std::env::var_os("PATH").unwrap_or_default())
                 .env("KUBECONFIG", &self.kubeconfig)
                 .env("POD_NAMESPACE", RELEASE)
-                .env("POD_NAME", "primetime-under-test")
+                .env("POD_NAME", &self.identity)
                 .env("AWS_ACCESS_KEY_ID", "test")
                 .env("AWS_SECRET_ACCESS_KEY", "test")
                 .env("AWS_EC2_METADATA_DISABLED", "true")

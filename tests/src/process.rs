@@ -72,6 +72,23 @@ impl Process {
         self.child.kill().await.with_context(|| format!("{} could not be killed", self.name))
     }
 
+    /// Asks the program to stop and waits until it has, 15 seconds at most.
+    ///
+    /// # Errors
+    ///
+    /// If it does not stop, or does not say that all is well.
+    pub async fn terminate(&mut self) -> Result<()> {
+        let id = self.id().with_context(|| format!("{} does not run", self.name))?;
+        run(Command::new("kill").args(["-TERM", &id.to_string()])).await?;
+        let patience = std::time::Duration::from_secs(15);
+        let status = tokio::time::timeout(patience, self.child.wait()).await;
+        let status = status.with_context(|| format!("{} does not stop", self.name))??;
+        if status.success() {
+            return Ok(());
+        }
+        bail!("{} stopped with {status}:\n{}", self.name, self.tail());
+    }
+
     /// The process id, while it runs.
     #[must_use]
     pub fn id(&self) -> Option<u32> {

@@ -231,6 +231,11 @@ fn others(good: &Value) -> Vec<(&'static str, Value, &'static str)> {
     };
     let (eight, nine, ten) =
         ("2031-01-12T20:00:00Z", "2031-01-12T21:00:00Z", "2031-01-12T22:00:00Z");
+    let mut empty = run(eight, nine, ten);
+    empty["spec"]["targets"] = json!([]);
+    let mut aimless = run(eight, nine, ten);
+    aimless["spec"]["signals"] = good["spec"]["signals"].clone();
+    aimless["spec"]["signals"][0]["target"] = json!("tills");
     vec![
         ("another scheme", source("ftp://prometheus:9090"), "must begin with https://"),
         (
@@ -238,6 +243,8 @@ fn others(good: &Value) -> Vec<(&'static str, Value, &'static str)> {
             source("http://me:secret@prometheus:9090"),
             "must not carry credentials",
         ),
+        ("a run of nothing", empty, "at least one target or one group of machines"),
+        ("a run whose signal has no target", aimless, "each signal must name a target of this run"),
         ("a run that ends before it starts", run(eight, ten, nine), "must be after spec.startTime"),
         (
             "a run that is ready after its start",
