@@ -165,9 +165,12 @@ fn surge(namespace: &str, part: usize, due: DateTime<Utc>, lead: u32) -> Result<
     Ok(surge)
 }
 
-/// When a watch saw which replicas.
+/// Which replicas were seen, and when.
+type Sightings = Arc<Mutex<Vec<(i32, DateTime<Utc>)>>>;
+
+/// What a watch on the Deployments of a namespace has seen.
 struct Seen {
-    at: Arc<Mutex<Vec<(i32, DateTime<Utc>)>>>,
+    at: Sightings,
     task: tokio::task::JoinHandle<Result<()>>,
 }
 
@@ -182,7 +185,7 @@ impl Seen {
         let api: Api<Deployment> = Api::namespaced(plane.client.clone(), namespace);
         let version =
             api.list(&ListParams::default()).await?.metadata.resource_version.unwrap_or_default();
-        let at: Arc<Mutex<Vec<_>>> = Arc::default();
+        let at = Sightings::default();
         let sink = at.clone();
         let task = tokio::spawn(async move {
             let mut events = api.watch(&WatchParams::default(), &version).await?.boxed();
