@@ -10,7 +10,7 @@ help: ## List the targets
 prerequisites: ## Check that Rust, Go and Python are there
 	@tests/tools/prerequisites.sh
 
-tools: prerequisites ## Find or build the control plane and its companions (first time: about 15 minutes on two cores)
+tools: prerequisites ## Find or build the control plane and its companions (first time: 8 to 15 minutes on two cores)
 	@tests/tools/ensure.sh >/dev/null
 
 build: prerequisites ## Build everything (first time: about 10 minutes on two cores, 7 GB of memory)
