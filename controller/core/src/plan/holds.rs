@@ -16,6 +16,9 @@ use crate::write;
 /// 16 to 64 connections; a quarter of that leaves room for a busy one, and 500 writes begin two seconds early.
 const WRITES_PER_SECOND: i64 = 250;
 
+/// ... and a little earlier still: the look itself and one write take up to this long on two busy cores.
+const LOOK_AHEAD: TimeDelta = TimeDelta::milliseconds(250);
+
 /// What the runs of a namespace claim.
 #[derive(Debug, Default)]
 pub(super) struct Claims {
@@ -154,12 +157,13 @@ fn emit(mut due: Vec<(Instant, Act)>, now: Instant, draft: &mut Draft) {
     due.sort_by_key(|(at, _)| *at);
     let mut after: i64 = i64::try_from(due.len()).unwrap_or(i64::MAX);
     for (at, act) in due {
-        let early = TimeDelta::milliseconds(after.saturating_mul(1000) / WRITES_PER_SECOND);
+        let spread = TimeDelta::milliseconds(after.saturating_mul(1000) / WRITES_PER_SECOND);
+        let early = (spread + LOOK_AHEAD).min(crate::timeline::PREPARE_AHEAD / 2);
         after -= 1;
-        if now >= at - early.min(crate::timeline::PREPARE_AHEAD / 2) {
+        if now >= at - early {
             draft.plan.acts.push(act);
         } else {
-            draft.wake(at - early.min(crate::timeline::PREPARE_AHEAD / 2), now);
+            draft.wake(at - early, now);
         }
     }
 }

@@ -721,8 +721,8 @@ fn writes_known_before_are_spread_so_that_the_last_is_in_time() {
         world.holds.insert(name.clone(), HoldRecord { name, hold, deleting: false });
     }
     let at = |before: i64| plan(&world, t0() - TimeDelta::milliseconds(before)).acts.len();
-    assert_eq!(at(2001), 0);
-    assert_eq!(at(2000), 1);
-    assert_eq!(at(1000), 251);
+    assert_eq!(at(2251), 0);
+    assert_eq!(at(2250), 1);
+    assert_eq!(at(1250), 251);
     assert_eq!(at(0), 500);
 }
