@@ -1,6 +1,6 @@
 //! All real parts together, with the shop of the example on 20 base nodes.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -348,10 +348,4 @@ async fn join_machines(client: Client, ec2: Ec2) {
         }
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
-}
-
-/// Where a test may keep files of its own.
-#[must_use]
-pub fn scratch(evening: &Evening) -> &Path {
-    &evening.plane.folder
 }

@@ -27,7 +27,6 @@ struct Load {
     sessions: f64,
     ready: u32,
     unserved_session_seconds: f64,
-    silent: bool,
 }
 
 /// A handle on the shop.
@@ -101,11 +100,6 @@ impl Site {
         self.with(|load| load.unserved_session_seconds)
     }
 
-    /// Whether the shop's metrics are shown at all.
-    pub fn be_silent(&self, silent: bool) {
-        self.with(|load| load.silent = silent);
-    }
-
     /// Lets capacity follow the ready pods of a Deployment, for ever.
     pub async fn serve(self, client: Client, namespace: &str, deployment: &str) {
         let api: Api<Deployment> = Api::namespaced(client, namespace);
@@ -126,9 +120,6 @@ impl Site {
 
 async fn metrics(State(site): State<Site>) -> String {
     let load = site.with(|load| *load);
-    if load.silent {
-        return String::new();
-    }
     format!(
         "# TYPE shop_sessions gauge\nshop_sessions {}\n\
          # TYPE shop_capacity_sessions gauge\nshop_capacity_sessions {}\n\

@@ -172,6 +172,8 @@ impl From<&ScaleTargetRef> for Workload {
     }
 }
 
+/// Bedrock Streaming measured one to six minutes from metric to ready pod
+/// (<https://tech.bedrockstreaming.com/2022/02/03/prescaling.html>).
 fn default_target_lead_seconds() -> u32 {
     360
 }

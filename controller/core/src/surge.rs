@@ -2,8 +2,8 @@
 
 use chrono::TimeDelta;
 
+use crate::Instant;
 use crate::decimal::Decimal;
-use crate::{Instant, seconds};
 
 /// A workload in the namespace of its surge. There is no namespace field: nobody scales somebody else's workload.
 #[derive(
@@ -179,16 +179,10 @@ pub fn run_name(surge: &str, start: Instant) -> String {
     format!("{surge}-{}", start.format("%Y%m%dt%H%M%Sz"))
 }
 
-/// The lead time of a target without a measurement and without a declaration: Bedrock Streaming measured one to six
-/// minutes from metric to ready pod (<https://tech.bedrockstreaming.com/2022/02/03/prescaling.html>).
-#[must_use]
-pub fn default_target_lead() -> TimeDelta {
-    seconds(360)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::seconds;
     use chrono::TimeZone;
 
     #[test]
