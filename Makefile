@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help prerequisites tools build demo test lint generate bench deny clean
+.PHONY: help prerequisites tools build demo test lint generate bench sweep deny clean
 
 help: ## List the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
@@ -28,11 +28,15 @@ lint: prerequisites ## Formatting and clippy
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 
 generate: ## Regenerate crds/ and the chart's copy
-	cargo run --quiet --workspace --bin crds
+	cargo build --quiet --workspace --all-targets --locked
+	target/debug/crds
 	cp crds/*.yaml charts/primetime/crds/
 
 bench: tools build ## Measure lateness, memory and idle requests as ratios in one run
 	target/debug/primetime-bench
+
+sweep: tools build ## Remove what an interrupted evening left in the cluster of PRIMETIME_TEST_CONTEXT
+	target/debug/primetime-sweep
 
 deny: ## Licences, advisories, duplicate versions, unknown sources (needs cargo-deny)
 	cargo deny --locked check

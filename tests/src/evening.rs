@@ -11,11 +11,12 @@ use kube::api::{DeleteParams, PostParams};
 use kube::{Api, Client, ResourceExt};
 use primetime_api::{ScheduledSurge, SurgeHold, SurgeOverride, SurgeRun};
 use primetime_core::run::RunStatus;
+use tokio::task::JoinSet;
 
 use crate::ec2::Ec2;
 use crate::operator::Operator;
-use crate::plane::{Options, Plane};
-use crate::process::{Process, free_port};
+use crate::plane::{Existing, LABEL, Options, Plane};
+use crate::process::{Process, free_port, run};
 use crate::prometheus::Prometheus;
 use crate::site::Site;
 use crate::tls::Loopback;
@@ -28,30 +29,22 @@ pub const SHOP: &str = "shop";
 /// Nodes that the shop owns: base capacity, never touched.
 pub const BASE_NODES: usize = 20;
 
-/// The whole house.
+/// The whole house, in the order in which it is closed: nobody acts on the plane any more when the plane is given back.
 pub struct Evening {
-    /// The control plane.
-    pub plane: Plane,
-    /// The cloud.
-    pub ec2: Ec2,
-    /// The shop.
-    pub site: Site,
-    /// The Prometheus.
-    pub prometheus: Prometheus,
+    _background: JoinSet<()>,
     /// The operator.
     pub operator: Operator,
+    /// The Prometheus.
+    pub prometheus: Prometheus,
+    /// The shop.
+    pub site: Site,
+    /// The cloud.
+    pub ec2: Ec2,
+    /// The control plane.
+    pub plane: Plane,
     /// Programs.
     pub tools: Tools,
-    background: Vec<tokio::task::JoinHandle<()>>,
     _moto: Process,
-}
-
-impl Drop for Evening {
-    fn drop(&mut self) {
-        for task in &self.background {
-            task.abort();
-        }
-    }
 }
 
 /// The folder of a run's logs.
@@ -69,23 +62,34 @@ impl Evening {
     pub async fn begin(name: &str, options: &Options, say: impl Fn(&str)) -> Result<Self> {
         let folder = folder(name);
         let tools = Tools::ensure().await?;
-        say("starting etcd, kube-apiserver, kube-controller-manager, kube-scheduler, kwok");
+        let ours = "starting etcd, kube-apiserver, kube-controller-manager, kube-scheduler, kwok";
+        let theirs = |e: &Existing| format!("borrowing the cluster of context {}", e.context);
+        say(&options.existing.as_ref().map_or_else(|| ours.to_owned(), theirs));
         let plane = Plane::start(&tools, &folder, options).await?;
         say("starting the EC2 API, the shop and Prometheus");
-        let tls = Loopback::new()?;
+        let tls = Loopback::new(&plane.callback)?;
         let (ec2, moto) = Ec2::start(&tools, &folder).await?;
-        let site = Site::open(&tls).await?;
+        let site = Site::open(&tls, plane.listen()).await?;
         let http_port = free_port()?;
         let prometheus = Prometheus::start(&tools, &folder, site.port, http_port).await?;
         say("opening the shop on 20 base nodes");
-        let mut background = vec![tokio::spawn(join_machines(plane.client.clone(), ec2.clone()))];
+        let mut background = JoinSet::new();
+        background.spawn(join_machines(plane.client.clone(), ec2.clone()));
         open_shop(&plane, &site).await?;
-        background.push(tokio::spawn(site.clone().serve(plane.client.clone(), SHOP, "web")));
+        background.spawn(site.clone().serve(plane.client.clone(), SHOP, "web"));
         say("installing the chart with Helm and starting the operator with its account");
         let operator = Operator::install(&tools, &plane, &tls, &ec2.url, http_port).await?;
         platform(&plane, &ec2, &prometheus).await?;
-        let evening =
-            Self { plane, ec2, site, prometheus, operator, tools, background, _moto: moto };
+        let evening = Self {
+            _background: background,
+            operator,
+            prometheus,
+            site,
+            ec2,
+            plane,
+            tools,
+            _moto: moto,
+        };
         evening
             .until("the shop to serve 10 and 5 pods", 60, |e| async move {
                 let (web, search) = (e.ready("web").await?, e.ready("search").await?);
@@ -281,8 +285,20 @@ async fn open_shop(plane: &Plane, site: &Site) -> Result<()> {
         nodes.create(&PostParams::default(), &node(&format!("base-{n:02}"), None)?).await?;
     }
     let shop = std::fs::read_to_string(root().join("tests/shop.yaml"))?;
-    plane.apply(&shop.replace("METRICS_PORT", &site.tls_port.to_string())).await?;
-    Ok(())
+    let shop = shop.replace("METRICS_PORT", &site.tls_port.to_string());
+    plane.apply(&shop.replace("METRICS_HOST", &plane.callback)).await?;
+    // Said here, because a webhook that the API server cannot reach says much less, much later.
+    let what = format!(
+        "the API server to reach {}:{}; if that is not an address by which it reaches this machine, set PRIMETIME_TEST_ADDRESS",
+        plane.callback, site.tls_port
+    );
+    wait_until(&what, Duration::from_secs(30), || async {
+        let get = ["get", "apiservice", "v1beta1.external.metrics.k8s.io", "-o"];
+        let conditions = r#"jsonpath={.status.conditions[?(@.type=="Available")]}"#;
+        let said = run(plane.kubectl().args(get).arg(conditions)).await?;
+        Ok((said.contains(r#""status":"True""#), said))
+    })
+    .await
 }
 
 /// The platform team's objects of the example, with the addresses of this evening.
@@ -313,8 +329,16 @@ fn node(name: &str, provider_id: Option<&str>) -> Result<Node> {
     Ok(serde_json::from_value(serde_json::json!({
         "apiVersion": "v1",
         "kind": "Node",
-        "metadata": {"name": name, "labels": {"kubernetes.io/hostname": name}},
-        "spec": {"providerID": provider_id},
+        "metadata": {
+            "name": name,
+            "labels": {"kubernetes.io/hostname": name, LABEL: "played"},
+            "annotations": {"kwok.x-k8s.io/node": "fake"},
+        },
+        // Only the shop is scheduled on what is played, also where there are other nodes and other pods.
+        "spec": {
+            "providerID": provider_id,
+            "taints": [{"key": LABEL, "value": "played", "effect": "NoSchedule"}],
+        },
     }))?)
 }
 

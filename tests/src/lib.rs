@@ -5,7 +5,7 @@
 //! | [`tools`] | programs: found, or built once per machine |
 //! | [`process`] | started, logged under `target/`, stopped with whoever started them |
 //! | [`wait`] | every wait has an upper bound and says what it waited for |
-//! | [`plane`] | etcd, kube-apiserver, controller manager, scheduler, KWOK |
+//! | [`plane`] | etcd, kube-apiserver, controller manager, scheduler, or a cluster that is already there; KWOK |
 //! | [`ec2`] | moto, and a proxy in front of it that behaves like EC2 where moto does not |
 //! | [`site`] | a shop under load: its metrics, and the metrics API that the real HPA asks |
 //! | [`prometheus`] | a Prometheus that scrapes site and operator |
@@ -13,6 +13,7 @@
 //! | [`capital`] | the evening of the example, with its clock scaled by one factor |
 //! | [`dashboard`] | the queries of the dashboards that the chart ships |
 //! | [`evening`] | all of it together |
+//! | [`smoke`] | a short evening: install, raise, overrule, release |
 
 pub mod capital;
 pub mod dashboard;
@@ -23,6 +24,7 @@ pub mod plane;
 pub mod process;
 pub mod prometheus;
 pub mod site;
+pub mod smoke;
 pub mod tls;
 pub mod tools;
 pub mod wait;

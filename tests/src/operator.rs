@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use crate::plane::Plane;
+use crate::plane::{LABEL, Plane};
 use crate::process::{Process, command, free_port, run};
 use crate::prometheus::fetch;
 use crate::tls::Loopback;
@@ -21,7 +21,7 @@ pub struct Operator {
     kubeconfig: PathBuf,
     folder: PathBuf,
     certs: PathBuf,
-    webhook_port: u16,
+    webhook: String,
     /// Port of probes and metrics.
     pub http_port: u16,
     ec2: String,
@@ -48,14 +48,22 @@ impl Operator {
         std::fs::write(certs.join("tls.key"), &tls.key)?;
         std::fs::write(certs.join("ca.crt"), &tls.ca)?;
         let webhook_port = free_port()?;
+        let namespace = serde_json::json!({
+            "apiVersion": "v1", "kind": "Namespace",
+            "metadata": {"name": RELEASE, "labels": {LABEL: "played"}},
+        });
+        plane.apply(&serde_yaml::to_string(&namespace)?).await?;
         run(command(tools.path("helm"))
             .arg("--kubeconfig")
             .arg(plane.kubeconfig("admin"))
             .args(["upgrade", "--install", RELEASE])
             .arg(root().join("charts/primetime"))
-            .args(["--namespace", RELEASE, "--create-namespace"])
+            .args(["--namespace", RELEASE])
             .args(["--set", "clusterName=tests", "--set", "replicas=0"])
-            .args(["--set", &format!("webhook.url=https://127.0.0.1:{webhook_port}/validate")])
+            .args([
+                "--set",
+                &format!("webhook.url=https://{}:{webhook_port}/validate", plane.callback),
+            ])
             .arg(format!("--set-file=webhook.caCert={}", certs.join("ca.crt").display()))
             .arg(format!("--set-file=webhook.cert={}", certs.join("tls.crt").display()))
             .arg(format!("--set-file=webhook.key={}", certs.join("tls.key").display()))
@@ -67,7 +75,7 @@ impl Operator {
             kubeconfig: plane.kubeconfig_of(RELEASE, RELEASE).await?,
             folder: plane.folder.clone(),
             certs,
-            webhook_port,
+            webhook: format!("{}:{webhook_port}", plane.listen()),
             http_port,
             ec2: ec2.to_owned(),
             identity: "primetime-0".to_owned(),
@@ -87,7 +95,7 @@ impl Operator {
             kubeconfig: self.kubeconfig.clone(),
             folder: self.folder.join("standby"),
             certs: self.certs.clone(),
-            webhook_port: free_port()?,
+            webhook: format!("127.0.0.1:{}", free_port()?),
             http_port: free_port()?,
             ec2: self.ec2.clone(),
             identity: "primetime-1".to_owned(),
@@ -143,7 +151,7 @@ impl Operator {
                     &self.ec2,
                 ])
                 .args(["--http-address", &format!("127.0.0.1:{}", self.http_port)])
-                .args(["--webhook-address", &format!("127.0.0.1:{}", self.webhook_port)])
+                .args(["--webhook-address", &self.webhook])
                 .arg("--webhook-cert-dir")
                 .arg(&self.certs)
                 // The evening's clock is scaled; so is the operator's patience.

@@ -1,14 +1,20 @@
-//! A real Kubernetes control plane on loopback: etcd, kube-apiserver, controller manager, scheduler; KWOK plays kubelets.
+//! A real Kubernetes control plane: our own on loopback, or a cluster that is already there. KWOK plays nodes and kubelets.
 
+mod existing;
+mod own;
+
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::core::v1::ServiceAccount;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config};
-use rcgen::KeyPair;
+use serde_json::{Value, json};
 
+use self::existing::Borrowed;
+pub use self::existing::{Existing, LABEL, sweep};
 use crate::process::{Process, command, free_port, run};
 use crate::tools::{Tools, root};
 use crate::wait::wait_for;
@@ -16,79 +22,103 @@ use crate::wait::wait_for;
 /// How the plane is started.
 #[derive(Clone, Debug)]
 pub struct Options {
+    /// The cluster to use instead of a plane of our own; the other options say nothing then.
+    pub existing: Option<Existing>,
     /// The Kubernetes minor whose API it serves, such as `1.34`; its own where absent.
     pub emulated_version: Option<String>,
     /// Seconds between two looks of the HPA controller; stock is 15.
     pub hpa_sync_seconds: u32,
     /// Requests a second of controller manager and scheduler; stock is 20 and 50.
     pub qps: u32,
-    /// Controller manager, scheduler and kubelets; without them only the API is there.
+    /// Controller manager and scheduler; without them only the API is there.
     pub controllers: bool,
+    /// Kubelets, played; without them nodes are never ready.
+    pub kubelets: bool,
 }
 
-impl Default for Options {
-    fn default() -> Self {
-        Self { emulated_version: None, hpa_sync_seconds: 1, qps: 500, controllers: true }
+impl Options {
+    /// A plane of our own, fast enough for an evening in minutes.
+    #[must_use]
+    pub fn own() -> Self {
+        Self {
+            existing: None,
+            emulated_version: None,
+            hpa_sync_seconds: 1,
+            qps: 500,
+            controllers: true,
+            kubelets: true,
+        }
     }
 }
 
-const ADMIN: &str = "admin";
+impl Default for Options {
+    /// The cluster that the environment names, or a plane of our own.
+    fn default() -> Self {
+        Self { existing: Existing::from_env(), ..Self::own() }
+    }
+}
 
 /// A running control plane.
 pub struct Plane {
     /// Where logs, keys and kubeconfigs are.
     pub folder: PathBuf,
-    /// Address of the API server.
-    pub url: String,
     /// A client with all rights.
     pub client: Client,
+    /// The name of whoever has all rights, as the API server knows it.
+    pub admin: String,
+    /// The address by which the API server reaches this machine.
+    pub callback: String,
     tools: Tools,
+    // In the order in which they are dropped: what is borrowed is given back while its pods and nodes are still played.
+    _borrowed: Option<Borrowed>,
     processes: Vec<Process>,
+    _lock: File,
 }
 
 impl Plane {
-    /// Starts one, from nothing, in a folder of its own.
+    /// Starts one, from nothing, in a folder of its own; or borrows one.
     ///
     /// # Errors
     ///
     /// If a part does not become ready; its log is in the message.
     pub async fn start(tools: &Tools, folder: &Path, options: &Options) -> Result<Self> {
         let _ = rustls::crypto::ring::default_provider().install_default();
+        let lock = lock(folder)?;
         if folder.exists() {
             std::fs::remove_dir_all(folder)?;
         }
-        let keys = folder.join("keys");
-        std::fs::create_dir_all(&keys)?;
-        let pair = KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256)?;
-        std::fs::write(keys.join("sa.key"), pair.serialize_pem())?;
-        std::fs::write(keys.join("sa.pub"), pair.public_key_pem())?;
-        std::fs::write(
-            keys.join("tokens.csv"),
-            format!("{ADMIN},{ADMIN},{ADMIN},\"system:masters\"\nalice,alice,alice,\"oncall\"\n"),
-        )?;
-
-        let port = free_port()?;
-        let (etcd, etcd_url) = start_etcd(tools, folder)?;
-        let apiserver = start_apiserver(tools, folder, &etcd_url, port, options)?;
-        let url = format!("https://127.0.0.1:{port}");
-        let mut processes = vec![etcd, apiserver];
-        let ca = keys.join("apiserver.crt");
-        wait_for("the API server's certificate", Duration::from_secs(30), || {
-            let made = ca.exists();
-            async move { Ok(made.then_some(())) }
-        })
-        .await?;
-        write_kubeconfig(&folder.join("admin.kubeconfig"), &url, &ca, ADMIN)?;
-        write_kubeconfig(&folder.join("alice.kubeconfig"), &url, &ca, "alice")?;
-        let client = client(&folder.join("admin.kubeconfig")).await?;
-        ready(&client, &mut processes).await?;
-        let mut plane =
-            Self { folder: folder.into(), url, client, tools: tools.clone(), processes };
-        if !options.controllers {
+        std::fs::create_dir_all(folder)?;
+        let (client, borrowed, processes) = if let Some(existing) = &options.existing {
+            let borrowed = Borrowed::borrow(tools, folder, existing)?;
+            (client(&folder.join("admin.kubeconfig")).await?, Some(borrowed), Vec::new())
+        } else {
+            let (client, processes) = own::start(tools, folder, options).await?;
+            (client, None, processes)
+        };
+        let loopback = "127.0.0.1".to_owned();
+        let mut plane = Self {
+            folder: folder.into(),
+            client,
+            admin: own::ADMIN.to_owned(),
+            callback: borrowed.as_ref().map_or(loopback, |b| b.address.clone()),
+            tools: tools.clone(),
+            _borrowed: borrowed,
+            processes,
+            _lock: lock,
+        };
+        plane.write_kubeconfig("alice", |user| {
+            user["as"] = json!("alice");
+            user["as-groups"] = json!(["oncall"]);
+        })?;
+        if options.existing.is_some() {
+            let whoami = ["auth", "whoami", "-o", "jsonpath={.status.userInfo.username}"];
+            plane.admin = run(plane.kubectl().args(whoami)).await?;
+        } else if !options.controllers {
             return Ok(plane);
         }
-        plane.start_controllers(&keys, options)?;
-        plane.start_kubelets()?;
+        if options.kubelets {
+            plane.start_kubelets()?;
+        }
         let accounts: Api<ServiceAccount> = Api::namespaced(plane.client.clone(), "default");
         let acted = wait_for("the controllers to act", Duration::from_secs(60), || async {
             Ok(accounts.get_opt("default").await?)
@@ -98,57 +128,15 @@ impl Plane {
         Ok(plane)
     }
 
-    fn start_controllers(&mut self, keys: &Path, options: &Options) -> Result<()> {
-        let kubeconfig = self.folder.join("admin.kubeconfig");
-        let (qps, burst) = (options.qps.to_string(), (options.qps * 2).to_string());
-        for name in ["kube-controller-manager", "kube-scheduler"] {
-            let mut program = command(self.tools.path(name));
-            for flag in
-                ["--kubeconfig", "--authentication-kubeconfig", "--authorization-kubeconfig"]
-            {
-                program.arg(flag).arg(&kubeconfig);
-            }
-            program
-                .args([
-                    "--authentication-skip-lookup=true",
-                    "--bind-address",
-                    "127.0.0.1",
-                    "--leader-elect=false",
-                ])
-                .args(["--secure-port", &free_port()?.to_string()])
-                .arg("--cert-dir")
-                .arg(self.folder.join(name))
-                .args(["--kube-api-qps", &qps, "--kube-api-burst", &burst]);
-            if let Some(version) = &options.emulated_version {
-                program.args(["--emulated-version", version]);
-            }
-            if name == "kube-controller-manager" {
-                program
-                    .arg("--service-account-private-key-file")
-                    .arg(keys.join("sa.key"))
-                    .arg("--root-ca-file")
-                    .arg(keys.join("apiserver.crt"))
-                    .args(["--use-service-account-credentials", "--node-monitor-period=1s"])
-                    .arg(format!(
-                        "--horizontal-pod-autoscaler-sync-period={}s",
-                        options.hpa_sync_seconds
-                    ))
-                    // The evening's clock is scaled; so are the HPA's, with the algorithm left as it is.
-                    .args(["--horizontal-pod-autoscaler-downscale-stabilization=10s"])
-                    .args(["--horizontal-pod-autoscaler-initial-readiness-delay=1s"]);
-            }
-            self.processes.push(Process::start(&self.folder, name, &mut program)?);
-        }
-        Ok(())
-    }
-
+    /// KWOK plays the nodes that carry its annotation, and no other.
     fn start_kubelets(&mut self) -> Result<()> {
         let mut kwok = command(self.tools.path("kwok"));
         kwok.arg("--kubeconfig")
-            .arg(self.folder.join("admin.kubeconfig"))
+            .arg(self.kubeconfig("admin"))
             .arg("--config")
             .arg(root().join("tests/stages/stages.yaml"))
-            .args(["--manage-all-nodes", "--node-lease-duration-seconds", "40"])
+            .args(["--manage-nodes-with-annotation-selector", "kwok.x-k8s.io/node=fake"])
+            .args(["--node-lease-duration-seconds", "40"])
             .args(["--server-address", &format!("127.0.0.1:{}", free_port()?)]);
         self.processes.push(Process::start(&self.folder, "kwok", &mut kwok)?);
         Ok(())
@@ -163,21 +151,21 @@ impl Plane {
         self.processes.iter_mut().try_for_each(Process::alive)
     }
 
+    /// Where a server has to listen so that the API server reaches it at [`Self::callback`].
+    #[must_use]
+    pub fn listen(&self) -> &'static str {
+        if self.callback == "127.0.0.1" { "127.0.0.1" } else { "0.0.0.0" }
+    }
+
     /// A kubectl command with all rights.
     #[must_use]
     pub fn kubectl(&self) -> tokio::process::Command {
-        self.kubectl_as(ADMIN)
-    }
-
-    /// A kubectl command of somebody: `admin` or `alice`.
-    #[must_use]
-    pub fn kubectl_as(&self, who: &str) -> tokio::process::Command {
         let mut kubectl = command(self.tools.path("kubectl"));
-        kubectl.arg("--kubeconfig").arg(self.kubeconfig(who));
+        kubectl.arg("--kubeconfig").arg(self.kubeconfig("admin"));
         kubectl
     }
 
-    /// The kubeconfig of somebody.
+    /// The kubeconfig of somebody: `admin`, `alice` or an account.
     #[must_use]
     pub fn kubeconfig(&self, who: &str) -> PathBuf {
         self.folder.join(format!("{who}.kubeconfig"))
@@ -203,84 +191,30 @@ impl Plane {
     ///
     /// If the API server gives no token.
     pub async fn kubeconfig_of(&self, namespace: &str, account: &str) -> Result<PathBuf> {
-        let token = run(self.kubectl().args([
-            "create",
-            "token",
-            account,
-            "-n",
-            namespace,
-            "--duration=2h",
-        ]))
-        .await?;
-        let file = self.folder.join(format!("{account}.kubeconfig"));
-        write_kubeconfig(&file, &self.url, &self.folder.join("keys/apiserver.crt"), token.trim())?;
+        let mut create = self.kubectl();
+        create.args(["create", "token", account, "-n", namespace, "--duration=2h"]);
+        let token = run(&mut create).await?;
+        self.write_kubeconfig(account, |user| *user = json!({"token": token.trim()}))
+    }
+
+    /// The kubeconfig of the admin for somebody else.
+    fn write_kubeconfig(&self, who: &str, edit: impl FnOnce(&mut Value)) -> Result<PathBuf> {
+        let admin = std::fs::read_to_string(self.kubeconfig("admin"))?;
+        let mut config: Value = serde_yaml::from_str(&admin)?;
+        edit(&mut config["users"][0]["user"]);
+        let file = self.kubeconfig(who);
+        std::fs::write(&file, serde_yaml::to_string(&config)?)?;
         Ok(file)
     }
 }
 
-fn start_etcd(tools: &Tools, folder: &Path) -> Result<(Process, String)> {
-    let url = format!("http://127.0.0.1:{}", free_port()?);
-    let peer_url = format!("http://127.0.0.1:{}", free_port()?);
-    let mut etcd = command(tools.path("etcd"));
-    etcd.arg("--data-dir")
-        .arg(folder.join("etcd"))
-        .args(["--listen-client-urls", &url, "--advertise-client-urls", &url])
-        .args(["--listen-peer-urls", &peer_url, "--initial-advertise-peer-urls", &peer_url])
-        .args(["--initial-cluster", &format!("default={peer_url}"), "--unsafe-no-fsync"]);
-    Ok((Process::start(folder, "etcd", &mut etcd)?, url))
-}
-
-fn start_apiserver(
-    tools: &Tools,
-    folder: &Path,
-    etcd: &str,
-    port: u16,
-    options: &Options,
-) -> Result<Process> {
-    let keys = folder.join("keys");
-    let mut apiserver = command(tools.path("kube-apiserver"));
-    apiserver
-        .args(["--etcd-servers", etcd, "--bind-address", "127.0.0.1"])
-        .args(["--secure-port", &port.to_string()])
-        .arg("--cert-dir")
-        .arg(&keys)
-        .args(["--service-account-issuer", "https://kubernetes.default.svc"])
-        .arg("--service-account-key-file")
-        .arg(keys.join("sa.pub"))
-        .arg("--service-account-signing-key-file")
-        .arg(keys.join("sa.key"))
-        .arg("--token-auth-file")
-        .arg(keys.join("tokens.csv"))
-        .args(["--service-cluster-ip-range", "10.96.0.0/16", "--authorization-mode", "RBAC"])
-        .args(["--endpoint-reconciler-type", "none", "--allow-privileged"]);
-    if let Some(version) = &options.emulated_version {
-        apiserver.args(["--emulated-version", version]);
-    }
-    Process::start(folder, "kube-apiserver", &mut apiserver)
-}
-
-async fn ready(client: &Client, processes: &mut [Process]) -> Result<()> {
-    for _ in 0..600 {
-        processes.iter_mut().try_for_each(Process::alive)?;
-        let request = http::Request::get("/readyz").body(Vec::new())?;
-        if client.request_text(request).await.is_ok_and(|said| said == "ok") {
-            return Ok(());
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    anyhow::bail!("the API server was not ready within a minute");
-}
-
-fn write_kubeconfig(file: &Path, url: &str, ca: &Path, token: &str) -> Result<()> {
-    let config = serde_json::json!({
-        "apiVersion": "v1",
-        "kind": "Config",
-        "clusters": [{"name": "c", "cluster": {"server": url, "certificate-authority": ca}}],
-        "users": [{"name": "u", "user": {"token": token}}],
-        "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
-        "current-context": "x",
-    });
-    Ok(std::fs::write(file, serde_yaml::to_string(&config)?)?)
+/// Holds a folder as long as this process lives, however it ends: the system releases it.
+fn lock(folder: &Path) -> Result<File> {
+    let file = folder.with_extension("lock");
+    std::fs::create_dir_all(folder.parent().unwrap_or(folder))?;
+    let lock = File::create(&file).with_context(|| file.display().to_string())?;
+    ensure!(lock.try_lock().is_ok(), "another evening runs in {}", folder.display());
+    Ok(lock)
 }
 
 /// A client from a kubeconfig.

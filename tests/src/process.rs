@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 
 use anyhow::{Context, Result, bail};
 use tokio::process::{Child, Command};
@@ -80,13 +80,21 @@ impl Process {
     pub async fn terminate(&mut self) -> Result<()> {
         let id = self.id().with_context(|| format!("{} does not run", self.name))?;
         run(Command::new("kill").args(["-TERM", &id.to_string()])).await?;
-        let patience = std::time::Duration::from_secs(15);
-        let status = tokio::time::timeout(patience, self.child.wait()).await;
-        let status = status.with_context(|| format!("{} does not stop", self.name))??;
+        let status = self.ended(std::time::Duration::from_secs(15)).await?;
         if status.success() {
             return Ok(());
         }
         bail!("{} stopped with {status}:\n{}", self.name, self.tail());
+    }
+
+    /// Waits until the program has ended by itself.
+    ///
+    /// # Errors
+    ///
+    /// If it does not in time.
+    pub async fn ended(&mut self, patience: std::time::Duration) -> Result<ExitStatus> {
+        let status = tokio::time::timeout(patience, self.child.wait()).await;
+        Ok(status.with_context(|| format!("{} does not stop", self.name))??)
     }
 
     /// The process id, while it runs.

@@ -40,14 +40,14 @@ pub struct Site {
 }
 
 impl Site {
-    /// Opens the shop.
+    /// Opens the shop. The metrics API listens on `address`, everything else on loopback.
     ///
     /// # Errors
     ///
     /// If no port can be listened on.
-    pub async fn open(tls: &Loopback) -> Result<Self> {
+    pub async fn open(tls: &Loopback, address: &str) -> Result<Self> {
         let plain = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
-        let secure = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+        let secure = tokio::net::TcpListener::bind((address, 0)).await?;
         let site = Self {
             load: Arc::default(),
             port: plain.local_addr()?.port(),

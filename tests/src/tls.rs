@@ -20,17 +20,17 @@ pub struct Loopback {
 }
 
 impl Loopback {
-    /// Makes one.
+    /// Makes one, good for loopback and for the address by which somebody else reaches this machine.
     ///
     /// # Errors
     ///
     /// If the keys cannot be made.
-    pub fn new() -> Result<Self> {
+    pub fn new(address: &str) -> Result<Self> {
         let mut authority = CertificateParams::new(Vec::new())?;
         authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate()?)?;
         let key = KeyPair::generate()?;
-        let params = CertificateParams::new(vec!["localhost".to_owned(), "127.0.0.1".to_owned()])?;
+        let params = CertificateParams::new(vec!["127.0.0.1".to_owned(), address.to_owned()])?;
         let cert = params.signed_by(&key, &authority)?;
         Ok(Self {
             ca: authority.pem(),

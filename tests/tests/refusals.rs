@@ -302,7 +302,7 @@ async fn bad_input_is_refused_at_apply_with_a_clear_error() -> Result<()> {
     forged["spec"]["author"] = json!("the-boss");
     evening.plane.apply(&serde_yaml::to_string(&forged)?).await?;
     let author = evening.overrides().await?.into_iter().next().and_then(|o| o.spec.author);
-    ensure!(author.as_deref() == Some("admin"), "recorded was {author:?}");
+    ensure!(author.as_deref() == Some(evening.plane.admin.as_str()), "recorded was {author:?}");
     let mut edited = forged.clone();
     edited["spec"]["reason"] = json!("another reason");
     refused(&evening, &edited, "an edited override", "is not edited").await?;

@@ -3,7 +3,11 @@
 #
 # A program is taken, in this order, from $KUBEBUILDER_ASSETS, from PATH if its version fits, and otherwise built with Go from the
 # module versions pinned beside this script. What was built stays in a cache keyed by go.sum and the flags: once per machine.
+#
+# With --check nothing is built: it fails if something has to be and what builds it is missing.
 set -euo pipefail
+
+check=${1:-}
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 cache=${PRIMETIME_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/primetime}
@@ -42,13 +46,17 @@ existing() {
   done
 }
 
+# As Go names it.
+platform="$(uname -sm | tr '[:upper:]' '[:lower:]' | sed -E 's/x86_64/amd64/; s/aarch64/arm64/') "
+
 # build MODULE FLAGS TAGS EXPECTATION: builds the tools of one module, once per content.
 build() {
   local module=$1 flags=$2 tags=$3 expectation=$4 key bin started
-  key=$(cat "$here/$module/go.mod" "$here/$module/go.sum" <(printf '%s %s %s' "$flags" "$tags" "$(go env GOOS GOARCH | tr '\n' ' ')") | sha256sum | cut -c1-16)
+  key=$(cat "$here/$module/go.mod" "$here/$module/go.sum" <(printf '%s %s %s' "$flags" "$tags" "$platform") | sha256sum | cut -c1-16)
   bin=$cache/$module-$key
   if [ ! -e "$bin/.complete" ]; then
-    command -v go >/dev/null || die "Go 1.26 or newer is needed to build $module; install it from https://go.dev/dl/ or put the programs on PATH"
+    command -v go >/dev/null || die "Go 1.26 or newer is needed to build ${missing[*]}; install it from https://go.dev/dl/, or put them on PATH (the control plane's also into KUBEBUILDER_ASSETS)"
+    [ -z "$check" ] || return 0
     say "building $module with Go into $bin: $expectation the first time, never again on this machine"
     mkdir -p "$bin"
     started=$(date +%s)
@@ -69,10 +77,15 @@ build() {
   built=$bin
 }
 
-bin=$cache/bin-$(printf '%s' "$here ${KUBEBUILDER_ASSETS:-} $PATH" | sha256sum | cut -c1-16)
-rm -rf "$bin.new"
-mkdir -p "$bin.new"
-link() { ln -sfn "$2" "$bin.new/$1"; }
+built=
+bin=$cache/bin-$(printf '%s' "$here ${KUBEBUILDER_ASSETS:-} ${PRIMETIME_TEST_CONTEXT:-} $PATH" | sha256sum | cut -c1-16)
+# Replaced one by one and at once: somebody else may be running these.
+link() {
+  [ -z "$check" ] || return 0
+  mkdir -p "$bin"
+  ln -sfn "$2" "$bin/.$1.$$"
+  mv -f "$bin/.$1.$$" "$bin/$1"
+}
 
 missing=()
 take() {
@@ -80,10 +93,13 @@ take() {
   path=$(existing "$@")
   if [ -n "$path" ]; then link "$name" "$path"; else missing+=("$name"); fi
 }
-take etcd 3.6 --version
-take kube-apiserver 1.33 --version
-take kube-controller-manager 1.33 --version
-take kube-scheduler 1.33 --version
+# A cluster that is already there needs no control plane of ours.
+if [ -z "${PRIMETIME_TEST_CONTEXT:-}" ]; then
+  take etcd 3.6 --version
+  take kube-apiserver 1.33 --version
+  take kube-controller-manager 1.33 --version
+  take kube-scheduler 1.33 --version
+fi
 take kubectl 1.33 version --client
 if [ ${#missing[@]} -gt 0 ]; then
   build kubernetes "$kubernetes_flags" "" "about 10 minutes on two cores"
@@ -106,12 +122,15 @@ if [ ${#missing[@]} -gt 0 ]; then
 fi
 
 # The EC2 API server, in a virtual environment of its own.
-if [ -n "$(existing moto_server 5.2 --version)" ]; then
-  link moto_server "$(existing moto_server 5.2 --version)"
+moto_server=$(existing moto_server 5.2 --version)
+if [ -n "$moto_server" ]; then
+  link moto_server "$moto_server"
 else
   venv=$cache/moto-$moto
   if [ ! -e "$venv/.complete" ]; then
-    command -v python3 >/dev/null || die "Python 3.10 or newer is needed for the EC2 API server (moto); install python3 with its venv module"
+    python3 -c 'import venv, ensurepip, sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null ||
+      die "Python 3.10 or newer with venv is needed for the EC2 API server (moto); on Debian: apt-get install python3 python3-venv"
+    [ -z "$check" ] || exit 0
     say "installing moto $moto (EC2 API server) into $venv: about half a minute"
     rm -rf "$venv"
     python3 -m venv "$venv" || die "python3 -m venv failed; on Debian: apt-get install python3-venv"
@@ -121,6 +140,5 @@ else
   link moto_server "$venv/bin/moto_server"
 fi
 
-rm -rf "$bin"
-mv "$bin.new" "$bin"
+[ -z "$check" ] || exit 0
 printf '%s\n' "$bin"

@@ -13,8 +13,8 @@ need() {
 
 need cargo "builds Primetime" "install Rust 1.95 or newer: https://rustup.rs"
 need cc "links Rust programs and compiles ring" "on Debian: apt-get install build-essential"
-need go "builds the Kubernetes control plane that tests and demo run on" "install Go 1.26 or newer: https://go.dev/dl/ (not needed where all programs are on PATH or in KUBEBUILDER_ASSETS)"
-need python3 "runs moto, the EC2 API server of tests and demo" "install Python 3.10 or newer with its venv module; on Debian: apt-get install python3 python3-venv"
+# Go and Python build what is not there yet, and only that.
+"$(dirname "${BASH_SOURCE[0]}")/ensure.sh" --check >/dev/null || missing=1
 
 memory=$(awk '/MemTotal/ {print int($2 / 1048576)}' /proc/meminfo 2>/dev/null || echo 99)
 if [ "$memory" -lt 8 ]; then

@@ -28,7 +28,7 @@ async fn main() -> ExitCode {
     let evening = tokio::time::timeout(AT_MOST, demo());
     let result = tokio::select! {
         result = evening => result.unwrap_or_else(|_| Err(anyhow::anyhow!("the evening took longer than {} s", AT_MOST.as_secs()))),
-        _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted; everything that was started has been stopped")),
+        signal = asked_to_stop() => Err(anyhow::anyhow!("{signal}; everything that was started has been stopped")),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -36,6 +36,21 @@ async fn main() -> ExitCode {
             eprintln!("demo: {error:#}\ndemo: logs are in {}", folder("demo").display());
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Waits for Ctrl-C or a polite kill.
+async fn asked_to_stop() -> &'static str {
+    use tokio::signal::unix::{SignalKind, signal};
+    let terminated = async {
+        match signal(SignalKind::terminate()) {
+            Ok(mut signal) => signal.recv().await,
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => "interrupted",
+        _ = terminated => "terminated",
     }
 }
 

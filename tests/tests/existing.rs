@@ -1,0 +1,153 @@
+//! A cluster that is already there is used where the environment names its context, and is left as it was.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use primetime_tests::evening::folder;
+use primetime_tests::plane::{Existing, Options, Plane};
+use primetime_tests::process::{Process, command, run};
+use primetime_tests::smoke::smoke;
+use primetime_tests::tools::{Tools, built};
+use primetime_tests::wait::wait_until;
+use tokio::process::Command;
+
+/// Somebody's own things, which look much like ours.
+const THEIRS: &str = r"
+apiVersion: v1
+kind: Namespace
+metadata: {name: theirs}
+---
+apiVersion: v1
+kind: Node
+metadata: {name: their-node}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web, namespace: theirs}
+spec:
+  replicas: 3
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec:
+      tolerations: [{operator: Exists}]
+      containers: [{name: web, image: theirs/web:1}]
+";
+
+/// Everything in a cluster by kind and name, with the generation of what has one.
+async fn everything(plane: &Plane) -> Result<BTreeSet<String>> {
+    // Leases and Events come and go by themselves; discovery of a group that has just gone is cached for a while.
+    let kinds = ["api-resources", "--verbs=list", "-o", "name", "--cached=false"];
+    let kinds = run(plane.kubectl().args(kinds)).await?;
+    let kinds: Vec<_> =
+        kinds.lines().filter(|k| !k.starts_with("events") && !k.starts_with("leases")).collect();
+    let columns =
+        "custom-columns=K:.kind,S:.metadata.namespace,N:.metadata.name,G:.metadata.generation";
+    let get = ["get", &kinds.join(","), "-A", "--no-headers", "-o", columns];
+    let all = run(plane.kubectl().args(get)).await?;
+    let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+    Ok(all.lines().map(words).collect())
+}
+
+/// The demo, as somebody with that cluster would start it.
+fn demo(plane: &Plane, context: &str, address: &str) -> Result<Command> {
+    let mut demo = command(built("primetime-demo")?);
+    demo.env("KUBECONFIG", plane.kubeconfig("admin"))
+        .env("PRIMETIME_TEST_CONTEXT", context)
+        .env("PRIMETIME_TEST_ADDRESS", address);
+    Ok(demo)
+}
+
+/// The runs of the shop by uid, once it is open.
+async fn runs(plane: &Plane) -> Result<BTreeSet<String>> {
+    let uids = ["-n", "shop", "-o", "jsonpath={.items[*].metadata.uid}"];
+    let uids = run(plane.kubectl().args(["get", "surgeruns"]).args(uids)).await?;
+    Ok(uids.split_whitespace().map(str::to_owned).collect())
+}
+
+/// An address of this machine that is not loopback, so that what only listens there is found out.
+async fn outer_address() -> Result<String> {
+    let all = run(Command::new("hostname").arg("-I")).await?;
+    let address = all.split_whitespace().next().unwrap_or("127.0.0.1");
+    Ok(address.to_owned())
+}
+
+async fn left_as_it_was(plane: &Plane, before: &BTreeSet<String>) -> Result<()> {
+    wait_until("the cluster to be as it was", Duration::from_secs(60), || async {
+        let after = everything(plane).await?;
+        let differs: Vec<_> = after.symmetric_difference(before).cloned().collect();
+        Ok((differs.is_empty(), differs.join(", ")))
+    })
+    .await
+}
+
+async fn refused(command: &mut Command, said: &str) -> Result<()> {
+    let error = run(command).await.err().with_context(|| format!("not refused: {said}"))?;
+    ensure!(format!("{error:#}").contains(said), "expected \"{said}\" in: {error:#}");
+    Ok(())
+}
+
+/// Starts a demo and waits until it has a run of its own.
+async fn start(demo: &mut Command, folder: &Path, plane: &Plane) -> Result<Process> {
+    let before = runs(plane).await.unwrap_or_default();
+    let mut process = Process::start(folder, "demo", demo)?;
+    let open = wait_until("the demo to have a run", Duration::from_secs(120), || async {
+        let runs = runs(plane).await?;
+        Ok((!runs.is_subset(&before), format!("{runs:?}")))
+    });
+    if let Err(error) = open.await {
+        process.alive()?;
+        return Err(error.context(process.tail()));
+    }
+    Ok(process)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_borrowed_cluster_is_left_as_it_was() -> Result<()> {
+    let tools = Tools::ensure().await?;
+    let folder = folder("existing");
+    let options = Options { kubelets: false, ..Options::own() };
+    let mut plane = Plane::start(&tools, &folder, &options).await?;
+    plane.apply(THEIRS).await?;
+    wait_until("their pods to be made", Duration::from_secs(30), || async {
+        let all = everything(&plane).await?;
+        let pods = all.iter().filter(|name| name.starts_with("Pod theirs ")).count();
+        Ok((pods == 3, format!("{pods} pods")))
+    })
+    .await?;
+    let before = everything(&plane).await?;
+    let address = outer_address().await?;
+
+    refused(
+        &mut demo(&plane, "production", &address)?,
+        "PRIMETIME_TEST_CONTEXT is production, which is not a context of the kubeconfig",
+    )
+    .await?;
+    run(plane.kubectl().args(["create", "namespace", "shop"])).await?;
+    refused(&mut demo(&plane, "x", &address)?, "namespace shop of context x is somebody else's")
+        .await?;
+    run(plane.kubectl().args(["delete", "namespace", "shop"])).await?;
+    left_as_it_was(&plane, &before).await?;
+
+    // Killed hard, it leaves everything; the next one removes that first. Interrupted, it removes what it made.
+    let mut first = start(&mut demo(&plane, "x", &address)?, &folder, &plane).await?;
+    refused(&mut demo(&plane, "x", &address)?, "another evening runs in").await?;
+    first.kill().await?;
+    ensure!(everything(&plane).await? != before, "a killed demo cannot clean up");
+    let mut second = start(&mut demo(&plane, "x", &address)?, &folder, &plane).await?;
+    let id = second.id().context("the demo does not run")?;
+    run(Command::new("kill").args(["-INT", &id.to_string()])).await?;
+    let ended = second.ended(Duration::from_secs(120)).await?;
+    ensure!(ended.code() == Some(1), "the demo ended with {ended}: {}", second.tail());
+    ensure!(second.tail().contains("interrupted"), "{}", second.tail());
+    left_as_it_was(&plane, &before).await?;
+
+    // A whole short evening, with its own end.
+    let kubeconfig = Some(plane.kubeconfig("admin"));
+    let existing = Existing { context: "x".to_owned(), kubeconfig, address: Some(address) };
+    smoke("existing-smoke", &Options { existing: Some(existing), ..Options::own() }).await?;
+    left_as_it_was(&plane, &before).await?;
+    plane.alive()
+}
