@@ -198,6 +198,7 @@ mod tests {
             start_time: t0(),
             cause: ReleaseCause::End,
             step_time: t0(),
+            machines_time: None,
             floors: vec![ReleaseFloor { target: "web".into(), top: 180, floor, done }],
         };
         let going = release(146, false);

@@ -1,5 +1,7 @@
 //! The ledger of instances: intent before the call, partial success kept, only our own terminated.
 
+mod wind_down;
+
 use chrono::TimeDelta;
 
 use crate::Instant;
@@ -8,13 +10,10 @@ use crate::seconds;
 use crate::surge::MachineGroup;
 use crate::world::{Fleet, LaunchAnswer, Refusal, RefusalClass, Seen, World};
 
+pub use wind_down::{STRIKE_AFTER, wind_down};
+
 /// A group gives up after this many calls in one run: an endless loop of launches is worse than a missing machine.
 pub const MAX_ATTEMPTS: u32 = 30;
-
-/// An unsettled entry of a run that is being released is struck when the cloud has shown no instance of it for this
-/// long: the cloud's describe lags behind its launches
-/// (<https://docs.aws.amazon.com/ec2/latest/devguide/eventual-consistency.html>).
-pub const STRIKE_AFTER: TimeDelta = TimeDelta::seconds(120);
 
 /// A call to the cloud or to a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -203,42 +202,6 @@ pub fn next_try(status: &RunStatus, now: Instant) -> Option<Instant> {
     status.ledger.iter().filter_map(|b| b.retry_after_time).filter(|t| *t > now).min()
 }
 
-/// Moves the instances of a run that is being released one step towards `Terminated`.
-///
-/// A node is drained first; an instance that never became a node is terminated at once.
-pub fn wind_down(status: &mut RunStatus, world: &World, run: &RunRecord, now: Instant) {
-    let fleet_at = match world.fleets.get(&run.uid) {
-        Some(Seen::Known(fleet)) => Some(fleet.at),
-        _ => None,
-    };
-    // A call may have been on its way when the release began.
-    let quiet_from = status.release.as_ref().map_or(now, |r| r.start_time);
-    for batch in &mut status.ledger {
-        let silent = fleet_at.is_some_and(|at| at - batch.time.max(quiet_from) >= STRIKE_AFTER);
-        if !batch.settled && silent {
-            batch.settled = true;
-            batch.shortfall = Some("the cloud never showed an instance of this entry".to_owned());
-        }
-        for instance in &mut batch.instances {
-            let node = world.nodes.get(&instance.id);
-            let next = match (instance.state, node) {
-                (LedgerState::Live, Some(_)) => LedgerState::Draining,
-                (LedgerState::Live | LedgerState::Draining, None) => LedgerState::Terminating,
-                (LedgerState::Draining, Some(node))
-                    if node.unschedulable && node.pods_left == Some(0) =>
-                {
-                    LedgerState::Terminating
-                }
-                (state, _) => state,
-            };
-            if next != instance.state {
-                instance.state = next;
-                instance.since = now;
-            }
-        }
-    }
-}
-
 /// The calls that the persisted ledger asks for.
 #[must_use]
 pub fn acts(persisted: &RunStatus, run: &RunRecord, world: &World) -> Vec<MachineAct> {
@@ -265,15 +228,15 @@ pub fn acts(persisted: &RunStatus, run: &RunRecord, world: &World) -> Vec<Machin
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::surge::Window;
-    use crate::world::{Instance, Node};
+    use crate::world::Instance;
     use chrono::TimeZone;
 
     const CLUSTER: &str = "paris";
 
-    fn now() -> Instant {
+    pub(crate) fn now() -> Instant {
         chrono::Utc.with_ymd_and_hms(2014, 1, 12, 19, 0, 0).unwrap()
     }
 
@@ -290,7 +253,7 @@ mod tests {
         }
     }
 
-    fn run() -> RunRecord {
+    pub(crate) fn run() -> RunRecord {
         RunRecord {
             name: "capital-1".into(),
             uid: "0f5c3b9e-1111-2222-3333-444455556666".into(),
@@ -305,7 +268,7 @@ mod tests {
         }
     }
 
-    fn intended(status: &mut RunStatus, at: Instant) {
+    pub(crate) fn intended(status: &mut RunStatus, at: Instant) {
         intend(status, &run(), &group(), &launch(), CLUSTER, at);
     }
 
@@ -396,80 +359,12 @@ mod tests {
         assert!(status.ledger.len() <= 2);
     }
 
-    fn with_live(n: usize) -> RunStatus {
+    pub(crate) fn with_live(n: usize) -> RunStatus {
         let mut status = RunStatus::default();
         let mut world = World::default();
         intended(&mut status, now());
         answered(&mut world, &status, LaunchAnswer::Came { ids: ids(n), shortfall: None });
         settle(&mut status, &world, &run(), now());
         status
-    }
-
-    fn node(pods_left: Option<u32>, unschedulable: bool) -> Node {
-        Node { name: "ip-10-0-0-1".into(), ready: true, unschedulable, pods_left }
-    }
-
-    #[test]
-    fn a_node_is_drained_before_its_instance_is_terminated() {
-        let mut status = with_live(1);
-        let mut world = World::default();
-        world.nodes.insert("i-000".into(), node(None, false));
-        wind_down(&mut status, &world, &run(), now());
-        assert_eq!(
-            acts(&status, &run(), &world),
-            [MachineAct::Drain { node: "ip-10-0-0-1".into() }]
-        );
-        world.nodes.insert("i-000".into(), node(Some(3), true));
-        wind_down(&mut status, &world, &run(), now());
-        assert!(matches!(acts(&status, &run(), &world).as_slice(), [MachineAct::Drain { .. }]));
-        world.nodes.insert("i-000".into(), node(Some(0), true));
-        wind_down(&mut status, &world, &run(), now());
-        assert!(matches!(acts(&status, &run(), &world).as_slice(), [MachineAct::Terminate { .. }]));
-    }
-
-    #[test]
-    fn an_instance_is_struck_only_when_the_cloud_shows_it_terminated() {
-        let mut status = with_live(1);
-        let world = World::default();
-        wind_down(&mut status, &world, &run(), now());
-        wind_down(&mut status, &world, &run(), now() + seconds(3600));
-        assert!(status.owes_machines());
-        let token = status.ledger.last().unwrap().token.clone();
-        let gone = Instance { id: "i-000".into(), token, terminated: true };
-        let mut world = World::default();
-        world.fleets.insert(run().uid, Seen::Known(Fleet { instances: vec![gone], at: now() }));
-        settle(&mut status, &world, &run(), now());
-        assert!(!status.owes_machines());
-    }
-
-    #[test]
-    fn an_instance_that_the_cloud_has_forgotten_is_gone() {
-        let mut status = with_live(1);
-        wind_down(&mut status, &World::default(), &run(), now());
-        let mut forgotten = |after| {
-            let mut world = World::default();
-            let fleet = Fleet { instances: vec![], at: now() + after };
-            world.fleets.insert(run().uid, Seen::Known(fleet));
-            settle(&mut status, &world, &run(), now() + after);
-            !status.owes_machines()
-        };
-        assert!(!forgotten(FORGOTTEN_AFTER - seconds(1)));
-        assert!(forgotten(FORGOTTEN_AFTER));
-    }
-
-    #[test]
-    fn an_open_entry_is_struck_when_the_cloud_stays_silent_long_enough() {
-        let mut status = RunStatus::default();
-        intended(&mut status, now());
-        status.release =
-            Some(crate::release::begin(crate::run::ReleaseCause::Deleted, vec![], now()));
-        let mut world = World::default();
-        let silent = |at| Seen::Known(Fleet { instances: vec![], at });
-        world.fleets.insert(run().uid, silent(now() + seconds(119)));
-        wind_down(&mut status, &world, &run(), now());
-        assert!(status.owes_machines());
-        world.fleets.insert(run().uid, silent(now() + STRIKE_AFTER));
-        wind_down(&mut status, &world, &run(), now());
-        assert!(!status.owes_machines());
     }
 }

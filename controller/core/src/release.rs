@@ -82,6 +82,7 @@ pub fn begin(cause: ReleaseCause, floors: Vec<(String, u32)>, now: Instant) -> R
         start_time: now,
         cause,
         step_time: now,
+        machines_time: None,
         floors: floors
             .into_iter()
             .map(|(target, floor)| ReleaseFloor { target, top: floor, floor, done: false })

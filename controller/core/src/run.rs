@@ -276,6 +276,9 @@ pub struct Release {
     pub cause: ReleaseCause,
     /// When the last step was taken.
     pub step_time: Instant,
+    /// When machines were last sent away.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub machines_time: Option<Instant>,
     /// The floor of each target on the way down.
     pub floors: Vec<ReleaseFloor>,
 }

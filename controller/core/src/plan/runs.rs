@@ -310,7 +310,11 @@ impl<'a> Run<'a> {
             if self.now < self.world.may_lower_from {
                 return draft.wake(self.world.may_lower_from, self.now);
             }
-            machines::wind_down(status, self.world, self.record, self.now);
+            let pace = self.announcement.release;
+            let next = machines::wind_down(status, self.world, self.record, pace, self.now);
+            if let Some(at) = next {
+                draft.wake(at, self.now);
+            }
         }
         let persisted = &self.record.status;
         for act in machines::acts(persisted, self.record, self.world) {

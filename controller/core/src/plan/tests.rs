@@ -597,10 +597,10 @@ fn somebody_who_deletes_the_run_gets_everything_back() {
     let mut evening = Evening::new();
     evening.pass(t0() - seconds(100), seconds(10));
     evening.world.runs.values_mut().next().unwrap().deleting = true;
-    evening.pass(start() + seconds(300), seconds(20));
+    evening.pass(start() + seconds(1200), seconds(20));
     assert!(evening.world.runs.is_empty(), "{}", evening.log());
     evening.everything_is_back();
-    evening.pass(start() + seconds(400), seconds(20));
+    evening.pass(start() + seconds(1300), seconds(20));
     assert!(evening.world.runs.is_empty(), "a deleted occurrence is cancelled, not repeated");
 }
 

@@ -1,0 +1,180 @@
+//! The way down of machines: drained, terminated, seen terminated; a bounded share of them at a time.
+
+use chrono::TimeDelta;
+
+use crate::Instant;
+use crate::run::{LedgerState, RunRecord, RunStatus};
+use crate::surge::ReleasePace;
+use crate::world::{Seen, World};
+
+/// An unsettled entry of a run that is being released is struck when the cloud has shown no instance of it for this
+/// long: the cloud's describe lags behind its launches
+/// (<https://docs.aws.amazon.com/ec2/latest/devguide/eventual-consistency.html>).
+pub const STRIKE_AFTER: TimeDelta = TimeDelta::seconds(120);
+
+/// Moves the instances of a run that is being released one step towards `Terminated`. Returns when the next may go,
+/// if some have to wait.
+///
+/// A node is drained first; an instance that never became a node is terminated at once. The surge's own pace bounds how
+/// many go at a time, as it bounds replicas: a mistake, or a load that comes back, then meets most of them still there.
+pub fn wind_down(
+    status: &mut RunStatus,
+    world: &World,
+    run: &RunRecord,
+    pace: ReleasePace,
+    now: Instant,
+) -> Option<Instant> {
+    let fleet_at = match world.fleets.get(&run.uid) {
+        Some(Seen::Known(fleet)) => Some(fleet.at),
+        _ => None,
+    };
+    // A call may have been on its way when the release began.
+    let quiet_from = status.release.as_ref().map_or(now, |r| r.start_time);
+    let may_go_from =
+        status.release.as_ref().and_then(|r| r.machines_time).map(|last| last + pace.step_time);
+    let mut may_go = if may_go_from.is_some_and(|at| now < at) { 0 } else { stride(status, pace) };
+    let (mut went, mut wait) = (false, false);
+    for batch in &mut status.ledger {
+        let silent = fleet_at.is_some_and(|at| at - batch.time.max(quiet_from) >= STRIKE_AFTER);
+        if !batch.settled && silent {
+            batch.settled = true;
+            batch.shortfall = Some("the cloud never showed an instance of this entry".to_owned());
+        }
+        for instance in &mut batch.instances {
+            if instance.state == LedgerState::Live {
+                if may_go == 0 {
+                    wait = true;
+                    continue;
+                }
+                may_go -= 1;
+                went = true;
+            }
+            let node = world.nodes.get(&instance.id);
+            let next = match (instance.state, node) {
+                (LedgerState::Live, Some(_)) => LedgerState::Draining,
+                (LedgerState::Live | LedgerState::Draining, None) => LedgerState::Terminating,
+                (LedgerState::Draining, Some(node))
+                    if node.unschedulable && node.pods_left == Some(0) =>
+                {
+                    LedgerState::Terminating
+                }
+                (state, _) => state,
+            };
+            if next != instance.state {
+                instance.state = next;
+                instance.since = now;
+            }
+        }
+    }
+    if let Some(release) = status.release.as_mut().filter(|_| went) {
+        release.machines_time = Some(now);
+    }
+    let last = status.release.as_ref().and_then(|r| r.machines_time);
+    last.filter(|_| wait).map(|last| last + pace.step_time)
+}
+
+/// How many instances may begin to go in one step: the share of all that the run ever had, one at least.
+fn stride(status: &RunStatus, pace: ReleasePace) -> usize {
+    let all: usize = status.ledger.iter().map(|b| b.instances.len()).sum();
+    let percent = usize::try_from(pace.step_percent.clamp(1, 100)).unwrap_or(1);
+    (all * percent / 100).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{intended, now, run, with_live};
+    use super::super::{FORGOTTEN_AFTER, MachineAct, acts, settle};
+    use super::*;
+    use crate::release;
+    use crate::run::ReleaseCause;
+    use crate::seconds;
+    use crate::world::{Fleet, Instance, Node};
+
+    const PACE: ReleasePace = ReleasePace { step_percent: 20, step_time: TimeDelta::seconds(120) };
+
+    fn node(pods_left: Option<u32>, unschedulable: bool) -> Node {
+        Node { name: "ip-10-0-0-1".into(), ready: true, unschedulable, pods_left }
+    }
+
+    #[test]
+    fn a_fifth_goes_at_a_time() {
+        let mut status = with_live(17);
+        status.release = Some(release::begin(ReleaseCause::LoadGone, vec![], now()));
+        let gone = |status: &RunStatus| {
+            let all = status.ledger.iter().flat_map(|b| &b.instances);
+            all.filter(|i| i.state != LedgerState::Live).count()
+        };
+        let mut at = now();
+        for expected in [3, 6, 9, 12, 15, 17] {
+            let next = wind_down(&mut status, &World::default(), &run(), PACE, at);
+            assert_eq!(gone(&status), expected);
+            wind_down(&mut status, &World::default(), &run(), PACE, at + seconds(119));
+            assert_eq!(gone(&status), expected, "nothing goes before the step is over");
+            assert_eq!(next, (expected < 17).then(|| at + seconds(120)));
+            at += seconds(120);
+        }
+    }
+
+    #[test]
+    fn a_node_is_drained_before_its_instance_is_terminated() {
+        let mut status = with_live(1);
+        let mut world = World::default();
+        world.nodes.insert("i-000".into(), node(None, false));
+        wind_down(&mut status, &world, &run(), PACE, now());
+        assert_eq!(
+            acts(&status, &run(), &world),
+            [MachineAct::Drain { node: "ip-10-0-0-1".into() }]
+        );
+        world.nodes.insert("i-000".into(), node(Some(3), true));
+        wind_down(&mut status, &world, &run(), PACE, now());
+        assert!(matches!(acts(&status, &run(), &world).as_slice(), [MachineAct::Drain { .. }]));
+        world.nodes.insert("i-000".into(), node(Some(0), true));
+        wind_down(&mut status, &world, &run(), PACE, now());
+        assert!(matches!(acts(&status, &run(), &world).as_slice(), [MachineAct::Terminate { .. }]));
+    }
+
+    #[test]
+    fn an_instance_is_struck_only_when_the_cloud_shows_it_terminated() {
+        let mut status = with_live(1);
+        let world = World::default();
+        wind_down(&mut status, &world, &run(), PACE, now());
+        wind_down(&mut status, &world, &run(), PACE, now() + seconds(3600));
+        assert!(status.owes_machines());
+        let token = status.ledger.last().unwrap().token.clone();
+        let gone = Instance { id: "i-000".into(), token, terminated: true };
+        let mut world = World::default();
+        world.fleets.insert(run().uid, Seen::Known(Fleet { instances: vec![gone], at: now() }));
+        settle(&mut status, &world, &run(), now());
+        assert!(!status.owes_machines());
+    }
+
+    #[test]
+    fn an_instance_that_the_cloud_has_forgotten_is_gone() {
+        let mut status = with_live(1);
+        wind_down(&mut status, &World::default(), &run(), PACE, now());
+        let mut forgotten = |after| {
+            let mut world = World::default();
+            let fleet = Fleet { instances: vec![], at: now() + after };
+            world.fleets.insert(run().uid, Seen::Known(fleet));
+            settle(&mut status, &world, &run(), now() + after);
+            !status.owes_machines()
+        };
+        assert!(!forgotten(FORGOTTEN_AFTER - seconds(1)));
+        assert!(forgotten(FORGOTTEN_AFTER));
+    }
+
+    #[test]
+    fn an_open_entry_is_struck_when_the_cloud_stays_silent_long_enough() {
+        let mut status = RunStatus::default();
+        intended(&mut status, now());
+        status.release = Some(release::begin(ReleaseCause::Deleted, vec![], now()));
+        let mut world = World::default();
+        let silent = |at| Seen::Known(Fleet { instances: vec![], at });
+        world.fleets.insert(run().uid, silent(now() + seconds(119)));
+        wind_down(&mut status, &world, &run(), PACE, now());
+        assert!(status.owes_machines());
+        world.fleets.insert(run().uid, silent(now() + STRIKE_AFTER));
+        wind_down(&mut status, &world, &run(), PACE, now());
+        assert!(!status.owes_machines());
+    }
+}
