@@ -142,6 +142,7 @@ async fn run(args: Args) -> Result<()> {
     tokio::select! {
         () = watch::everything(client.clone(), shared.clone()) => anyhow::bail!("the watches have ended"),
         () = engine.clone().run() => anyhow::bail!("the engine has ended"),
+        () = engine.clone().tell_events() => anyhow::bail!("the events have ended"),
         () = engine.watch_cloud() => anyhow::bail!("the cloud watch has ended"),
         () = signals::run(shared, Arc::new(Prometheus::default()), clock) => anyhow::bail!("the signals have ended"),
         () = election => anyhow::bail!("this process does not lead any more; a fresh one takes its place"),

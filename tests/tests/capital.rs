@@ -168,6 +168,19 @@ async fn released(evening: &mut Evening) -> Result<()> {
     Ok(())
 }
 
+/// What `kubectl describe` shows of the run. `Live` is left out: the operator is killed in that very moment, and news
+/// that was not told by then is in the decision log only.
+async fn told(evening: &Evening) -> Result<()> {
+    let reasons = ["-n", SHOP, "--field-selector=involvedObject.kind=SurgeRun", "-o"];
+    let path = "jsonpath={range .items[*]}{.reason} {.message}{'\\n'}{end}";
+    let mut get = evening.plane.kubectl();
+    let events = run(get.args(["get", "events"]).args(reasons).arg(path)).await?;
+    for reason in ["Ready", "FloorRaised", "SignalUnknown", "Releasing", "Done"] {
+        ensure!(events.lines().any(|l| l.starts_with(reason)), "no event says {reason}: {events}");
+    }
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_capital_evening() -> Result<()> {
     let mut evening =
@@ -180,5 +193,6 @@ async fn the_capital_evening() -> Result<()> {
     outage_and_deploy(&mut evening).await?;
     held(&mut evening).await?;
     released(&mut evening).await?;
+    told(&evening).await?;
     evening.plane.alive()
 }

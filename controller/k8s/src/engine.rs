@@ -35,6 +35,10 @@ const AT_ONCE: usize = 32;
 /// Calls to the cloud at once. They may take long, and take no place from calls to the API server.
 const CLOUD_AT_ONCE: usize = 4;
 
+/// The least pause between two looks. Replies that come in together are planned together: a plan costs milliseconds, and
+/// 500 replies would ask for 500 plans of the same namespace.
+const BREATH: Duration = Duration::from_millis(2);
+
 /// How long a fresh process waits for the workloads of a namespace to be listed before it plans without them.
 const FIRST_LOOK: chrono::TimeDelta = chrono::TimeDelta::seconds(3);
 
@@ -116,7 +120,7 @@ impl Engine {
         observer: Arc<dyn Observer>,
     ) -> Arc<Self> {
         Arc::new(Self {
-            events: Events::new(client.clone(), identity),
+            events: Events::new(identity),
             client,
             shared,
             cloud,
@@ -135,6 +139,7 @@ impl Engine {
         let started = self.clock.now();
         let mut wakes: BTreeMap<String, Instant> = BTreeMap::new();
         loop {
+            let began = tokio::time::Instant::now();
             let now = self.clock.now();
             if self.leadership.leads(now) && self.shared.with(|index| index.synced()) {
                 let may_lower_from = started.max(self.leadership.since()) + self.settings.settle;
@@ -152,6 +157,8 @@ impl Engine {
                     };
                 }
             }
+            // As long again as the looks took: at most half of a core is spent on planning.
+            tokio::time::sleep(BREATH.max(began.elapsed())).await;
             let next = wakes.values().min().copied();
             let at_most = Duration::from_secs(1);
             let pause =
@@ -236,6 +243,11 @@ impl Engine {
             return Err(CallError::Failed("this process does not lead any more".to_owned()));
         }
         effect.await
+    }
+
+    /// Tells Kubernetes Events, after everything else. Runs for ever.
+    pub async fn tell_events(self: Arc<Self>) {
+        self.events.run(self.client.clone()).await;
     }
 
     /// Asks the cloud for the instances of every run that has, or may have, any. Runs for ever.

@@ -71,7 +71,8 @@ pub struct Candidate {
     pub identity: String,
 }
 
-fn micro_time(at: Instant) -> Option<MicroTime> {
+/// An instant as the API writes it.
+pub(crate) fn micro_time(at: Instant) -> Option<MicroTime> {
     Timestamp::from_microsecond(at.timestamp_micros()).ok().map(MicroTime)
 }
 

@@ -142,16 +142,10 @@ impl Engine {
                     "{}",
                     decision.message
                 );
-                engine.tell(about.clone(), decision);
+                engine.events.tell(&about, decision);
             }
             Ok(Outcome::Done)
         })
-    }
-
-    /// Events are told on the side: nothing waits for them.
-    fn tell(self: &Arc<Self>, about: ObjectReference, decision: Decision) {
-        let engine = self.clone();
-        tokio::spawn(async move { engine.events.tell(&about, &decision).await });
     }
 
     fn surge_status(
