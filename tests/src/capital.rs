@@ -48,6 +48,31 @@ pub fn shifted(start: DateTime<Utc>, speed: u32) -> Result<ScheduledSurge> {
     Ok(surge)
 }
 
+/// A surge on `web` only, without machines: ready five seconds before its show.
+///
+/// # Errors
+///
+/// If the example cannot be read.
+pub fn web_only(
+    name: &str,
+    show: DateTime<Utc>,
+    seconds: i32,
+    replicas: i32,
+) -> Result<ScheduledSurge> {
+    let mut surge = shifted(show, 60)?;
+    surge.metadata.name = Some(name.to_owned());
+    let spec = &mut surge.spec;
+    spec.schedule.duration_seconds = seconds;
+    spec.ready_before_seconds = 5;
+    spec.machines.clear();
+    spec.targets.truncate(1);
+    for target in &mut spec.targets {
+        target.replicas = Some(replicas);
+        target.lead_seconds = 10;
+    }
+    Ok(surge)
+}
+
 /// A surge as YAML.
 ///
 /// # Errors

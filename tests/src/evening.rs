@@ -31,7 +31,7 @@ pub const BASE_NODES: usize = 20;
 
 /// The whole house, in the order in which it is closed: nobody acts on the plane any more when the plane is given back.
 pub struct Evening {
-    _background: JoinSet<()>,
+    background: JoinSet<()>,
     /// The operator.
     pub operator: Operator,
     /// The Prometheus.
@@ -80,16 +80,8 @@ impl Evening {
         say("installing the chart with Helm and starting the operator with its account");
         let operator = Operator::install(&tools, &plane, &tls, &ec2.url, http_port).await?;
         platform(&plane, &ec2, &prometheus).await?;
-        let evening = Self {
-            _background: background,
-            operator,
-            prometheus,
-            site,
-            ec2,
-            plane,
-            tools,
-            _moto: moto,
-        };
+        let evening =
+            Self { background, operator, prometheus, site, ec2, plane, tools, _moto: moto };
         evening
             .until("the shop to serve 10 and 5 pods", 60, |e| async move {
                 let (web, search) = (e.ready("web").await?, e.ready("search").await?);
@@ -97,6 +89,19 @@ impl Evening {
             })
             .await?;
         Ok(evening)
+    }
+
+    /// Ends the evening: everything is stopped, and a borrowed cluster is given back.
+    ///
+    /// # Errors
+    ///
+    /// If a part of the plane has died, or something was left in the cluster.
+    pub fn end(self) -> Result<()> {
+        let Self { background, operator, prometheus, site: _, ec2: _, mut plane, tools: _, _moto } =
+            self;
+        drop((background, operator, prometheus));
+        plane.alive()?;
+        plane.end()
     }
 
     /// A client with all rights.
@@ -332,7 +337,7 @@ fn node(name: &str, provider_id: Option<&str>) -> Result<Node> {
         "metadata": {
             "name": name,
             "labels": {"kubernetes.io/hostname": name, LABEL: "played"},
-            "annotations": {"kwok.x-k8s.io/node": "fake"},
+            "annotations": {LABEL: "played"},
         },
         // Only the shop is scheduled on what is played, also where there are other nodes and other pods.
         "spec": {

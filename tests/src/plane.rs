@@ -70,7 +70,7 @@ pub struct Plane {
     pub callback: String,
     tools: Tools,
     // In the order in which they are dropped: what is borrowed is given back while its pods and nodes are still played.
-    _borrowed: Option<Borrowed>,
+    borrowed: Option<Borrowed>,
     processes: Vec<Process>,
     _lock: File,
 }
@@ -102,7 +102,7 @@ impl Plane {
             admin: own::ADMIN.to_owned(),
             callback: borrowed.as_ref().map_or(loopback, |b| b.address.clone()),
             tools: tools.clone(),
-            _borrowed: borrowed,
+            borrowed,
             processes,
             _lock: lock,
         };
@@ -135,7 +135,7 @@ impl Plane {
             .arg(self.kubeconfig("admin"))
             .arg("--config")
             .arg(root().join("tests/stages/stages.yaml"))
-            .args(["--manage-nodes-with-annotation-selector", "kwok.x-k8s.io/node=fake"])
+            .args(["--manage-nodes-with-annotation-selector", &format!("{LABEL}=played")])
             .args(["--node-lease-duration-seconds", "40"])
             .args(["--server-address", &format!("127.0.0.1:{}", free_port()?)]);
         self.processes.push(Process::start(&self.folder, "kwok", &mut kwok)?);
@@ -149,6 +149,15 @@ impl Plane {
     /// With the end of its log.
     pub fn alive(&mut self) -> Result<()> {
         self.processes.iter_mut().try_for_each(Process::alive)
+    }
+
+    /// Gives a borrowed cluster back; a plane of our own just ends.
+    ///
+    /// # Errors
+    ///
+    /// What was left in it.
+    pub fn end(mut self) -> Result<()> {
+        self.borrowed.as_mut().map_or(Ok(()), Borrowed::end)
     }
 
     /// Where a server has to listen so that the API server reaches it at [`Self::callback`].
@@ -203,7 +212,7 @@ impl Plane {
         let mut config: Value = serde_yaml::from_str(&admin)?;
         edit(&mut config["users"][0]["user"]);
         let file = self.kubeconfig(who);
-        std::fs::write(&file, serde_yaml::to_string(&config)?)?;
+        write_secret(&file, &serde_yaml::to_string(&config)?)?;
         Ok(file)
     }
 }
@@ -215,6 +224,16 @@ fn lock(folder: &Path) -> Result<File> {
     let lock = File::create(&file).with_context(|| file.display().to_string())?;
     ensure!(lock.try_lock().is_ok(), "another evening runs in {}", folder.display());
     Ok(lock)
+}
+
+/// Writes a file that nobody else may read.
+fn write_secret(file: &Path, text: &str) -> Result<()> {
+    use std::io::Write;
+    use std::os::unix::fs::OpenOptionsExt;
+    let mut options = File::options();
+    options.create(true).truncate(true).write(true).mode(0o600);
+    let mut opened = options.open(file).with_context(|| file.display().to_string())?;
+    Ok(opened.write_all(text.as_bytes())?)
 }
 
 /// A client from a kubeconfig.

@@ -16,7 +16,7 @@ use crate::tools::built;
 ///
 /// Whatever did not happen.
 pub async fn smoke(name: &str, options: &Options) -> Result<String> {
-    let mut evening = Evening::begin(name, options, |what| eprintln!("{name}: {what}")).await?;
+    let evening = Evening::begin(name, options, |what| eprintln!("{name}: {what}")).await?;
     let version = run(evening.plane.kubectl().args(["version", "-o", "json"])).await?;
     let mut surge = capital::shifted(Utc::now() + TimeDelta::seconds(18), 60)?;
     surge.spec.machines.clear();
@@ -71,6 +71,6 @@ pub async fn smoke(name: &str, options: &Options) -> Result<String> {
             ))
         })
         .await?;
-    evening.plane.alive()?;
+    evening.end()?;
     Ok(version)
 }

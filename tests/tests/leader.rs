@@ -58,5 +58,5 @@ async fn a_standby_takes_over_and_nothing_goes_down() -> Result<()> {
         .await?;
     eprintln!("took over {} ms after the leader had died", died.elapsed().as_millis());
     ensure!(evening.bounds().await? == (225, 260), "{:?}", evening.bounds().await?);
-    evening.plane.alive()
+    evening.end()
 }

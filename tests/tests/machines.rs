@@ -9,7 +9,7 @@ use primetime_tests::plane::Options;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn partial_success_is_kept_and_only_ours_is_terminated() -> Result<()> {
-    let mut evening =
+    let evening =
         Evening::begin("machines", &Options::default(), |what| eprintln!("{what}")).await?;
     let foreign = evening.ec2.start_foreign().await?;
     evening.ec2.behave(|b| {
@@ -54,5 +54,5 @@ async fn partial_success_is_kept_and_only_ours_is_terminated() -> Result<()> {
     ensure!(evening.ec2.living().is_empty(), "{:?}", evening.ec2.living());
     let state = evening.ec2.state(&foreign).await?;
     ensure!(state == "running", "the instance of somebody else is {state}");
-    evening.plane.alive()
+    evening.end()
 }

@@ -322,5 +322,6 @@ async fn bad_input_is_refused_at_apply_with_a_clear_error() -> Result<()> {
             let status = e.status("capital").await?;
             Ok((status.message.contains("InstanceClass nowhere does not exist"), status.message))
         })
-        .await
+        .await?;
+    evening.end()
 }

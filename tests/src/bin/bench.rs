@@ -17,7 +17,7 @@ use primetime_api::{
 use primetime_tests::capital;
 use primetime_tests::evening::folder;
 use primetime_tests::operator::Operator;
-use primetime_tests::plane::{Options, Plane};
+use primetime_tests::plane::{Existing, Options, Plane};
 use primetime_tests::process::{free_port, run};
 use primetime_tests::tls::Loopback;
 use primetime_tests::tools::Tools;
@@ -39,6 +39,10 @@ const IDLE: Duration = Duration::from_secs(60);
 
 #[tokio::main]
 async fn main() -> Result<()> {
+    ensure!(
+        Existing::from_env().is_none(),
+        "the benchmark measures a control plane of its own: unset PRIMETIME_TEST_CONTEXT"
+    );
     let tools = Tools::ensure().await?;
     let options = Options { controllers: false, ..Options::own() };
     let plane = Plane::start(&tools, &folder("bench"), &options).await?;

@@ -17,18 +17,24 @@ use primetime_tests::tools::built;
 /// One minute of 2014 is one second of the demo.
 const SPEED: u32 = 60;
 
-/// From the announcement to the show.
-const AHEAD: TimeDelta = TimeDelta::seconds(120);
+/// The "Capital" evening of 2014, a minute of it in a second, on a real Kubernetes API.
+#[derive(clap::Parser)]
+struct Args {
+    /// Seconds from the announcement to the show; machines are asked for 55 seconds before it.
+    #[arg(long, default_value_t = 120, value_parser = clap::value_parser!(u32).range(60..))]
+    ahead: u32,
+}
 
 /// Nothing in the demo takes longer.
 const AT_MOST: Duration = Duration::from_secs(720);
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let evening = tokio::time::timeout(AT_MOST, demo());
+    let ahead = TimeDelta::seconds(i64::from(<Args as clap::Parser>::parse().ahead));
+    let evening = tokio::time::timeout(AT_MOST, demo(ahead));
     let result = tokio::select! {
         result = evening => result.unwrap_or_else(|_| Err(anyhow::anyhow!("the evening took longer than {} s", AT_MOST.as_secs()))),
-        signal = asked_to_stop() => Err(anyhow::anyhow!("{signal}; everything that was started has been stopped")),
+        signal = asked_to_stop() => Err(anyhow::anyhow!("{signal}; what was started has been stopped")),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -39,25 +45,24 @@ async fn main() -> ExitCode {
     }
 }
 
-/// Waits for Ctrl-C or a polite kill.
+/// Waits for Ctrl-C, a polite kill, or the end of the terminal.
 async fn asked_to_stop() -> &'static str {
     use tokio::signal::unix::{SignalKind, signal};
-    let terminated = async {
-        match signal(SignalKind::terminate()) {
-            Ok(mut signal) => signal.recv().await,
-            Err(_) => std::future::pending().await,
-        }
+    let asked = async |kind: SignalKind| match signal(kind) {
+        Ok(mut signal) => signal.recv().await,
+        Err(_) => std::future::pending().await,
     };
     tokio::select! {
-        _ = tokio::signal::ctrl_c() => "interrupted",
-        _ = terminated => "terminated",
+        _ = asked(SignalKind::interrupt()) => "interrupted",
+        _ = asked(SignalKind::terminate()) => "terminated",
+        _ = asked(SignalKind::hangup()) => "the terminal is gone",
     }
 }
 
-async fn demo() -> Result<()> {
+async fn demo(ahead: TimeDelta) -> Result<()> {
     let mut evening =
         Evening::begin("demo", &Options::default(), |what| println!("demo: {what}")).await?;
-    let show = Utc::now() + AHEAD;
+    let show = Utc::now() + ahead;
     let surge = capital::shifted(show, SPEED)?;
     println!(
         "demo: the API is real; nodes and pods are played by KWOK, so start-up times are drawn"
@@ -96,7 +101,7 @@ async fn demo() -> Result<()> {
         evening.ec2.started() - evening.ec2.living().len(),
         evening.ec2.started()
     );
-    Ok(())
+    evening.end()
 }
 
 /// The load of the evening: usual, then the show, then beyond the forecast, then gone.

@@ -1,17 +1,18 @@
 //! A cluster that is already there, such as kind: an evening borrows it and leaves nothing behind.
 //!
-//! What an evening makes in it is known beforehand: two namespaces and the played nodes, all with our label, the chart's release
-//! and kinds, one `APIService`. Before an evening, what an interrupted one left is removed; what is somebody else's is refused.
+//! What an evening makes in it is known beforehand: two namespaces, the played nodes and one `APIService`, all with our
+//! label, and the chart's release and kinds. Before an evening, what an interrupted one left is removed; what is somebody
+//! else's is refused.
 
 use std::fs::File;
 use std::net::{ToSocketAddrs, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 
-use super::lock;
-use crate::evening::{SHOP, folder as log_folder};
+use super::{lock, write_secret};
+use crate::evening::SHOP;
 use crate::operator::RELEASE;
 use crate::tools::{Tools, root};
 
@@ -46,12 +47,14 @@ impl Existing {
     }
 }
 
-/// A cluster that this evening has for itself. What the evening made is removed when this is dropped.
+/// A cluster that this evening has for itself. What the evening made is removed at its [`Borrowed::end`], or when this is
+/// dropped because the evening was cut short.
 #[derive(Debug)]
 pub struct Borrowed {
     /// Address of this machine as the API server sees it.
     pub address: String,
     cluster: Cluster,
+    ended: bool,
     /// Released by the system when this process ends, however it ends.
     _lock: File,
 }
@@ -73,15 +76,29 @@ impl Borrowed {
             Some(address) => address.clone(),
             None => address_towards(&cluster.server)?,
         };
-        Ok(Self { address, cluster, _lock: lock })
+        Ok(Self { address, cluster, ended: false, _lock: lock })
+    }
+
+    /// Removes everything that the evening made.
+    ///
+    /// # Errors
+    ///
+    /// What was left.
+    pub fn end(&mut self) -> Result<()> {
+        eprintln!("removing the evening from context {}", self.cluster.context);
+        self.ended = true;
+        self.cluster.sweep().context("`make sweep` tries again")?;
+        self.cluster.forget_credentials();
+        Ok(())
     }
 }
 
 impl Drop for Borrowed {
     fn drop(&mut self) {
-        eprintln!("removing the evening from context {}", self.cluster.context);
-        if let Err(error) = self.cluster.sweep() {
-            eprintln!("{error:#}; `make sweep` tries again");
+        if !self.ended
+            && let Err(error) = self.end()
+        {
+            eprintln!("{error:#}");
         }
     }
 }
@@ -99,6 +116,7 @@ pub fn sweep(tools: &Tools, folder: &Path, existing: &Existing) -> Result<bool> 
     if left {
         cluster.sweep()?;
     }
+    cluster.forget_credentials();
     Ok(left)
 }
 
@@ -123,15 +141,17 @@ impl Cluster {
         let config = finish(&mut view).with_context(|| {
             format!("{CONTEXT} is {context}, which is not a context of the kubeconfig")
         })?;
-        std::fs::write(folder.join("admin.kubeconfig"), &config)?;
+        write_secret(&folder.join("admin.kubeconfig"), &config)?;
         let config: serde_json::Value = serde_yaml::from_str(&config)?;
         let server = config["clusters"][0]["cluster"]["server"].as_str().context("no server")?;
         let (server, helm) = (server.to_owned(), tools.path("helm"));
         Ok(Self { context, server, kubectl, helm, folder: folder.into() })
     }
 
+    /// One evening at a time on one API server, from whichever checkout of this machine.
     fn lock(&self) -> Result<File> {
-        lock(&log_folder(&format!("context-{}", self.context.replace('/', "_"))))
+        let name = self.server.replace(|c: char| !c.is_ascii_alphanumeric(), "_");
+        lock(&std::env::temp_dir().join(format!("primetime-evening-{name}")))
             .with_context(|| format!("context {} is in use", self.context))
     }
 
@@ -142,7 +162,12 @@ impl Cluster {
     /// If something that an evening would make, and then remove, is somebody else's.
     fn has_leftovers(&self) -> Result<bool> {
         let context = &self.context;
-        let ours = self.names(&["namespaces,nodes", "-l", LABEL])?;
+        let version = self.kubectl(&["version", "-o", "json"])?;
+        let version: serde_json::Value = serde_json::from_str(&version)?;
+        let minor = version["serverVersion"]["minor"].as_str().unwrap_or_default();
+        let minor: u32 = minor.trim_end_matches('+').parse().unwrap_or(0);
+        ensure!(minor >= 33, "context {context} is Kubernetes 1.{minor}; 1.33 or later is needed");
+        let ours = self.names(&["namespaces,nodes,crds,apiservices", "-l", LABEL])?;
         for namespace in [SHOP, RELEASE] {
             let found = self.names(&["namespace", namespace, "--ignore-not-found"])?;
             ensure!(
@@ -154,44 +179,72 @@ impl Cluster {
         let metrics =
             self.kubectl(&[&["get", "apiservice", METRICS_API], &service[..]].concat())?;
         ensure!(
-            metrics.is_empty() || (metrics == SHOP && !ours.is_empty()),
+            metrics.is_empty() || ours.iter().any(|name| name.ends_with(METRICS_API)),
             "context {context} has an external metrics API, in namespace {metrics}; the evening brings its own"
         );
-        let installed = self.names(&["crds"])?.iter().any(|n| n.ends_with(".primetime.dev"));
+        let release = r"jsonpath={.metadata.annotations.meta\.helm\.sh/release-namespace}";
+        let role = ["get", "clusterrole", RELEASE, "--ignore-not-found", "-o", release];
+        let release = self.kubectl(&role)?;
         ensure!(
-            !(installed && ours.is_empty()),
-            "Primetime is installed in context {context}; choose an empty cluster"
+            release.is_empty() || (release == RELEASE && !ours.is_empty()),
+            "Primetime is installed in context {context}, in namespace {release}; choose an empty cluster"
         );
+        let installed = self.names(&["crds"])?;
+        let installed = installed.iter().any(|n| n.ends_with(".primetime.dev"));
+        ensure!(
+            !installed || !ours.is_empty(),
+            "Primetime's kinds are installed in context {context}; choose an empty cluster"
+        );
+        if installed {
+            for kind in ["scheduledsurges", "surgeruns", "surgeholds", "surgeoverrides"] {
+                let namespaces = "jsonpath={.items[*].metadata.namespace}";
+                let used = self.kubectl(&["get", kind, "-A", "-o", namespaces])?;
+                let other = used.split_whitespace().find(|ns| *ns != SHOP);
+                ensure!(
+                    other.is_none(),
+                    "context {context} has {kind} in namespace {}; choose an empty cluster",
+                    other.unwrap_or_default()
+                );
+            }
+        }
         Ok(!ours.is_empty())
     }
 
-    /// Removes everything that an evening makes; what is not there is no error.
+    /// Removes everything that an evening makes; what is not there is no error. What carries our label goes last and only
+    /// if all else has gone: it is what a second try is known by.
     fn sweep(&self) -> Result<()> {
         let crds = root().join("charts/primetime/crds").display().to_string();
-        let mut failed = Vec::new();
-        let mut tried = |result: Result<String>| {
-            failed.extend(result.err().map(|error| format!("{error:#}")));
-        };
+        let context = || format!("something is left in context {}", self.context);
         // An API that nobody answers keeps namespaces from going; a webhook that nobody answers keeps objects from changing.
-        tried(self.kubectl(&["delete", "apiservice", METRICS_API, "--ignore-not-found"]));
-        tried(self.helm_uninstall());
+        self.kubectl(&["delete", "apiservice", "-l", LABEL, "--ignore-not-found"])
+            .with_context(context)?;
+        self.helm_uninstall().with_context(context)?;
         // The operator that would remove its finalizers is gone.
-        for run in self.names(&["surgeruns", "-n", SHOP]).unwrap_or_default() {
-            let without = r#"{"metadata":{"finalizers":null}}"#;
-            tried(self.kubectl(&["patch", &run, "-n", SHOP, "--type=merge", "-p", without]));
+        for kind in ["surgeruns", "surgeholds"] {
+            for object in self.names(&[kind, "-n", SHOP]).unwrap_or_default() {
+                let without = r#"{"metadata":{"finalizers":null}}"#;
+                self.kubectl(&["patch", &object, "-n", SHOP, "--type=merge", "-p", without])
+                    .with_context(context)?;
+            }
         }
-        tried(self.kubectl(&["delete", "-f", &crds, "--ignore-not-found", "--timeout=60s"]));
+        self.kubectl(&["delete", "-f", &crds, "--ignore-not-found", "--timeout=60s"])
+            .with_context(context)?;
         let selector = ["-l", LABEL, "--ignore-not-found", "--timeout=180s"];
         let namespaces = [&["delete", "namespace"], &selector[..]].concat();
-        tried(self.kubectl(&[&namespaces[..], &["--wait=false"]].concat()));
+        self.kubectl(&[&namespaces[..], &["--wait=false"]].concat()).with_context(context)?;
         // Nobody may be left who plays the kubelets that would end the pods.
-        tried(self.kubectl(&["delete", "pods", "--all", "-n", SHOP, "--force", "--wait=false"]));
-        tried(self.kubectl(&namespaces));
-        tried(self.kubectl(&[&["delete", "node"], &selector[..]].concat()));
-        if failed.is_empty() {
-            return Ok(());
+        self.kubectl(&["delete", "pods", "--all", "-n", SHOP, "--force", "--wait=false"])
+            .with_context(context)?;
+        self.kubectl(&namespaces).with_context(context)?;
+        self.kubectl(&[&["delete", "node"], &selector[..]].concat()).with_context(context)?;
+        Ok(())
+    }
+
+    /// Credentials of somebody's cluster do not stay among the logs.
+    fn forget_credentials(&self) {
+        for who in ["admin", "alice", RELEASE] {
+            let _ = std::fs::remove_file(self.folder.join(format!("{who}.kubeconfig")));
         }
-        bail!("in context {} something was left: {}", self.context, failed.join("; "))
     }
 
     fn helm_uninstall(&self) -> Result<String> {
@@ -236,7 +289,11 @@ fn address_towards(server: &str) -> Result<String> {
     let host = host.trim_start_matches('[').trim_end_matches(']');
     let to = (host, uri.port_u16().unwrap_or(443)).to_socket_addrs()?.next();
     let to = to.with_context(|| format!("{host} has no address"))?;
-    let from = UdpSocket::bind(if to.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" })?;
+    ensure!(
+        to.is_ipv4(),
+        "{server} is reached by IPv6; set {ADDRESS} to an IPv4 address or a name"
+    );
+    let from = UdpSocket::bind("0.0.0.0:0")?;
     from.connect(to)?;
     Ok(from.local_addr()?.ip().to_string())
 }
@@ -248,7 +305,7 @@ mod tests {
     #[test]
     fn the_address_is_the_one_of_the_route() {
         assert_eq!(address_towards("https://127.0.0.1:6443").ok().as_deref(), Some("127.0.0.1"));
-        assert_eq!(address_towards("https://[::1]:6443").ok().as_deref(), Some("::1"));
+        assert!(address_towards("https://[::1]:6443").is_err());
         assert!(address_towards("no server").is_err());
     }
 }
