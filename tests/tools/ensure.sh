@@ -39,7 +39,8 @@ existing() {
   local name=$1 least=$2 path
   shift 2
   for path in "${KUBEBUILDER_ASSETS:+$KUBEBUILDER_ASSETS/$name}" "$(command -v "$name" || true)"; do
-    if [ -n "$path" ] && [ -x "$path" ] && fits "$(version_of "$path" "$@")" "$least"; then
+    case $path in /*) ;; *) path=$PWD/$path ;; esac
+    if [ -f "$path" ] && [ -x "$path" ] && fits "$(version_of "$path" "$@")" "$least"; then
       printf '%s' "$path"
       return
     fi
@@ -55,8 +56,11 @@ build() {
   key=$(cat "$here/$module/go.mod" "$here/$module/go.sum" <(printf '%s %s %s' "$flags" "$tags" "$platform") | sha256sum | cut -c1-16)
   bin=$cache/$module-$key
   if [ ! -e "$bin/.complete" ]; then
-    command -v go >/dev/null || die "Go 1.26 or newer is needed to build ${missing[*]}; install it from https://go.dev/dl/, or put them on PATH (the control plane's also into KUBEBUILDER_ASSETS)"
-    [ -z "$check" ] || return 0
+    fits "$(version_of go version)" 1.26 || die "Go 1.26 or newer is needed to build ${missing[*]}; install it from https://go.dev/dl/, or put them on PATH (the control plane's also into KUBEBUILDER_ASSETS)"
+    if [ -n "$check" ]; then
+      say "${missing[*]} will be built with Go: $expectation the first time, into $bin"
+      return 0
+    fi
     say "building $module with Go into $bin: $expectation the first time, never again on this machine"
     mkdir -p "$bin"
     started=$(date +%s)
@@ -96,7 +100,8 @@ take() {
 # A cluster that is already there needs no control plane of ours.
 if [ -z "${PRIMETIME_TEST_CONTEXT:-}" ]; then
   take etcd 3.6 --version
-  take kube-apiserver 1.33 --version
+  # The tests emulate 1.33 and 1.34: an API server emulates minors before its own, three at most.
+  take kube-apiserver 1.34 --version
   take kube-controller-manager 1.33 --version
   take kube-scheduler 1.33 --version
 fi
@@ -130,7 +135,7 @@ else
   if [ ! -e "$venv/.complete" ]; then
     python3 -c 'import venv, ensurepip, sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null ||
       die "Python 3.10 or newer with venv is needed for the EC2 API server (moto); on Debian: apt-get install python3 python3-venv"
-    [ -z "$check" ] || exit 0
+    [ -z "$check" ] || { say "moto $moto (EC2 API server) will be installed into $venv: about half a minute"; exit 0; }
     say "installing moto $moto (EC2 API server) into $venv: about half a minute"
     rm -rf "$venv"
     python3 -m venv "$venv" || die "python3 -m venv failed; on Debian: apt-get install python3-venv"
