@@ -25,6 +25,11 @@ pub enum MachineAct {
         /// Uid of the run: a tag.
         run_uid: String,
     },
+    /// Keep new pods off a node that will go in a later step, so that none has to move twice.
+    Cordon {
+        /// Name of the node.
+        node: String,
+    },
     /// Cordon a node and evict what runs on it, PDBs respected.
     Drain {
         /// Name of the node.
@@ -216,6 +221,12 @@ pub fn acts(persisted: &RunStatus, run: &RunRecord, world: &World) -> Vec<Machin
     let in_state = |state| {
         persisted.ledger.iter().flat_map(|b| &b.instances).filter(move |i| i.state == state)
     };
+    if persisted.release.as_ref().is_some_and(|r| r.machines_time.is_some()) {
+        acts.extend(in_state(LedgerState::Live).filter_map(|i| {
+            let node = world.nodes.get(&i.id).filter(|n| !n.unschedulable)?;
+            Some(MachineAct::Cordon { node: node.name.clone() })
+        }));
+    }
     acts.extend(in_state(LedgerState::Draining).filter_map(|i| {
         let node = world.nodes.get(&i.id)?;
         Some(MachineAct::Drain { node: node.name.clone() })

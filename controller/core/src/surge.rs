@@ -142,14 +142,6 @@ pub struct ReleasePace {
     pub step_time: TimeDelta,
 }
 
-impl ReleasePace {
-    /// How many steps lead from the floor to the baseline.
-    #[must_use]
-    pub fn steps(self) -> u32 {
-        100_u32.div_ceil(self.step_percent.clamp(1, 100))
-    }
-}
-
 /// Everything an occurrence needs to know: frozen into its run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Announcement {
@@ -182,7 +174,6 @@ pub fn run_name(surge: &str, start: Instant) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::seconds;
     use chrono::TimeZone;
 
     #[test]
@@ -191,14 +182,6 @@ mod tests {
         assert_eq!(Want::Multiplier("18".parse().unwrap()).replicas(10), 180);
         assert_eq!(Want::Load { load: 36_000, per_replica: 200 }.replicas(10), 180);
         assert_eq!(Want::Load { load: 36_001, per_replica: 200 }.replicas(10), 181);
-    }
-
-    #[test]
-    fn steps_cover_the_whole_way() {
-        let pace = |step_percent| ReleasePace { step_percent, step_time: seconds(1) };
-        assert_eq!(pace(20).steps(), 5);
-        assert_eq!(pace(30).steps(), 4);
-        assert_eq!(pace(100).steps(), 1);
     }
 
     #[test]

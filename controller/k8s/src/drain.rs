@@ -16,6 +16,20 @@ fn stays(pod: &Pod) -> bool {
     daemon || mirror || matches!(phase, Some("Succeeded" | "Failed"))
 }
 
+/// Keeps new pods off a node; a node that is gone needs nothing.
+///
+/// # Errors
+///
+/// See [`CallError`].
+pub async fn cordon(client: &Client, node: &str) -> Result<(), CallError> {
+    let nodes: Api<Node> = Api::all(client.clone());
+    let cordon = json!({"spec": {"unschedulable": true}});
+    match bounded(nodes.patch(node, &PatchParams::default(), &Patch::Merge(&cordon))).await {
+        Ok(_) | Err(CallError::NotFound(_)) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
 /// Cordons a node, asks each pod on it to leave, and says how many are still there. A pod that a disruption budget
 /// keeps is asked again at the next call.
 ///
@@ -23,13 +37,7 @@ fn stays(pod: &Pod) -> bool {
 ///
 /// See [`CallError`].
 pub async fn drain(client: &Client, node: &str) -> Result<u32, CallError> {
-    let nodes: Api<Node> = Api::all(client.clone());
-    let cordon = json!({"spec": {"unschedulable": true}});
-    match bounded(nodes.patch(node, &PatchParams::default(), &Patch::Merge(&cordon))).await {
-        Ok(_) => {}
-        Err(CallError::NotFound(_)) => return Ok(0),
-        Err(error) => return Err(error),
-    }
+    cordon(client, node).await?;
     let all: Api<Pod> = Api::all(client.clone());
     let on_node = ListParams::default().fields(&format!("spec.nodeName={node}"));
     let pods = bounded(all.list(&on_node)).await?;

@@ -16,7 +16,7 @@ pub const STRIKE_AFTER: TimeDelta = TimeDelta::seconds(120);
 /// if some have to wait.
 ///
 /// A node is drained first; an instance that never became a node is terminated at once. The surge's own pace bounds how
-/// many go at a time, as it bounds replicas: a mistake, or a load that comes back, then meets most of them still there.
+/// many begin to go at a time, so that a mistake ends few of them; those that wait take no new pods.
 pub fn wind_down(
     status: &mut RunStatus,
     world: &World,
@@ -73,7 +73,7 @@ pub fn wind_down(
     last.filter(|_| wait).map(|last| last + pace.step_time)
 }
 
-/// How many instances may begin to go in one step: the share of all that the run ever had, one at least.
+/// How many instances may begin to go in one step: at most the share of all that the run ever had, but one at least.
 fn stride(status: &RunStatus, pace: ReleasePace) -> usize {
     let all: usize = status.ledger.iter().map(|b| b.instances.len()).sum();
     let percent = usize::try_from(pace.step_percent.clamp(1, 100)).unwrap_or(1);
@@ -113,6 +113,21 @@ mod tests {
             assert_eq!(next, (expected < 17).then(|| at + seconds(120)));
             at += seconds(120);
         }
+    }
+
+    #[test]
+    fn machines_that_wait_take_no_new_pods() {
+        let mut status = with_live(2);
+        status.release = Some(release::begin(ReleaseCause::LoadGone, vec![], now()));
+        let mut world = World::default();
+        world.nodes.insert("i-000".into(), node(None, false));
+        world.nodes.insert("i-001".into(), Node { name: "waits".into(), ..node(None, false) });
+        assert!(acts(&status, &run(), &world).is_empty());
+        wind_down(&mut status, &world, &run(), PACE, now());
+        let cordon = MachineAct::Cordon { node: "waits".into() };
+        assert!(acts(&status, &run(), &world).contains(&cordon));
+        world.nodes.insert("i-001".into(), Node { name: "waits".into(), ..node(None, true) });
+        assert!(!acts(&status, &run(), &world).contains(&cordon));
     }
 
     #[test]

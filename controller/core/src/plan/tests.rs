@@ -284,6 +284,11 @@ impl Evening {
                     .collect();
                 self.world.launches.insert(batch.token, LaunchAnswer::Came { ids, shortfall });
             }
+            Act::Machine { act: MachineAct::Cordon { node }, .. } => {
+                for n in self.world.nodes.values_mut().filter(|n| n.name == node) {
+                    n.unschedulable = true;
+                }
+            }
             Act::Machine { act: MachineAct::Drain { node }, .. } => {
                 for n in self.world.nodes.values_mut().filter(|n| n.name == node) {
                     n.unschedulable = true;

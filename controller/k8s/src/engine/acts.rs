@@ -66,6 +66,12 @@ impl Engine {
                     Ok(Outcome::Done)
                 })
             }
+            MachineAct::Cordon { node } => {
+                let work = work(format!("drain/{node}"), "cordon", false);
+                self.start(work, look, async move {
+                    drain::cordon(&engine.client, &node).await.map(|()| Outcome::Done)
+                })
+            }
             MachineAct::Drain { node } => {
                 let work = work(format!("drain/{node}"), "drain", false);
                 self.start(work, look, async move {
