@@ -39,6 +39,9 @@ const CLOUD_AT_ONCE: usize = 4;
 /// 500 replies would ask for 500 plans of the same namespace.
 const BREATH: Duration = Duration::from_millis(2);
 
+/// The longest such pause: far below the quarter of a second that writes known before are sent ahead.
+const BREATH_AT_MOST: Duration = Duration::from_millis(50);
+
 /// How long a fresh process waits for the workloads of a namespace to be listed before it plans without them.
 const FIRST_LOOK: chrono::TimeDelta = chrono::TimeDelta::seconds(3);
 
@@ -157,8 +160,9 @@ impl Engine {
                     };
                 }
             }
-            // As long again as the looks took: at most half of a core is spent on planning.
-            tokio::time::sleep(BREATH.max(began.elapsed())).await;
+            // As long again as the looks took, so that at most half of a core is spent on planning; never so long that
+            // somebody waits for it.
+            tokio::time::sleep(began.elapsed().clamp(BREATH, BREATH_AT_MOST)).await;
             let next = wakes.values().min().copied();
             let at_most = Duration::from_secs(1);
             let pause =

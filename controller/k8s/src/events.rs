@@ -1,7 +1,7 @@
 //! Kubernetes Events: the decision log where `kubectl describe` shows it.
 //!
-//! Events come after everything else: one at a time, ten a second at most. What is said of the same object with the same
-//! reason while it waits is told once, with the latest words; the decision log in the run has the rest.
+//! Events come after everything else: one at a time, ten a second at most, warnings first. What is said of the same
+//! target with the same reason while it waits is told once, with the latest words; the decision log has the rest.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -14,7 +14,7 @@ use kube::api::PostParams;
 use kube::{Api, Client};
 use primetime_core::decision::Decision;
 use tokio::sync::Notify;
-use tracing::debug;
+use tracing::{debug, warn};
 
 use crate::lease::micro_time;
 
@@ -31,9 +31,14 @@ const PACE: Duration = Duration::from_millis(100);
 /// More are not kept waiting: an API server that takes no events for hours must not fill the memory.
 const WAITING: usize = 1000;
 
+/// Uid of the object, reason, and the word that the message begins with: a target, a group of machines.
+type Key = (String, String, String);
+
 /// An event that waits to be told.
 #[derive(Debug)]
 struct Waiting {
+    /// Warnings go first, then whoever waits longest.
+    turn: (bool, u64),
     about: ObjectReference,
     latest: Decision,
     count: u32,
@@ -43,31 +48,53 @@ struct Waiting {
 #[derive(Debug)]
 pub struct Events {
     instance: String,
-    /// By uid of the object and reason.
-    waiting: Mutex<BTreeMap<(String, String), Waiting>>,
+    queue: Mutex<Queue>,
     bell: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    waiting: BTreeMap<Key, Waiting>,
+    turns: u64,
+    dropped: u64,
+}
+
+impl Queue {
+    fn next(&mut self) -> Option<Waiting> {
+        let key = self.waiting.iter().min_by_key(|(_, w)| w.turn).map(|(key, _)| key.clone())?;
+        self.waiting.remove(&key)
+    }
 }
 
 impl Events {
     /// Nothing to tell yet. `instance` names this process in what it tells.
     #[must_use]
     pub fn new(instance: &str) -> Self {
-        Self { instance: instance.to_owned(), waiting: Mutex::default(), bell: Notify::new() }
+        Self { instance: instance.to_owned(), queue: Mutex::default(), bell: Notify::new() }
     }
 
-    fn with<T>(&self, f: impl FnOnce(&mut BTreeMap<(String, String), Waiting>) -> T) -> T {
-        f(&mut self.waiting.lock().unwrap_or_else(PoisonError::into_inner))
+    fn with<T>(&self, f: impl FnOnce(&mut Queue) -> T) -> T {
+        f(&mut self.queue.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Puts a decision about an object among those to be told.
     pub fn tell(&self, about: &ObjectReference, decision: Decision) {
-        let key = (about.uid.clone().unwrap_or_default(), decision.reason.clone());
-        self.with(|waiting| {
-            if let Some(known) = waiting.get_mut(&key) {
+        let subject = decision.message.split(' ').next().unwrap_or_default().to_owned();
+        let key = (about.uid.clone().unwrap_or_default(), decision.reason.clone(), subject);
+        self.with(|queue| {
+            queue.turns += 1;
+            let turn = (!WARNINGS.contains(&decision.reason.as_str()), queue.turns);
+            if let Some(known) = queue.waiting.get_mut(&key) {
                 known.latest = decision;
                 known.count = known.count.saturating_add(1);
-            } else if waiting.len() < WAITING {
-                waiting.insert(key, Waiting { about: about.clone(), latest: decision, count: 1 });
+            } else if queue.waiting.len() < WAITING {
+                let (about, latest) = (about.clone(), decision);
+                queue.waiting.insert(key, Waiting { turn, about, latest, count: 1 });
+            } else {
+                queue.dropped += 1;
+                if queue.dropped.is_power_of_two() {
+                    warn!(dropped = queue.dropped, "events are not taken: the latest are not told");
+                }
             }
         });
         self.bell.notify_one();
@@ -76,7 +103,7 @@ impl Events {
     /// Tells what waits, for ever. An event that cannot be written is lost.
     pub async fn run(&self, client: Client) {
         loop {
-            let Some((_, next)) = self.with(BTreeMap::pop_first) else {
+            let Some(next) = self.with(Queue::next) else {
                 self.bell.notified().await;
                 continue;
             };
@@ -96,7 +123,7 @@ impl Events {
 }
 
 fn event(told: Waiting, instance: &str) -> Event {
-    let Waiting { about, latest, count } = told;
+    let Waiting { about, latest, count, .. } = told;
     let more = if count > 1 { format!(" (the latest of {count})") } else { String::new() };
     let room = NOTE_LIMIT - more.len();
     let end = latest.message.floor_char_boundary(room);
@@ -131,27 +158,27 @@ mod tests {
     }
 
     fn notes(events: &Events) -> Vec<String> {
-        let told = events.with(std::mem::take);
-        told.into_values().filter_map(|w| event(w, "primetime-0").note).collect()
+        let told = std::iter::from_fn(|| events.with(Queue::next));
+        told.filter_map(|w| event(w, "primetime-0").note).collect()
     }
 
     #[test]
-    fn what_waits_with_the_same_reason_is_told_once_with_the_latest_words() {
+    fn what_waits_is_told_once_with_the_latest_words_and_warnings_go_first() {
         let events = Events::new("primetime-0");
         said(&events, "a", "FloorRaised", "web 180 -> 212");
         said(&events, "a", "FloorRaised", "web 212 -> 225");
-        said(&events, "a", "AtRisk", "3 pods are missing");
-        said(&events, "b", "FloorRaised", "search 5 -> 90");
+        said(&events, "a", "FloorRaised", "search 5 -> 90");
+        said(&events, "a", "AtRisk", "web misses 3 pods");
         assert_eq!(
             notes(&events),
-            ["3 pods are missing", "web 212 -> 225 (the latest of 2)", "search 5 -> 90"]
+            ["web misses 3 pods", "web 212 -> 225 (the latest of 2)", "search 5 -> 90"]
         );
     }
 
     #[test]
     fn notes_and_the_queue_are_bounded() {
         let events = Events::new("primetime-0");
-        said(&events, "a", "FloorRaised", "short");
+        said(&events, "a", "FloorRaised", "long");
         said(&events, "a", "FloorRaised", &"long ".repeat(1000));
         assert_eq!(notes(&events).first().map(String::len), Some(NOTE_LIMIT));
         (0..2 * WAITING).for_each(|n| said(&events, &n.to_string(), "FloorRaised", "x"));
