@@ -3,30 +3,13 @@
 use std::time::Instant;
 
 use anyhow::{Result, ensure};
-use chrono::{DateTime, TimeDelta, Utc};
-use primetime_api::ScheduledSurge;
+use chrono::{TimeDelta, Utc};
 use primetime_core::run::Stage;
 use primetime_tests::capital;
 use primetime_tests::evening::{Evening, SHOP};
 use primetime_tests::plane::Options;
 use primetime_tests::process::{command, run};
 use primetime_tests::tools::built;
-
-/// A surge on `web` only, without machines.
-fn surge(name: &str, show: DateTime<Utc>, seconds: i32, replicas: i32) -> Result<ScheduledSurge> {
-    let mut surge = capital::shifted(show, 60)?;
-    surge.metadata.name = Some(name.to_owned());
-    let spec = &mut surge.spec;
-    spec.schedule.duration_seconds = seconds;
-    spec.ready_before_seconds = 5;
-    spec.machines.clear();
-    spec.targets.truncate(1);
-    for target in &mut spec.targets {
-        target.replicas = Some(replicas);
-        target.lead_seconds = 10;
-    }
-    Ok(surge)
-}
 
 /// `kubectl surge ...` as alice, who may edit the shop and nothing else.
 async fn alice(evening: &Evening, args: &[&str]) -> Result<String> {
@@ -72,12 +55,14 @@ async fn people_overrule_and_runs_overlap() -> Result<()> {
     ]))
     .await?;
     let show = Utc::now() + TimeDelta::seconds(25);
-    evening.announce(&surge("first", show, 60, 100)?).await?;
+    evening.announce(&capital::web_only("first", show, 60, 100)?).await?;
     evening.until("the first run to be live", 60, |e| stage(e, "first", Stage::Live)).await?;
     ensure!(floor(&evening, 100).await?.0, "{:?}", evening.bounds().await?);
 
     // A second run with a lower floor changes nothing; with a higher one it raises; one baseline for both.
-    evening.announce(&surge("second", Utc::now() + TimeDelta::seconds(16), 45, 60)?).await?;
+    evening
+        .announce(&capital::web_only("second", Utc::now() + TimeDelta::seconds(16), 45, 60)?)
+        .await?;
     evening
         .until("the second run to claim", 30, |e| async move {
             let holds = e.holds().await?;
@@ -163,5 +148,5 @@ async fn people_overrule_and_runs_overlap() -> Result<()> {
     let extended =
         alice(&evening, &["extend", "nothing", "--for", "10m", "--reason", "no such surge"]).await;
     ensure!(extended.is_err_and(|e| format!("{e:#}").contains("there is no surge \"nothing\"")));
-    evening.plane.alive()
+    evening.end()
 }
