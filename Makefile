@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help prerequisites tools build demo test lint generate bench sweep deny clean
+.PHONY: help prerequisites tools build demo test lint generate bench soak sweep deny clean
 
 help: ## List the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
@@ -34,6 +34,9 @@ generate: ## Regenerate crds/ and the chart's copy
 
 bench: tools build ## Measure lateness, memory and idle requests as ratios in one run
 	target/debug/primetime-bench
+
+soak: prerequisites ## Every fault at every request of the simulated evenings, in a release build
+	PRIMETIME_SOAK=1 cargo test --release --locked --package primetime-sim --test faults -- --nocapture
 
 sweep: tools build ## Remove what an interrupted evening left in the cluster of PRIMETIME_TEST_CONTEXT
 	target/debug/primetime-sweep

@@ -1,0 +1,125 @@
+//! The kinds that the model serves.
+
+use serde_json::{Value, json};
+
+/// A kind and where it is served. Its plural is its name here: no two groups of [`ALL`] share one.
+#[derive(Clone, Copy, Debug)]
+pub struct Kind {
+    /// Group; empty for the core.
+    pub group: &'static str,
+    /// Version.
+    pub version: &'static str,
+    /// Plural, as in paths.
+    pub plural: &'static str,
+    /// Kind, as in objects.
+    pub kind: &'static str,
+    /// It lives in namespaces.
+    pub namespaced: bool,
+    /// Its status is a subresource of its own.
+    pub status: bool,
+    /// It has a scale subresource.
+    pub scale: bool,
+}
+
+const fn namespaced(
+    group: &'static str,
+    version: &'static str,
+    plural: &'static str,
+    kind: &'static str,
+) -> Kind {
+    Kind { group, version, plural, kind, namespaced: true, status: true, scale: false }
+}
+
+/// All of them.
+pub const ALL: [Kind; 12] = [
+    namespaced("primetime.dev", "v1alpha1", "scheduledsurges", "ScheduledSurge"),
+    namespaced("primetime.dev", "v1alpha1", "surgeruns", "SurgeRun"),
+    Kind { status: false, ..namespaced("primetime.dev", "v1alpha1", "surgeholds", "SurgeHold") },
+    Kind {
+        status: false,
+        ..namespaced("primetime.dev", "v1alpha1", "surgeoverrides", "SurgeOverride")
+    },
+    Kind {
+        namespaced: false,
+        status: false,
+        ..namespaced("primetime.dev", "v1alpha1", "instanceclasses", "InstanceClass")
+    },
+    Kind {
+        namespaced: false,
+        status: false,
+        ..namespaced("primetime.dev", "v1alpha1", "metricssources", "MetricsSource")
+    },
+    Kind { scale: true, ..namespaced("apps", "v1", "deployments", "Deployment") },
+    namespaced("autoscaling", "v2", "horizontalpodautoscalers", "HorizontalPodAutoscaler"),
+    namespaced("", "v1", "pods", "Pod"),
+    Kind { namespaced: false, ..namespaced("", "v1", "nodes", "Node") },
+    Kind { status: false, ..namespaced("coordination.k8s.io", "v1", "leases", "Lease") },
+    Kind { status: false, ..namespaced("events.k8s.io", "v1", "events", "Event") },
+];
+
+impl PartialEq for Kind {
+    fn eq(&self, other: &Self) -> bool {
+        self.plural == other.plural
+    }
+}
+
+impl Eq for Kind {}
+
+impl Ord for Kind {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.plural.cmp(other.plural)
+    }
+}
+
+impl PartialOrd for Kind {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Kind {
+    /// `apps/v1`, or `v1` for the core.
+    #[must_use]
+    pub fn api_version(&self) -> String {
+        if self.group.is_empty() {
+            self.version.to_owned()
+        } else {
+            format!("{}/{}", self.group, self.version)
+        }
+    }
+
+    /// The kind that objects name so.
+    #[must_use]
+    pub fn of(api_version: &str, kind: &str) -> Option<Self> {
+        ALL.into_iter().find(|k| k.kind == kind && k.api_version() == api_version)
+    }
+}
+
+/// What the discovery of a group and version says; nothing if it is not served.
+#[must_use]
+pub fn discovery(group: &str, version: &str) -> Option<Value> {
+    let verbs = json!(["create", "delete", "get", "list", "patch", "update", "watch"]);
+    let mut resources = Vec::new();
+    for k in ALL.iter().filter(|k| k.group == group && k.version == version) {
+        let mut resource = |name: String, kind: &str| {
+            resources.push(json!({
+                "name": name, "singularName": "", "namespaced": k.namespaced, "kind": kind, "verbs": verbs,
+            }));
+        };
+        resource(k.plural.to_owned(), k.kind);
+        if k.status {
+            resource(format!("{}/status", k.plural), k.kind);
+        }
+        if k.scale {
+            resource(format!("{}/scale", k.plural), "Scale");
+        }
+    }
+    let group_version =
+        if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
+    (!resources.is_empty()).then(|| {
+        json!({
+            "kind": "APIResourceList", "apiVersion": "v1", "groupVersion": group_version,
+            "resources": resources,
+        })
+    })
+}

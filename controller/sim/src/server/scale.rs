@@ -1,0 +1,52 @@
+//! The scale subresource of a workload.
+
+use serde_json::{Value, json};
+
+use super::store::Refusal;
+
+/// The Scale of a workload.
+#[must_use]
+pub fn of(object: &Value) -> Value {
+    let meta = |name: &str| object.get("metadata").and_then(|m| m.get(name)).cloned();
+    let replicas = object.pointer("/spec/replicas").cloned().unwrap_or_else(|| 1.into());
+    let mut scale = json!({
+        "kind": "Scale", "apiVersion": "autoscaling/v1",
+        "metadata": {
+            "name": meta("name"), "namespace": meta("namespace"), "uid": meta("uid"),
+            "resourceVersion": meta("resourceVersion"),
+            "creationTimestamp": meta("creationTimestamp"),
+        },
+        "spec": {},
+        "status": {"replicas": object.pointer("/status/replicas").cloned().unwrap_or_else(|| 0.into())},
+    });
+    // Zero replicas are left out, as the real one's `omitempty` does.
+    if replicas != json!(0) {
+        scale["spec"]["replicas"] = replicas;
+    }
+    scale
+}
+
+/// Takes a changed Scale over into its workload.
+///
+/// # Errors
+///
+/// If the replicas are no count.
+pub fn into(object: &mut Value, scale: &Value, manager: &str) -> Result<(), Refusal> {
+    let wanted = scale.pointer("/spec/replicas").cloned().unwrap_or_else(|| 0.into());
+    if wanted.as_i64().is_none_or(|n| n < 0) {
+        return Err(Refusal::Invalid(format!("spec.replicas: Invalid value: {wanted}")));
+    }
+    if object.pointer("/spec/replicas") != Some(&wanted) {
+        object["spec"]["replicas"] = wanted;
+        owned_by(object, manager);
+    }
+    Ok(())
+}
+
+/// Records who wrote the replicas last, as far as anybody reads it.
+pub fn owned_by(object: &mut Value, manager: &str) {
+    object["metadata"]["managedFields"] = json!([{
+        "manager": manager, "operation": "Update", "fieldsType": "FieldsV1",
+        "fieldsV1": {"f:spec": {"f:replicas": {}}},
+    }]);
+}

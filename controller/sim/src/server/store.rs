@@ -1,0 +1,377 @@
+//! Objects with one global resourceVersion, and the history that watches follow.
+
+use std::collections::BTreeMap;
+
+use primetime_core::Instant;
+use serde_json::{Map, Value, json};
+
+use super::kinds::Kind;
+
+/// Kind, namespace, name.
+pub type Key = (Kind, String, String);
+
+/// What happened to an object, as a watch tells it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Event {
+    /// The resourceVersion of this event.
+    pub version: u64,
+    /// `ADDED`, `MODIFIED`, `DELETED`.
+    pub what: &'static str,
+    /// Which object.
+    pub key: Key,
+    /// The object after it, or its last state.
+    pub object: Value,
+    /// When.
+    pub at: Instant,
+}
+
+/// Why a request was not done.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// 404.
+    #[error("{0} not found")]
+    NotFound(String),
+    /// 409, at creation.
+    #[error("{0} already exists")]
+    AlreadyExists(String),
+    /// 409, at a change.
+    #[error("the object has been modified; please apply your changes to the latest version: {0}")]
+    Conflict(String),
+    /// 422.
+    #[error("invalid: {0}")]
+    Invalid(String),
+    /// 400, 405, 415: the model does not do this.
+    #[error("the model does not serve this: {0}")]
+    Unserved(String),
+}
+
+impl Refusal {
+    /// The HTTP status and the API's word for it.
+    #[must_use]
+    pub fn code(&self) -> (u16, &'static str) {
+        match self {
+            Self::NotFound(_) => (404, "NotFound"),
+            Self::AlreadyExists(_) => (409, "AlreadyExists"),
+            Self::Conflict(_) => (409, "Conflict"),
+            Self::Invalid(_) => (422, "Invalid"),
+            Self::Unserved(_) => (405, "MethodNotAllowed"),
+        }
+    }
+}
+
+/// All objects.
+#[derive(Debug, Default)]
+pub struct Store {
+    objects: BTreeMap<Key, Value>,
+    history: Vec<Event>,
+    version: u64,
+    uids: u64,
+    /// What the clock shows.
+    pub now: Instant,
+}
+
+/// The part of an object that a request may change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// Everything but the status, where that is a subresource.
+    Main,
+    /// The status alone.
+    Status,
+}
+
+fn field<'a>(object: &'a Value, name: &str) -> Option<&'a str> {
+    object.get("metadata")?.get(name)?.as_str()
+}
+
+fn metadata(object: &mut Value) -> Option<&mut Map<String, Value>> {
+    object.as_object_mut()?.entry("metadata").or_insert_with(|| json!({})).as_object_mut()
+}
+
+fn finalizers(object: &Value) -> usize {
+    let list = object.get("metadata").and_then(|m| m.get("finalizers"));
+    list.and_then(Value::as_array).map_or(0, Vec::len)
+}
+
+fn deleting(object: &Value) -> bool {
+    field(object, "deletionTimestamp").is_some()
+}
+
+fn seconds(now: Instant) -> String {
+    now.format("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+impl Store {
+    /// The resourceVersion of the latest change.
+    #[must_use]
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// What has happened since a resourceVersion.
+    pub fn since(&self, version: u64) -> impl Iterator<Item = &Event> {
+        let from = self.history.partition_point(|e| e.version <= version);
+        self.history.iter().skip(from)
+    }
+
+    /// An object.
+    #[must_use]
+    pub fn get(&self, key: &Key) -> Option<&Value> {
+        self.objects.get(key)
+    }
+
+    /// All objects of a kind, of one namespace or of all.
+    pub fn list<'a>(
+        &'a self,
+        kind: Kind,
+        namespace: &'a str,
+    ) -> impl Iterator<Item = (&'a Key, &'a Value)> {
+        self.objects.range((kind, namespace.to_owned(), String::new())..).take_while(
+            move |((k, ns, _), _)| *k == kind && (namespace.is_empty() || ns == namespace),
+        )
+    }
+
+    fn remember(&mut self, what: &'static str, key: &Key, mut object: Value) -> Value {
+        self.version += 1;
+        if let Some(meta) = metadata(&mut object) {
+            meta.insert("resourceVersion".into(), self.version.to_string().into());
+        }
+        let (version, at) = (self.version, self.now);
+        let event = Event { version, what, key: key.clone(), object: object.clone(), at };
+        self.history.push(event);
+        if what == "DELETED" {
+            self.objects.remove(key);
+        } else {
+            self.objects.insert(key.clone(), object.clone());
+        }
+        object
+    }
+
+    /// Creates an object.
+    ///
+    /// # Errors
+    ///
+    /// If it has no name, or exists.
+    pub fn create(
+        &mut self,
+        kind: Kind,
+        namespace: &str,
+        mut object: Value,
+    ) -> Result<Value, Refusal> {
+        self.uids += 1;
+        let number = self.uids;
+        let generated = field(&object, "generateName").map(|prefix| format!("{prefix}{number:05}"));
+        let name = field(&object, "name").map(str::to_owned).or(generated);
+        let name = name.ok_or_else(|| Refusal::Invalid("metadata.name: Required value".into()))?;
+        let key = (kind, namespace.to_owned(), name.clone());
+        if self.objects.contains_key(&key) {
+            return Err(Refusal::AlreadyExists(format!("{} \"{name}\"", kind.plural)));
+        }
+        object["apiVersion"] = kind.api_version().into();
+        object["kind"] = kind.kind.into();
+        if kind.status
+            && kind.group == "primetime.dev"
+            && let Some(all) = object.as_object_mut()
+        {
+            all.remove("status");
+        }
+        if let Some(meta) = metadata(&mut object) {
+            meta.insert("name".into(), name.into());
+            if kind.namespaced {
+                meta.insert("namespace".into(), namespace.into());
+            }
+            meta.insert("uid".into(), format!("00000000-0000-4000-8000-{number:012}").into());
+            meta.insert("creationTimestamp".into(), seconds(self.now).into());
+            meta.insert("generation".into(), 1.into());
+            meta.remove("deletionTimestamp");
+        }
+        Ok(self.remember("ADDED", &key, object))
+    }
+
+    /// Changes an object: `edit` gets it as it is. What may not be changed so stays as it was; a change that changes
+    /// nothing is no event.
+    ///
+    /// # Errors
+    ///
+    /// If it is not there, is not the version that the edit names, or `edit` says so.
+    pub fn change(
+        &mut self,
+        key: &Key,
+        part: Part,
+        edit: impl FnOnce(&mut Value) -> Result<(), Refusal>,
+    ) -> Result<Value, Refusal> {
+        let (kind, _, name) = key;
+        let what = || format!("{} \"{name}\"", kind.plural);
+        let before = self.objects.get(key).ok_or_else(|| Refusal::NotFound(what()))?.clone();
+        let mut after = before.clone();
+        edit(&mut after)?;
+        if field(&after, "resourceVersion") != field(&before, "resourceVersion") {
+            return Err(Refusal::Conflict(what()));
+        }
+        let asked = after.clone();
+        if kind.status {
+            // The other part stays what it was.
+            let mut kept = before.clone();
+            if part == Part::Status {
+                kept["status"] = asked.get("status").cloned().unwrap_or(Value::Null);
+                after = kept;
+            } else if let Some(status) = before.get("status") {
+                after["status"] = status.clone();
+            } else if let Some(all) = after.as_object_mut() {
+                all.remove("status");
+            }
+        }
+        let immutable =
+            ["uid", "creationTimestamp", "generation", "name", "namespace", "deletionTimestamp"];
+        if let Some(meta) = metadata(&mut after) {
+            for name in immutable {
+                match before.get("metadata").and_then(|m| m.get(name)) {
+                    Some(value) => meta.insert(name.into(), value.clone()),
+                    None => meta.remove(name),
+                };
+            }
+            if meta.get("finalizers").and_then(Value::as_array).is_some_and(Vec::is_empty) {
+                meta.remove("finalizers");
+            }
+        }
+        if after == before {
+            return Ok(before);
+        }
+        if after.get("spec") != before.get("spec")
+            && let Some(generation) =
+                before.get("metadata").and_then(|m| m.get("generation")).and_then(Value::as_i64)
+            && let Some(meta) = metadata(&mut after)
+        {
+            meta.insert("generation".into(), (generation + 1).into());
+        }
+        let gone = deleting(&after) && finalizers(&after) == 0;
+        Ok(self.remember(if gone { "DELETED" } else { "MODIFIED" }, key, after))
+    }
+
+    /// Deletes an object, or marks it as deleting while it has finalizers. What it owns goes with it.
+    ///
+    /// # Errors
+    ///
+    /// If it is not there or is not the one that the preconditions name.
+    pub fn delete(
+        &mut self,
+        key: &Key,
+        uid: Option<&str>,
+        version: Option<&str>,
+    ) -> Result<Value, Refusal> {
+        let (kind, namespace, name) = key;
+        let what = format!("{} \"{name}\"", kind.plural);
+        let Some(mut object) = self.objects.get(key).cloned() else {
+            return Err(Refusal::NotFound(what));
+        };
+        let differs = |expected: Option<&str>, name| {
+            expected.is_some_and(|e| field(&object, name).is_some_and(|is| is != e))
+        };
+        if differs(uid, "uid") || differs(version, "resourceVersion") {
+            return Err(Refusal::Conflict(what));
+        }
+        let own_uid = field(&object, "uid").unwrap_or_default().to_owned();
+        let deleted = if finalizers(&object) == 0 {
+            self.remember("DELETED", key, object)
+        } else if deleting(&object) {
+            object
+        } else {
+            if let Some(meta) = metadata(&mut object) {
+                meta.insert("deletionTimestamp".into(), seconds(self.now).into());
+                meta.insert("deletionGracePeriodSeconds".into(), 0.into());
+            }
+            self.remember("MODIFIED", key, object)
+        };
+        // The garbage collector, at once: background propagation.
+        if !self.objects.contains_key(key) {
+            let owned = |object: &Value| {
+                let owners = object.get("metadata").and_then(|m| m.get("ownerReferences"));
+                owners.and_then(Value::as_array).is_some_and(|owners| {
+                    owners.iter().any(|o| o.get("uid").and_then(Value::as_str) == Some(&own_uid))
+                })
+            };
+            let dependents: Vec<Key> = self
+                .objects
+                .iter()
+                .filter(|((_, ns, _), object)| ns == namespace && owned(object))
+                .map(|(key, _)| key.clone())
+                .collect();
+            for dependent in dependents {
+                self.delete(&dependent, None, None)?;
+            }
+        }
+        Ok(deleted)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::kinds::ALL;
+    use super::*;
+
+    fn kind(name: &str) -> Kind {
+        *ALL.iter().find(|k| k.kind == name).unwrap()
+    }
+
+    fn run(store: &mut Store) -> Key {
+        let object = json!({
+            "metadata": {"name": "capital-1", "finalizers": ["primetime.dev/run"]},
+            "spec": {"readyTime": "x"}, "status": {"stage": "Done"},
+        });
+        store.create(kind("SurgeRun"), "shop", object).unwrap();
+        (kind("SurgeRun"), "shop".into(), "capital-1".into())
+    }
+
+    fn set(name: &'static str, value: Value) -> impl FnOnce(&mut Value) -> Result<(), Refusal> {
+        move |object| {
+            object[name] = value;
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_status_is_written_through_its_subresource_only() {
+        let mut store = Store::default();
+        let key = run(&mut store);
+        assert_eq!(store.get(&key).unwrap().get("status"), None, "not at creation");
+        store.change(&key, Part::Main, set("status", json!({"stage": "Live"}))).unwrap();
+        assert_eq!(store.version(), 1, "nothing has changed");
+        store.change(&key, Part::Status, set("status", json!({"stage": "Live"}))).unwrap();
+        store.change(&key, Part::Status, set("spec", json!({}))).unwrap();
+        let object = store.get(&key).unwrap();
+        assert_eq!(object["status"]["stage"], "Live");
+        assert_eq!(
+            (&object["spec"]["readyTime"], &object["metadata"]["generation"]),
+            (&json!("x"), &json!(1))
+        );
+    }
+
+    #[test]
+    fn an_old_version_is_a_conflict() {
+        let mut store = Store::default();
+        let key = run(&mut store);
+        let old = |object: &mut Value| {
+            object["metadata"]["resourceVersion"] = "0".into();
+            object["spec"] = json!({});
+            Ok(())
+        };
+        assert!(matches!(store.change(&key, Part::Main, old), Err(Refusal::Conflict(_))));
+    }
+
+    #[test]
+    fn a_finalizer_keeps_an_object_until_it_is_taken_off() {
+        let mut store = Store::default();
+        let key = run(&mut store);
+        store.delete(&key, None, None).unwrap();
+        assert!(deleting(store.get(&key).unwrap()));
+        let unguard = |object: &mut Value| {
+            object["metadata"]["finalizers"] = json!([]);
+            Ok(())
+        };
+        store.change(&key, Part::Main, unguard).unwrap();
+        assert_eq!(store.get(&key), None);
+        assert_eq!(
+            store.since(0).map(|e| e.what).collect::<Vec<_>>(),
+            ["ADDED", "MODIFIED", "DELETED"]
+        );
+    }
+}
