@@ -260,17 +260,20 @@ impl Evening {
             );
         }
         for name in ["web", "search"] {
-            let deployment = self.api::<Deployment>().get(name).await?;
-            ensure!(deployment.finalizers().is_empty(), "{name} has finalizers");
-            let ours = deployment
-                .annotations()
-                .keys()
-                .chain(deployment.labels().keys())
-                .find(|k| k.contains("primetime"));
-            ensure!(ours.is_none(), "{name} carries {ours:?}");
+            bears_no_trace(&self.api::<Deployment>().get(name).await?)?;
         }
-        Ok(())
+        bears_no_trace(&self.api::<HorizontalPodAutoscaler>().get("web").await?)
     }
+}
+
+/// No finalizer, no label and no annotation of ours.
+fn bears_no_trace(object: &impl ResourceExt) -> Result<()> {
+    let name = object.name_any();
+    ensure!(object.finalizers().is_empty(), "{name} has finalizers");
+    let keys = object.annotations().keys().chain(object.labels().keys());
+    let ours: Vec<_> = keys.filter(|key| key.contains("primetime")).collect();
+    ensure!(ours.is_empty(), "{name} carries {ours:?}");
+    Ok(())
 }
 
 /// The decision log of a run, a line each.

@@ -229,6 +229,19 @@ fn others(good: &Value) -> Vec<(&'static str, Value, &'static str)> {
             },
         })
     };
+    let class = |change: fn(&mut Value)| {
+        let mut class = json!({
+            "apiVersion": "primetime.dev/v1alpha1",
+            "kind": "InstanceClass",
+            "metadata": {"name": "bad"},
+            "spec": {
+                "launchTemplate": {"name": "shop-burst", "version": "1"},
+                "instanceTypes": ["m6i.xlarge"], "subnets": ["subnet-0a1b2c3d4e5f60001"],
+            },
+        });
+        change(&mut class["spec"]);
+        class
+    };
     let (eight, nine, ten) =
         ("2031-01-12T20:00:00Z", "2031-01-12T21:00:00Z", "2031-01-12T22:00:00Z");
     let mut empty = run(eight, nine, ten);
@@ -242,6 +255,21 @@ fn others(good: &Value) -> Vec<(&'static str, Value, &'static str)> {
             "credentials in an address",
             source("http://me:secret@prometheus:9090"),
             "must not carry credentials",
+        ),
+        (
+            "a subnet by name",
+            class(|c| c["subnets"] = json!(["private-a"])),
+            "each must be the id of a subnet",
+        ),
+        (
+            "the same type twice",
+            class(|c| c["instanceTypes"] = json!(["m5.xlarge", "m5.xlarge"])),
+            "the same type is named twice",
+        ),
+        (
+            "the newest version",
+            class(|c| c["launchTemplate"]["version"] = json!("newest")),
+            "must be a number, $Latest or $Default",
         ),
         ("a run of nothing", empty, "at least one target or one group of machines"),
         ("a run whose signal has no target", aimless, "each signal must name a target of this run"),

@@ -16,6 +16,11 @@ need cc "links Rust programs and compiles ring" "on Debian: apt-get install buil
 # Go and Python build what is not there yet, and only that.
 "$(dirname "${BASH_SOURCE[0]}")/ensure.sh" --check >/dev/null || missing=1
 
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+if [ ! -x "$root/target/debug/primetime-demo" ]; then
+  printf 'build: Primetime will be built with Cargo: about 10 minutes on two cores the first time, into %s\n' "$root/target" >&2
+fi
+
 memory=$(awk '/MemTotal/ {print int($2 / 1048576)}' /proc/meminfo 2>/dev/null || echo 99)
 if [ "$memory" -lt 8 ]; then
   printf 'warning: %s GB of memory; compiling the AWS SDK takes 7 GB\n' "$memory" >&2

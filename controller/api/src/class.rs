@@ -14,6 +14,7 @@ use primetime_core::world;
     version = "v1alpha1",
     kind = "InstanceClass",
     plural = "instanceclasses",
+    shortname = "iclass",
     category = "primetime",
     derive = "PartialEq",
     doc = "How machines are started for a surge: launch template, types, subnets. Written by the platform team; a surge can only name it.",
@@ -33,9 +34,17 @@ pub struct InstanceClassSpec {
     pub launch_template: LaunchTemplateRef,
     /// Instance types, in order of preference. Several types survive a shortage of one.
     #[schemars(length(min = 1, max = 20), inner(length(min = 3, max = 40)))]
+    #[x_kube(
+        validation = Rule::new("self.all(t, self.exists_one(u, u == t))")
+            .message("spec.instanceTypes: the same type is named twice")
+    )]
     pub instance_types: Vec<String>,
     /// Subnets, one per zone. Several zones survive a shortage in one.
     #[schemars(length(min = 1, max = 16), inner(length(min = 8, max = 40)))]
+    #[x_kube(
+        validation = Rule::new("self.all(s, s.startsWith('subnet-'))")
+            .message("spec.subnets: each must be the id of a subnet, such as subnet-0a1b2c3d4e5f60001")
+    )]
     pub subnets: Vec<String>,
     /// Seconds from asking for a machine until its node is Ready.
     #[serde(default = "default_lead_seconds")]
@@ -57,6 +66,10 @@ pub struct LaunchTemplateRef {
     /// Its version: a number, `$Latest` or `$Default`.
     #[serde(default = "default_template_version")]
     #[schemars(length(min = 1, max = 20))]
+    #[x_kube(
+        validation = Rule::new("self.matches('^([0-9]+|[$]Latest|[$]Default)$')")
+            .message("spec.launchTemplate.version: must be a number, $Latest or $Default")
+    )]
     pub version: String,
 }
 

@@ -12,6 +12,7 @@ use primetime_core::world;
     group = "primetime.dev",
     version = "v1alpha1",
     kind = "MetricsSource",
+    shortname = "msource",
     category = "primetime",
     derive = "PartialEq",
     doc = "A Prometheus that surges may ask for live load. Written by the platform team; a surge can only name it.",
