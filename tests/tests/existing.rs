@@ -21,7 +21,7 @@ metadata: {name: theirs}
 ---
 apiVersion: v1
 kind: Node
-metadata: {name: their-node}
+metadata: {name: their-node, labels: {theirs: 'true'}}
 ---
 apiVersion: apps/v1
 kind: Deployment
@@ -32,6 +32,8 @@ spec:
   template:
     metadata: {labels: {app: web}}
     spec:
+      # Else they would be at home on the machines of an evening, and made anew when those go.
+      nodeSelector: {theirs: 'true'}
       tolerations: [{operator: Exists}]
       containers: [{name: web, image: theirs/web:1}]
 ";

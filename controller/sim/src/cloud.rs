@@ -1,6 +1,5 @@
 //! A model of EC2: client tokens, boot times, nodes that join, partial capacity.
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -40,7 +39,7 @@ pub struct Fleet {
     pub capacity: Vec<u32>,
     /// From the launch to the boot.
     pub boot_time: TimeDelta,
-    /// What a launch finds in the records of the cluster: whether its token stands there, and a finalizer.
+    /// Tokens of launches that no persisted, guarded run knew.
     pub unrecorded: Vec<String>,
     calls: usize,
 }
@@ -166,9 +165,8 @@ impl Cloud for CloudModel {
     ) -> Answer<'a, Result<(), String>> {
         let end = move || {
             self.with(|fleet| {
-                let asked: BTreeMap<&str, ()> = ids.iter().map(|id| (id.as_str(), ())).collect();
                 for machine in &mut fleet.machines {
-                    if machine.run_uid == run_uid && asked.contains_key(machine.id.as_str()) {
+                    if machine.run_uid == run_uid && ids.contains(&machine.id) {
                         machine.terminated = true;
                     }
                 }

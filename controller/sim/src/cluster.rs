@@ -1,6 +1,6 @@
 //! A model of what acts on the API server besides us: workload controller, scheduler, kubelets, HPA, machines that join.
 //!
-//! Numbers are those of the stock components (shared by all examples): `docs` of the HPA algorithm at
+//! The HPA follows the algorithm of
 //! <https://kubernetes.io/docs/tasks/run-application/horizontal-pod-autoscale/#algorithm-details>.
 
 use std::collections::{BTreeMap, VecDeque};
