@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context, Result, bail};
 use tokio::process::{Child, Command};
@@ -136,11 +137,26 @@ pub async fn run(command: &mut Command) -> Result<String> {
     bail!("{shown} failed:\n{printed}{}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// A free port on loopback.
+/// Below what systems give to outgoing connections (Linux from 32768, macOS from 49152): none of these takes a port
+/// before its server listens on it.
+const PORTS: std::ops::Range<u32> = 20_000..30_000;
+
+/// A free port on loopback, which this process is given once.
 ///
 /// # Errors
 ///
 /// If there is none.
 pub fn free_port() -> Result<u16> {
-    Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+    static GIVEN: AtomicU32 = AtomicU32::new(0);
+    // Processes that run at the same time begin at different places.
+    let first = std::process::id().wrapping_mul(127);
+    let count = PORTS.end - PORTS.start;
+    for _ in 0..count {
+        let next = first.wrapping_add(GIVEN.fetch_add(1, Ordering::Relaxed));
+        let port = u16::try_from(PORTS.start + next % count)?;
+        if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return Ok(port);
+        }
+    }
+    bail!("no port from {} to {} is free on 127.0.0.1", PORTS.start, PORTS.end - 1)
 }
