@@ -2,6 +2,7 @@
 
 mod cluster;
 mod overrule;
+mod simulate;
 mod status;
 
 use std::process::ExitCode;
@@ -40,10 +41,15 @@ enum Command {
     Extend(Overrule),
     /// Come down now, step by step.
     Release(Overrule),
+    /// Play the evening of a surge in virtual time, without a cluster: what will happen when, and what it is worth.
+    Simulate(Box<simulate::Args>),
 }
 
 fn main() -> ExitCode {
     let args = Args::parse();
+    if let Command::Simulate(what) = &args.command {
+        return ended(simulate::run(what));
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -51,7 +57,11 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    match runtime.block_on(run(args)) {
+    ended(runtime.block_on(run(args)))
+}
+
+fn ended(result: Result<()>) -> ExitCode {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
@@ -72,6 +82,7 @@ async fn run(args: Args) -> Result<()> {
         }
         Command::Extend(o) => overrule::send(&cluster, OverrideAction::Extend, o, &none).await,
         Command::Release(o) => overrule::send(&cluster, OverrideAction::Release, o, &none).await,
+        Command::Simulate(what) => simulate::run(what),
     }
 }
 

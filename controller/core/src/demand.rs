@@ -65,7 +65,10 @@ pub fn demand(target: &Target, facts: Facts<'_>, now: Instant) -> Option<Demand>
         Some(None) => return None,
         Some(Some(floor)) if floor.done => return None,
         Some(Some(floor)) => (floor.floor.max(boost), false),
-        None if now < facts.start - timeline::PREPARE_AHEAD => return None,
+        // What was asked for is asked for until the way down, even if the clock goes back to before the beginning.
+        None if now < facts.start - timeline::PREPARE_AHEAD && facts.claimed.is_none() => {
+            return None;
+        }
         // Nothing is raised for an event that is over.
         None if now >= facts.end && facts.claimed.is_none() => return None,
         None => {
@@ -148,6 +151,13 @@ mod tests {
     fn nothing_is_asked_before_the_target_is_needed() {
         assert_eq!(ask(&web(), |_| {}, t0() - seconds(376)), None);
         assert_eq!(floor(ask(&web(), |_| {}, t0() - seconds(375))), 180);
+    }
+
+    #[test]
+    fn a_clock_that_goes_back_to_before_the_beginning_lets_go_of_nothing() {
+        let before = Box::leak(Box::new(Claim { run: "capital".into(), floor: 180, ceiling: 260 }));
+        let demand = ask(&web(), |f| f.claimed = Some(before), t0() - seconds(3600));
+        assert_eq!(floor(demand), 180);
     }
 
     #[test]

@@ -6,6 +6,7 @@
 mod acts;
 mod lanes;
 mod persist;
+mod steady;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -27,6 +28,7 @@ use crate::lease::Leadership;
 use crate::watch::Shared;
 use lanes::Lanes;
 pub use lanes::Outcome;
+use steady::Steady;
 
 /// Calls to the API server at once. kube speaks HTTP/1.1: this many connections. A bare load generator on a real API
 /// server gained nothing beyond 16.
@@ -140,12 +142,26 @@ impl Engine {
     /// Runs for ever.
     pub async fn run(self: Arc<Self>) {
         let started = self.clock.now();
+        let mut steady = Steady::new(started, tokio::time::Instant::now());
         let mut wakes: BTreeMap<String, Instant> = BTreeMap::new();
         loop {
             let began = tokio::time::Instant::now();
             let now = self.clock.now();
+            if let Some(by) = steady.look(now, began) {
+                warn!(
+                    seconds = by.num_seconds(),
+                    "the clock has jumped: nothing is lowered for two minutes"
+                );
+                self.shared.with(|index| index.mark(Scope::Everything));
+            }
             if self.leadership.leads(now) && self.shared.with(|index| index.synced()) {
-                let may_lower_from = started.max(self.leadership.since()) + self.settings.settle;
+                let settled = started.max(self.leadership.since()) + self.settings.settle;
+                let may_lower_from = match steady.unsteady_for() {
+                    Some(time) => now + time,
+                    // The start was before a jump back, and that was waited for.
+                    None if settled > now + self.settings.settle => now,
+                    None => settled,
+                };
                 let mut due = self.shared.with(Index::take_dirty);
                 due.extend(wakes.iter().filter(|(_, at)| **at <= now).map(|(ns, _)| ns.clone()));
                 for namespace in due {

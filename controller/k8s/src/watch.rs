@@ -12,6 +12,7 @@ use k8s_openapi::api::core::v1::Node;
 use kube::api::{Api, ApiResource};
 use kube::core::{DeserializeGuard, GroupVersionKind};
 use kube::runtime::WatchStreamExt;
+use kube::runtime::utils::Backoff;
 use kube::runtime::watcher::{self, Event};
 use kube::{Client, Resource, ResourceExt};
 use primetime_api::{
@@ -24,6 +25,7 @@ use primetime_core::surge::Window;
 use primetime_core::world::{SurgeRecord, SurgeStatus};
 use serde::de::DeserializeOwned;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 use tracing::{info, warn};
 
 use crate::call;
@@ -70,6 +72,36 @@ fn key<K: Resource>(object: &K) -> Key {
     )
 }
 
+/// A list, and a watch that has been opened, say something within this time, or they are given up: a reply that was
+/// lost would else be waited for until the end of the event.
+const LIST_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// As often everything is listed anew, whatever the watch has said: what a watch never said, or a watch that died in
+/// silence, is wrong no longer than this.
+const RELIST: Duration = Duration::from_mins(5);
+
+/// The pauses after failures: short at first, and never so long that an API server that is back is not noticed.
+#[derive(Clone, Debug, Default)]
+struct Patience {
+    failures: u32,
+}
+
+impl Iterator for Patience {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        let pause = Duration::from_millis((200_u64 << self.failures.min(8)).min(10_000));
+        self.failures = self.failures.saturating_add(1);
+        Some(pause)
+    }
+}
+
+impl Backoff for Patience {
+    fn reset(&mut self) {
+        self.failures = 0;
+    }
+}
+
 /// Watches one kind into one table. `read` gives the row, or nothing if the object is of no interest.
 async fn watch<K, I, T>(
     api: Api<K>,
@@ -82,44 +114,65 @@ async fn watch<K, I, T>(
     I: Ord + Clone,
     T: PartialEq,
 {
-    let mut events = std::pin::pin!(
-        watcher::watcher(api, watcher::Config::default().timeout(290)).default_backoff()
-    );
-    while let Some(event) = events.next().await {
-        let event = match event {
-            Ok(event) => event,
-            Err(error) => {
-                warn!(kind = what, %error, "watch failed; it goes on with what was seen, and tries again");
-                continue;
+    loop {
+        let config = watcher::Config::default().timeout(290);
+        let events = watcher::watcher(api.clone(), config).backoff(Patience::default());
+        let mut events = std::pin::pin!(events);
+        let relist = Instant::now() + RELIST;
+        let mut listed = false;
+        loop {
+            let limit = if listed { relist } else { Instant::now() + LIST_TIMEOUT };
+            let event = match tokio::time::timeout_at(limit, events.next()).await {
+                Ok(Some(Ok(event))) => event,
+                Ok(Some(Err(error))) => {
+                    warn!(kind = what, %error, "watch failed; it goes on with what was seen, and tries again");
+                    continue;
+                }
+                Ok(None) => break,
+                Err(_) => {
+                    if !listed {
+                        warn!(kind = what, "could not be listed in time; it is tried again");
+                    }
+                    break;
+                }
+            };
+            listed |= matches!(event, Event::InitDone);
+            let changed = shared.with(|index| {
+                let dirty = table(index).and_then(|table| take_in(table, event, &read));
+                dirty.is_some_and(|scope| index.mark(scope))
+            });
+            if changed {
+                shared.ring();
             }
-        };
-        let changed = shared.with(|index| {
-            let Some(table) = table(index) else {
-                return false;
-            };
-            let dirty = match event {
-                Event::Init => {
-                    table.relist();
-                    None
-                }
-                Event::InitApply(object) | Event::Apply(object) => {
-                    read(&object).and_then(|(key, row)| {
-                        table.apply(key, row, version(&object)).then(|| scope(&object))
-                    })
-                }
-                Event::Delete(object) => read(&object).map(|(key, _)| {
-                    table.delete(&key, &version(&object));
-                    scope(&object)
-                }),
-                Event::InitDone => {
-                    table.relisted();
-                    Some(Scope::Everything)
-                }
-            };
-            dirty.is_some_and(|scope| index.mark(scope))
-        });
-        if changed {
-            shared.ring();
+        }
+    }
+}
+
+/// Takes an event into its table. Says what it may concern, if it has changed anything.
+fn take_in<K, I, T>(
+    table: &mut Table<I, T>,
+    event: Event<K>,
+    read: impl Fn(&K) -> Option<(I, T)>,
+) -> Option<Scope>
+where
+    K: Resource,
+    I: Ord + Clone,
+    T: PartialEq,
+{
+    match event {
+        Event::Init => {
+            table.relist();
+            None
+        }
+        Event::InitApply(object) | Event::Apply(object) => read(&object)
+            .and_then(|(key, row)| table.apply(key, row, version(&object)).then(|| scope(&object))),
+        Event::Delete(object) => read(&object).map(|(key, _)| {
+            table.delete(&key, &version(&object));
+            scope(&object)
+        }),
+        Event::InitDone => {
+            table.relisted();
+            Some(Scope::Everything)
         }
     }
 }

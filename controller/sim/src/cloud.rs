@@ -10,7 +10,7 @@ use primetime_core::run::Batch;
 use primetime_core::world::{Instance, LaunchAnswer, Refusal, RefusalClass};
 
 use crate::clock::VirtualClock;
-use crate::gate::Gate;
+use crate::gate::{Door, Gate};
 
 /// No call takes longer, as in the real one.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -24,10 +24,14 @@ pub struct Machine {
     pub run_uid: String,
     /// The batch's tag.
     pub token: String,
+    /// When it was started.
+    pub started_at: Instant,
     /// When it has booted.
     pub boots_at: Instant,
-    /// Its termination was asked for.
-    pub terminated: bool,
+    /// Its node is there.
+    pub joined: bool,
+    /// When its termination was asked for.
+    pub ended_at: Option<Instant>,
 }
 
 /// All instances, and what may be had.
@@ -42,6 +46,54 @@ pub struct Fleet {
     /// Tokens of launches that no persisted, guarded run knew.
     pub unrecorded: Vec<String>,
     calls: usize,
+}
+
+impl Fleet {
+    /// Starts instances.
+    pub fn add(&mut self, run_uid: &str, token: &str, count: usize, now: Instant) -> Vec<String> {
+        let first = self.machines.len();
+        let ids: Vec<String> = (first..first + count).map(|n| format!("i-{n:04}")).collect();
+        let boots_at = now + self.boot_time;
+        self.machines.extend(ids.iter().map(|id| Machine {
+            id: id.clone(),
+            run_uid: run_uid.to_owned(),
+            token: token.to_owned(),
+            started_at: now,
+            boots_at,
+            joined: false,
+            ended_at: None,
+        }));
+        ids
+    }
+
+    /// Ends an instance.
+    pub fn end(&mut self, id: &str, now: Instant) {
+        let alive = self.machines.iter_mut().filter(|m| m.id == id && m.ended_at.is_none());
+        alive.for_each(|machine| machine.ended_at = Some(now));
+    }
+
+    fn launch(&mut self, run_uid: &str, batch: &Batch, now: Instant) -> LaunchAnswer {
+        let of_token = self.machines.iter().filter(|m| m.token == batch.token);
+        let known: Vec<String> = of_token.map(|m| m.id.clone()).collect();
+        if !known.is_empty() {
+            return LaunchAnswer::Came { ids: known, shortfall: None };
+        }
+        let call = self.calls.min(self.capacity.len().saturating_sub(1));
+        self.calls += 1;
+        let may = self.capacity.get(call).copied().unwrap_or(u32::MAX);
+        let comes = batch.count.min(may);
+        let short = (comes < batch.count).then(|| Refusal {
+            class: RefusalClass::Capacity,
+            message: "InsufficientInstanceCapacity: no more of them now".to_owned(),
+        });
+        match short {
+            Some(refusal) if comes == 0 => LaunchAnswer::Refused(refusal),
+            shortfall => {
+                let count = usize::try_from(comes).unwrap_or(0);
+                LaunchAnswer::Came { ids: self.add(run_uid, &batch.token, count, now), shortfall }
+            }
+        }
+    }
 }
 
 /// The model. Clones are the same cloud.
@@ -79,55 +131,18 @@ impl CloudModel {
         f(&mut self.fleet.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn start(&self, run_uid: &str, batch: &Batch) -> LaunchAnswer {
-        let recorded = (self.is_recorded)(&batch.token);
-        let now = self.clock.now();
-        self.with(|fleet| {
-            if !recorded {
-                fleet.unrecorded.push(batch.token.clone());
-            }
-            let known: Vec<String> = fleet
-                .machines
-                .iter()
-                .filter(|m| m.token == batch.token)
-                .map(|m| m.id.clone())
-                .collect();
-            if !known.is_empty() {
-                return LaunchAnswer::Came { ids: known, shortfall: None };
-            }
-            let at = fleet.calls.min(fleet.capacity.len().saturating_sub(1));
-            fleet.calls += 1;
-            let may = fleet.capacity.get(at).copied().unwrap_or(u32::MAX);
-            let comes = batch.count.min(may);
-            let short = (comes < batch.count).then(|| Refusal {
-                class: RefusalClass::Capacity,
-                message: "InsufficientInstanceCapacity: no more of them now".to_owned(),
-            });
-            if comes == 0
-                && let Some(refusal) = short
-            {
-                return LaunchAnswer::Refused(refusal);
-            }
-            let ids: Vec<String> =
-                (0..comes).map(|n| format!("i-{:04}", fleet.machines.len() + n as usize)).collect();
-            let boots_at = now + fleet.boot_time;
-            fleet.machines.extend(ids.iter().map(|id| Machine {
-                id: id.clone(),
-                run_uid: run_uid.to_owned(),
-                token: batch.token.clone(),
-                boots_at,
-                terminated: false,
-            }));
-            LaunchAnswer::Came { ids, shortfall: short }
-        })
-    }
-
-    async fn call<T>(
+    async fn call<T: Send + 'static>(
         &self,
         what: &str,
-        effect: impl FnOnce() -> Result<T, String>,
+        effect: impl FnOnce(&mut Fleet, Instant) -> T + Send + 'static,
     ) -> Result<T, String> {
-        let passed = self.gate.pass(format!("EC2 {what}"), effect, || Err("500".to_owned()));
+        let (cloud, clock) = (self.clone(), self.clock.clone());
+        let passed = self.gate.pass(
+            Door::Cloud,
+            format!("EC2 {what}"),
+            move || Ok(cloud.with(|fleet| effect(fleet, clock.now()))),
+            |no| Err(format!("{no:?}")),
+        );
         tokio::time::timeout(TIMEOUT, passed).await.unwrap_or_else(|_| Err("no answer".to_owned()))
     }
 }
@@ -139,23 +154,28 @@ impl Cloud for CloudModel {
         batch: &'a Batch,
         _expires: Instant,
     ) -> Answer<'a, Result<LaunchAnswer, String>> {
-        Box::pin(self.call("CreateFleet", move || Ok(self.start(run_uid, batch))))
+        let is_recorded = self.is_recorded.clone();
+        let (run_uid, batch) = (run_uid.to_owned(), batch.clone());
+        Box::pin(self.call("CreateFleet", move |fleet, now| {
+            if !is_recorded(&batch.token) {
+                fleet.unrecorded.push(batch.token.clone());
+            }
+            fleet.launch(&run_uid, &batch, now)
+        }))
     }
 
     fn instances<'a>(&'a self, run_uid: &'a str) -> Answer<'a, Result<Vec<Instance>, String>> {
-        let seen = move || {
-            self.with(|fleet| {
-                let of_run = fleet.machines.iter().filter(|m| m.run_uid == run_uid);
-                of_run
-                    .map(|m| Instance {
-                        id: m.id.clone(),
-                        token: m.token.clone(),
-                        terminated: m.terminated,
-                    })
-                    .collect()
-            })
-        };
-        Box::pin(self.call("DescribeInstances", move || Ok(seen())))
+        let run_uid = run_uid.to_owned();
+        Box::pin(self.call("DescribeInstances", move |fleet, _| {
+            let of_run = fleet.machines.iter().filter(|m| m.run_uid == run_uid);
+            of_run
+                .map(|m| Instance {
+                    id: m.id.clone(),
+                    token: m.token.clone(),
+                    terminated: m.ended_at.is_some(),
+                })
+                .collect()
+        }))
     }
 
     fn terminate<'a>(
@@ -163,18 +183,17 @@ impl Cloud for CloudModel {
         run_uid: &'a str,
         ids: &'a [String],
     ) -> Answer<'a, Result<(), String>> {
-        let end = move || {
-            self.with(|fleet| {
-                for machine in &mut fleet.machines {
-                    if machine.run_uid == run_uid && ids.contains(&machine.id) {
-                        machine.terminated = true;
-                    }
-                }
-            });
-        };
-        Box::pin(self.call("TerminateInstances", move || {
-            end();
-            Ok(())
+        let (run_uid, ids) = (run_uid.to_owned(), ids.to_vec());
+        Box::pin(self.call("TerminateInstances", move |fleet, now| {
+            let ours: Vec<String> = fleet
+                .machines
+                .iter()
+                .filter(|m| m.run_uid == run_uid && ids.contains(&m.id))
+                .map(|m| m.id.clone())
+                .collect();
+            for id in ours {
+                fleet.end(&id, now);
+            }
         }))
     }
 }

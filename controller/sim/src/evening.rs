@@ -6,42 +6,69 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use kube::Client;
 use primetime_core::Instant;
-use primetime_core::plan::Plan as Planned;
-use primetime_core::port::{Clock, Cloud, Metrics};
-use primetime_core::world::World;
-use primetime_k8s::engine::{Engine, Observer, Settings};
-use primetime_k8s::lease::Leadership;
-use primetime_k8s::signals;
-use primetime_k8s::watch::{self, Shared};
+use primetime_core::port::Clock;
 use serde_json::{Value, json};
 
 use crate::clock::VirtualClock;
 use crate::cloud::{CloudModel, Machine};
-use crate::cluster::{self, Cluster, Pace};
-use crate::gate::{Gate, Plan};
+use crate::cluster::{Cluster, Pace};
+use crate::gate::Gate;
 use crate::load::Load;
+use crate::operator::{self, Surroundings};
+use crate::script::Script;
 use crate::server::Server;
 use crate::server::kinds::Kind;
-use crate::server::store::{Event, Refusal, Store};
+use crate::server::store::{Event, Part, Refusal, Store};
 
 /// The namespace of the evening.
 pub const SHOP: &str = "shop";
 
-/// How long a process is gone after a crash: a restart of a container.
-const RESTART: Duration = Duration::from_secs(3);
-
 /// After everything was given back, how long is looked for something that should not happen any more.
 const AFTERWARDS: TimeDelta = TimeDelta::seconds(30);
 
-/// Something that a person does in the middle of an evening.
+/// What a person, or a tool that is not ours, does.
+#[derive(Clone, Debug)]
+pub enum Act {
+    /// Creates an object: `apiVersion`, `kind`, `metadata`, `spec`.
+    Create(Value),
+    /// Merges a change into an object: `apiVersion`, `kind`, `metadata` say which; the manager is whose name is on it.
+    Change {
+        /// The change.
+        object: Value,
+        /// Who does it.
+        manager: &'static str,
+    },
+    /// Deletes an object.
+    Delete(Value),
+    /// The cloud takes so many instances away.
+    Reclaim(usize),
+}
+
+/// Something that happens in the middle of an evening.
 #[derive(Clone, Debug)]
 pub struct Deed {
     /// When.
     pub at: Instant,
-    /// What is created: `apiVersion`, `kind`, `metadata`, `spec`.
-    pub object: Value,
+    /// What.
+    pub act: Act,
+}
+
+impl Deed {
+    /// Creates an object at an instant.
+    #[must_use]
+    pub fn create(at: Instant, object: Value) -> Self {
+        Self { at, act: Act::Create(object) }
+    }
+}
+
+/// When an evening is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Until {
+    /// All runs are over, and it has been quiet for a while; at the latest after this time.
+    AllIsOver(TimeDelta),
+    /// This time has passed.
+    Passed(TimeDelta),
 }
 
 /// What happens in an evening, but for faults.
@@ -51,8 +78,13 @@ pub struct Scenario {
     pub name: &'static str,
     /// When the clock starts.
     pub begin: Instant,
-    /// Nothing takes longer.
-    pub at_most: TimeDelta,
+    /// When it is over.
+    pub until: Until,
+    /// Until when it does not matter what Prometheus says: then the end of the event is near, and a load that has gone
+    /// is believed.
+    pub deceivable: Instant,
+    /// How many operators there are: none, one, or two that elect a leader.
+    pub operators: usize,
     /// Everything that is there before: workloads, autoscalers, nodes, classes, sources, surges.
     pub objects: Vec<Value>,
     /// What people do.
@@ -67,27 +99,42 @@ pub struct Scenario {
     pub boot_time: TimeDelta,
 }
 
+/// A workload at one instant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Workload {
+    /// Its name.
+    pub name: String,
+    /// What its spec asks for.
+    pub replicas: i64,
+    /// Ready pods.
+    pub ready: i64,
+    /// What it is held at, if it is held.
+    pub held: Option<i64>,
+}
+
 /// What was there at one instant.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Look {
     /// The instant.
     pub at: Instant,
-    /// Ready pods by workload.
-    pub ready: Vec<(String, i64)>,
+    /// Workloads, by name.
+    pub workloads: Vec<Workload>,
+    /// Instances that are started and not ended.
+    pub machines: usize,
 }
 
 /// What came of an evening.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Recording {
     /// Everything that happened to objects, in order.
     pub history: Vec<Event>,
-    /// Ready pods, second by second.
+    /// Workloads and machines, second by second.
     pub looks: Vec<Look>,
     /// All instances that were ever started.
     pub machines: Vec<Machine>,
     /// Launches whose token no persisted, guarded run knew.
     pub unrecorded: Vec<String>,
-    /// What the operator asked for.
+    /// What the operators asked for.
     pub requests: Vec<String>,
     /// When all runs were over; nothing if they never were.
     pub over: Option<Instant>,
@@ -107,50 +154,66 @@ impl Recording {
         }
         hasher.finish()
     }
+
+    /// What happened to workloads, holds and runs, a line each, for whoever looks for a reason.
+    #[must_use]
+    pub fn story(&self) -> Vec<String> {
+        let mut told: std::collections::BTreeMap<(&str, &str), String> = Default::default();
+        let mut lines = Vec::new();
+        for event in &self.history {
+            let (kind, name) = (event.key.0.kind, event.key.2.as_str());
+            let show = |pointer: &str| {
+                event.object.pointer(pointer).map_or_else(String::new, Value::to_string)
+            };
+            let now = match kind {
+                "Deployment" => show("/spec/replicas"),
+                "HorizontalPodAutoscaler" => {
+                    format!("{} to {}", show("/spec/minReplicas"), show("/spec/maxReplicas"))
+                }
+                "SurgeHold" => show("/spec"),
+                "SurgeRun" => format!(
+                    "{} {} {}",
+                    show("/status/stage"),
+                    show("/status/message"),
+                    show("/status/release")
+                ),
+                "Event" => show("/note"),
+                _ => continue,
+            };
+            let now = if event.what == "DELETED" { "gone".to_owned() } else { now };
+            if told.insert((kind, name), now.clone()).as_ref() != Some(&now) {
+                lines.push(format!("{} {kind} {name}: {now}", event.at.format("%H:%M:%S%.3f")));
+            }
+        }
+        lines
+    }
 }
 
-/// Counts nothing.
-struct Silent;
-
-impl Observer for Silent {
-    fn finished(&self, _: &'static str, _: &'static str, _: Option<TimeDelta>) {}
-    fn planned(&self, _: &str, _: &World, _: &Planned, _: Duration) {}
-}
-
-/// Plays an evening, with a fault or without.
+/// Plays an evening, with everything that goes wrong in it. The same scenario, script and seed give the same evening.
 ///
 /// # Errors
 ///
 /// If a runtime cannot be had.
-pub fn play(scenario: &Scenario, fault: Option<Plan>, seed: u64) -> std::io::Result<Recording> {
+pub fn play(scenario: &Scenario, script: &Script, seed: u64) -> std::io::Result<Recording> {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build()?;
-    Ok(runtime.block_on(evening(scenario, fault, seed)))
+    Ok(runtime.block_on(evening(scenario, script, seed)))
 }
 
-async fn evening(scenario: &Scenario, fault: Option<Plan>, seed: u64) -> Recording {
+async fn evening(scenario: &Scenario, script: &Script, seed: u64) -> Recording {
     let clock = VirtualClock::starting(scenario.begin);
-    let server = Server::new(clock);
-    let gate = Gate::new(fault);
+    let server = Server::new(clock.clone());
+    let gate = Gate::new(script.clone(), clock.clone());
     let records = server.clone();
     let cloud = CloudModel::new(
         gate.clone(),
-        clock,
+        clock.clone(),
         scenario.boot_time,
         scenario.capacity.clone(),
         move |token| records.with(|store| is_recorded(store, token)),
     );
-    let mut recording = Recording {
-        history: Vec::new(),
-        looks: Vec::new(),
-        machines: Vec::new(),
-        unrecorded: Vec::new(),
-        requests: Vec::new(),
-        over: None,
-        broken: None,
-    };
-    let set_up = server.with(|s| scenario.objects.iter().try_for_each(|o| put(s, o)));
-    let load = scenario.load.clone();
+    let mut load = scenario.load.clone();
+    load.script = Arc::new(script.clone());
     let mut cluster = Cluster::new(
         server.clone(),
         cloud.clone(),
@@ -159,15 +222,29 @@ async fn evening(scenario: &Scenario, fault: Option<Plan>, seed: u64) -> Recordi
         seed,
         clock.now(),
     );
-    let around = around(scenario, &server, &mut cluster, clock, &mut recording);
-    let lives = lives(&server, &gate, &cloud, &load, clock);
+    let mut recording = Recording::default();
+    let set_up = server
+        .with(|s| scenario.objects.iter().try_for_each(|o| perform(s, &Act::Create(o.clone()))));
+    let surroundings = Surroundings {
+        server: server.clone(),
+        gate: gate.clone(),
+        cloud: cloud.clone(),
+        load,
+        clock: clock.clone(),
+        script: script.clone(),
+    };
+    let operators = (0..scenario.operators)
+        .map(|n| operator::lives(surroundings.clone(), n, scenario.operators > 1));
     let result = tokio::select! {
         biased;
-        result = around => result,
-        () = lives => Ok(()),
+        result = around(scenario, &server, &cloud, &mut cluster, &clock, &mut recording) => result,
+        () = async {
+            futures::future::join_all(operators).await;
+            std::future::pending().await
+        } => Ok(()),
     };
     recording.broken = set_up.and(result).err().map(|e| e.to_string());
-    recording.history = server.with(|s| s.since(0).cloned().collect());
+    recording.history = server.with(Store::take_history);
     recording.requests = gate.requests();
     (recording.machines, recording.unrecorded) =
         cloud.with(|f| (f.machines.clone(), f.unrecorded.clone()));
@@ -178,94 +255,77 @@ async fn evening(scenario: &Scenario, fault: Option<Plan>, seed: u64) -> Recordi
 async fn around(
     scenario: &Scenario,
     server: &Server,
+    cloud: &CloudModel,
     cluster: &mut Cluster,
-    clock: VirtualClock,
+    clock: &VirtualClock,
     recording: &mut Recording,
 ) -> Result<(), Refusal> {
     let mut deeds = scenario.deeds.clone();
     deeds.sort_by_key(|d| std::cmp::Reverse(d.at));
-    let ends = scenario.begin + scenario.at_most;
     let step = scenario.pace.step.to_std().unwrap_or(Duration::from_secs(1));
     loop {
         let now = clock.now();
         while deeds.last().is_some_and(|d| d.at <= now)
             && let Some(deed) = deeds.pop()
         {
-            server.with(|s| put(s, &deed.object))?;
+            match &deed.act {
+                Act::Reclaim(count) => cloud.with(|fleet| {
+                    let alive = fleet.machines.iter_mut().filter(|m| m.ended_at.is_none());
+                    alive.take(*count).for_each(|machine| machine.ended_at = Some(now));
+                }),
+                act => server.with(|s| perform(s, act))?,
+            }
         }
         cluster.step(now)?;
         if recording.looks.last().is_none_or(|look| now - look.at >= TimeDelta::seconds(1)) {
-            recording.looks.push(Look { at: now, ready: server.with(|s| ready(s)) });
+            let alive = |f: &mut crate::cloud::Fleet| {
+                f.machines.iter().filter(|m| m.ended_at.is_none()).count()
+            };
+            recording.looks.push(Look {
+                at: now,
+                workloads: server.with(|s| workloads(s)),
+                machines: cloud.with(alive),
+            });
         }
-        match recording.over {
-            Some(over) if now - over >= AFTERWARDS => return Ok(()),
-            None if deeds.is_empty() && server.with(|s| over(s)) => recording.over = Some(now),
-            None if now >= ends => return Ok(()),
-            _ => {}
+        if recording.over.is_none() && deeds.is_empty() && server.with(|s| over(s)) {
+            recording.over = Some(now);
+        }
+        let passed = now - scenario.begin;
+        let ends = match (scenario.until, recording.over) {
+            (Until::AllIsOver(_), Some(over)) => now - over >= AFTERWARDS,
+            (Until::AllIsOver(at_most), None) => passed >= at_most,
+            (Until::Passed(time), _) => passed >= time,
+        };
+        if ends {
+            return Ok(());
         }
         tokio::time::sleep(step).await;
     }
 }
 
-/// The operator's lives, one after the other.
-async fn lives(server: &Server, gate: &Gate, cloud: &CloudModel, load: &Load, clock: VirtualClock) {
-    let mut gate = gate.clone();
-    loop {
-        let life = operator(
-            server.client(&gate),
-            Arc::new(cloud.behind(&gate)),
-            Arc::new(load.clone()),
-            Arc::new(clock),
-        );
-        tokio::select! {
-            biased;
-            () = gate.crashed() => {}
-            () = life => {}
-        }
-        tokio::time::sleep(RESTART).await;
-        gate = gate.reborn();
-    }
-}
-
-/// The operator, wired as the binary wires it.
-async fn operator(
-    client: Client,
-    cloud: Arc<dyn Cloud>,
-    metrics: Arc<dyn Metrics>,
-    clock: Arc<dyn Clock>,
-) {
-    let shared = Shared::default();
-    let settings = Settings {
-        cluster: "simulated".to_owned(),
-        settle: TimeDelta::seconds(2),
-        cloud_interval: Duration::from_secs(1),
+fn perform(store: &mut Store, act: &Act) -> Result<(), Refusal> {
+    let (Act::Create(object) | Act::Delete(object) | Act::Change { object, .. }) = act else {
+        return Ok(());
     };
-    let engine = Engine::new(
-        client.clone(),
-        shared.clone(),
-        cloud,
-        clock.clone(),
-        Leadership::alone(clock.now()),
-        "primetime-0",
-        settings,
-        Arc::new(Silent),
-    );
-    tokio::select! {
-        biased;
-        () = watch::everything(client, shared.clone()) => {}
-        () = engine.clone().run() => {}
-        () = engine.clone().tell_events() => {}
-        () = engine.watch_cloud() => {}
-        () = signals::run(shared, metrics, clock) => {}
+    let text = |pointer| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+    let kind = Kind::of(text("/apiVersion"), text("/kind"))
+        .ok_or_else(|| Refusal::Unserved(text("/kind").to_owned()))?;
+    let namespace = text("/metadata/namespace").to_owned();
+    let key = (kind, namespace.clone(), text("/metadata/name").to_owned());
+    match act {
+        Act::Reclaim(_) => Ok(()),
+        Act::Create(object) => store.create(kind, &namespace, object.clone()).map(|_| ()),
+        // Who finds nothing to delete is content.
+        Act::Delete(_) if store.get(&key).is_none() => Ok(()),
+        Act::Delete(_) => store.delete(&key, None, None).map(|_| ()),
+        Act::Change { object, manager } => store
+            .change(&key, Part::Main, |there| {
+                json_patch::merge(there, object);
+                crate::server::scale::owned_by(there, manager);
+                Ok(())
+            })
+            .map(|_| ()),
     }
-}
-
-fn put(store: &mut Store, object: &Value) -> Result<(), Refusal> {
-    let text = |name: &str| object.get(name).and_then(Value::as_str).unwrap_or_default();
-    let kind = Kind::of(text("apiVersion"), text("kind"))
-        .ok_or_else(|| Refusal::Unserved(text("kind").to_owned()))?;
-    let namespace = object.pointer("/metadata/namespace").and_then(Value::as_str);
-    store.create(kind, namespace.unwrap_or_default(), object.clone()).map(|_| ())
 }
 
 /// A token stands in the ledger of a run that has our finalizer.
@@ -280,73 +340,34 @@ fn is_recorded(store: &Store, token: &str) -> bool {
     })
 }
 
-fn ready(store: &Store) -> Vec<(String, i64)> {
-    let Some(deployments) = Kind::of("apps/v1", "Deployment") else { return Vec::new() };
+fn workloads(store: &Store) -> Vec<Workload> {
+    let kinds =
+        (Kind::of("apps/v1", "Deployment"), Kind::of("primetime.dev/v1alpha1", "SurgeHold"));
+    let (Some(deployments), Some(holds)) = kinds else { return Vec::new() };
+    let number = |object: &Value, pointer| object.pointer(pointer).and_then(Value::as_i64);
     store
         .list(deployments, "")
-        .map(|((_, _, name), deployment)| {
-            let ready = deployment.pointer("/status/readyReplicas").and_then(Value::as_i64);
-            (name.clone(), ready.unwrap_or(0))
+        .map(|((_, namespace, name), deployment)| {
+            let of_it = |hold: &Value| {
+                hold.pointer("/spec/targetRef/name").and_then(Value::as_str) == Some(name)
+            };
+            let hold = store.list(holds, namespace).find(|(_, hold)| of_it(hold));
+            Workload {
+                name: name.clone(),
+                replicas: number(deployment, "/spec/replicas").unwrap_or(1),
+                ready: number(deployment, "/status/readyReplicas").unwrap_or(0),
+                held: hold.and_then(|(_, hold)| number(hold, "/spec/level/replicas")),
+            }
         })
         .collect()
 }
 
-/// There are runs, all are over, and nothing guards them.
+/// There were runs; those that are still there are over, and nothing guards them.
 fn over(store: &Store) -> bool {
     let Some(runs) = Kind::of("primetime.dev/v1alpha1", "SurgeRun") else { return false };
-    let mut any = false;
-    let all = store.list(runs, "").all(|(_, run)| {
-        any = true;
-        run.pointer("/status/completionTime").is_some()
-            && run.pointer("/metadata/finalizers").is_none()
-    });
-    any && all
-}
-
-/// The shop of the example: `web` under an HPA, `search` beside it, base nodes, a class and a source.
-#[must_use]
-pub fn shop() -> Vec<Value> {
-    let deployment = |name: &str, replicas: u32| {
-        json!({
-            "apiVersion": "apps/v1", "kind": "Deployment",
-            "metadata": {"name": name, "namespace": SHOP},
-            "spec": {"replicas": replicas},
+    store.changed(runs) > 0
+        && store.list(runs, "").all(|(_, run)| {
+            run.pointer("/status/completionTime").is_some()
+                && run.pointer("/metadata/finalizers").is_none()
         })
-    };
-    let mut objects = vec![
-        deployment("web", 10),
-        deployment("search", 5),
-        json!({
-            "apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler",
-            "metadata": {"name": "web", "namespace": SHOP},
-            "spec": {
-                "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"},
-                "minReplicas": 10, "maxReplicas": 60,
-            },
-        }),
-        json!({
-            "apiVersion": "primetime.dev/v1alpha1", "kind": "InstanceClass",
-            "metadata": {"name": "paris-burst"},
-            "spec": {
-                "launchTemplate": {"name": "shop-burst", "version": "1"},
-                "instanceTypes": ["m6i.xlarge"], "subnets": ["subnet-0a1b2c3d4e5f60001"],
-                "leadSeconds": 30,
-            },
-        }),
-        json!({
-            "apiVersion": "primetime.dev/v1alpha1", "kind": "MetricsSource",
-            "metadata": {"name": "main"},
-            "spec": {
-                "url": "http://prometheus:9090", "intervalSeconds": 1, "timeoutSeconds": 2,
-                "maxSampleAgeSeconds": 10,
-            },
-        }),
-    ];
-    objects.extend((0..20).map(|n| {
-        let mut node = cluster::node(&format!("base-{n:02}"), None);
-        node["apiVersion"] = "v1".into();
-        node["kind"] = "Node".into();
-        node
-    }));
-    objects
 }

@@ -1,53 +1,48 @@
-//! What may happen to a request on its way, and to the process behind it: one fault at one request of one evening.
+//! What may happen to a request on its way, and to the process behind it.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use primetime_core::port::Clock;
 use tokio::sync::Notify;
 
-/// A fault at one request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Fault {
-    /// The process dies before the request arrives.
-    CrashBefore,
-    /// The process dies when it was done and before the reply arrives.
-    CrashAfterEffect,
-    /// The process dies with the reply in its hands.
-    CrashAfterReply,
-    /// It is done and the reply never arrives.
-    ReplyLost,
-    /// It is answered 500, and not done.
-    Refused,
-}
-
-impl Fault {
-    /// All of them.
-    pub const ALL: [Self; 5] = [
-        Self::CrashBefore,
-        Self::CrashAfterEffect,
-        Self::CrashAfterReply,
-        Self::ReplyLost,
-        Self::Refused,
-    ];
-}
-
-/// What goes wrong in an evening: at the n-th request, from 0.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Plan {
-    /// Which request.
-    pub at: usize,
-    /// What happens to it.
-    pub fault: Fault,
-}
+use crate::clock::VirtualClock;
+use crate::script::{Fault, Part, Script};
 
 /// One way of a request or a reply.
 const ONE_WAY: Duration = Duration::from_millis(2);
 
+/// How long a late request is on its way: longer than any caller waits, and than a lease lasts.
+pub const LATE: Duration = Duration::from_secs(40);
+
+/// Which server a request goes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Door {
+    /// The API server.
+    Api,
+    /// The cloud.
+    Cloud,
+}
+
+/// How a request is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum No {
+    /// 500.
+    Internal,
+    /// 409.
+    Conflict,
+    /// 429.
+    TooMany,
+    /// 503.
+    Unavailable,
+}
+
 /// The one door to API server and cloud, for one life of the process.
 #[derive(Clone, Debug)]
 pub struct Gate {
-    plan: Option<Plan>,
+    script: Arc<Script>,
+    clock: VirtualClock,
     requests: Arc<Mutex<Vec<String>>>,
     alive: Arc<AtomicBool>,
     crashed: Arc<Notify>,
@@ -56,9 +51,10 @@ pub struct Gate {
 impl Gate {
     /// A door at which this goes wrong.
     #[must_use]
-    pub fn new(plan: Option<Plan>) -> Self {
+    pub fn new(script: Script, clock: VirtualClock) -> Self {
         Self {
-            plan,
+            script: Arc::new(script),
+            clock,
             requests: Arc::default(),
             alive: Arc::new(AtomicBool::new(true)),
             crashed: Arc::new(Notify::new()),
@@ -76,25 +72,59 @@ impl Gate {
         f(&mut self.requests.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// Whether something is out now.
+    #[must_use]
+    pub fn is_out(&self, part: Part) -> bool {
+        self.script.is_out(part, self.clock.now())
+    }
+
+    /// Whether anything is ever out.
+    #[must_use]
+    pub fn is_scripted(&self) -> bool {
+        !self.script.outages.is_empty()
+    }
+
     /// Lets a request through to its effect, and the reply back; or not. Whoever belongs to a process that has died
-    /// hears of nothing any more, and nothing of theirs happens any more.
-    pub async fn pass<T>(
+    /// hears of nothing any more, and nothing of theirs happens any more, but for what was on its way.
+    pub async fn pass<T: Send + 'static>(
         &self,
+        door: Door,
         request: String,
-        effect: impl FnOnce() -> T,
-        refuse: impl FnOnce() -> T,
+        effect: impl FnOnce() -> T + Send + 'static,
+        refuse: impl FnOnce(No) -> T,
     ) -> T {
         let number = self.with(|requests| {
             requests.push(request);
             requests.len() - 1
         });
-        let fault = self.plan.filter(|p| p.at == number).map(|p| p.fault);
+        let fault = self.script.at(number);
         tokio::time::sleep(ONE_WAY).await;
         if fault == Some(Fault::CrashBefore) {
             self.die();
         }
         self.survive().await;
-        let reply = if fault == Some(Fault::Refused) { refuse() } else { effect() };
+        let out = match door {
+            Door::Api => self.is_out(Part::Api),
+            Door::Cloud => self.is_out(Part::Cloud),
+        };
+        let no = match fault {
+            _ if out => Some(No::Unavailable),
+            Some(Fault::Refused) => Some(No::Internal),
+            Some(Fault::Conflict) => Some(No::Conflict),
+            Some(Fault::TooMany) => Some(No::TooMany),
+            _ => None,
+        };
+        if fault == Some(Fault::Late) && !out {
+            tokio::spawn(async move {
+                tokio::time::sleep(LATE).await;
+                effect();
+            });
+            return std::future::pending().await;
+        }
+        let reply = match no {
+            Some(no) => refuse(no),
+            None => effect(),
+        };
         if fault == Some(Fault::CrashAfterEffect) {
             self.die();
         }
@@ -115,7 +145,8 @@ impl Gate {
         }
     }
 
-    fn die(&self) {
+    /// Ends the process behind this door.
+    pub fn die(&self) {
         self.alive.store(false, Ordering::Release);
         self.crashed.notify_one();
     }

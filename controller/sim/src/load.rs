@@ -6,35 +6,71 @@ use primetime_core::Instant;
 use primetime_core::port::{Answer, Metrics, Question};
 use primetime_core::signal::{Sample, Why};
 
+use crate::script::{Part, Script};
+
 /// How many visitors there are at an instant.
 pub type Curve = Arc<dyn Fn(Instant) -> f64 + Send + Sync>;
+
+/// A metric that has a value within a window, and is 0 outside: what KEDA's cron scaler tells its HPA.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Cron {
+    /// The metric's name.
+    pub metric: String,
+    /// From when.
+    pub from: Instant,
+    /// Until when.
+    pub until: Instant,
+    /// The value.
+    pub value: f64,
+}
 
 /// A Prometheus that knows one number.
 #[derive(Clone)]
 pub struct Load {
     /// The truth.
     pub curve: Curve,
-    /// It does not answer from the first instant to before the second.
-    pub silent: Option<(Instant, Instant)>,
+    /// Metrics that the clock alone decides.
+    pub crons: Vec<Cron>,
+    /// It does not answer, or lies, when the script says so.
+    pub script: Arc<Script>,
 }
 
 impl Load {
+    /// A Prometheus that counts these visitors and never fails.
+    #[must_use]
+    pub fn of(curve: impl Fn(Instant) -> f64 + Send + Sync + 'static) -> Self {
+        Self { curve: Arc::new(curve), crons: Vec::new(), script: Arc::default() }
+    }
+
     /// The visitors at an instant, whoever may know of it.
     #[must_use]
     pub fn at(&self, now: Instant) -> f64 {
         (self.curve)(now)
     }
+
+    /// What autoscalers read; nothing if it cannot be read.
+    #[must_use]
+    pub fn metric(&self, name: &str, now: Instant) -> Option<f64> {
+        if let Some(cron) = self.crons.iter().find(|c| c.metric == name) {
+            return Some(if now >= cron.from && now < cron.until { cron.value } else { 0.0 });
+        }
+        match self.sample_at(now) {
+            Sample::Known { value, .. } => Some(value),
+            Sample::Unknown(_) => None,
+        }
+    }
+
+    fn sample_at(&self, now: Instant) -> Sample {
+        if self.script.is_out(Part::Prometheus, now) {
+            return Sample::Unknown(Why::NoAnswer("connection refused".to_owned()));
+        }
+        let value = if self.script.is_out(Part::Lies, now) { 0.0 } else { self.at(now) };
+        Sample::Known { value, at: now }
+    }
 }
 
 impl Metrics for Load {
     fn sample<'a>(&'a self, _question: &'a Question, now: Instant) -> Answer<'a, Sample> {
-        Box::pin(async move {
-            match self.silent {
-                Some((from, to)) if now >= from && now < to => {
-                    Sample::Unknown(Why::NoAnswer("connection refused".to_owned()))
-                }
-                _ => Sample::Known { value: self.at(now), at: now },
-            }
-        })
+        Box::pin(async move { self.sample_at(now) })
     }
 }

@@ -1,11 +1,13 @@
 //! What must hold, whatever went wrong. Each rule is a function with its sentence.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use chrono::TimeDelta;
 use primetime_core::Instant;
 use serde_json::Value;
 
 use crate::evening::Recording;
+use crate::script::Script;
 use crate::server::store::Event;
 
 /// What an evening was meant to be.
@@ -13,6 +15,10 @@ use crate::server::store::Event;
 pub struct Promise {
     /// Everything is ready from this instant on.
     pub ready_by: Instant,
+    /// Nothing is taken away from this instant on.
+    pub window_from: Instant,
+    /// The end of the event as it was announced: nothing is raised after it.
+    pub end: Instant,
     /// Nothing goes below the floors before this instant.
     pub until: Instant,
     /// The floor of each workload.
@@ -26,9 +32,34 @@ pub struct Promise {
 /// A rule that an evening broke.
 pub type Broken = String;
 
-/// Every rule that an evening broke.
+/// After an outage, everything is ready again within this time: restart, watches that back off, machines that boot.
+const RECOVERY: TimeDelta = TimeDelta::seconds(45);
+
+/// What one fault at a request may cost: a call that hangs for 10 s, and the pause before the next.
+const SETBACK: TimeDelta = TimeDelta::seconds(15);
+
+/// Every rule that an evening broke, with all that went wrong in it.
 #[must_use]
-pub fn judge(recording: &Recording, promise: &Promise) -> Vec<Broken> {
+pub fn judge(recording: &Recording, promise: &Promise, script: &Script) -> Vec<Broken> {
+    let mut promise = promise.clone();
+    // Nobody can be ready without an API server. One fault at a request fits into the slack of every scenario.
+    let setbacks = i32::try_from(script.faults.len()).unwrap_or(i32::MAX).saturating_sub(1).max(0);
+    promise.ready_by += SETBACK * setbacks;
+    if let Some(last) = script.last_outage() {
+        promise.ready_by = promise.ready_by.max(last + RECOVERY);
+        // What is possible again after the end comes too late.
+        if last + RECOVERY >= promise.end {
+            promise.ready_by = promise.until;
+        }
+    }
+    // Whose clock says that it is not time, or too late, starts nothing.
+    if !script.jumps.is_empty() {
+        promise.machines = promise.machines.min(recording.machines.len());
+    }
+    broken(recording, &promise)
+}
+
+fn broken(recording: &Recording, promise: &Promise) -> Vec<Broken> {
     let rules: [fn(&Recording, &Promise) -> Option<Broken>; 9] = [
         the_model_is_sound,
         ready_at_t0,
@@ -75,7 +106,7 @@ fn ready_at_t0(recording: &Recording, promise: &Promise) -> Option<Broken> {
     let within = looks.filter(|l| l.at >= promise.ready_by && l.at < promise.until);
     for look in within {
         for (name, floor) in &promise.floors {
-            let ready = look.ready.iter().find(|(n, _)| n == name).map_or(0, |(_, ready)| *ready);
+            let ready = look.workloads.iter().find(|w| w.name == *name).map_or(0, |w| w.ready);
             if ready < *floor {
                 return Some(format!(
                     "L2: {name} has {ready} of {floor} pods ready at {}",
@@ -87,15 +118,33 @@ fn ready_at_t0(recording: &Recording, promise: &Promise) -> Option<Broken> {
     None
 }
 
-/// S1, S2: in the window no write, whoever's, leaves a floor below the plan.
+/// S1, S2: what was raised is not lowered in the window, whoever writes.
 fn never_lowered_in_the_window(recording: &Recording, promise: &Promise) -> Option<Broken> {
-    let within = |e: &&Event| e.at >= promise.ready_by && e.at < promise.until;
-    of(recording, "Deployment").filter(within).find_map(|event| {
-        let floor = promise.floors.iter().find(|(name, _)| *name == event.key.2)?.1;
-        let replicas = number(&event.object, "/spec/replicas")?;
-        (replicas < floor).then(|| {
-            format!("S1: {} is at {replicas}, below {floor}, at {}", event.key.2, event.at)
-        })
+    let mut replicas: BTreeMap<&str, i64> = BTreeMap::new();
+    let mut held: BTreeMap<&str, i64> = BTreeMap::new();
+    let mut raised: BTreeSet<&str> = BTreeSet::new();
+    recording.history.iter().find_map(|event| {
+        let (is, was, name) = match event.key.0.kind {
+            "SurgeHold" => {
+                let name = event.object.pointer("/spec/targetRef/name")?.as_str()?;
+                held.insert(name, number(&event.object, "/spec/level/replicas")?);
+                let is = *replicas.get(name)?;
+                (is, is, name)
+            }
+            "Deployment" => {
+                let name = event.key.2.as_str();
+                let is = number(&event.object, "/spec/replicas")?;
+                (is, replicas.insert(name, is).unwrap_or(is), name)
+            }
+            _ => return None,
+        };
+        let floor = promise.floors.iter().find(|(of, _)| *of == name)?.1;
+        if is >= floor && held.get(name).is_some_and(|level| *level >= floor) {
+            raised.insert(name);
+        }
+        let within = event.at >= promise.window_from && event.at < promise.until;
+        (within && is < was && is < floor && raised.contains(name))
+            .then(|| format!("S1: {name} is at {is}, below {floor}, at {}", event.at))
     })
 }
 
@@ -145,7 +194,7 @@ fn everything_is_returned(recording: &Recording, promise: &Promise) -> Option<Br
     if let Some((_, name)) = last.keys().find(|(kind, _)| *kind == "SurgeHold") {
         return Some(format!("L3: hold {name} is left"));
     }
-    if let Some(machine) = recording.machines.iter().find(|m| !m.terminated) {
+    if let Some(machine) = recording.machines.iter().find(|m| m.ended_at.is_none()) {
         return Some(format!("L3: instance {} lives", machine.id));
     }
     promise.afterwards.iter().find_map(|(kind, name, pointer, value)| {
@@ -157,7 +206,7 @@ fn everything_is_returned(recording: &Recording, promise: &Promise) -> Option<Br
 /// S20: once everything was given back, nothing of ours changes any more.
 fn quiet_afterwards(recording: &Recording, _: &Promise) -> Option<Broken> {
     let over = recording.over?;
-    let quiet_from = over + chrono::TimeDelta::seconds(5);
+    let quiet_from = over + TimeDelta::seconds(5);
     let ours = ["ScheduledSurge", "SurgeRun", "SurgeHold"];
     recording
         .history

@@ -1,13 +1,11 @@
 //! Evenings that are played with every fault at every request. One minute of the example is one second here.
 
-use std::sync::Arc;
-
 use chrono::{TimeDelta, TimeZone};
 use primetime_core::Instant;
 use serde_json::{Value, json};
 
-use crate::cluster::Pace;
-use crate::evening::{Deed, SHOP, Scenario, shop};
+use crate::cluster::{self, Pace};
+use crate::evening::{Deed, SHOP, Scenario, Until};
 use crate::load::Load;
 use crate::oracle::Promise;
 
@@ -17,23 +15,82 @@ pub fn show() -> Instant {
     chrono::Utc.with_ymd_and_hms(2014, 1, 12, 20, 0, 0).single().unwrap_or_default()
 }
 
-fn seconds(n: i64) -> TimeDelta {
+/// Seconds, as a time.
+#[must_use]
+pub fn seconds(n: i64) -> TimeDelta {
     TimeDelta::seconds(n)
 }
 
 /// The evening lasts so long, at least.
-const DURATION: i64 = 60;
+pub const DURATION: i64 = 60;
 
 /// T0 is so long before the show.
 const READY_BEFORE: i64 = 10;
 
 /// The visitors: usual, then the show, then gone.
-fn visitors(peak: f64) -> Load {
+#[must_use]
+pub fn visitors(peak: f64) -> Load {
     let curve = move |at: Instant| {
         let since = (at - show()).num_seconds();
         if (0..DURATION + 5).contains(&since) { peak } else { 2_000.0 }
     };
-    Load { curve: Arc::new(curve), silent: None }
+    Load::of(curve)
+}
+
+/// A metric of an HPA: so much of it is one pod's.
+#[must_use]
+pub fn external(metric: &str, average: &str) -> Value {
+    json!({"type": "External", "external": {
+        "metric": {"name": metric}, "target": {"type": "AverageValue", "averageValue": average},
+    }})
+}
+
+/// The shop of the example: `web` under an HPA, `search` beside it, base nodes, a class and a source.
+fn shop() -> Vec<Value> {
+    let deployment = |name: &str, replicas: u32| {
+        json!({
+            "apiVersion": "apps/v1", "kind": "Deployment",
+            "metadata": {"name": name, "namespace": SHOP},
+            "spec": {"replicas": replicas},
+        })
+    };
+    let mut objects = vec![
+        deployment("web", 10),
+        deployment("search", 5),
+        json!({
+            "apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler",
+            "metadata": {"name": "web", "namespace": SHOP},
+            "spec": {
+                "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"},
+                "minReplicas": 10, "maxReplicas": 60,
+                "metrics": [external("sessions", "200")],
+            },
+        }),
+        json!({
+            "apiVersion": "primetime.dev/v1alpha1", "kind": "InstanceClass",
+            "metadata": {"name": "paris-burst"},
+            "spec": {
+                "launchTemplate": {"name": "shop-burst", "version": "1"},
+                "instanceTypes": ["m6i.xlarge"], "subnets": ["subnet-0a1b2c3d4e5f60001"],
+                "leadSeconds": 30,
+            },
+        }),
+        json!({
+            "apiVersion": "primetime.dev/v1alpha1", "kind": "MetricsSource",
+            "metadata": {"name": "main"},
+            "spec": {
+                "url": "http://prometheus:9090", "intervalSeconds": 1, "timeoutSeconds": 2,
+                "maxSampleAgeSeconds": 10,
+            },
+        }),
+    ];
+    objects.extend((0..20).map(|n| {
+        let mut node = cluster::node(&format!("base-{n:02}"), None);
+        node["apiVersion"] = "v1".into();
+        node["kind"] = "Node".into();
+        node
+    }));
+    objects
 }
 
 /// The announcement of the example, its clock made 60 times faster.
@@ -68,13 +125,18 @@ fn capital(name: &str) -> Value {
     })
 }
 
-fn plain() -> (Scenario, Promise) {
+/// Nothing but the announced evening.
+#[must_use]
+pub fn plain() -> (Scenario, Promise) {
     let mut objects = shop();
     objects.push(capital("capital"));
     let scenario = Scenario {
         name: "a plain evening",
         begin: show() - seconds(80),
-        at_most: seconds(600),
+        until: Until::AllIsOver(seconds(600)),
+        // The load has gone when it was gone for 15 s, and those before the end count.
+        deceivable: show() + seconds(DURATION - 16),
+        operators: 1,
         objects,
         deeds: Vec::new(),
         load: visitors(36_000.0),
@@ -86,12 +148,14 @@ fn plain() -> (Scenario, Promise) {
             start_up: (500, 2_000),
             hpa_sync: seconds(1),
             hpa_memory: seconds(5),
-            per_pod: 200.0,
+            node_autoscaler: 0,
         },
         boot_time: seconds(5),
     };
     let promise = Promise {
         ready_by: show() - seconds(READY_BEFORE),
+        window_from: show() - seconds(READY_BEFORE),
+        end: show() + seconds(DURATION),
         until: show() + seconds(DURATION),
         floors: vec![("web", 180), ("search", 90)],
         afterwards: vec![
@@ -104,17 +168,18 @@ fn plain() -> (Scenario, Promise) {
     (scenario, promise)
 }
 
-/// The load goes beyond the forecast while Prometheus is silent for a while.
-fn beyond() -> (Scenario, Promise) {
+/// The load goes beyond the forecast.
+#[must_use]
+pub fn beyond() -> (Scenario, Promise) {
     let (mut scenario, promise) = plain();
-    scenario.name = "beyond the forecast, with a silent Prometheus";
+    scenario.name = "beyond the forecast";
     scenario.load = visitors(45_000.0);
-    scenario.load.silent = Some((show() + seconds(20), show() + seconds(40)));
     (scenario, promise)
 }
 
 /// Ten machines of seventeen come at the first call, the rest at the second.
-fn partial() -> (Scenario, Promise) {
+#[must_use]
+pub fn partial() -> (Scenario, Promise) {
     let (mut scenario, promise) = plain();
     scenario.name = "machines with partial capacity";
     scenario.capacity = vec![10, u32::MAX];
@@ -122,7 +187,8 @@ fn partial() -> (Scenario, Promise) {
 }
 
 /// A second surge on `web` overlaps the first, with a lower floor and without machines.
-fn overlapping() -> (Scenario, Promise) {
+#[must_use]
+pub fn overlapping() -> (Scenario, Promise) {
     let (mut scenario, promise) = plain();
     scenario.name = "two overlapping runs";
     let mut second = capital("second");
@@ -135,25 +201,34 @@ fn overlapping() -> (Scenario, Promise) {
     (scenario, promise)
 }
 
+/// A word of on-call, in force until an instant.
+#[must_use]
+pub fn override_until(action: &str, until: Instant) -> Value {
+    json!({
+        "apiVersion": "primetime.dev/v1alpha1", "kind": "SurgeOverride",
+        "metadata": {"name": action.to_lowercase(), "namespace": SHOP},
+        "spec": {
+            "surgeRef": {"name": "capital"}, "action": action, "author": "alice",
+            "reason": "the trailer ran twice", "expireTime": until.to_rfc3339(),
+        },
+    })
+}
+
 /// On-call raises `web` in the middle.
-fn boosted() -> (Scenario, Promise) {
+#[must_use]
+pub fn boosted() -> (Scenario, Promise) {
     let (mut scenario, promise) = plain();
     scenario.name = "a boost in the middle";
-    let boost = json!({
-        "apiVersion": "primetime.dev/v1alpha1", "kind": "SurgeOverride",
-        "metadata": {"name": "boost", "namespace": SHOP},
-        "spec": {
-            "surgeRef": {"name": "capital"}, "action": "Boost", "target": "web", "replicas": 240,
-            "reason": "the trailer ran twice", "author": "alice",
-            "expireTime": (show() + seconds(40)).to_rfc3339(),
-        },
-    });
-    scenario.deeds = vec![Deed { at: show() + seconds(10), object: boost }];
+    let mut boost = override_until("Boost", show() + seconds(40));
+    boost["spec"]["target"] = "web".into();
+    boost["spec"]["replicas"] = 240.into();
+    scenario.deeds = vec![Deed::create(show() + seconds(10), boost)];
     (scenario, promise)
 }
 
 /// The load lingers past the end, so that the release waits for it.
-fn lingering() -> (Scenario, Promise) {
+#[must_use]
+pub fn lingering() -> (Scenario, Promise) {
     let (mut scenario, mut promise) = plain();
     scenario.name = "a release with lingering load";
     let curve = |at: Instant| match (at - show()).num_seconds() {
@@ -161,7 +236,7 @@ fn lingering() -> (Scenario, Promise) {
         65..110 => 14_000.0,
         _ => 2_000.0,
     };
-    scenario.load = Load { curve: Arc::new(curve), silent: None };
+    scenario.load = Load::of(curve);
     promise.until = show() + seconds(110);
     (scenario, promise)
 }

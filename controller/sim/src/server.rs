@@ -25,7 +25,7 @@ use self::kinds::{Kind, discovery};
 use self::path::{Path, Place, parameter};
 use self::store::{Key, Part, Refusal, Store};
 use crate::clock::VirtualClock;
-use crate::gate::Gate;
+use crate::gate::{Door, Gate, No};
 
 /// The body of an answer: whole, or a watch that goes on.
 type Answer = UnsyncBoxBody<Bytes, std::convert::Infallible>;
@@ -99,17 +99,31 @@ impl Server {
             body: serde_json::from_slice(&bytes).unwrap_or(Value::Null),
         };
         let line = format!("{} {}", asked.method, asked.path);
-        let refused = || status(500, "InternalError", "refused, because the evening says so");
-        let watches = parameter(&asked.query, "watch").as_deref() == Some("true");
-        let effect = || match self.answer(&asked) {
-            _ if watches => self.watch(&asked),
+        let refuse = |no| {
+            let (code, reason) = match no {
+                No::Internal => (500, "InternalError"),
+                No::Conflict => (409, "Conflict"),
+                No::TooMany => (429, "TooManyRequests"),
+                No::Unavailable => (503, "ServiceUnavailable"),
+            };
+            status(code, reason, "the evening says so")
+        };
+        let (server, watched) = (self.clone(), gate.clone());
+        let effect = move || server.done(&asked, watched);
+        Ok(gate.pass(Door::Api, line, effect, refuse).await)
+    }
+
+    fn done(&self, asked: &Asked, gate: Gate) -> Response<Answer> {
+        if parameter(&asked.query, "watch").as_deref() == Some("true") {
+            return self.watch(asked, gate);
+        }
+        match self.answer(asked) {
             Ok((code, value)) => reply(code, &value),
             Err(refusal) => {
                 let (code, reason) = refusal.code();
                 status(code, reason, &refusal.to_string())
             }
-        };
-        Ok(gate.pass(line, effect, refused).await)
+        }
     }
 
     fn answer(&self, asked: &Asked) -> Result<(u16, Value), Refusal> {

@@ -50,7 +50,7 @@ pub(super) fn plan(record: &RunRecord, world: &World, now: Instant, draft: &mut 
     let run = Run::new(record, announcement, world, now);
     let mut status = record.status.clone();
     run.observe(&mut status);
-    run.begin_release(&mut status);
+    run.begin_release(&mut status, draft);
 
     let begun = now >= run.timeline.begin - PREPARE_AHEAD;
     if begun && status.release.is_none() && !record.guarded {
@@ -152,7 +152,7 @@ impl<'a> Run<'a> {
         status.overrides = self.overrides.iter().map(|o| o.name.clone()).collect();
     }
 
-    fn begin_release(&self, status: &mut RunStatus) {
+    fn begin_release(&self, status: &mut RunStatus, draft: &mut Draft) {
         if let Some(release) = status.release.as_mut() {
             // What began by itself goes on as a person's word once a person asks for it.
             if self.record.deleting {
@@ -167,6 +167,10 @@ impl<'a> Run<'a> {
         else {
             return;
         };
+        // The way down is not begun while nothing may be lowered: a clock that jumped would end the event for good.
+        if !cause.by_a_person() && self.now < self.world.may_lower_from {
+            return draft.wake(self.world.may_lower_from, self.now);
+        }
         let floors = self
             .announcement
             .targets
@@ -200,9 +204,10 @@ impl<'a> Run<'a> {
                     .boost(name, demand::plan_and_ceiling(target, hold.hold.baseline.replicas).0),
                 ceiling: demand::plan_and_ceiling(target, hold.hold.baseline.replicas).1,
                 autoscaled: hold.hold.baseline.autoscaler.is_some(),
-                settled: live.is_some_and(|l| {
-                    !write::writes(hold, &l, Instant::MAX_UTC).iter().any(write::Write::lowers)
-                }),
+                settled: self.is_on_record(target)
+                    && live.is_some_and(|l| {
+                        !write::writes(hold, &l, Instant::MAX_UTC).iter().any(write::Write::lowers)
+                    }),
             })
         };
         let patience_ends =
@@ -223,6 +228,16 @@ impl<'a> Run<'a> {
             }
             Err(release::Wait::Blind) => draft.wake(patience_ends, self.now),
             Err(release::Wait::Held | release::Wait::Unsettled(_)) => {}
+        }
+    }
+
+    /// The floor of the last step stands in the hold: a step that was not taken over there was not taken.
+    fn is_on_record(&self, target: &Target) -> bool {
+        let way = self.record.status.release.as_ref();
+        let floor = way.and_then(|w| w.floors.iter().find(|f| f.target == target.name));
+        match (self.claimed(target), floor) {
+            (Some(claim), Some(floor)) => claim.floor <= floor.floor,
+            _ => true,
         }
     }
 

@@ -65,6 +65,7 @@ pub struct Store {
     objects: BTreeMap<Key, Value>,
     history: Vec<Event>,
     version: u64,
+    changed: BTreeMap<Kind, u64>,
     uids: u64,
     /// What the clock shows.
     pub now: Instant,
@@ -107,6 +108,17 @@ impl Store {
         self.version
     }
 
+    /// The resourceVersion of the latest change of a kind.
+    #[must_use]
+    pub fn changed(&self, kind: Kind) -> u64 {
+        self.changed.get(&kind).copied().unwrap_or_default()
+    }
+
+    /// Everything that has happened, taken out.
+    pub fn take_history(&mut self) -> Vec<Event> {
+        std::mem::take(&mut self.history)
+    }
+
     /// What has happened since a resourceVersion.
     pub fn since(&self, version: u64) -> impl Iterator<Item = &Event> {
         let from = self.history.partition_point(|e| e.version <= version);
@@ -136,6 +148,7 @@ impl Store {
             meta.insert("resourceVersion".into(), self.version.to_string().into());
         }
         let (version, at) = (self.version, self.now);
+        self.changed.insert(key.0, version);
         let event = Event { version, what, key: key.clone(), object: object.clone(), at };
         self.history.push(event);
         if what == "DELETED" {

@@ -1,0 +1,295 @@
+//! `kubectl surge simulate`: the evening of a surge in virtual time, without a cluster.
+
+mod picture;
+mod table;
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use chrono::{DateTime, TimeDelta, Utc};
+use clap::ValueEnum;
+use primetime_core::Instant;
+use primetime_core::surge::Window;
+use primetime_core::world::SurgeSpec;
+use primetime_sim::announced::{Assumptions, Evening, Strategy};
+use primetime_sim::curve::{self, Curve};
+use primetime_sim::evening::{Recording, play};
+use primetime_sim::outcome::{self, Outcome};
+use primetime_sim::script::{Outage, Part, Script};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// How to say it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Output {
+    /// For people.
+    Table,
+    /// For programs.
+    Json,
+}
+
+/// What to play.
+#[derive(Debug, clap::Args)]
+#[expect(clippy::struct_field_names, reason = "flags are named after what they say")]
+pub struct Args {
+    /// Files with one ScheduledSurge and, where you have them, its Deployments, HorizontalPodAutoscalers, InstanceClasses
+    /// and MetricsSources; - is standard input.
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// The load: capital-2014, bedrock, worldcup98, or a file of `seconds,load` lines, seconds since the event's start.
+    /// Without it the load is what the surge announces.
+    #[arg(long, value_name = "NAME|FILE.csv", conflicts_with = "history")]
+    curve: Option<String>,
+    /// The load of an earlier event: the answer of Prometheus to a range query (/api/v1/query_range).
+    #[arg(long, value_name = "FILE.json")]
+    history: Option<PathBuf>,
+    /// When the event began that the history remembers; otherwise the same weekday and hour, weeks before the surge.
+    #[arg(long, value_name = "INSTANT", requires = "history")]
+    history_start: Option<DateTime<Utc>>,
+    /// What goes wrong: KIND@SECONDS[+DURATION], separated by commas, seconds since the event's start. Kinds: operator,
+    /// api, cloud, prometheus, lies (Prometheus answers 0), watches (say nothing). For example
+    /// prometheus@-300+1800,operator@0+60. Without a duration 600 s.
+    #[arg(long, value_name = "FAULTS", value_delimiter = ',', allow_hyphen_values = true)]
+    faults: Vec<String>,
+    /// Compare with the HPA alone, with a KEDA-like cron window, and with the least that keeps the promise.
+    #[arg(long)]
+    compare: bool,
+    /// Draw load, floor, ready replicas and machines into this file.
+    #[arg(long, value_name = "FILE.svg")]
+    svg: Option<PathBuf>,
+    /// How to say it.
+    #[arg(short, long, value_enum, default_value = "table")]
+    output: Output,
+    /// The same seed gives the same evening.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Replicas of a target before the event, where no Deployment says it: TARGET=N.
+    #[arg(long, value_name = "TARGET=N", value_parser = replicas)]
+    replicas: Vec<(String, u32)>,
+    /// Pods that fit on a machine.
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pods_per_node: u32,
+    /// Shortest and longest time from a pod's scheduling to its readiness.
+    #[arg(long, value_name = "FROM..TO", default_value = "30..60", value_parser = span)]
+    pod_seconds: (u32, u32),
+    /// From the launch of a machine until its node is ready.
+    #[arg(long, value_name = "N", default_value_t = 240, value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    machine_seconds: u32,
+    /// How full, in percent of what it carries, the HPA wants a replica to be.
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100))]
+    hpa_percent: u32,
+}
+
+fn replicas(text: &str) -> Result<(String, u32), String> {
+    let pair = text.split_once('=').and_then(|(name, n)| Some((name.to_owned(), n.parse().ok()?)));
+    pair.filter(|(_, n)| (1..=10_000).contains(n)).ok_or_else(|| "not TARGET=N".to_owned())
+}
+
+fn span(text: &str) -> Result<(u32, u32), String> {
+    let pair = text.split_once("..").unwrap_or((text, text));
+    match (pair.0.parse(), pair.1.parse()) {
+        (Ok(from), Ok(to)) if from <= to && to <= 86_400 => Ok((from, to)),
+        _ => Err("not FROM..TO in seconds, such as 30..60".to_owned()),
+    }
+}
+
+/// What is printed for programs.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Report {
+    seed: u64,
+    trace_hash: String,
+    strategies: Strategies,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Strategies {
+    primetime: Outcome,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hpa: Option<Outcome>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    keda_cron: Option<Outcome>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    oracle: Option<Outcome>,
+}
+
+/// One strategy's evening, played and measured.
+struct Played {
+    recording: Recording,
+    outcome: Outcome,
+}
+
+fn played(evening: &Evening, strategy: Strategy, script: &Script, seed: u64) -> Result<Played> {
+    let scenario = evening.scenario(strategy);
+    let recording = play(&scenario, script, seed)?;
+    if let Some(why) = &recording.broken {
+        bail!("the model contradicts itself: {why}");
+    }
+    let outcome = outcome::measure(evening, &scenario, &recording);
+    Ok(Played { recording, outcome })
+}
+
+/// Plays the evening and says what came of it.
+pub fn run(args: &Args) -> Result<()> {
+    let evening = read(args)?;
+    let script = script(&args.faults, evening.start)?;
+    let ours = played(&evening, Strategy::Primetime, &script, args.seed)?;
+    let peer =
+        |strategy| args.compare.then(|| played(&evening, strategy, &script, args.seed)).transpose();
+    let (hpa, cron) = (peer(Strategy::Hpa)?, peer(Strategy::KedaCron)?);
+    if let Some(file) = &args.svg {
+        let peers = [("HPA alone", &hpa), ("KEDA cron", &cron)];
+        let peers: Vec<_> = peers
+            .iter()
+            .filter_map(|(name, played)| Some((*name, played.as_ref()?.recording.looks.as_slice())))
+            .collect();
+        let picture = picture::draw(&evening, &ours.recording.looks, &peers);
+        std::fs::write(file, picture).with_context(|| format!("{}", file.display()))?;
+    }
+    let trace_hash = format!("{:016x}", ours.recording.hash());
+    let strategies = Strategies {
+        primetime: ours.outcome.clone(),
+        hpa: hpa.map(|p| p.outcome),
+        keda_cron: cron.map(|p| p.outcome),
+        oracle: args.compare.then(|| outcome::oracle(&evening)),
+    };
+    if args.output == Output::Json {
+        let report = Report { seed: args.seed, trace_hash, strategies };
+        println!("{}", serde_json::to_string_pretty(&report)?);
+        return Ok(());
+    }
+    let mut out = table::evening(&evening, &script);
+    out.push_str(&table::timeline(&evening, &ours.recording));
+    out.push_str(&table::figures(&strategies));
+    let _ = writeln!(out, "\nseed {}, trace {trace_hash}", args.seed);
+    if let Some(file) = &args.svg {
+        let _ = writeln!(out, "drawn into {}", file.display());
+    }
+    print!("{out}");
+    Ok(())
+}
+
+fn read(args: &Args) -> Result<Evening> {
+    let mut documents = Vec::new();
+    for file in &args.files {
+        let place = file.display();
+        let text = contents(file)?;
+        for document in serde_yaml::Deserializer::from_str(&text) {
+            let value = Value::deserialize(document).with_context(|| format!("{place}"))?;
+            if !value.is_null() {
+                documents.push(value);
+            }
+        }
+    }
+    let assumptions = Assumptions {
+        replicas: args.replicas.iter().cloned().collect::<BTreeMap<_, _>>(),
+        pods_per_node: args.pods_per_node,
+        pod_seconds: args.pod_seconds,
+        machine_seconds: args.machine_seconds,
+        hpa_percent: args.hpa_percent,
+    };
+    let curve = |_: &SurgeSpec, start: Instant| load(args, start).map_err(|e| format!("{e:#}"));
+    Evening::read(documents, assumptions, curve).map_err(|errors| {
+        let files: Vec<_> = args.files.iter().map(|f| f.display().to_string()).collect();
+        anyhow::anyhow!("{}:\n  {}", files.join(", "), errors.join("\n  "))
+    })
+}
+
+fn contents(file: &Path) -> Result<String> {
+    if file == Path::new("-") {
+        let mut text = String::new();
+        std::io::stdin().read_to_string(&mut text).context("standard input")?;
+        return Ok(text);
+    }
+    std::fs::read_to_string(file).with_context(|| format!("{}", file.display()))
+}
+
+fn load(args: &Args, start: Instant) -> Result<Option<Curve>> {
+    if let Some(file) = &args.history {
+        let text = contents(file)?;
+        let curve = Curve::from_history(&text, start, args.history_start)
+            .map_err(anyhow::Error::msg)
+            .with_context(|| format!("{}", file.display()))?;
+        return Ok(Some(curve));
+    }
+    let Some(name) = &args.curve else { return Ok(None) };
+    if let Some(curve) = Curve::named(name) {
+        return Ok(Some(curve));
+    }
+    let file = Path::new(name);
+    if !file.exists() {
+        bail!("--curve {name}: neither a file nor one of {}", curve::NAMES.join(", "));
+    }
+    let curve = Curve::from_csv(&contents(file)?)
+        .map_err(anyhow::Error::msg)
+        .with_context(|| format!("{}", file.display()))?;
+    Ok(Some(curve))
+}
+
+/// Reads `KIND@SECONDS[+DURATION]`.
+fn script(faults: &[String], start: Instant) -> Result<Script> {
+    let mut script = Script::default();
+    for fault in faults {
+        let (kind, when) = fault.split_once('@').unwrap_or((fault, ""));
+        let part = match kind {
+            "operator" => Part::Operator,
+            "api" => Part::Api,
+            "cloud" => Part::Cloud,
+            "prometheus" => Part::Prometheus,
+            "lies" => Part::Lies,
+            "watches" => Part::WatchesSilent,
+            _ => bail!(
+                "--faults {fault}: \"{kind}\" is none of operator, api, cloud, prometheus, lies, watches"
+            ),
+        };
+        let (from, time) = when.split_once('+').unwrap_or((when, "600"));
+        let number = |text: &str| text.parse::<u32>().ok().map(i64::from);
+        let from = from.strip_prefix('-').map_or_else(|| number(from), |n| number(n).map(|n| -n));
+        let (Some(from), Some(time)) = (from, number(time)) else {
+            bail!("--faults {fault}: not KIND@SECONDS[+DURATION], such as {kind}@-300+1800");
+        };
+        let from = start + TimeDelta::seconds(from);
+        script.outages.push(Outage { part, from, until: from + TimeDelta::seconds(time) });
+    }
+    Ok(script)
+}
+
+/// The window of the evening.
+fn window(evening: &Evening) -> Window {
+    Window {
+        ready_by: evening.ready_by(),
+        start: evening.start,
+        end: evening.start + evening.spec.duration,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn faults_are_read_as_they_are_said() {
+        let start = DateTime::UNIX_EPOCH;
+        let read = |text: &str| script(&[text.to_owned()], start);
+        let seconds = |n| start + TimeDelta::seconds(n);
+        let outage = |part, from, until| Script::out(part, seconds(from), seconds(until));
+        assert_eq!(read("prometheus@-300+1800").unwrap(), outage(Part::Prometheus, -300, 1500));
+        assert_eq!(read("operator@0").unwrap(), outage(Part::Operator, 0, 600));
+        let error = |text| read(text).unwrap_err().to_string();
+        assert!(error("disk@0").contains("\"disk\" is none of operator"));
+        assert!(error("api").contains("not KIND@SECONDS[+DURATION], such as api@-300+1800"));
+        assert!(error("api@--3").contains("not KIND@SECONDS"));
+    }
+
+    #[test]
+    fn spans_and_replicas_are_read_as_they_are_said() {
+        assert_eq!((span("30..60"), span("5")), (Ok((30, 60)), Ok((5, 5))));
+        assert!(span("60..30").is_err() && span("x").is_err());
+        assert_eq!(replicas("web=10"), Ok(("web".to_owned(), 10)));
+        assert!(replicas("web").is_err() && replicas("web=0").is_err());
+    }
+}

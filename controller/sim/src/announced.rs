@@ -1,0 +1,481 @@
+//! The evening of a surge that somebody wrote: what is given, what is assumed, and who looks after it.
+
+use std::collections::BTreeMap;
+
+use chrono::TimeDelta;
+use primetime_api::{ScheduledSurge, validate};
+use primetime_core::Instant;
+use primetime_core::surge::{Target as Announced, Want};
+use primetime_core::timeline;
+use primetime_core::world::SurgeSpec;
+use serde_json::{Value, json};
+
+use crate::cluster::{self, Pace};
+use crate::curve::Curve;
+use crate::evening::{Scenario, Until};
+use crate::load::{Cron, Load};
+use crate::scenario::external;
+use crate::whole;
+
+/// Replicas before the event, of a target of which nothing says it.
+const BASELINE: u32 = 5;
+
+/// A KEDA cron window opens so long before the event's start.
+const CRON_AHEAD: TimeDelta = TimeDelta::minutes(10);
+
+/// Who looks after an evening.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Strategy {
+    /// This operator, above the HPA.
+    Primetime,
+    /// The HPA alone, with an autoscaler of nodes.
+    Hpa,
+    /// The HPA with a window of fixed replicas from ten minutes before the start to the end, as KEDA's cron scaler tells
+    /// it, and an autoscaler of nodes.
+    KedaCron,
+}
+
+/// What is assumed of a cluster of which nothing is known.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Assumptions {
+    /// Replicas before the event, by target.
+    pub replicas: BTreeMap<String, u32>,
+    /// Pods that fit on a machine.
+    pub pods_per_node: u32,
+    /// Shortest and longest time from a pod's scheduling to its readiness, in seconds.
+    pub pod_seconds: (u32, u32),
+    /// From the launch of a machine until its node is ready, in seconds.
+    pub machine_seconds: u32,
+    /// How full, in percent, the HPA wants a replica to be.
+    pub hpa_percent: u32,
+}
+
+impl Default for Assumptions {
+    /// Pods and machines as Bedrock Streaming measured them: 30 to 60 s, 120 to 240 s
+    /// (<https://tech.bedrockstreaming.com/2022/02/03/prescaling.html>).
+    fn default() -> Self {
+        Self {
+            replicas: BTreeMap::new(),
+            pods_per_node: 10,
+            pod_seconds: (30, 60),
+            machine_seconds: 240,
+            hpa_percent: 100,
+        }
+    }
+}
+
+/// A target and the load that it carries.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Target {
+    /// Name within the surge.
+    pub name: String,
+    /// Name of the workload.
+    pub workload: String,
+    /// Load that one replica carries.
+    pub per_replica: f64,
+    /// Replicas before the event.
+    pub baseline: u32,
+    /// Replicas that were announced.
+    pub planned: u32,
+    /// As far as autoscaling may climb.
+    pub max: u32,
+    /// Seconds from raising it until its pods are ready, as announced.
+    pub lead: TimeDelta,
+}
+
+impl Target {
+    /// Replicas that a load needs.
+    #[must_use]
+    pub fn demand(&self, load: f64) -> i64 {
+        whole((load / self.per_replica).ceil())
+    }
+}
+
+/// A surge with everything around it.
+#[derive(Clone, Debug)]
+pub struct Evening {
+    /// Name of the surge.
+    pub name: String,
+    /// Its namespace.
+    pub namespace: String,
+    /// The surge, validated.
+    pub spec: SurgeSpec,
+    /// When the event starts.
+    pub start: Instant,
+    /// When the clock starts.
+    pub begin: Instant,
+    /// When it stops.
+    pub end: Instant,
+    /// The targets.
+    pub targets: Vec<Target>,
+    /// The visitors.
+    pub curve: Curve,
+    /// Machines that are there before.
+    pub base_nodes: u32,
+    /// What is assumed of the cluster.
+    pub assumptions: Assumptions,
+    surge: Value,
+    given: Vec<Value>,
+}
+
+/// Field paths of `written` that `read` does not know.
+fn unknown_fields(written: &Value, read: &Value, path: &str, unknown: &mut Vec<String>) {
+    match (written, read) {
+        (Value::Object(a), Value::Object(b)) => {
+            for (name, value) in a.iter().filter(|(_, value)| !value.is_null()) {
+                let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+                match b.get(name) {
+                    Some(there) => unknown_fields(value, there, &path, unknown),
+                    None if *value == json!([]) || *value == json!({}) => {}
+                    None => unknown.push(path),
+                }
+            }
+        }
+        (Value::Array(a), Value::Array(b)) => {
+            for (n, (value, there)) in a.iter().zip(b).enumerate() {
+                unknown_fields(value, there, &format!("{path}[{n}]"), unknown);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn text<'a>(object: &'a Value, pointer: &str) -> &'a str {
+    object.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
+}
+
+fn number(object: &Value, pointer: &str) -> Option<u32> {
+    object.pointer(pointer).and_then(Value::as_u64).and_then(|n| u32::try_from(n).ok())
+}
+
+/// Reads a surge as strictly as the API server does.
+///
+/// # Errors
+///
+/// Every reason why it would be refused.
+pub fn read_surge(object: &Value) -> Result<(ScheduledSurge, SurgeSpec), Vec<String>> {
+    let surge: ScheduledSurge =
+        serde_json::from_value(object.clone()).map_err(|e| vec![e.to_string()])?;
+    let mut unknown = Vec::new();
+    let known = serde_json::to_value(&surge).map_err(|e| vec![e.to_string()])?;
+    unknown_fields(
+        object.get("spec").unwrap_or(&Value::Null),
+        known.get("spec").unwrap_or(&Value::Null),
+        "spec",
+        &mut unknown,
+    );
+    if !unknown.is_empty() {
+        return Err(unknown.into_iter().map(|path| format!("{path}: unknown field")).collect());
+    }
+    let spec = validate::surge(&surge.spec)?;
+    Ok((surge, spec))
+}
+
+impl Evening {
+    /// Reads the documents of a file: one `ScheduledSurge`, and as much of what is around it as the user has.
+    /// `curve` makes the load from the surge.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with them, a sentence a line.
+    pub fn read(
+        documents: Vec<Value>,
+        assumptions: Assumptions,
+        curve: impl FnOnce(&SurgeSpec, Instant) -> Result<Option<Curve>, String>,
+    ) -> Result<Self, Vec<String>> {
+        let (mut surges, mut given) = (Vec::new(), Vec::new());
+        for document in documents {
+            match text(&document, "/kind") {
+                "ScheduledSurge" => surges.push(document),
+                "Deployment" | "HorizontalPodAutoscaler" | "InstanceClass" | "MetricsSource" => {
+                    given.push(document);
+                }
+                "Namespace" => {}
+                kind => {
+                    return Err(vec![format!(
+                        "{kind} {}: not understood here; simulate reads one ScheduledSurge, and Deployment, \
+                     HorizontalPodAutoscaler, InstanceClass and MetricsSource beside it",
+                        text(&document, "/metadata/name")
+                    )]);
+                }
+            }
+        }
+        let [object] = surges.as_slice() else {
+            return Err(vec![format!("{} ScheduledSurges; one evening at a time", surges.len())]);
+        };
+        let (surge, spec) = read_surge(object)?;
+        let start = spec.schedule.start().map_err(|e| vec![e.to_string()])?;
+        let curve = curve(&spec, start).map_err(|e| vec![e])?;
+        let name = surge.metadata.name.clone().unwrap_or_else(|| "surge".to_owned());
+        let namespace = surge.metadata.namespace.clone().unwrap_or_else(|| "default".to_owned());
+        for target in &spec.announcement.targets {
+            if target.workload.kind != "Deployment" {
+                return Err(vec![format!(
+                    "target {}: simulate plays Deployments, not a {}",
+                    target.name, target.workload.kind
+                )]);
+            }
+        }
+        for name in assumptions.replicas.keys() {
+            if !spec.announcement.targets.iter().any(|t| t.name == *name) {
+                return Err(vec![format!(
+                    "\"{name}\" is not a target of {}",
+                    text(object, "/metadata/name")
+                )]);
+            }
+        }
+        let mut surge = serde_json::to_value(&surge).map_err(|e| vec![e.to_string()])?;
+        surge["metadata"] = json!({"name": name, "namespace": namespace});
+        let baseline = |t: &Announced| stated(t, &given, &assumptions);
+        let curve = curve.unwrap_or_else(|| announced(&spec, &baseline));
+        let targets = targets(&spec, &curve, baseline);
+        let mut evening = Self {
+            name,
+            namespace,
+            start,
+            begin: start,
+            end: start,
+            targets,
+            curve,
+            base_nodes: 0,
+            assumptions,
+            surge,
+            given,
+            spec,
+        };
+        evening.frame();
+        Ok(evening)
+    }
+
+    /// T0.
+    #[must_use]
+    pub fn ready_by(&self) -> Instant {
+        self.start - self.spec.ready_before
+    }
+
+    /// The load at an instant.
+    #[must_use]
+    pub fn load(&self, at: Instant) -> f64 {
+        self.curve.at((at - self.start).as_seconds_f64())
+    }
+
+    /// Machines that the surge asks for.
+    #[must_use]
+    pub fn machines(&self) -> u32 {
+        self.spec.announcement.machines.iter().map(|m| m.count).sum()
+    }
+
+    /// From well before the first step to well after the last; and as many machines as are there before.
+    fn frame(&mut self) {
+        let announcement = &self.spec.announcement;
+        let first = self
+            .targets
+            .iter()
+            .map(|t| t.lead + timeline::ramp_time(t.baseline, t.planned))
+            .fold(TimeDelta::zero(), TimeDelta::max);
+        let lead = |name: &str| {
+            let class = self.given.iter().find(|o| is(o, "InstanceClass", name));
+            class.and_then(|c| number(c, "/spec/leadSeconds")).unwrap_or(600)
+        };
+        let machines =
+            announcement.machines.iter().map(|m| lead(&m.class)).max().unwrap_or_default();
+        let earlier = TimeDelta::seconds(i64::from(machines)) + TimeDelta::minutes(5);
+        self.begin = self.ready_by() - first - earlier;
+        let held = announcement.hold.as_ref().map_or(TimeDelta::zero(), |h| h.max_time);
+        let over = (self.start + self.spec.duration + held)
+            .max(self.start + TimeDelta::seconds(whole(self.curve.ends())));
+        let steps = 100_u32.div_ceil(announcement.release.step_percent.max(1));
+        let down = announcement.release.step_time * i32::try_from(steps * 2).unwrap_or(200);
+        self.end = over + down + TimeDelta::minutes(30);
+        let per_node = self.assumptions.pods_per_node.max(1);
+        let sum = |of: fn(&Target) -> u32| self.targets.iter().map(of).sum::<u32>();
+        let most = sum(|t| t.max.max(t.planned));
+        let burst = self.machines() * per_node;
+        self.base_nodes = sum(|t| t.baseline)
+            .div_ceil(per_node)
+            .max(most.saturating_sub(burst).div_ceil(per_node));
+    }
+
+    /// Everything that is there before the evening, and how it goes.
+    #[must_use]
+    pub fn scenario(&self, strategy: Strategy) -> Scenario {
+        let primetime = strategy == Strategy::Primetime;
+        let mut objects = self.objects(strategy);
+        if primetime {
+            objects.push(self.surge.clone());
+        }
+        let (curve, start) = (self.curve.clone(), self.start);
+        let mut load = Load::of(move |at| curve.at((at - start).as_seconds_f64()));
+        if strategy == Strategy::KedaCron {
+            load.crons = self.targets.iter().map(|t| self.cron(t)).collect();
+        }
+        let (least, most) = self.assumptions.pod_seconds;
+        Scenario {
+            name: "the evening of a surge",
+            begin: self.begin,
+            until: Until::Passed(self.end - self.begin),
+            deceivable: self.start + self.spec.duration,
+            operators: usize::from(primetime),
+            objects,
+            deeds: Vec::new(),
+            load,
+            capacity: Vec::new(),
+            pace: Pace {
+                step: TimeDelta::seconds(1),
+                pods_per_second: 20,
+                pods_per_node: usize::try_from(self.assumptions.pods_per_node).unwrap_or(10),
+                start_up: (u64::from(least) * 1000, u64::from(most.max(least)) * 1000),
+                hpa_sync: TimeDelta::seconds(15),
+                hpa_memory: TimeDelta::seconds(300),
+                node_autoscaler: if primetime { 0 } else { self.machines() },
+            },
+            boot_time: TimeDelta::seconds(i64::from(self.assumptions.machine_seconds)),
+        }
+    }
+
+    fn cron(&self, target: &Target) -> Cron {
+        Cron {
+            metric: format!("cron-{}", target.name),
+            from: self.start - CRON_AHEAD,
+            until: self.start + self.spec.duration,
+            value: f64::from(target.planned),
+        }
+    }
+
+    fn objects(&self, strategy: Strategy) -> Vec<Value> {
+        let named = |api: &str, kind: &str, name: &str| {
+            json!({"apiVersion": api, "kind": kind,
+                   "metadata": {"name": name, "namespace": self.namespace}})
+        };
+        let mut objects = Vec::new();
+        for target in &self.targets {
+            let mut deployment = named("apps/v1", "Deployment", &target.workload);
+            deployment["spec"] = json!({"replicas": target.baseline});
+            objects.push(deployment);
+            let full = target.per_replica * f64::from(self.assumptions.hpa_percent) / 100.0;
+            let mut metrics = vec![external("load", &full.to_string())];
+            if strategy == Strategy::KedaCron {
+                metrics.push(external(&format!("cron-{}", target.name), "1"));
+            }
+            let mut hpa = named("autoscaling/v2", "HorizontalPodAutoscaler", &target.workload);
+            hpa["spec"] = json!({
+                "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": target.workload},
+                "minReplicas": target.baseline, "maxReplicas": target.max.max(target.planned),
+                "metrics": metrics,
+            });
+            objects.push(hpa);
+        }
+        let platform = |kind: &str| {
+            self.given.iter().filter(|o| text(o, "/kind") == kind).cloned().collect::<Vec<_>>()
+        };
+        objects.extend(platform("InstanceClass"));
+        objects.extend(platform("MetricsSource"));
+        for group in &self.spec.announcement.machines {
+            if !objects.iter().any(|o| is(o, "InstanceClass", &group.class)) {
+                let mut class = named("primetime.dev/v1alpha1", "InstanceClass", &group.class);
+                class["spec"] = json!({
+                    "launchTemplate": {"name": "assumed", "version": "$Default"},
+                    "instanceTypes": ["m6i.xlarge"], "subnets": ["subnet-assumed"], "leadSeconds": 600,
+                });
+                objects.push(class);
+            }
+        }
+        for signal in &self.spec.announcement.signals {
+            if !objects.iter().any(|o| is(o, "MetricsSource", &signal.source)) {
+                let mut source = named("primetime.dev/v1alpha1", "MetricsSource", &signal.source);
+                source["spec"] = json!({
+                    "url": "http://prometheus:9090", "intervalSeconds": 10, "timeoutSeconds": 5,
+                    "maxSampleAgeSeconds": 60,
+                });
+                objects.push(source);
+            }
+        }
+        for object in &mut objects {
+            if matches!(text(object, "/kind"), "InstanceClass" | "MetricsSource") {
+                object["metadata"] = json!({"name": text(object, "/metadata/name")});
+            }
+        }
+        objects.extend((0..self.base_nodes).map(|n| {
+            let mut node = cluster::node(&format!("base-{n:03}"), None);
+            node["apiVersion"] = "v1".into();
+            node["kind"] = "Node".into();
+            node
+        }));
+        objects
+    }
+}
+
+fn is(object: &Value, kind: &str, name: &str) -> bool {
+    text(object, "/kind") == kind && text(object, "/metadata/name") == name
+}
+
+/// What is said of a target's replicas before the event.
+fn stated(target: &Announced, given: &[Value], assumptions: &Assumptions) -> Option<u32> {
+    let deployment = given.iter().find(|o| is(o, "Deployment", &target.workload.name));
+    let written = deployment.map(|d| number(d, "/spec/replicas").unwrap_or(1));
+    assumptions.replicas.get(&target.name).copied().or(written)
+}
+
+/// Load that one replica of a target carries, where somebody says it.
+fn per_replica(spec: &SurgeSpec, target: &Announced) -> Option<f64> {
+    let signal = spec.announcement.signals.iter().find(|s| s.target == target.name);
+    let decimal = signal.and_then(|s| s.per_replica.to_string().parse::<f64>().ok());
+    let announced = match target.want {
+        #[expect(clippy::cast_precision_loss, reason = "a load that a person wrote")]
+        Want::Load { per_replica, .. } => Some(per_replica as f64),
+        Want::Replicas(_) | Want::Multiplier(_) => None,
+    };
+    decimal.or(announced).filter(|n| *n > 0.0)
+}
+
+/// The load as it was announced, in the units of the first target of which somebody says what a replica carries;
+/// otherwise in replicas of the first.
+fn announced(spec: &SurgeSpec, baseline: &impl Fn(&Announced) -> Option<u32>) -> Curve {
+    let targets = &spec.announcement.targets;
+    let told = targets.iter().find(|t| per_replica(spec, t).is_some()).or(targets.first());
+    let duration = spec.duration.as_seconds_f64();
+    let Some(target) = told else { return Curve::announced(1.0, 1.0, duration) };
+    let one = per_replica(spec, target).unwrap_or(1.0);
+    let before = baseline(target).unwrap_or_else(|| match target.want {
+        // The fixture's ratio: 10 pods become 180.
+        Want::Replicas(_) | Want::Load { .. } => target.want.replicas(0).div_ceil(18),
+        Want::Multiplier(_) => BASELINE,
+    });
+    let planned = f64::from(target.want.replicas(before));
+    Curve::announced(f64::from(before) * one, planned * one, duration)
+}
+
+fn targets(
+    spec: &SurgeSpec,
+    curve: &Curve,
+    baseline: impl Fn(&Announced) -> Option<u32>,
+) -> Vec<Target> {
+    let targets = spec.announcement.targets.iter();
+    targets
+        .map(|target| {
+            let told = per_replica(spec, target);
+            let before = baseline(target).or_else(|| {
+                let by = |one: f64| (curve.usual() / one).ceil().max(1.0);
+                let from_load = told.map(by).or(match target.want {
+                    // The plan is taken to fit the curve's peak.
+                    Want::Replicas(n) => Some(by(curve.peak() / f64::from(n.max(1)))),
+                    Want::Multiplier(_) | Want::Load { .. } => None,
+                });
+                from_load.and_then(|n| u32::try_from(whole(n)).ok())
+            });
+            let before = before.unwrap_or(BASELINE).max(1);
+            let planned = target.want.replicas(before).max(before);
+            // Without a word on it, a replica carries what it carries on a usual evening.
+            let one = told.unwrap_or_else(|| (curve.usual() / f64::from(before)).max(f64::EPSILON));
+            Target {
+                name: target.name.clone(),
+                workload: target.workload.name.clone(),
+                per_replica: one,
+                baseline: before,
+                planned,
+                max: target.max_replicas.unwrap_or(planned).max(planned),
+                lead: target.lead,
+            }
+        })
+        .collect()
+}

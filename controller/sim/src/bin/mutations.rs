@@ -1,0 +1,236 @@
+//! Seeded mistakes: each must be caught by the tests of core, shell and simulator. `make mutations` plants one after the
+//! other in a copy of the project and runs them.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+/// A mistake: a text of a file, and what somebody might have written instead.
+struct Mutation {
+    name: &'static str,
+    file: &'static str,
+    right: &'static str,
+    wrong: &'static str,
+}
+
+const MUTATIONS: [Mutation; 20] = [
+    Mutation {
+        name: "pre-scaling begins at T0, not its lead time earlier",
+        file: "controller/core/src/timeline.rs",
+        right: "window.ready_by - target.lead - ramp",
+        wrong: "window.ready_by",
+    },
+    Mutation {
+        name: "the baseline is captured twice",
+        file: "controller/core/src/hold.rs",
+        right: "let mut next = Hold { claims, ..hold.clone() };",
+        wrong: "let mut next = Hold { claims, baseline: live.map_or_else(|| hold.baseline.clone(), baseline), ..hold.clone() };",
+    },
+    Mutation {
+        name: "the maximum is restored first",
+        file: "controller/core/src/hold.rs",
+        right: "max: if fits { at_rest.max } else { current.max },",
+        wrong: "max: if fits || true { at_rest.max } else { current.max },",
+    },
+    Mutation {
+        name: "overlapping floors combine by the last, not the highest",
+        file: "controller/core/src/hold.rs",
+        right: "claims.iter().map(|c| c.floor).max() else",
+        wrong: "claims.iter().map(|c| c.floor).next_back() else",
+    },
+    Mutation {
+        name: "an unknown load is no load",
+        file: "controller/core/src/signal.rs",
+        right: "Err(_) => Required { blind: true, ..sum },",
+        wrong: "Err(_) => sum,",
+    },
+    Mutation {
+        name: "an unknown load is quiet",
+        file: "controller/core/src/release.rs",
+        right: "let Ok(load) = &reading.load else {\n            quiet = false;",
+        wrong: "let Ok(load) = &reading.load else {",
+    },
+    Mutation {
+        name: "metrics lower the floor inside the window",
+        file: "controller/core/src/demand.rs",
+        right: "let before = facts.claimed.map_or(0, |c| c.floor);",
+        wrong: "let before = 0;",
+    },
+    Mutation {
+        name: "the release takes back what somebody else has written",
+        file: "controller/core/src/write.rs",
+        right: "        && from > to\n        && from == hold.previous.replicas;",
+        wrong: "        && from > to;",
+    },
+    Mutation {
+        name: "a patch does not test what was seen",
+        file: "controller/k8s/src/apply.rs",
+        right: "if let Some(from) = change.from {",
+        wrong: "if let Some(from) = change.from.filter(|_| false) {",
+    },
+    Mutation {
+        name: "a token is different at each attempt to send it",
+        file: "controller/core/src/machines.rs",
+        right: "token: token(cluster, &run.uid, &group.name, attempt),",
+        wrong: "token: token(cluster, &run.uid, &now.to_string(), attempt),",
+    },
+    Mutation {
+        name: "a fresh process lowers at once",
+        file: "controller/core/src/release.rs",
+        right: "if now < may_lower_from {\n        return Err(Wait::JustStarted(may_lower_from));",
+        wrong: "if false {\n        return Err(Wait::JustStarted(may_lower_from));",
+    },
+    Mutation {
+        name: "the hold after the end has no end",
+        file: "controller/core/src/release.rs",
+        right: "if now >= end + hold.max_time {",
+        wrong: "if now >= end + hold.max_time * 1000 {",
+    },
+    Mutation {
+        name: "the event ends at its end, load or not",
+        file: "controller/core/src/release.rs",
+        right: "    let Some(hold) = announcement.hold else {\n        return Some(ReleaseCause::End);\n    };",
+        wrong: "    let Some(hold) = announcement.hold.filter(|_| false) else {\n        return Some(ReleaseCause::End);\n    };",
+    },
+    Mutation {
+        name: "a step down is taken for granted before it stands in the hold",
+        file: "controller/core/src/plan/runs.rs",
+        right: "settled: self.is_on_record(target)\n                    && live",
+        wrong: "settled: live",
+    },
+    Mutation {
+        name: "a clock that goes back lets go of what is held",
+        file: "controller/core/src/demand.rs",
+        right: "None if now < facts.start - timeline::PREPARE_AHEAD && facts.claimed.is_none() => {",
+        wrong: "None if now < facts.start - timeline::PREPARE_AHEAD => {",
+    },
+    Mutation {
+        name: "a clock that jumps is believed",
+        file: "controller/k8s/src/engine/steady.rs",
+        right: "let jumped = drift.abs() > TOLERANCE;",
+        wrong: "let jumped = drift.abs() > TOLERANCE * 1_000_000;",
+    },
+    Mutation {
+        name: "a list whose answer is lost is waited for",
+        file: "controller/k8s/src/watch.rs",
+        right: "const LIST_TIMEOUT: Duration = Duration::from_secs(10);",
+        wrong: "const LIST_TIMEOUT: Duration = Duration::from_hours(10);",
+    },
+    Mutation {
+        name: "what a watch never said is never seen",
+        file: "controller/k8s/src/watch.rs",
+        right: "const RELIST: Duration = Duration::from_mins(5);",
+        wrong: "const RELIST: Duration = Duration::from_hours(5);",
+    },
+    Mutation {
+        name: "a failed piece of work is done again at once, for ever",
+        file: "controller/k8s/src/engine/lanes.rs",
+        right: "if let Some(at) = lane.not_before.filter(|at| now < *at) {",
+        wrong: "if let Some(at) = lane.not_before.filter(|at| now < *at && false) {",
+    },
+    Mutation {
+        name: "machines are given back before the targets",
+        file: "controller/core/src/plan/runs.rs",
+        right: "        } else if Self::let_go(&self.record.status)\n            && self.targets_given_back()\n",
+        wrong: "        } else if true\n",
+    },
+];
+
+/// Where the copy stands.
+fn plant(root: &Path, copy: &Path, mutation: Option<&Mutation>) -> std::io::Result<()> {
+    let listed = Command::new("git").args(["ls-files"]).current_dir(root).output()?;
+    for file in String::from_utf8_lossy(&listed.stdout).lines() {
+        let (from, to) = (root.join(file), copy.join(file));
+        let mut text = std::fs::read(&from)?;
+        if let Some(mutation) = mutation.filter(|m| m.file == file) {
+            let right = String::from_utf8_lossy(&text);
+            text = right.replacen(mutation.right, mutation.wrong, 1).into_bytes();
+        }
+        // Files that stay as they are keep their time, and need not be built again.
+        if std::fs::read(&to).is_ok_and(|there| there == text) {
+            continue;
+        }
+        if let Some(folder) = to.parent() {
+            std::fs::create_dir_all(folder)?;
+        }
+        std::fs::write(to, text)?;
+    }
+    Ok(())
+}
+
+/// The names of the tests that fail; nothing if all pass or it does not build.
+fn failing(copy: &Path, target: &Path) -> std::io::Result<Result<Vec<String>, String>> {
+    let output = Command::new("cargo")
+        .args(["test", "--locked", "--no-fail-fast", "--quiet"])
+        .args(["-p", "primetime-core", "-p", "primetime-k8s", "-p", "primetime-sim"])
+        .current_dir(copy)
+        .env("CARGO_TARGET_DIR", target)
+        .env("PRIMETIME_SEEDS", "120")
+        .env("PRIMETIME_STRIDE", "150")
+        .env("RUST_BACKTRACE", "0")
+        .output()?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    let failed =
+        said.lines().skip_while(|l| *l != "failures:").filter_map(|l| l.strip_prefix("    "));
+    let failed: std::collections::BTreeSet<String> = failed.map(str::to_owned).collect();
+    if !output.status.success() && failed.is_empty() {
+        return Ok(Err(String::from_utf8_lossy(&output.stderr).into_owned()));
+    }
+    Ok(Ok(failed.into_iter().collect()))
+}
+
+fn run(root: &Path, only: Option<&str>) -> std::io::Result<bool> {
+    let (copy, target) = (root.join("target/mutations/tree"), root.join("target/mutations/target"));
+    plant(root, &copy, None)?;
+    match failing(&copy, &target)? {
+        Ok(failed) if failed.is_empty() => println!("without a mistake all tests pass"),
+        other => {
+            println!("without a mistake: {other:?}");
+            return Ok(false);
+        }
+    }
+    let mut caught_all = true;
+    for mutation in MUTATIONS.iter().filter(|m| only.is_none_or(|o| m.name.contains(o))) {
+        plant(root, &copy, Some(mutation))?;
+        let verdict = match failing(&copy, &target)? {
+            Ok(failed) if failed.is_empty() => {
+                caught_all = false;
+                "NOT CAUGHT".to_owned()
+            }
+            Ok(failed) => format!("caught by {}", failed.join(", ")),
+            Err(why) => {
+                caught_all = false;
+                format!("DOES NOT BUILD: {}", why.lines().take(12).collect::<Vec<_>>().join("\n"))
+            }
+        };
+        println!("{}: {verdict}", mutation.name);
+    }
+    Ok(caught_all)
+}
+
+fn main() -> ExitCode {
+    let root = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
+    let only = std::env::args().nth(1);
+    match run(&root, only.as_deref()) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_mistake_can_still_be_made() {
+        for mutation in MUTATIONS {
+            let file = format!("{}/../../{}", env!("CARGO_MANIFEST_DIR"), mutation.file);
+            let text = std::fs::read_to_string(&file).unwrap();
+            let found = text.matches(mutation.right).count();
+            assert_eq!(found, 1, "{}: {} in {}", mutation.name, mutation.right, mutation.file);
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! Machines that join when they have booted and leave when they are terminated, and an autoscaler of nodes.
+
+use chrono::TimeDelta;
+use primetime_core::Instant;
+use serde_json::{Value, json};
+
+use super::{Cluster, kind, text};
+use crate::server::store::{Key, Refusal};
+
+/// The node autoscaler's machines carry this as their run.
+const AUTOSCALER: &str = "node-autoscaler";
+
+/// A machine of the node autoscaler that carries nothing for so long goes: the cluster autoscaler's default
+/// (`--scale-down-unneeded-time`, 10 min).
+const IDLE: TimeDelta = TimeDelta::minutes(10);
+
+/// A node that is ready.
+#[must_use]
+pub fn node(name: &str, instance: Option<&str>) -> Value {
+    json!({
+        "metadata": {"name": name},
+        "spec": {"providerID": instance.map(|id| format!("aws:///eu-west-3a/{id}"))},
+        "status": {"conditions": [{"type": "Ready", "status": "True"}]},
+    })
+}
+
+fn name(id: &str) -> String {
+    format!("burst-{id}")
+}
+
+impl Cluster {
+    /// Machines that have booted join; terminated ones leave, and their pods with them.
+    pub(super) fn join_and_leave(&self, now: Instant) -> Result<(), Refusal> {
+        let (nodes, pods) = (kind("v1", "Node")?, kind("v1", "Pod")?);
+        let moves: Vec<(String, bool)> = self.cloud.with(|fleet| {
+            let booted = fleet.machines.iter_mut().filter(|m| now >= m.boots_at);
+            booted
+                .filter(|m| m.joined != m.ended_at.is_none())
+                .map(|m| {
+                    m.joined = m.ended_at.is_none();
+                    (m.id.clone(), m.joined)
+                })
+                .collect()
+        });
+        if moves.is_empty() {
+            return Ok(());
+        }
+        self.server.with(|store| {
+            for (id, joins) in moves {
+                let name = name(&id);
+                if joins {
+                    store.create(nodes, "", node(&name, Some(&id)))?;
+                    continue;
+                }
+                let key: Key = (nodes, String::new(), name.clone());
+                if store.get(&key).is_some() {
+                    store.delete(&key, None, None)?;
+                }
+                let on_it = |pod: &Value| text(pod, "/spec/nodeName") == Some(name.as_str());
+                let orphans: Vec<Key> = store
+                    .list(pods, "")
+                    .filter(|(_, pod)| on_it(pod))
+                    .map(|(key, _)| key.clone())
+                    .collect();
+                for orphan in orphans {
+                    store.delete(&orphan, None, None)?;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// Starts machines for pods that find no room, and ends those that have carried nothing for long.
+    pub(super) fn autoscale_nodes(&mut self, now: Instant) -> Result<(), Refusal> {
+        let most = usize::try_from(self.pace.node_autoscaler).unwrap_or(usize::MAX);
+        if most == 0 {
+            return Ok(());
+        }
+        let needed = self.homeless.div_ceil(self.pace.pods_per_node.max(1));
+        let joined = self.cloud.with(|fleet| {
+            let alive = fleet.machines.iter().filter(|m| m.ended_at.is_none()).count();
+            let coming = fleet.machines.iter().filter(|m| m.ended_at.is_none() && !m.joined);
+            let missing = needed.saturating_sub(coming.count()).min(most.saturating_sub(alive));
+            fleet.add(AUTOSCALER, AUTOSCALER, missing, now);
+            let joined = fleet.machines.iter().filter(|m| m.joined && m.ended_at.is_none());
+            joined.map(|m| m.id.clone()).collect::<Vec<_>>()
+        });
+        if joined.is_empty() {
+            return Ok(());
+        }
+        let pods = kind("v1", "Pod")?;
+        let busy: std::collections::BTreeSet<String> = self.server.with(|store| {
+            let nodes = store.list(pods, "").filter_map(|(_, pod)| text(pod, "/spec/nodeName"));
+            nodes.map(str::to_owned).collect()
+        });
+        self.idle_since.retain(|id, _| joined.contains(id) && !busy.contains(&name(id)));
+        for id in joined.into_iter().filter(|id| !busy.contains(&name(id))) {
+            let since = *self.idle_since.entry(id.clone()).or_insert(now);
+            if now - since >= IDLE {
+                self.cloud.with(|fleet| fleet.end(&id, now));
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,126 @@
+//! The operator, wired as its binary wires it, and its lives.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use primetime_core::plan::Plan;
+use primetime_core::port::{Clock, Cloud, Metrics};
+use primetime_core::world::World;
+use primetime_k8s::engine::{Engine, Observer, Settings};
+use primetime_k8s::lease::{self, Candidate, Leadership};
+use primetime_k8s::signals;
+use primetime_k8s::watch::{self, Shared};
+
+use crate::clock::VirtualClock;
+use crate::cloud::CloudModel;
+use crate::gate::Gate;
+use crate::load::Load;
+use crate::script::{Outage, Part, Script};
+use crate::server::Server;
+
+/// How long a process is gone after a crash: a restart of a container.
+const RESTART: Duration = Duration::from_secs(3);
+
+/// Everything that an operator talks to.
+#[derive(Clone)]
+pub struct Surroundings {
+    /// The API server.
+    pub server: Server,
+    /// The door to API server and cloud.
+    pub gate: Gate,
+    /// The cloud.
+    pub cloud: CloudModel,
+    /// The Prometheus.
+    pub load: Load,
+    /// The right time.
+    pub clock: VirtualClock,
+    /// What goes wrong.
+    pub script: Script,
+}
+
+/// Counts nothing.
+struct Silent;
+
+impl Observer for Silent {
+    fn finished(&self, _: &'static str, _: &'static str, _: Option<TimeDelta>) {}
+    fn planned(&self, _: &str, _: &World, _: &Plan, _: Duration) {}
+}
+
+/// The lives of the n-th operator, one after the other.
+pub async fn lives(around: Surroundings, n: usize, elected: bool) {
+    let mut gate = around.gate.reborn();
+    let mut ends: Vec<&Outage> =
+        around.script.outages.iter().filter(|o| o.part == Part::Operator).collect();
+    ends.sort_by_key(|o| std::cmp::Reverse(o.from));
+    loop {
+        let end = ends.last().map(|o| o.from);
+        let stopped = async {
+            match end {
+                Some(at) => tokio::time::sleep(left(&around.clock, at)).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            () = gate.crashed() => tokio::time::sleep(RESTART).await,
+            () = stopped => {
+                gate.die();
+                let until = ends.pop().map(|o| o.until);
+                tokio::time::sleep(until.map_or(RESTART, |at| left(&around.clock, at))).await;
+            }
+            () = life(&around, &gate, n, elected) => tokio::time::sleep(RESTART).await,
+        }
+        gate = gate.reborn();
+    }
+}
+
+fn left(clock: &VirtualClock, until: primetime_core::Instant) -> Duration {
+    (until - clock.now()).to_std().unwrap_or_default()
+}
+
+/// One life, until its process ends by itself because it does not lead any more.
+async fn life(around: &Surroundings, gate: &Gate, n: usize, elected: bool) {
+    let client = around.server.client(gate);
+    let cloud: Arc<dyn Cloud> = Arc::new(around.cloud.behind(gate));
+    let metrics: Arc<dyn Metrics> = Arc::new(around.load.clone());
+    let clock: Arc<dyn Clock> = Arc::new(around.clock.jumping(&around.script.jumps));
+    let shared = Shared::default();
+    let identity = format!("primetime-{n}");
+    let leadership = if elected { Leadership::default() } else { Leadership::alone(clock.now()) };
+    let settings = Settings {
+        cluster: "simulated".to_owned(),
+        settle: TimeDelta::seconds(2),
+        cloud_interval: Duration::from_secs(1),
+    };
+    let engine = Engine::new(
+        client.clone(),
+        shared.clone(),
+        cloud,
+        clock.clone(),
+        leadership.clone(),
+        &identity,
+        settings,
+        Arc::new(Silent),
+    );
+    let election = async {
+        if !elected {
+            return std::future::pending().await;
+        }
+        let (namespace, name) = ("primetime-system".to_owned(), "primetime".to_owned());
+        let candidate = Candidate { namespace, name, identity };
+        let bell = shared.clone();
+        lease::run(client.clone(), candidate, leadership, clock.clone(), move || bell.ring()).await;
+    };
+    tokio::select! {
+        biased;
+        () = election => {}
+        () = watch::everything(client.clone(), shared.clone()) => {}
+        () = engine.clone().run() => {}
+        () = engine.clone().tell_events() => {}
+        () = engine.watch_cloud() => {}
+        () = signals::run(shared.clone(), metrics, clock.clone()) => {}
+    }
+    // What this process has in mind dies with it.
+    gate.die();
+}

@@ -1,0 +1,189 @@
+//! What an evening was worth: replica-seconds short and to spare, machine time, what is left over.
+
+use std::collections::BTreeMap;
+
+use chrono::TimeDelta;
+use primetime_core::Instant;
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::announced::Evening;
+use crate::evening::{Recording, Scenario};
+
+/// The figures of one evening.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Outcome {
+    /// Replicas that the load needed, times seconds.
+    pub demand_replica_seconds: i64,
+    /// Ready replicas below that.
+    pub short_replica_seconds: i64,
+    /// Replicas asked for above that; those that warm up count.
+    pub excess_replica_seconds: i64,
+    /// Minutes in which some target was short.
+    pub minutes_short: f64,
+    /// At T0 every target had the announced replicas ready.
+    pub ready_at_t0: bool,
+    /// Seconds of machines that were started for the event.
+    pub machine_seconds: i64,
+    /// What is not as it was before: objects, instances, changed fields.
+    pub left_over: Vec<String>,
+}
+
+/// Measures what was played.
+#[must_use]
+pub fn measure(evening: &Evening, scenario: &Scenario, recording: &Recording) -> Outcome {
+    let mut outcome = Outcome::default();
+    let mut short_for = TimeDelta::zero();
+    let nexts = recording.looks.iter().skip(1).map(|l| l.at).chain([evening.end]);
+    for (look, next) in recording.looks.iter().zip(nexts) {
+        let time = (next - look.at).num_seconds().max(0);
+        let mut any = false;
+        for target in &evening.targets {
+            let demand = target.demand(evening.load(look.at));
+            let seen = look.workloads.iter().find(|w| w.name == target.workload);
+            let (asked, ready) = seen.map_or((0, 0), |w| (w.replicas, w.ready));
+            outcome.demand_replica_seconds += demand * time;
+            outcome.short_replica_seconds += (demand - ready).max(0) * time;
+            outcome.excess_replica_seconds += (asked - demand).max(0) * time;
+            any |= ready < demand;
+        }
+        if any {
+            short_for += TimeDelta::seconds(time);
+        }
+    }
+    outcome.minutes_short = minutes(short_for);
+    let t0 = recording.looks.iter().find(|look| look.at >= evening.ready_by());
+    outcome.ready_at_t0 = t0.is_some_and(|look| {
+        evening.targets.iter().all(|target| {
+            let seen = look.workloads.iter().find(|w| w.name == target.workload);
+            seen.is_some_and(|w| w.ready >= i64::from(target.planned))
+        })
+    });
+    let used = |m: &crate::cloud::Machine| m.ended_at.unwrap_or(evening.end) - m.started_at;
+    outcome.machine_seconds = recording.machines.iter().map(|m| used(m).num_seconds()).sum();
+    outcome.left_over = left_over(scenario, recording);
+    outcome
+}
+
+/// The least that keeps the promise: each replica is asked for exactly as early as it must be, what was announced is
+/// ready at T0 and until the event starts, and after that there is never one more than the load needs.
+#[must_use]
+pub fn oracle(evening: &Evening) -> Outcome {
+    let (least, most) = evening.assumptions.pod_seconds;
+    let warm_up = i64::from(least.midpoint(most));
+    let boot = i64::from(evening.assumptions.machine_seconds);
+    let length = (evening.end - evening.begin).num_seconds();
+    let instant = |n: i64| evening.begin + TimeDelta::seconds(n);
+    let (t0, start) = (evening.ready_by(), evening.start);
+    let need = |target: &crate::announced::Target, at: Instant| {
+        let demand = target.demand(evening.load(at));
+        if at >= t0 && at < start { demand.max(i64::from(target.planned)) } else { demand }
+    };
+    let mut outcome = Outcome { ready_at_t0: true, ..Outcome::default() };
+    let mut asked_for = vec![0; usize::try_from(length).unwrap_or(0)];
+    for target in &evening.targets {
+        let needs: Vec<i64> = (0..length).map(|n| need(target, instant(n))).collect();
+        for ((n, total), asked) in (0..).zip(&mut asked_for).zip(ahead(&needs, warm_up)) {
+            let demand = target.demand(evening.load(instant(n)));
+            outcome.demand_replica_seconds += demand;
+            outcome.excess_replica_seconds += asked - demand;
+            *total += asked;
+        }
+    }
+    let per_node = i64::from(evening.assumptions.pods_per_node.max(1));
+    let room = i64::from(evening.base_nodes) * per_node;
+    let machines: Vec<i64> = asked_for.iter().map(|n| (n - room).max(0)).collect();
+    outcome.machine_seconds =
+        ahead(&machines, boot).iter().map(|n| (n + per_node - 1) / per_node).sum();
+    outcome
+}
+
+/// The highest value of the next `time` values, for each.
+fn ahead(values: &[i64], time: i64) -> Vec<i64> {
+    let time = usize::try_from(time).unwrap_or(0);
+    // Values that no later one exceeds, latest first seen from the back.
+    let mut highest: std::collections::VecDeque<(usize, i64)> = std::collections::VecDeque::new();
+    let mut result = vec![0; values.len()];
+    for (n, (value, slot)) in values.iter().zip(&mut result).enumerate().rev() {
+        while highest.front().is_some_and(|(_, v)| v <= value) {
+            highest.pop_front();
+        }
+        highest.push_front((n, *value));
+        while highest.back().is_some_and(|(at, _)| *at > n + time) {
+            highest.pop_back();
+        }
+        *slot = highest.back().map_or(*value, |(_, v)| *v);
+    }
+    result
+}
+
+fn minutes(time: TimeDelta) -> f64 {
+    (time.as_seconds_f64() / 6.0).round() / 10.0
+}
+
+/// What is not as it was before. Runs are kept as a memory, and where an HPA looks after replicas they are its own.
+fn left_over(scenario: &Scenario, recording: &Recording) -> Vec<String> {
+    let mut left: Vec<String> = recording
+        .machines
+        .iter()
+        .filter(|m| m.ended_at.is_none())
+        .map(|m| format!("instance {} runs", m.id))
+        .collect();
+    let mut last: BTreeMap<(&str, &str), &Value> = BTreeMap::new();
+    for event in &recording.history {
+        let key = (event.key.0.kind, event.key.2.as_str());
+        if event.what == "DELETED" {
+            last.remove(&key);
+        } else {
+            last.insert(key, &event.object);
+        }
+    }
+    for ((kind, name), object) in &last {
+        let finalizers = object.pointer("/metadata/finalizers").is_some();
+        match *kind {
+            "SurgeHold" => left.push(format!("SurgeHold {name} is there")),
+            "SurgeRun" if finalizers => left.push(format!("SurgeRun {name} is not over")),
+            _ => {}
+        }
+    }
+    let text = |object: &Value, pointer: &str| -> String {
+        object.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned()
+    };
+    let scaled: Vec<String> = scenario
+        .objects
+        .iter()
+        .filter(|o| text(o, "/kind") == "HorizontalPodAutoscaler")
+        .map(|o| text(o, "/spec/scaleTargetRef/name"))
+        .collect();
+    for before in &scenario.objects {
+        let (kind, name) = (text(before, "/kind"), text(before, "/metadata/name"));
+        if kind == "Deployment" && scaled.contains(&name) || kind == "ScheduledSurge" {
+            continue;
+        }
+        let Some(after) = last.get(&(kind.as_str(), name.as_str())) else {
+            left.push(format!("{kind} {name} is gone"));
+            continue;
+        };
+        let fields = before.get("spec").and_then(Value::as_object).into_iter().flatten();
+        for (field, value) in fields {
+            let now = after.get("spec").and_then(|s| s.get(field)).unwrap_or(&Value::Null);
+            if now != value {
+                left.push(format!("{kind} {name}: spec.{field} is {now}, was {value}"));
+            }
+        }
+    }
+    left
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_needed_soon_is_asked_for_now() {
+        assert_eq!(ahead(&[1, 1, 5, 1, 2], 0), [1, 1, 5, 1, 2]);
+        assert_eq!(ahead(&[1, 1, 5, 1, 2], 1), [1, 5, 5, 2, 2]);
+        assert_eq!(ahead(&[1, 1, 5, 1, 2], 9), [5, 5, 5, 2, 2]);
+    }
+}

@@ -1,0 +1,75 @@
+//! Many evenings on all cores, and what they broke.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use primetime_sim::draw::shrink;
+use primetime_sim::evening::{Scenario, play};
+use primetime_sim::oracle::{Promise, judge};
+use primetime_sim::script::Script;
+
+/// The seed of this run of the tests.
+pub fn seed() -> u64 {
+    number("PRIMETIME_SEED").unwrap_or(1)
+}
+
+/// A number from the environment.
+pub fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok().and_then(|s| s.parse().ok())
+}
+
+/// An evening to be played.
+pub struct Case {
+    /// How to play it again.
+    pub name: String,
+    pub evening: usize,
+    pub script: Script,
+    pub seed: u64,
+}
+
+/// What an evening broke.
+fn broken((scenario, promise): &(Scenario, Promise), script: &Script, seed: u64) -> Vec<String> {
+    judge(&play(scenario, script, seed).unwrap(), promise, script)
+}
+
+/// Plays all of them. Says of each that broke a rule which, and the shortest script that breaks it.
+pub fn play_all(evenings: &[(Scenario, Promise)], cases: &[Case]) {
+    let (next, found) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let evening = &evenings[case.evening];
+                    let rules = broken(evening, &case.script, case.seed);
+                    let Some(first) = rules.first() else { continue };
+                    // The shortest script that breaks the same rule, which is named before the colon.
+                    let rule = first.split(':').next().unwrap_or_default();
+                    let breaks = |script: &Script| {
+                        broken(evening, script, case.seed).iter().any(|b| b.starts_with(rule))
+                    };
+                    let shortest = shrink(&case.script, breaks);
+                    if std::env::var_os("PRIMETIME_STORY").is_some() {
+                        let told = play(&evening.0, &shortest, case.seed).unwrap().story();
+                        println!("{}", told.join("\n"));
+                    }
+                    found.lock().unwrap().push(format!(
+                        "{}: {}: {shortest}: {}",
+                        case.name,
+                        evening.0.name,
+                        rules.join("; ")
+                    ));
+                }
+            });
+        }
+    });
+    let mut found = found.into_inner().unwrap();
+    found.sort();
+    assert!(
+        found.is_empty(),
+        "{} of {} evenings broke a rule:\n{}",
+        found.len(),
+        cases.len(),
+        found.join("\n")
+    );
+}

@@ -1,0 +1,275 @@
+//! What has gone wrong elsewhere, each a named evening of ours. KEDA is kedacore/keda, `k/k` kubernetes/kubernetes.
+
+use primetime_core::Instant;
+use primetime_sim::evening::{Act, Deed, Recording, SHOP, Scenario, play};
+use primetime_sim::oracle::{Promise, judge};
+use primetime_sim::scenario::{
+    DURATION, beyond, lingering, overlapping, override_until, partial, plain, seconds, show,
+};
+use primetime_sim::script::{At, Fault, Jump, Part, Script};
+use serde_json::{Value, json};
+
+type Case = (Scenario, Promise, Script);
+
+/// Seconds since the show.
+fn at(n: i64) -> Instant {
+    show() + seconds(n)
+}
+
+fn with((scenario, promise): (Scenario, Promise), script: Script) -> Case {
+    (scenario, promise, script)
+}
+
+fn out(part: Part, from: i64, until: i64) -> Case {
+    with(plain(), Script::out(part, at(from), at(until)))
+}
+
+/// A fault at the first request that begins so.
+fn fault(evening: (Scenario, Promise), request: &str, fault: Fault) -> Case {
+    let requests = play(&evening.0, &Script::default(), 1).unwrap().requests;
+    let n = requests.iter().position(|r| r.starts_with(request)).expect(request);
+    with(evening, Script::one(n, fault))
+}
+
+fn named(api_version: &str, kind: &str, name: &str) -> Value {
+    json!({"apiVersion": api_version, "kind": kind, "metadata": {"name": name, "namespace": SHOP}})
+}
+
+fn search() -> Value {
+    named("apps/v1", "Deployment", "search")
+}
+
+fn capital() -> Value {
+    named("primetime.dev/v1alpha1", "ScheduledSurge", "capital")
+}
+
+fn set(when: i64, mut object: Value, spec: Value, manager: &'static str) -> Deed {
+    object["spec"] = spec;
+    Deed { at: at(when), act: Act::Change { object, manager } }
+}
+
+fn deeds(deeds: Vec<Deed>, change: impl FnOnce(&mut Promise)) -> Case {
+    let (mut scenario, mut promise) = plain();
+    scenario.deeds = deeds;
+    change(&mut promise);
+    (scenario, promise, Script::default())
+}
+
+fn clock(by: i64, from: i64, until: i64) -> Case {
+    let jump = Jump { from: at(from), until: at(until), by: seconds(by) };
+    with(plain(), Script { jumps: vec![jump], ..Script::default() })
+}
+
+fn evening(change: impl FnOnce(&mut Scenario)) -> (Scenario, Promise) {
+    let (mut scenario, promise) = plain();
+    change(&mut scenario);
+    (scenario, promise)
+}
+
+fn all() -> Vec<(&'static str, Case)> {
+    let release = at(20);
+    vec![
+        (
+            "KEDA#1850: Prometheus is gone, and the target goes to 0",
+            out(Part::Prometheus, -20, 300),
+        ),
+        (
+            "KEDA#6659: a fallback lowers what live load had raised",
+            with(beyond(), Script::out(Part::Prometheus, at(20), at(50))),
+        ),
+        ("Slack 2021: load seems low because the network is broken", out(Part::Lies, 0, 40)),
+        ("KEDA#6762: a restart in the window drops to the minimum", out(Part::Operator, 5, 8)),
+        ("cronhpa: down at the hour, tried for ten seconds, given up", out(Part::Operator, -40, 5)),
+        ("peers 8.4: killed before the lead", out(Part::Operator, -70, -60)),
+        ("peers 8.4: killed while pods come up", out(Part::Operator, -24, -20)),
+        ("kube-downscaler#44: killed while it restores", out(Part::Operator, 80, 85)),
+        ("peers 8.4: killed while machines go", out(Part::Operator, 95, 120)),
+        ("k/k#59848: a watch never says what happened", out(Part::WatchesLossy, -50, -20)),
+        ("controller-runtime#3428: a watch dies in silence", out(Part::WatchesSilent, -60, 100)),
+        ("F14: a watch says everything twice", out(Part::WatchesDoubled, -80, 200)),
+        ("F14: a watch says the last first", out(Part::WatchesReversed, -80, 200)),
+        (
+            "Karpenter#549: the answer to a launch is lost, and it is launched again",
+            fault(plain(), "EC2 CreateFleet", Fault::ReplyLost),
+        ),
+        (
+            "Karpenter: no client token, and a crash before the launch is on record",
+            fault(plain(), "EC2 CreateFleet", Fault::CrashBefore),
+        ),
+        (
+            "Karpenter: no client token, and a crash after the launch",
+            fault(plain(), "EC2 CreateFleet", Fault::CrashAfterEffect),
+        ),
+        (
+            "EC2: a launch of a minute ago that happens now",
+            fault(plain(), "EC2 CreateFleet", Fault::Late),
+        ),
+        (
+            "EC2: the answer to a termination is lost",
+            fault(plain(), "EC2 TerminateInstances", Fault::ReplyLost),
+        ),
+        ("AWS October 2025: no launches for a long time", out(Part::Cloud, -75, -35)),
+        ("AWS October 2025: the cloud is gone at the end", out(Part::Cloud, -15, 200)),
+        ("Hotstar: capacity comes in parts", with(partial(), Script::default())),
+        (
+            "EC2: no capacity at all, twice",
+            with(
+                evening(|s| s.capacity = vec![0, 0, 17]),
+                Script::out(Part::Lies, at(-80), at(-80)),
+            ),
+        ),
+        ("F16: the API server is gone across T0", out(Part::Api, -15, 15)),
+        ("F16: the API server is gone across the end", out(Part::Api, 50, 90)),
+        (
+            "F16: the API server is busy when the evening begins",
+            with(
+                plain(),
+                Script {
+                    faults: (60..90).map(|request| At { request, fault: Fault::TooMany }).collect(),
+                    ..Script::default()
+                },
+            ),
+        ),
+        ("F19: the clock goes back an hour before T0", clock(-3600, -30, 20)),
+        ("F19: the clock goes forward an hour in the window", clock(3600, 10, 60)),
+        ("F19: the clock goes back an hour while it comes down", clock(-3600, 85, 150)),
+        (
+            "Cilium#42920: a standby takes over from a leader that died",
+            fault(evening(|s| s.operators = 2), "PATCH /apis/apps/v1", Fault::CrashBefore),
+        ),
+        (
+            "F18: the last write of an old leader arrives after the new one has acted",
+            fault(evening(|s| s.operators = 2), "PATCH /apis/apps/v1", Fault::Late),
+        ),
+        (
+            "GoKubeDownscaler: a hold is deleted by somebody",
+            deeds(
+                vec![Deed {
+                    at: at(10),
+                    act: Act::Delete(named(
+                        "primetime.dev/v1alpha1",
+                        "SurgeHold",
+                        "deployment-search",
+                    )),
+                }],
+                |_| {},
+            ),
+        ),
+        (
+            "peers 8.4: somebody raises by hand above the floor, and keeps it",
+            deeds(vec![set(10, search(), json!({"replicas": 120}), "kubectl-edit")], |promise| {
+                promise.afterwards.retain(|(_, name, ..)| *name != "search");
+                promise.afterwards.push(("Deployment", "search", "/spec/replicas", 120));
+            }),
+        ),
+        (
+            "F15: a rival writes to the target every second",
+            deeds(
+                (-60..60)
+                    .map(|n| {
+                        let mut object = search();
+                        object["metadata"]["annotations"] = json!({"rival": n.to_string()});
+                        Deed { at: at(n), act: Act::Change { object, manager: "rival" } }
+                    })
+                    .collect(),
+                |_| {},
+            ),
+        ),
+        (
+            "F38: the surge is deleted in the window",
+            deeds(vec![Deed { at: at(20), act: Act::Delete(capital()) }], |promise| {
+                promise.until = at(20);
+            }),
+        ),
+        (
+            "F38: a target is deleted in the window",
+            deeds(vec![Deed { at: at(20), act: Act::Delete(search()) }], |promise| {
+                promise.floors.retain(|(name, _)| *name != "search");
+                promise.afterwards.retain(|(_, name, ..)| *name != "search");
+            }),
+        ),
+        (
+            "F40: two surges on one target, and the first that ends cuts the other",
+            with(overlapping(), Script::default()),
+        ),
+        (
+            "k/k: dropping a floor is a cliff while the load lingers",
+            with(lingering(), Script::default()),
+        ),
+        (
+            "KEDA#6956: a pause without an end",
+            deeds(vec![Deed::create(at(40), override_until("Hold", at(100)))], |promise| {
+                promise.until = at(100)
+            }),
+        ),
+        (
+            "KEDA#6061: what on-call asks for is reverted",
+            deeds(vec![Deed::create(release, override_until("Release", at(300)))], |promise| {
+                promise.until = release
+            }),
+        ),
+        (
+            "peers 8.4: the event is moved before it begins",
+            deeds(
+                vec![set(
+                    -78,
+                    capital(),
+                    json!({"schedule": {"startTime": at(30).format("%Y-%m-%dT%H:%M:%SZ").to_string()}}),
+                    "alice",
+                )],
+                |promise| {
+                    promise.ready_by += seconds(30);
+                    promise.window_from += seconds(30);
+                    promise.end += seconds(30);
+                },
+            ),
+        ),
+    ]
+}
+
+fn recorded((scenario, _, script): &Case) -> Recording {
+    play(scenario, script, 1).unwrap()
+}
+
+#[test]
+fn what_has_gone_wrong_elsewhere_goes_well_here() {
+    let cases = all();
+    assert!(cases.len() >= 25, "{} cases", cases.len());
+    let mut broken = Vec::new();
+    for (name, case) in &cases {
+        let recording = recorded(case);
+        let rules = judge(&recording, &case.1, &case.2);
+        if !rules.is_empty() {
+            broken.push(format!("{name}: {}", rules.join("; ")));
+            if std::env::var_os("PRIMETIME_STORY").is_some() {
+                println!("{name}\n{}", recording.story().join("\n"));
+            }
+        }
+    }
+    assert!(broken.is_empty(), "{} of {}:\n{}", broken.len(), cases.len(), broken.join("\n"));
+}
+
+/// Argo CD#8207: self-healing takes replicas back to what Git says.
+#[test]
+fn a_revert_is_repaired_within_five_seconds_and_not_for_ever() {
+    let reverts = [5, 15, 25, 35, 45].map(|n| set(n, search(), json!({"replicas": 5}), "argocd"));
+    let case = deeds(reverts.to_vec(), |_| {});
+    let recording = recorded(&case);
+    let replicas = |n: i64| {
+        let look = recording.looks.iter().find(|l| l.at >= at(n)).unwrap();
+        look.workloads.iter().find(|w| w.name == "search").unwrap().replicas
+    };
+    assert_eq!([4, 10, 20, 30].map(replicas), [90; 4], "three times repaired");
+    assert_eq!([40, 50].map(replicas), [5; 2], "then contested, and not fought");
+    assert!(recording.over.is_some_and(|over| over > at(DURATION)), "it ends");
+}
+
+/// Karpenter#9479: instances that the cloud took away are not missed for an hour.
+#[test]
+fn reclaimed_machines_are_replaced() {
+    let (mut scenario, _) = plain();
+    scenario.deeds = vec![Deed { at: at(5), act: Act::Reclaim(2) }];
+    let recording = play(&scenario, &Script::default(), 1).unwrap();
+    assert_eq!(recording.machines.len(), 19);
+    assert!(recording.machines.iter().all(|m| m.ended_at.is_some()), "all are given back");
+}

@@ -1,0 +1,43 @@
+//! Evenings in which up to four things go wrong, drawn from seeds: 5,000 of them, or `PRIMETIME_SEEDS`, from
+//! `PRIMETIME_SEED` on.
+
+mod common;
+
+use common::{Case, number, play_all, seed};
+use primetime_sim::draw;
+use primetime_sim::evening::play;
+use primetime_sim::scenario;
+use primetime_sim::script::Script;
+
+#[test]
+fn whatever_goes_wrong_breaks_no_promise() {
+    let evenings = scenario::all();
+    let requests: Vec<usize> = evenings
+        .iter()
+        .map(|(scenario, _)| play(scenario, &Script::default(), 0).unwrap().requests.len())
+        .collect();
+    let count = number("PRIMETIME_SEEDS").unwrap_or(5000);
+    let cases: Vec<Case> = (seed()..seed() + count)
+        .map(|seed| {
+            let evening = usize::try_from(seed).unwrap_or(0) % evenings.len();
+            Case {
+                name: format!("PRIMETIME_SEED={seed} PRIMETIME_SEEDS=1 cargo test -p primetime-sim --test seeds"),
+                evening,
+                script: draw::script(&evenings[evening].0, requests[evening], seed),
+                seed,
+            }
+        })
+        .collect();
+    play_all(&evenings, &cases);
+}
+
+#[test]
+fn the_same_seed_gives_the_same_evening() {
+    let evenings = scenario::all();
+    for seed in seed()..seed() + 20 {
+        let (scenario, _) = &evenings[usize::try_from(seed).unwrap_or(0) % evenings.len()];
+        let script = draw::script(scenario, 400, seed);
+        let hash = || play(scenario, &script, seed).unwrap().hash();
+        assert_eq!(hash(), hash(), "seed {seed}: {}: {script}", scenario.name);
+    }
+}
