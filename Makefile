@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help prerequisites tools build demo test lint generate bench soak sweep deny clean
+.PHONY: help prerequisites tools build demo test evenings lint generate bench soak mutations sweep deny clean
 
 help: ## List the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
@@ -20,8 +20,12 @@ build: prerequisites ## Build everything (first time: about 10 minutes on two co
 demo: tools build ## The "Capital" evening in five minutes on a real Kubernetes API
 	target/debug/primetime-demo
 
-test: tools lint build ## Every check and every test, the end-to-end tests included
+test: tools lint build evenings ## Every check and every test, the end-to-end tests included
 	cargo test --workspace --locked
+
+# In a release build, which needs no AWS SDK: three times as many evenings in the same time.
+evenings: prerequisites ## Simulated evenings: 5,000 drawn ones, and a tenth of every fault at every request
+	cargo test --release --locked --package primetime-sim
 
 lint: prerequisites ## Formatting and clippy
 	cargo fmt --all --check
@@ -35,8 +39,11 @@ generate: ## Regenerate crds/ and the chart's copy
 bench: tools build ## Measure lateness, memory and idle requests as ratios in one run
 	target/debug/primetime-bench
 
-soak: prerequisites ## Every fault at every request of the simulated evenings, in a release build
-	PRIMETIME_SOAK=1 cargo test --release --locked --package primetime-sim --test faults -- --nocapture
+soak: prerequisites ## Every fault at every request of the simulated evenings, and PRIMETIME_SEEDS drawn ones
+	PRIMETIME_SOAK=1 cargo test --release --locked --package primetime-sim -- --nocapture
+
+mutations: prerequisites ## Plant known mistakes in a copy of the project; each must be caught (half an hour)
+	cargo run --release --locked --package primetime-sim --bin mutations
 
 sweep: tools build ## Remove what an interrupted evening left in the cluster of PRIMETIME_TEST_CONTEXT
 	target/debug/primetime-sweep

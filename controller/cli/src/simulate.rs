@@ -33,7 +33,7 @@ enum Output {
 
 /// What to play.
 #[derive(Debug, clap::Args)]
-#[expect(clippy::struct_field_names, reason = "flags are named after what they say")]
+#[expect(clippy::doc_markdown, reason = "these lines are the help text")]
 pub struct Args {
     /// Files with one ScheduledSurge and, where you have them, its Deployments, HorizontalPodAutoscalers, InstanceClasses
     /// and MetricsSources; - is standard input.

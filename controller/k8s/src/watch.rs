@@ -90,7 +90,7 @@ impl Iterator for Patience {
     type Item = Duration;
 
     fn next(&mut self) -> Option<Duration> {
-        let pause = Duration::from_millis((200_u64 << self.failures.min(8)).min(10_000));
+        let pause = Duration::from_millis((200_u64 << self.failures.min(8)).min(5_000));
         self.failures = self.failures.saturating_add(1);
         Some(pause)
     }

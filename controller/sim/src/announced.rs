@@ -333,6 +333,17 @@ impl Evening {
         }
     }
 
+    /// The bounds of the HPA above a target: those of the user's, or from what is there to what was announced.
+    #[must_use]
+    pub fn bounds(&self, target: &Target) -> (u32, u32) {
+        let given = self.given.iter().find(|o| scales(o, &target.workload));
+        let bound = |field| given.and_then(|hpa| number(hpa, field));
+        (
+            bound("/spec/minReplicas").unwrap_or(target.baseline),
+            bound("/spec/maxReplicas").unwrap_or_else(|| target.max.max(target.planned)),
+        )
+    }
+
     fn cron(&self, target: &Target) -> Cron {
         Cron {
             metric: format!("cron-{}", target.name),
@@ -358,10 +369,10 @@ impl Evening {
                 metrics.push(external(&format!("cron-{}", target.name), "1"));
             }
             let mut hpa = named("autoscaling/v2", "HorizontalPodAutoscaler", &target.workload);
+            let (min, max) = self.bounds(target);
             hpa["spec"] = json!({
                 "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": target.workload},
-                "minReplicas": target.baseline, "maxReplicas": target.max.max(target.planned),
-                "metrics": metrics,
+                "minReplicas": min, "maxReplicas": max, "metrics": metrics,
             });
             objects.push(hpa);
         }
@@ -409,11 +420,18 @@ fn is(object: &Value, kind: &str, name: &str) -> bool {
     text(object, "/kind") == kind && text(object, "/metadata/name") == name
 }
 
+fn scales(object: &Value, workload: &str) -> bool {
+    text(object, "/kind") == "HorizontalPodAutoscaler"
+        && text(object, "/spec/scaleTargetRef/name") == workload
+}
+
 /// What is said of a target's replicas before the event.
 fn stated(target: &Announced, given: &[Value], assumptions: &Assumptions) -> Option<u32> {
     let deployment = given.iter().find(|o| is(o, "Deployment", &target.workload.name));
-    let written = deployment.map(|d| number(d, "/spec/replicas").unwrap_or(1));
-    assumptions.replicas.get(&target.name).copied().or(written)
+    let written = deployment.and_then(|d| number(d, "/spec/replicas"));
+    let hpa = given.iter().find(|o| scales(o, &target.workload.name));
+    let least = hpa.and_then(|h| number(h, "/spec/minReplicas"));
+    assumptions.replicas.get(&target.name).copied().or_else(|| written.max(least))
 }
 
 /// Load that one replica of a target carries, where somebody says it.
@@ -432,7 +450,7 @@ fn per_replica(spec: &SurgeSpec, target: &Announced) -> Option<f64> {
 /// otherwise in replicas of the first.
 fn announced(spec: &SurgeSpec, baseline: &impl Fn(&Announced) -> Option<u32>) -> Curve {
     let targets = &spec.announcement.targets;
-    let told = targets.iter().find(|t| per_replica(spec, t).is_some()).or(targets.first());
+    let told = targets.iter().find(|t| per_replica(spec, t).is_some()).or_else(|| targets.first());
     let duration = spec.duration.as_seconds_f64();
     let Some(target) = told else { return Curve::announced(1.0, 1.0, duration) };
     let one = per_replica(spec, target).unwrap_or(1.0);
@@ -456,7 +474,7 @@ fn targets(
             let told = per_replica(spec, target);
             let before = baseline(target).or_else(|| {
                 let by = |one: f64| (curve.usual() / one).ceil().max(1.0);
-                let from_load = told.map(by).or(match target.want {
+                let from_load = told.map(by).or_else(|| match target.want {
                     // The plan is taken to fit the curve's peak.
                     Want::Replicas(n) => Some(by(curve.peak() / f64::from(n.max(1)))),
                     Want::Multiplier(_) | Want::Load { .. } => None,

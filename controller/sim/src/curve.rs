@@ -116,12 +116,11 @@ impl Curve {
             return Err("it has no values".to_owned());
         };
         #[expect(clippy::cast_precision_loss, reason = "seconds since 1970")]
-        let zero = match then {
-            Some(then) => then.timestamp() as f64,
-            None => {
-                let start = start.timestamp() as f64;
-                start - ((start - last) / WEEK).ceil().max(0.0) * WEEK
-            }
+        let zero = if let Some(then) = then {
+            then.timestamp() as f64
+        } else {
+            let start = start.timestamp() as f64;
+            start - ((start - last) / WEEK).ceil().max(0.0) * WEEK
         };
         if zero < *first || zero > *last {
             return Err(format!(
@@ -185,21 +184,25 @@ fn event(usual: f64, peak: f64, rise: f64, plateau: f64, half_life: f64) -> Vec<
 mod tests {
     use super::*;
 
+    fn at<const N: usize>(curve: &Curve, seconds: [f64; N]) -> [i64; N] {
+        seconds.map(|s| crate::whole(curve.at(s)))
+    }
+
     #[test]
     fn the_capital_evening_goes_from_2_000_to_36_000_and_back() {
         let curve = Curve::named("capital-2014").unwrap();
         assert_eq!(
-            [-600.0, 0.0, 90.0, 180.0, 780.0, 1380.0, 9000.0].map(|s| curve.at(s)),
-            [2e3, 2e3, 19e3, 36e3, 36e3, 18e3, 2e3]
+            at(&curve, [-600.0, 0.0, 90.0, 180.0, 780.0, 1380.0, 9000.0]),
+            [2_000, 2_000, 19_000, 36_000, 36_000, 18_000, 2_000]
         );
-        assert_eq!((curve.usual(), curve.peak()), (2e3, 36e3));
+        assert_eq!((crate::whole(curve.usual()), crate::whole(curve.peak())), (2_000, 36_000));
         assert!(NAMES.iter().all(|name| Curve::named(name).is_some()));
     }
 
     #[test]
     fn lines_of_seconds_and_load() {
         let curve = Curve::from_csv("seconds,load\n# quiet\n-60, 100\n\n0,100\n60,700\n").unwrap();
-        assert_eq!(curve.at(30.0), 400.0);
+        assert_eq!(at(&curve, [30.0]), [400]);
         let error = |text| Curve::from_csv(text).unwrap_err();
         assert_eq!(error("0,1\n1;2\n"), "line 2: \"1;2\" is not seconds,load");
         assert_eq!(error("0,1\n1,x\n"), "line 2: \"1,x\" is not seconds,load");
@@ -215,9 +218,9 @@ mod tests {
         let text = r#"{"status":"success","data":{"resultType":"matrix","result":[
             {"metric":{},"values":[[900,"10"],[1000,"20"],[1010,"NaN"],[1100,"40"]]}]}}"#;
         let curve = Curve::from_history(text, start, None).unwrap();
-        assert_eq!([-100.0, 0.0, 50.0, 100.0].map(|s| curve.at(s)), [10.0, 20.0, 30.0, 40.0]);
+        assert_eq!(at(&curve, [-100.0, 0.0, 50.0, 100.0]), [10, 20, 30, 40]);
         let then = chrono::DateTime::from_timestamp(1_100, 0);
-        assert_eq!(Curve::from_history(text, start, then).unwrap().at(0.0), 40.0);
+        assert_eq!(at(&Curve::from_history(text, start, then).unwrap(), [0.0]), [40]);
         let late = chrono::DateTime::from_timestamp(7 * 86_400 + 5_000, 0).unwrap();
         let error = |text, start| Curve::from_history(text, start, None).unwrap_err();
         assert!(error(text, late).contains("does not remember the hour of the event"));

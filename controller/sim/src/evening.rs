@@ -1,5 +1,6 @@
 //! An evening: the operator as it is shipped, but for clock, API server, cloud and Prometheus, which are models.
 
+use std::collections::BTreeMap;
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -158,7 +159,7 @@ impl Recording {
     /// What happened to workloads, holds and runs, a line each, for whoever looks for a reason.
     #[must_use]
     pub fn story(&self) -> Vec<String> {
-        let mut told: std::collections::BTreeMap<(&str, &str), String> = Default::default();
+        let mut told: BTreeMap<(&str, &str), String> = BTreeMap::new();
         let mut lines = Vec::new();
         for event in &self.history {
             let (kind, name) = (event.key.0.kind, event.key.2.as_str());
@@ -240,7 +241,7 @@ async fn evening(scenario: &Scenario, script: &Script, seed: u64) -> Recording {
         result = around(scenario, &server, &cloud, &mut cluster, &clock, &mut recording) => result,
         () = async {
             futures::future::join_all(operators).await;
-            std::future::pending().await
+            std::future::pending::<()>().await;
         } => Ok(()),
     };
     recording.broken = set_up.and(result).err().map(|e| e.to_string());

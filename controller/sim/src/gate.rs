@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use primetime_core::Instant;
 use primetime_core::port::Clock;
 use tokio::sync::Notify;
 
@@ -44,6 +45,7 @@ pub struct Gate {
     script: Arc<Script>,
     clock: VirtualClock,
     requests: Arc<Mutex<Vec<String>>>,
+    silent_until: Arc<Mutex<Option<Instant>>>,
     alive: Arc<AtomicBool>,
     crashed: Arc<Notify>,
 }
@@ -56,6 +58,7 @@ impl Gate {
             script: Arc::new(script),
             clock,
             requests: Arc::default(),
+            silent_until: Arc::default(),
             alive: Arc::new(AtomicBool::new(true)),
             crashed: Arc::new(Notify::new()),
         }
@@ -75,13 +78,17 @@ impl Gate {
     /// Whether something is out now.
     #[must_use]
     pub fn is_out(&self, part: Part) -> bool {
-        self.script.is_out(part, self.clock.now())
+        let now = self.clock.now();
+        let silent = || *self.silent_until.lock().unwrap_or_else(PoisonError::into_inner);
+        self.script.is_out(part, now)
+            || (part == Part::WatchesSilent && silent().is_some_and(|until| now < until))
     }
 
     /// Whether anything is ever out.
     #[must_use]
     pub fn is_scripted(&self) -> bool {
-        !self.script.outages.is_empty()
+        let silences = self.script.faults.iter().any(|a| a.fault.silence().is_some());
+        silences || !self.script.outages.is_empty()
     }
 
     /// Lets a request through to its effect, and the reply back; or not. Whoever belongs to a process that has died
@@ -98,6 +105,10 @@ impl Gate {
             requests.len() - 1
         });
         let fault = self.script.at(number);
+        if let Some(time) = fault.and_then(Fault::silence) {
+            let until = self.clock.now() + time;
+            *self.silent_until.lock().unwrap_or_else(PoisonError::into_inner) = Some(until);
+        }
         tokio::time::sleep(ONE_WAY).await;
         if fault == Some(Fault::CrashBefore) {
             self.die();

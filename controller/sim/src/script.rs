@@ -25,11 +25,15 @@ pub enum Fault {
     Conflict,
     /// It is answered 429, and not done.
     TooMany,
+    /// From then on watches say nothing for five seconds.
+    Stale,
+    /// From then on watches say nothing for thirty seconds.
+    VeryStale,
 }
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::CrashBefore,
         Self::CrashAfterEffect,
         Self::CrashAfterReply,
@@ -38,10 +42,22 @@ impl Fault {
         Self::Refused,
         Self::Conflict,
         Self::TooMany,
+        Self::Stale,
+        Self::VeryStale,
     ];
 }
 
 impl Fault {
+    /// How long watches say nothing from then on.
+    #[must_use]
+    pub fn silence(self) -> Option<TimeDelta> {
+        match self {
+            Self::Stale => Some(TimeDelta::seconds(5)),
+            Self::VeryStale => Some(TimeDelta::seconds(30)),
+            _ => None,
+        }
+    }
+
     /// The process dies of it.
     #[must_use]
     pub fn is_crash(self) -> bool {

@@ -58,19 +58,16 @@ impl Panel {
     }
 
     fn axis(&self, out: &mut String, name: &str) {
-        let _ = writeln!(
-            out,
-            r##"<text x="{LEFT}" y="{}" class="name">{name}</text>"##,
-            self.top - 10.0
-        );
+        let _ =
+            writeln!(out, r#"<text x="{LEFT}" y="{}" class="name">{name}</text>"#, self.top - 10.0);
         let step = round_up(self.most / 5.0);
         let mut value = 0.0;
         while value <= self.most {
             let y = self.y(value);
-            let _ = writeln!(out, r##"<path d="M{LEFT} {y:.1}H{RIGHT}" class="grid"/>"##);
+            let _ = writeln!(out, r#"<path d="M{LEFT} {y:.1}H{RIGHT}" class="grid"/>"#);
             let _ = writeln!(
                 out,
-                r##"<text x="{}" y="{:.1}" class="end">{value}</text>"##,
+                r#"<text x="{}" y="{:.1}" class="end">{value}</text>"#,
                 LEFT - 6.0,
                 y + 4.0
             );
@@ -132,7 +129,7 @@ pub fn draw(evening: &Evening, looks: &[Look], peers: &[(&str, &[Look])]) -> Str
     let machines = panel(MACHINES, highest(looks, &machine_count));
 
     let mut out = format!(
-        r##"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif" font-size="12">
+        r#"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif" font-size="12">
 <title>{} in {}</title>
 <style>
  rect.paper {{ fill: #fff }} text {{ fill: #333 }} .end {{ text-anchor: end }} .middle {{ text-anchor: middle }} .name {{ font-weight: bold }}
@@ -142,7 +139,7 @@ pub fn draw(evening: &Evening, looks: &[Look], peers: &[(&str, &[Look])]) -> Str
  .machines {{ fill: #d5e3f5; stroke: #2b6cb0 }}
 </style>
 <rect class="paper" width="{WIDTH}" height="{HEIGHT}"/>
-"##,
+"#,
         escaped(&evening.name),
         escaped(&evening.namespace)
     );
@@ -183,7 +180,7 @@ fn marks(out: &mut String, evening: &Evening, panel: &Panel) {
         let (x, anchor) = (panel.x(at), if n == 0 { "end" } else { "start" });
         let _ = writeln!(
             out,
-            r##"<path class="mark" d="M{x:.1} {}V{}"/><text x="{x:.1}" y="{}" text-anchor="{anchor}" dx="{}">{name}</text>"##,
+            r#"<path class="mark" d="M{x:.1} {}V{}"/><text x="{x:.1}" y="{}" text-anchor="{anchor}" dx="{}">{name}</text>"#,
             REPLICAS.0,
             MACHINES.1,
             REPLICAS.0 + 12.0,

@@ -26,15 +26,11 @@ pub fn evening(evening: &Evening, script: &Script) -> String {
     let _ = writeln!(out, "  load  {:.0} before, {:.0} at its highest", load.usual(), load.peak());
     let _ = writeln!(out, "\nAssumed");
     for t in &evening.targets {
+        let (min, max) = evening.bounds(t);
         let _ = writeln!(
             out,
-            "  {}: {} replicas before, {:.0} of load each, an HPA at {} % of that from {} to {}",
-            t.name,
-            t.baseline,
-            t.per_replica,
-            evening.assumptions.hpa_percent,
-            t.baseline,
-            t.max.max(t.planned)
+            "  {}: {} replicas before, {:.0} of load each, an HPA at {} % of that from {min} to {max}",
+            t.name, t.baseline, t.per_replica, evening.assumptions.hpa_percent,
         );
     }
     let (least, most) = evening.assumptions.pod_seconds;

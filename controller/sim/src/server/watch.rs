@@ -86,13 +86,12 @@ impl Watch {
             }
             let left = self.ends - Instant::now();
             match tokio::time::timeout(self.look_again().min(left), self.changed.changed()).await {
-                Ok(Ok(())) => {}
                 Ok(Err(_)) => return None,
                 Err(_) if Instant::now() - self.said >= BOOKMARK && Instant::now() < self.ends => {
                     self.said = Instant::now();
                     return Some(format!("{}\n", self.bookmark()));
                 }
-                Err(_) => {}
+                _ => {}
             }
         }
     }

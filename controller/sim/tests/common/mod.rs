@@ -1,5 +1,7 @@
 //! Many evenings on all cores, and what they broke.
 
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -8,10 +10,8 @@ use primetime_sim::evening::{Scenario, play};
 use primetime_sim::oracle::{Promise, judge};
 use primetime_sim::script::Script;
 
-/// The seed of this run of the tests.
-pub fn seed() -> u64 {
-    number("PRIMETIME_SEED").unwrap_or(1)
-}
+/// Optimised builds play so many times more.
+pub const THOROUGH: bool = !cfg!(debug_assertions);
 
 /// A number from the environment.
 pub fn number(name: &str) -> Option<u64> {

@@ -1,0 +1,132 @@
+//! `kubectl surge simulate`, as a user calls it.
+
+use anyhow::{Context, Result, ensure};
+use primetime_tests::process::{command, run};
+use primetime_tests::tools::{built, root};
+use serde_json::Value;
+
+async fn simulate(args: &[&str]) -> Result<String> {
+    run(command(built("kubectl-surge")?).current_dir(root()).arg("simulate").args(args)).await
+}
+
+async fn outcome(args: &[&str]) -> Result<Value> {
+    let said = simulate(&[args, &["-o", "json"]].concat()).await?;
+    serde_json::from_str(&said).with_context(|| said.clone())
+}
+
+async fn refused(args: &[&str], why: &str) -> Result<()> {
+    let error = simulate(args).await.err().with_context(|| format!("not refused: {args:?}"))?;
+    ensure!(format!("{error:#}").contains(why), "expected \"{why}\" in: {error:#}");
+    Ok(())
+}
+
+/// A file with this text, under `target/`.
+fn file(name: &str, text: &str) -> Result<String> {
+    let folder = root().join("target/evenings/simulate");
+    std::fs::create_dir_all(&folder)?;
+    let file = folder.join(name);
+    std::fs::write(&file, text)?;
+    Ok(file.display().to_string())
+}
+
+const CAPITAL: &str = "examples/capital-2014.yaml";
+
+#[tokio::test]
+async fn the_capital_evening_is_kept_and_compared() -> Result<()> {
+    let picture = file("capital.svg", "")?;
+    let args = [CAPITAL, "--curve", "capital-2014", "--compare", "--svg", &picture];
+    let report = outcome(&args).await?;
+    let of = |strategy: &str, field: &str| report["strategies"][strategy][field].clone();
+    let number = |strategy, field| of(strategy, field).as_i64().unwrap_or(-1);
+    ensure!(of("primetime", "readyAtT0") == true, "{report}");
+    ensure!(number("primetime", "shortReplicaSeconds") == 0, "{report}");
+    ensure!(number("hpa", "shortReplicaSeconds") > 10_000, "HPA alone doubles too late: {report}");
+    ensure!(of("hpa", "readyAtT0") == false, "{report}");
+    ensure!(number("kedaCron", "excessReplicaSeconds") > number("oracle", "excessReplicaSeconds"));
+    let least = number("oracle", "excessReplicaSeconds");
+    ensure!(number("primetime", "excessReplicaSeconds") >= least, "nobody beats the oracle");
+    let demand = number("primetime", "demandReplicaSeconds");
+    for strategy in ["primetime", "hpa", "kedaCron", "oracle"] {
+        ensure!(number(strategy, "demandReplicaSeconds") == demand, "one evening: {report}");
+        ensure!(of(strategy, "leftOver") == serde_json::json!([]), "{report}");
+    }
+    let svg = std::fs::read_to_string(&picture)?;
+    for class in ["demand", "floor", "ready", "peer0", "peer1", "machines"] {
+        ensure!(svg.contains(&format!("<polyline class=\"{class}\"")), "{class} is not drawn");
+    }
+    ensure!(svg.ends_with("</svg>\n"));
+    let again = outcome(&args).await?;
+    ensure!(report == again, "the same seed gives the same evening");
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_evening_with_faults_is_told_step_by_step() -> Result<()> {
+    let faults = "prometheus@600+1200,operator@-2000+60,cloud@-2100+120";
+    let said = simulate(&[CAPITAL, "examples/platform.yaml", "--faults", faults]).await?;
+    for line in [
+        "T0    Sun 2014-01-12 20:50:00 CET",
+        "web: 10 replicas before, 200 of load each",
+        "Prometheus out from 20:10:00.000 to 20:30:00.000",
+        "machines burst 0 -> 17 of 17",
+        "web 10 -> 180: planned to be ready by 19:50:00Z",
+        "web: 180 of 180 pods ready",
+        "everything was given back",
+    ] {
+        ensure!(said.contains(line), "expected \"{line}\" in:\n{said}");
+    }
+    let ready = said.lines().find(|l| l.starts_with("ready at T0")).context("no figures")?;
+    ensure!(ready.trim_end().ends_with("yes"), "{said}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn loads_of_the_users_own_are_played() -> Result<()> {
+    let curve = file("own.csv", "seconds,load\n0,2000\n60,45000\n1200,45000\n1800,2000\n")?;
+    let report = outcome(&[CAPITAL, "--curve", &curve]).await?;
+    let short = &report["strategies"]["primetime"]["shortReplicaSeconds"];
+    ensure!(
+        short.as_i64() > Some(0),
+        "45,000 sessions at once are more than was announced: {report}"
+    );
+    ensure!(report["strategies"].get("hpa").is_none(), "nothing to compare was asked for");
+
+    // The same evening of the week before.
+    let start = 1_389_556_800 - 7 * 86_400;
+    let values: Vec<String> = (-1800..7200)
+        .step_by(60)
+        .map(|n| {
+            format!("[{},\"{}\"]", start + n, if (0..3600).contains(&n) { 30_000 } else { 2_000 })
+        })
+        .collect();
+    let history = format!(
+        r#"{{"status":"success","data":{{"resultType":"matrix","result":[{{"metric":{{}},"values":[{}]}}]}}}}"#,
+        values.join(",")
+    );
+    let history = file("history.json", &history)?;
+    let report = outcome(&[CAPITAL, "--history", &history]).await?;
+    let figures = &report["strategies"]["primetime"];
+    ensure!(figures["shortReplicaSeconds"] == 0, "36,000 were announced: {report}");
+    ensure!(figures["demandReplicaSeconds"].as_i64() > Some(3_600 * 225), "{report}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_cannot_be_played_is_refused_with_a_reason() -> Result<()> {
+    let surge = std::fs::read_to_string(root().join(CAPITAL))?;
+    let typo = file("typo.yaml", &surge.replace("maxReplicas", "maxReplica"))?;
+    refused(&[&typo], "spec.targets[0].maxReplica: unknown field").await?;
+    let nothing = file("nothing.yaml", "")?;
+    refused(&[&nothing], "0 ScheduledSurges; one evening at a time").await?;
+    refused(&[CAPITAL, CAPITAL], "2 ScheduledSurges; one evening at a time").await?;
+    refused(&["examples/overrides.yaml"], "SurgeOverride capital-boost: not understood here")
+        .await?;
+    refused(&["nowhere.yaml"], "nowhere.yaml").await?;
+    refused(&[CAPITAL, "--curve", "loft"], "neither a file nor one of capital-2014").await?;
+    let csv = file("bad.csv", "0,2000\n60;1\n")?;
+    refused(&[CAPITAL, "--curve", &csv], "line 2: \"60;1\" is not seconds,load").await?;
+    refused(&[CAPITAL, "--faults", "disk@0"], "\"disk\" is none of operator, api").await?;
+    refused(&[CAPITAL, "--replicas", "shop=3"], "\"shop\" is not a target of capital").await?;
+    let set = file("set.yaml", &surge.replace("kind: Deployment", "kind: StatefulSet"))?;
+    refused(&[&set], "simulate plays Deployments, not a StatefulSet").await
+}
