@@ -118,7 +118,8 @@ impl Server {
             return self.watch(asked, gate);
         }
         match self.answer(asked) {
-            Ok((code, value)) => reply(code, &value),
+            Ok((code, value)) => reply(code, value.to_string()),
+            Err(Refusal::Nowhere) => reply(404, format!("{}\n", Refusal::Nowhere)),
             Err(refusal) => {
                 let (code, reason) = refusal.code();
                 status(code, reason, &refusal.to_string())
@@ -129,10 +130,10 @@ impl Server {
     fn answer(&self, asked: &Asked) -> Result<(u16, Value), Refusal> {
         match path::read(&asked.path) {
             Path::Objects(place) => self.objects(&place, asked),
-            Path::Discovery(group, version) => discovery(&group, &version)
-                .map(|found| (200, found))
-                .ok_or_else(|| Refusal::NotFound(format!("the API {group}/{version}"))),
-            Path::Nowhere => Err(Refusal::NotFound(asked.path.clone())),
+            Path::Discovery(group, version) => {
+                discovery(&group, &version).map(|found| (200, found)).ok_or(Refusal::Nowhere)
+            }
+            Path::Nowhere => Err(Refusal::Nowhere),
         }
     }
 
@@ -151,7 +152,7 @@ impl Server {
         let not_found = || Refusal::NotFound(format!("{} \"{name}\"", kind.plural));
         let found = || self.with(|s| s.get(&key).cloned()).ok_or_else(not_found);
         match (&asked.method, place.part.as_deref()) {
-            (&Method::GET, None) => Ok((200, found()?)),
+            (&Method::GET, None | Some("status")) => Ok((200, found()?)),
             (&Method::GET, Some("scale")) if kind.scale => Ok((200, scale::of(&found()?))),
             (&Method::PUT | &Method::PATCH, None | Some("status")) => {
                 let part = if place.part.is_some() { Part::Status } else { Part::Main };
@@ -179,7 +180,9 @@ impl Server {
                     asked.body.pointer(&format!("/preconditions/{field}")).and_then(Value::as_str)
                 };
                 let (uid, version) = (expected("uid"), expected("resourceVersion"));
-                Ok((200, self.with(|s| s.delete(&key, uid, version))?))
+                let deleted = self.with(|s| s.delete(&key, uid, version))?;
+                let gone = self.with(|s| s.get(&key).is_none());
+                Ok((200, if gone { success(*kind, &deleted) } else { deleted }))
             }
             _ => Err(unserved(asked)),
         }
@@ -191,7 +194,7 @@ impl Server {
         self.with(|store| {
             let items: Vec<Value> = store
                 .list(kind, namespace)
-                .map(|(_, object)| object.clone())
+                .map(|(_, object)| kind.listed(object.clone()))
                 .filter(|object| {
                     on_node.as_deref().is_none_or(|node| {
                         object.pointer("/spec/nodeName").and_then(Value::as_str) == Some(node)
@@ -204,6 +207,18 @@ impl Server {
             })
         })
     }
+}
+
+/// What a deletion is answered when the object is gone at once.
+fn success(kind: Kind, object: &Value) -> Value {
+    let meta = |name: &str| object.pointer(&format!("/metadata/{name}"));
+    json!({
+        "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success",
+        "details": {
+            "name": meta("name"), "group": Some(kind.group).filter(|g| !g.is_empty()),
+            "kind": kind.plural, "uid": meta("uid"),
+        },
+    })
 }
 
 fn unserved(asked: &Asked) -> Refusal {
@@ -230,8 +245,8 @@ fn edit(object: &mut Value, asked: &Asked) -> Result<(), Refusal> {
     }
 }
 
-fn reply(code: u16, value: &Value) -> Response<Answer> {
-    let body = Full::new(Bytes::from(value.to_string())).boxed_unsync();
+fn reply(code: u16, body: String) -> Response<Answer> {
+    let body = Full::new(Bytes::from(body)).boxed_unsync();
     let mut response = Response::new(body);
     *response.status_mut() =
         http::StatusCode::from_u16(code).unwrap_or(http::StatusCode::INTERNAL_SERVER_ERROR);
@@ -239,11 +254,9 @@ fn reply(code: u16, value: &Value) -> Response<Answer> {
 }
 
 fn status(code: u16, reason: &str, message: &str) -> Response<Answer> {
-    reply(
-        code,
-        &json!({
-            "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
-            "message": message, "reason": reason, "code": code,
-        }),
-    )
+    let said = json!({
+        "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
+        "message": message, "reason": reason, "code": code,
+    });
+    reply(code, said.to_string())
 }

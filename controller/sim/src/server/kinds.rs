@@ -88,6 +88,22 @@ impl Kind {
         }
     }
 
+    /// Whether objects of this kind count the changes of what they ask for.
+    #[must_use]
+    pub fn counts_generations(&self) -> bool {
+        matches!(self.group, "primetime.dev" | "apps")
+    }
+
+    /// An object as lists show it: those of the built-in kinds do not say what they are.
+    #[must_use]
+    pub fn listed(&self, mut object: Value) -> Value {
+        if let Some(fields) = object.as_object_mut().filter(|_| self.group != "primetime.dev") {
+            fields.remove("apiVersion");
+            fields.remove("kind");
+        }
+        object
+    }
+
     /// The kind that objects name so.
     #[must_use]
     pub fn of(api_version: &str, kind: &str) -> Option<Self> {

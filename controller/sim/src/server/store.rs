@@ -28,6 +28,9 @@ pub struct Event {
 /// Why a request was not done.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
+    /// 404, of a path that is not served at all.
+    #[error("404 page not found")]
+    Nowhere,
     /// 404.
     #[error("{0} not found")]
     NotFound(String),
@@ -50,7 +53,7 @@ impl Refusal {
     #[must_use]
     pub fn code(&self) -> (u16, &'static str) {
         match self {
-            Self::NotFound(_) => (404, "NotFound"),
+            Self::NotFound(_) | Self::Nowhere => (404, "NotFound"),
             Self::AlreadyExists(_) => (409, "AlreadyExists"),
             Self::Conflict(_) => (409, "Conflict"),
             Self::Invalid(_) => (422, "Invalid"),
@@ -194,7 +197,9 @@ impl Store {
             }
             meta.insert("uid".into(), format!("00000000-0000-4000-8000-{number:012}").into());
             meta.insert("creationTimestamp".into(), seconds(self.now).into());
-            meta.insert("generation".into(), 1.into());
+            if kind.counts_generations() {
+                meta.insert("generation".into(), 1.into());
+            }
             meta.remove("deletionTimestamp");
         }
         Ok(self.remember("ADDED", &key, object))
@@ -289,6 +294,10 @@ impl Store {
             object
         } else {
             if let Some(meta) = metadata(&mut object) {
+                // The wish to be gone is a change of what is asked for.
+                if let Some(generation) = meta.get("generation").and_then(Value::as_i64) {
+                    meta.insert("generation".into(), (generation + 1).into());
+                }
                 meta.insert("deletionTimestamp".into(), seconds(self.now).into());
                 meta.insert("deletionGracePeriodSeconds".into(), 0.into());
             }

@@ -1,0 +1,302 @@
+//! The model of the API server against a real one: the same requests, the same answers.
+//!
+//! What the model leaves out it may leave out (defaults of kinds that are not ours, most of managedFields). What it says
+//! must be what the real one says: status code, reason, and every field of the answer, but for values that each server
+//! draws for itself (uid, resourceVersion, times), of which only the presence is compared.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use http::Request;
+use kube::Client;
+use primetime_sim::clock::VirtualClock;
+use primetime_sim::gate::Gate;
+use primetime_sim::script::Script;
+use primetime_sim::server::Server;
+use primetime_tests::evening::folder;
+use primetime_tests::plane::{Options, Plane};
+use primetime_tests::process::run;
+use primetime_tests::tools::{Tools, root};
+use primetime_tests::wait::wait_until;
+use serde_json::{Value, json};
+
+/// One request.
+enum Step {
+    /// Method, path, content type, body.
+    Send(&'static str, String, &'static str, Value),
+    /// What is there with a change, put back; with the resourceVersion that it had, or an older one.
+    Replace(String, fn(&mut Value), bool),
+}
+
+const JSON: &str = "application/json";
+const MERGE: &str = "application/merge-patch+json";
+const PATCH: &str = "application/json-patch+json";
+
+fn get(path: &str) -> Step {
+    Step::Send("GET", path.to_owned(), JSON, Value::Null)
+}
+
+fn post(path: &str, body: Value) -> Step {
+    Step::Send("POST", path.to_owned(), JSON, body)
+}
+
+fn merge(path: &str, body: Value) -> Step {
+    Step::Send("PATCH", path.to_owned(), MERGE, body)
+}
+
+fn patch(path: &str, body: Value) -> Step {
+    Step::Send("PATCH", path.to_owned(), PATCH, body)
+}
+
+fn delete(path: &str, body: Value) -> Step {
+    Step::Send("DELETE", path.to_owned(), JSON, body)
+}
+
+async fn send(
+    client: &Client,
+    method: &str,
+    path: &str,
+    content: &str,
+    body: &Value,
+) -> Result<(u16, Value)> {
+    let bytes = if body.is_null() { Vec::new() } else { serde_json::to_vec(body)? };
+    let request =
+        Request::builder().method(method).uri(path).header("Content-Type", content).body(bytes)?;
+    match client.request_text(request).await {
+        Ok(text) => Ok((200, serde_json::from_str(&text)?)),
+        Err(kube::Error::Api(status)) => Ok((status.code, json!({"reason": status.reason}))),
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn perform(client: &Client, step: &Step) -> Result<(u16, Value)> {
+    match step {
+        Step::Send(method, path, content, body) => send(client, method, path, content, body).await,
+        Step::Replace(path, edit, stale) => {
+            let (_, mut object) = send(client, "GET", path, JSON, &Value::Null).await?;
+            if *stale {
+                // Somebody else is faster.
+                let touch = json!({"metadata": {"labels": {"touched": "true"}}});
+                send(client, "PATCH", path, MERGE, &touch).await?;
+            }
+            edit(&mut object);
+            send(client, "PUT", path, JSON, &object).await
+        }
+    }
+}
+
+/// Fields that each server draws for itself.
+const DRAWN: [&str; 4] = ["uid", "resourceVersion", "creationTimestamp", "deletionTimestamp"];
+
+/// Where the model says something else than the real one.
+fn differences(model: &Value, real: &Value, path: &str, found: &mut Vec<String>) {
+    match (model, real) {
+        (Value::Object(model), Value::Object(real)) => {
+            for (name, value) in
+                model.iter().filter(|(name, v)| *name != "managedFields" && !v.is_null())
+            {
+                let path = format!("{path}.{name}");
+                match real.get(name) {
+                    Some(_) if DRAWN.contains(&name.as_str()) => {}
+                    Some(other) => differences(value, other, &path, found),
+                    None => {
+                        found.push(format!("{path}: the model says {value}, the real one nothing"));
+                    }
+                }
+            }
+        }
+        (Value::Array(model), Value::Array(real)) if model.len() == real.len() => {
+            for (n, (value, other)) in model.iter().zip(real).enumerate() {
+                differences(value, other, &format!("{path}[{n}]"), found);
+            }
+        }
+        _ if model == real => {}
+        _ => found.push(format!("{path}: the model says {model}, the real one {real}")),
+    }
+}
+
+fn deployment() -> Value {
+    json!({
+        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web", "namespace": "shop"},
+        "spec": {
+            "replicas": 10, "selector": {"matchLabels": {"app": "web"}},
+            "template": {
+                "metadata": {"labels": {"app": "web"}},
+                "spec": {"containers": [{"name": "web", "image": "shop/web:1"}]},
+            },
+        },
+    })
+}
+
+fn workloads() -> Vec<Step> {
+    let web = "/apis/apps/v1/namespaces/shop/deployments/web";
+    let scale = &format!("{web}/scale?fieldManager=primetime");
+    let raise = |from: i64, to: i64| {
+        json!([
+            {"op": "test", "path": "/spec/replicas", "value": from},
+            {"op": "add", "path": "/spec/replicas", "value": to},
+        ])
+    };
+    vec![
+        get(web),
+        post("/apis/apps/v1/namespaces/shop/deployments", deployment()),
+        post("/apis/apps/v1/namespaces/shop/deployments", deployment()),
+        get(web),
+        get("/apis/apps/v1/namespaces/shop/deployments"),
+        get("/apis/apps/v1/deployments"),
+        get(scale),
+        patch(scale, raise(10, 180)),
+        patch(scale, raise(10, 180)),
+        patch(scale, raise(180, 180)),
+        merge(scale, json!({"spec": {"replicas": 0}})),
+        get(scale),
+        patch(scale, json!([{"op": "add", "path": "/spec/replicas", "value": 5}])),
+        merge(scale, json!({"spec": {"replicas": -1}})),
+        merge(
+            &format!("{web}/status"),
+            json!({"status": {"replicas": 5, "readyReplicas": 3}, "spec": {"replicas": 7}}),
+        ),
+        get(web),
+        merge(web, json!({"status": {"replicas": 9}})),
+        Step::Replace(web.to_owned(), |o| o["spec"]["replicas"] = 6.into(), false),
+        Step::Replace(web.to_owned(), |o| o["spec"]["replicas"] = 7.into(), true),
+        get(web),
+        get("/apis/apps/v1/namespaces/shop/deployments/nobody/scale"),
+        delete(web, json!({"preconditions": {"uid": "11111111-1111-4111-8111-111111111111"}})),
+    ]
+}
+
+fn autoscalers() -> Vec<Step> {
+    let hpas = "/apis/autoscaling/v2/namespaces/shop/horizontalpodautoscalers";
+    let web = &format!("{hpas}/web");
+    let hpa = json!({
+        "apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler",
+        "metadata": {"name": "web", "namespace": "shop"},
+        "spec": {
+            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"},
+            "minReplicas": 10, "maxReplicas": 60,
+        },
+    });
+    let bounds = json!([
+        {"op": "test", "path": "/spec/minReplicas", "value": 10},
+        {"op": "add", "path": "/spec/minReplicas", "value": 180},
+        {"op": "test", "path": "/spec/maxReplicas", "value": 60},
+        {"op": "add", "path": "/spec/maxReplicas", "value": 260},
+    ]);
+    vec![
+        post(hpas, hpa),
+        patch(web, bounds.clone()),
+        patch(web, bounds),
+        get(web),
+        patch(
+            web,
+            json!([{"op": "test", "path": "/spec/minReplicas", "value": 180}, {"op": "remove", "path": "/spec/minReplicas"}]),
+        ),
+        get("/apis/autoscaling/v2/horizontalpodautoscalers"),
+        delete(web, Value::Null),
+        get(web),
+    ]
+}
+
+fn our_own() -> Vec<Step> {
+    let surges = "/apis/primetime.dev/v1alpha1/namespaces/shop/scheduledsurges";
+    let runs = "/apis/primetime.dev/v1alpha1/namespaces/shop/surgeruns";
+    let holds = "/apis/primetime.dev/v1alpha1/namespaces/shop/surgeholds";
+    let hold = json!({
+        "apiVersion": "primetime.dev/v1alpha1", "kind": "SurgeHold",
+        "metadata": {"name": "deployment-web", "namespace": "shop"},
+        "spec": {
+            "targetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"},
+            "baseline": {"replicas": 10}, "claims": [{"run": "capital-1", "floor": 180, "ceiling": 260}],
+            "level": {"replicas": 180}, "previous": {"replicas": 10},
+            "dueTime": "2031-01-12T19:50:00Z", "sinceTime": "2031-01-12T19:35:00Z", "repairTimes": [],
+        },
+    });
+    let run = json!({
+        "apiVersion": "primetime.dev/v1alpha1", "kind": "SurgeRun",
+        "metadata": {"name": "capital-1", "namespace": "shop", "finalizers": ["primetime.dev/run"]},
+        "spec": {
+            "surgeName": "capital", "startTime": "2031-01-12T20:00:00Z", "readyTime": "2031-01-12T19:50:00Z",
+            "endTime": "2031-01-12T22:00:00Z", "release": {"stepPercent": 20, "stepSeconds": 120},
+            "targets": [{
+                "name": "web", "replicas": 180, "leadSeconds": 900,
+                "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"},
+            }],
+        },
+    });
+    let (hold_path, run_path) = (format!("{holds}/deployment-web"), format!("{runs}/capital-1"));
+    vec![
+        get(surges),
+        post(holds, hold.clone()),
+        post(holds, hold),
+        Step::Replace(hold_path.clone(), |o| o["spec"]["level"]["replicas"] = 225.into(), false),
+        Step::Replace(hold_path.clone(), |o| o["spec"]["level"]["replicas"] = 1.into(), true),
+        get(&hold_path),
+        delete(&hold_path, json!({"preconditions": {"resourceVersion": "1"}})),
+        delete(&hold_path, Value::Null),
+        get(&hold_path),
+        post(runs, run),
+        get(&run_path),
+        merge(&run_path, json!({"status": {"message": "not through here"}})),
+        merge(&format!("{run_path}/status"), json!({"status": {"message": "through here"}})),
+        Step::Replace(
+            format!("{run_path}/status"),
+            |o| o["status"]["message"] = "and so".into(),
+            false,
+        ),
+        get(&run_path),
+        merge(&run_path, json!({"spec": {"endTime": "2031-01-12T23:00:00Z"}})),
+        delete(&run_path, Value::Null),
+        get(&run_path),
+        merge(&run_path, json!({"metadata": {"finalizers": null}})),
+        get(&run_path),
+        get(runs),
+        get("/apis/primetime.dev/v1alpha1/namespaces/shop/surgenothings"),
+    ]
+}
+
+fn shown(step: &Step) -> String {
+    match step {
+        Step::Send(method, path, _, body) => format!("{method} {path} {body}"),
+        Step::Replace(path, _, stale) => {
+            format!("PUT {path}{}", if *stale { ", too late" } else { "" })
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_model_answers_as_the_real_one() -> Result<()> {
+    let tools = Tools::ensure().await?;
+    let options = Options { controllers: false, kubelets: false, ..Options::own() };
+    let plane = Plane::start(&tools, &folder("contract"), &options).await?;
+    let crds = root().join("crds").display().to_string();
+    run(plane.kubectl().args(["apply", "-f", &crds])).await?;
+    run(plane.kubectl().args(["wait", "--for=condition=Established", "crd", "--all"])).await?;
+    run(plane.kubectl().args(["create", "namespace", "shop"])).await?;
+    // The storage of a fresh kind answers 429 until it has seen everything.
+    wait_until("the new kinds to be served", Duration::from_secs(30), || async {
+        let kinds = ["get", "surges,runs,holds,overrides,iclass,msource", "-A"];
+        Ok((run(plane.kubectl().args(kinds)).await.is_ok(), "not yet"))
+    })
+    .await?;
+
+    let clock = VirtualClock::starting(chrono::Utc::now());
+    let model = Server::new(clock.clone()).client(&Gate::new(Script::default(), clock));
+    let mut found = Vec::new();
+    let steps: Vec<Step> = workloads().into_iter().chain(autoscalers()).chain(our_own()).collect();
+    for (n, step) in steps.iter().enumerate() {
+        let what = || format!("step {n}, {}", shown(step));
+        let (code, said) =
+            perform(&model, step).await.with_context(|| format!("model: {}", what()))?;
+        let (real_code, real) = perform(&plane.client, step).await.with_context(what)?;
+        let mut here = Vec::new();
+        if code == real_code {
+            differences(&said, &real, "", &mut here);
+        } else {
+            here.push(format!("the model answers {code}, the real one {real_code}: {said} {real}"));
+        }
+        found.extend(here.into_iter().map(|line| format!("{}: {line}", what())));
+    }
+    ensure!(found.is_empty(), "{} differences:\n{}", found.len(), found.join("\n"));
+    Ok(())
+}
