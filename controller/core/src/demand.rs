@@ -36,6 +36,8 @@ pub struct Facts<'a> {
     pub start: Instant,
     /// The run's claim as recorded in the hold.
     pub claimed: Option<&'a Claim>,
+    /// Since when there is a hold with a claim of this run.
+    pub held_since: Option<Instant>,
     /// What the signals say.
     pub required: Required,
     /// What on-call asked for.
@@ -65,8 +67,10 @@ pub fn demand(target: &Target, facts: Facts<'_>, now: Instant) -> Option<Demand>
         Some(None) => return None,
         Some(Some(floor)) if floor.done => return None,
         Some(Some(floor)) => (floor.floor.max(boost), false),
-        // What was asked for is asked for until the way down, even if the clock goes back to before the beginning.
-        None if now < facts.start - timeline::PREPARE_AHEAD && facts.claimed.is_none() => {
+        // A hold that is younger than now says that the clock has gone back: what was asked for is asked for further on.
+        None if now < facts.start - timeline::PREPARE_AHEAD
+            && facts.held_since.is_none_or(|since| since <= now) =>
+        {
             return None;
         }
         // Nothing is raised for an event that is over.
@@ -135,6 +139,7 @@ mod tests {
             baseline: 10,
             start: t0() - seconds(360),
             claimed: None,
+            held_since: None,
             required: Required::default(),
             overrides,
             release: None,
@@ -155,9 +160,19 @@ mod tests {
 
     #[test]
     fn a_clock_that_goes_back_to_before_the_beginning_lets_go_of_nothing() {
-        let before = Box::leak(Box::new(Claim { run: "capital".into(), floor: 180, ceiling: 260 }));
-        let demand = ask(&web(), |f| f.claimed = Some(before), t0() - seconds(3600));
-        assert_eq!(floor(demand), 180);
+        let before: &'static _ =
+            Box::leak(Box::new(Claim { run: "capital".into(), floor: 180, ceiling: 260 }));
+        let held = |f: &mut Facts<'_>| {
+            (f.claimed, f.held_since) = (Some(before), Some(t0() - seconds(360)));
+        };
+        assert_eq!(floor(ask(&web(), held, t0() - seconds(3600))), 180);
+        // A window that somebody moves to later lets go.
+        let before_then = t0() - seconds(370);
+        let held = |f: &mut Facts<'_>| {
+            (f.claimed, f.held_since) = (Some(before), Some(before_then - seconds(60)));
+            f.start = t0() + seconds(86_400);
+        };
+        assert_eq!(ask(&web(), held, before_then), None);
     }
 
     #[test]

@@ -55,6 +55,9 @@ pub fn token(cluster: &str, run_uid: &str, group: &str, attempt: u32) -> String 
 }
 
 /// When the next call may be made after a refusal. Classes of trouble are answered differently.
+/// No try waits longer for its next: see [`retry_after`].
+const LONGEST_RETRY: TimeDelta = TimeDelta::seconds(300);
+
 fn retry_after(class: RefusalClass, attempt: u32) -> TimeDelta {
     let doubling = |first: u32, most: u32| {
         seconds(first.saturating_mul(1 << attempt.saturating_sub(1).min(10)).min(most))
@@ -177,7 +180,9 @@ pub fn intend(
     now: Instant,
 ) {
     let entries = || status.ledger.iter().filter(|b| b.group == group.name);
-    if entries().any(|b| !b.settled || b.retry_after_time.is_some_and(|t| now < t)) {
+    // A wait that is longer than any was written by a wrong clock.
+    let waits = |t: Instant| now < t && t - now <= LONGEST_RETRY;
+    if entries().any(|b| !b.settled || b.retry_after_time.is_some_and(waits)) {
         return;
     }
     let missing = group.count.saturating_sub(launched(status, &group.name));

@@ -84,7 +84,8 @@ impl Sample {
     pub fn fresh(&self, now: Instant, max_age: TimeDelta) -> Result<f64, Why> {
         match self {
             Self::Known { value, .. } if !value.is_finite() => Err(Why::NotANumber),
-            Self::Known { value, at } if now - *at <= max_age => Ok(*value),
+            // A sample of an hour that has not come yet is of a wrong clock, and nobody knows how old it is.
+            Self::Known { value, at } if now - *at <= max_age && *at - now <= max_age => Ok(*value),
             Self::Known { at, .. } => Err(Why::Old { seconds: (now - *at).num_seconds() }),
             Self::Unknown(why) => Err(why.clone()),
         }

@@ -45,7 +45,7 @@ const BREATH: Duration = Duration::from_millis(2);
 const BREATH_AT_MOST: Duration = Duration::from_millis(50);
 
 /// How long a fresh process waits for the workloads of a namespace to be listed before it plans without them.
-const FIRST_LOOK: chrono::TimeDelta = chrono::TimeDelta::seconds(3);
+const FIRST_LOOK: Duration = Duration::from_secs(3);
 
 /// How the engine behaves.
 #[derive(Clone, Debug)]
@@ -142,7 +142,8 @@ impl Engine {
     /// Runs for ever.
     pub async fn run(self: Arc<Self>) {
         let started = self.clock.now();
-        let mut steady = Steady::new(started, tokio::time::Instant::now());
+        let began_at = tokio::time::Instant::now();
+        let mut steady = Steady::new(started, began_at);
         let mut wakes: BTreeMap<String, Instant> = BTreeMap::new();
         loop {
             let began = tokio::time::Instant::now();
@@ -166,7 +167,8 @@ impl Engine {
                 due.extend(wakes.iter().filter(|(_, at)| **at <= now).map(|(ns, _)| ns.clone()));
                 for namespace in due {
                     // A fresh process looks a little longer before it speaks; it never waits for long.
-                    if now - started < FIRST_LOOK && !self.shared.with(|i| i.listed(&namespace)) {
+                    let fresh = began_at.elapsed() < FIRST_LOOK;
+                    if fresh && !self.shared.with(|i| i.listed(&namespace)) {
                         wakes.insert(namespace, now + chrono::TimeDelta::milliseconds(100));
                         continue;
                     }

@@ -32,7 +32,8 @@ fn wanted(index: &Index, now: Instant) -> BTreeMap<String, BTreeSet<String>> {
 
 /// Asks for ever. A source that hangs delays nobody else.
 pub async fn run(shared: Shared, metrics: Arc<dyn Metrics>, clock: Arc<dyn Clock>) {
-    let mut due: BTreeMap<String, Instant> = BTreeMap::new();
+    // In monotonic time: a clock that is set back must not stop the questions for an hour.
+    let mut due: BTreeMap<String, tokio::time::Instant> = BTreeMap::new();
     let mut rounds = tokio::task::JoinSet::new();
     let mut busy: BTreeSet<String> = BTreeSet::new();
     loop {
@@ -47,11 +48,12 @@ pub async fn run(shared: Shared, metrics: Arc<dyn Metrics>, clock: Arc<dyn Clock
             else {
                 continue;
             };
-            if busy.contains(&name) || due.get(&name).is_some_and(|at| now < *at) {
+            let time = tokio::time::Instant::now();
+            if busy.contains(&name) || due.get(&name).is_some_and(|at| time < *at) {
                 continue;
             }
-            let interval = chrono::TimeDelta::seconds(i64::from(source.interval_seconds));
-            due.insert(name.clone(), now + interval);
+            let interval = Duration::from_secs(u64::from(source.interval_seconds));
+            due.insert(name.clone(), time + interval);
             busy.insert(name.clone());
             let (shared, metrics, clock) = (shared.clone(), metrics.clone(), clock.clone());
             rounds.spawn(async move {

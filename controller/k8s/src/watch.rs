@@ -11,8 +11,6 @@ use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::core::v1::Node;
 use kube::api::{Api, ApiResource};
 use kube::core::{DeserializeGuard, GroupVersionKind};
-use kube::runtime::WatchStreamExt;
-use kube::runtime::utils::Backoff;
 use kube::runtime::watcher::{self, Event};
 use kube::{Client, Resource, ResourceExt};
 use primetime_api::{
@@ -72,34 +70,42 @@ fn key<K: Resource>(object: &K) -> Key {
     )
 }
 
-/// A list, and a watch that has been opened, say something within this time, or they are given up: a reply that was
-/// lost would else be waited for until the end of the event.
+/// A page of a list comes within this time, or is asked for again: a reply that was lost would else be waited for until
+/// the end of the event. Each time in a row the limit is doubled, up to [`LIST_TIMEOUT_AT_MOST`]: an API server that is
+/// that busy needs patience.
 const LIST_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// See [`LIST_TIMEOUT`].
+const LIST_TIMEOUT_AT_MOST: Duration = Duration::from_secs(80);
+
 /// As often everything is listed anew, whatever the watch has said: what a watch never said, or a watch that died in
-/// silence, is wrong no longer than this.
+/// silence, is wrong no longer than this. Each kind comes a little earlier, so that they do not come together.
 const RELIST: Duration = Duration::from_mins(5);
 
-/// The pauses after failures: short at first, and never so long that an API server that is back is not noticed.
-#[derive(Clone, Debug, Default)]
+/// Overrides are few, and a person waits for them.
+const RELIST_OVERRIDES: Duration = Duration::from_secs(30);
+
+/// The pauses after failures in a row: short at first, and never so long that an API server that is back is not noticed.
+#[derive(Clone, Copy, Debug, Default)]
 struct Patience {
     failures: u32,
 }
 
-impl Iterator for Patience {
-    type Item = Duration;
-
-    fn next(&mut self) -> Option<Duration> {
-        let pause = Duration::from_millis((200_u64 << self.failures.min(8)).min(5_000));
+impl Patience {
+    fn pause(&mut self) -> Duration {
+        let pause = Duration::from_millis((200_u64 << self.failures.min(8)).min(10_000));
         self.failures = self.failures.saturating_add(1);
-        Some(pause)
+        pause
     }
 }
 
-impl Backoff for Patience {
-    fn reset(&mut self) {
-        self.failures = 0;
+/// How often a kind is listed anew.
+fn relist_after(kind: &str) -> Duration {
+    if kind == "SurgeOverride" {
+        return RELIST_OVERRIDES;
     }
+    let letters: u64 = kind.bytes().map(u64::from).sum();
+    RELIST.saturating_sub(Duration::from_millis(letters * 97 % 60_000))
 }
 
 /// Watches one kind into one table. `read` gives the row, or nothing if the object is of no interest.
@@ -114,29 +120,40 @@ async fn watch<K, I, T>(
     I: Ord + Clone,
     T: PartialEq,
 {
+    let mut patience = Patience::default();
+    let mut limit = LIST_TIMEOUT;
     loop {
         let config = watcher::Config::default().timeout(290);
-        let events = watcher::watcher(api.clone(), config).backoff(Patience::default());
-        let mut events = std::pin::pin!(events);
-        let relist = Instant::now() + RELIST;
-        let mut listed = false;
+        let mut events = std::pin::pin!(watcher::watcher(api.clone(), config));
+        // None while it is being listed.
+        let mut relist = None;
         loop {
-            let limit = if listed { relist } else { Instant::now() + LIST_TIMEOUT };
-            let event = match tokio::time::timeout_at(limit, events.next()).await {
+            let until = relist.unwrap_or_else(|| Instant::now() + limit);
+            let event = match tokio::time::timeout_at(until, events.next()).await {
                 Ok(Some(Ok(event))) => event,
                 Ok(Some(Err(error))) => {
                     warn!(kind = what, %error, "watch failed; it goes on with what was seen, and tries again");
+                    tokio::time::sleep(patience.pause()).await;
                     continue;
                 }
                 Ok(None) => break,
                 Err(_) => {
-                    if !listed {
+                    if relist.is_none() {
                         warn!(kind = what, "could not be listed in time; it is tried again");
+                        limit = (limit * 2).min(LIST_TIMEOUT_AT_MOST);
                     }
                     break;
                 }
             };
-            listed |= matches!(event, Event::InitDone);
+            match &event {
+                Event::Init => relist = None,
+                Event::InitDone => {
+                    relist = Some(Instant::now() + relist_after(&what));
+                    (patience, limit) = (Patience::default(), LIST_TIMEOUT);
+                }
+                Event::Apply(_) | Event::Delete(_) => patience = Patience::default(),
+                Event::InitApply(_) => {}
+            }
             let changed = shared.with(|index| {
                 let dirty = table(index).and_then(|table| take_in(table, event, &read));
                 dirty.is_some_and(|scope| index.mark(scope))

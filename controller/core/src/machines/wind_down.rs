@@ -30,8 +30,12 @@ pub fn wind_down(
     };
     // A call may have been on its way when the release began.
     let quiet_from = status.release.as_ref().map_or(now, |r| r.start_time);
-    let may_go_from =
-        status.release.as_ref().and_then(|r| r.machines_time).map(|last| last + pace.step_time);
+    // Machines that went at an hour that has not come yet went by a wrong clock.
+    let may_go_from = status
+        .release
+        .as_ref()
+        .and_then(|r| r.machines_time)
+        .map(|last| last.min(now) + pace.step_time);
     let mut may_go = if may_go_from.is_some_and(|at| now < at) { 0 } else { stride(status, pace) };
     let (mut went, mut wait) = (false, false);
     for batch in &mut status.ledger {

@@ -160,7 +160,8 @@ fn emit(mut due: Vec<(Instant, Act)>, now: Instant, draft: &mut Draft) {
         let spread = TimeDelta::milliseconds(after.saturating_mul(1000) / WRITES_PER_SECOND);
         let early = (spread + LOOK_AHEAD).min(crate::timeline::PREPARE_AHEAD / 2);
         after -= 1;
-        if now >= at - early {
+        // A hold is made shortly before it is due: one that is due in an hour was written by a wrong clock.
+        if now >= at - early || at - now > crate::timeline::PREPARE_AHEAD * 2 {
             draft.plan.acts.push(act);
         } else {
             draft.wake(at - early, now);

@@ -282,6 +282,9 @@ impl<'a> Run<'a> {
             baseline,
             start,
             claimed: self.claimed(target),
+            held_since: self.claimed(target).and_then(|_| {
+                self.world.holds.get(&hold::name(&target.workload)).map(|h| h.hold.since_time)
+            }),
             required: signal::required(&self.readings, &target.name),
             overrides: &self.overrides,
             release,

@@ -100,8 +100,8 @@ const MUTATIONS: [Mutation; 20] = [
     Mutation {
         name: "a clock that goes back lets go of what is held",
         file: "controller/core/src/demand.rs",
-        right: "None if now < facts.start - timeline::PREPARE_AHEAD && facts.claimed.is_none() => {",
-        wrong: "None if now < facts.start - timeline::PREPARE_AHEAD => {",
+        right: "&& facts.held_since.is_none_or(|since| since <= now) =>",
+        wrong: "=>",
     },
     Mutation {
         name: "a clock that jumps is believed",
