@@ -80,6 +80,23 @@ async fn an_evening_with_faults_is_told_step_by_step() -> Result<()> {
     Ok(())
 }
 
+/// What is given beside the surge is not assumed.
+#[tokio::test]
+async fn what_is_known_of_the_cluster_is_played() -> Result<()> {
+    let known = file(
+        "known.yaml",
+        "{apiVersion: apps/v1, kind: Deployment, metadata: {name: web}, spec: {replicas: 12}}\n---\n\
+         {apiVersion: autoscaling/v2, kind: HorizontalPodAutoscaler, metadata: {name: web}, spec: \
+         {scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: web}, minReplicas: 8, maxReplicas: 60}}\n",
+    )?;
+    let said = simulate(&[CAPITAL, &known, "--compare"]).await?;
+    let line = "web: 12 replicas before, 200 of load each, an HPA at 100 % of that from 8 to 60";
+    ensure!(said.contains(line), "{said}");
+    let left = said.lines().find(|l| l.starts_with("left over")).context("no figures")?;
+    ensure!(left.split_whitespace().filter(|w| *w == "nothing").count() == 4, "{said}");
+    Ok(())
+}
+
 #[tokio::test]
 async fn loads_of_the_users_own_are_played() -> Result<()> {
     let curve = file("own.csv", "seconds,load\n0,2000\n60,45000\n1200,45000\n1800,2000\n")?;
@@ -127,6 +144,17 @@ async fn what_cannot_be_played_is_refused_with_a_reason() -> Result<()> {
     refused(&[CAPITAL, "--curve", &csv], "line 2: \"60;1\" is not seconds,load").await?;
     refused(&[CAPITAL, "--faults", "disk@0"], "\"disk\" is none of operator, api").await?;
     refused(&[CAPITAL, "--replicas", "shop=3"], "\"shop\" is not a target of capital").await?;
+    refused(&[CAPITAL, "--faults", "api@999999+10"], "never happens; the evening is played from")
+        .await?;
+    let typo = file("wbe.yaml", "{apiVersion: apps/v1, kind: Deployment, metadata: {name: wbe}}")?;
+    refused(&[CAPITAL, &typo], "Deployment wbe: no target of the surge is Deployment \"wbe\"")
+        .await?;
+    let platform = std::fs::read_to_string(root().join("examples/platform.yaml"))?;
+    let class = file("class.yaml", &platform.replace("instanceTypes", "instanceType"))?;
+    refused(&[CAPITAL, &class], "InstanceClass paris-burst: missing field `instanceTypes`").await?;
+    let long =
+        file("long.yaml", &surge.replace("durationSeconds: 7200", "durationSeconds: 2592000"))?;
+    refused(&[&long], "spec.schedule.durationSeconds: at most 604800").await?;
     let set = file("set.yaml", &surge.replace("kind: Deployment", "kind: StatefulSet"))?;
     refused(&[&set], "simulate plays Deployments, not a StatefulSet").await
 }

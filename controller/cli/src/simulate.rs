@@ -9,9 +9,10 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
 use clap::ValueEnum;
 use primetime_core::Instant;
+use primetime_core::schedule::OneOff;
 use primetime_core::surge::Window;
 use primetime_core::world::SurgeSpec;
 use primetime_sim::announced::{Assumptions, Evening, Strategy};
@@ -137,6 +138,21 @@ fn played(evening: &Evening, strategy: Strategy, script: &Script, seed: u64) -> 
 pub fn run(args: &Args) -> Result<()> {
     let evening = read(args)?;
     let script = script(&args.faults, evening.start)?;
+    if let Some(outage) = script
+        .outages
+        .iter()
+        .find(|o| o.from >= o.until || o.until <= evening.begin || o.from >= evening.end)
+    {
+        let at = |at: Instant| (at - evening.start).num_seconds();
+        bail!(
+            "--faults: {:?} from {} to {} s never happens; the evening is played from {} to {} s",
+            outage.part,
+            at(outage.from),
+            at(outage.until),
+            at(evening.begin),
+            at(evening.end)
+        );
+    }
     let ours = played(&evening, Strategy::Primetime, &script, args.seed)?;
     let peer =
         |strategy| args.compare.then(|| played(&evening, strategy, &script, args.seed)).transpose();
@@ -192,7 +208,7 @@ fn read(args: &Args) -> Result<Evening> {
         machine_seconds: args.machine_seconds,
         hpa_percent: args.hpa_percent,
     };
-    let curve = |_: &SurgeSpec, start: Instant| load(args, start).map_err(|e| format!("{e:#}"));
+    let curve = |spec: &SurgeSpec, _| load(args, spec).map_err(|e| format!("{e:#}"));
     Evening::read(documents, assumptions, curve).map_err(|errors| {
         let files: Vec<_> = args.files.iter().map(|f| f.display().to_string()).collect();
         anyhow::anyhow!("{}:\n  {}", files.join(", "), errors.join("\n  "))
@@ -208,12 +224,26 @@ fn contents(file: &Path) -> Result<String> {
     std::fs::read_to_string(file).with_context(|| format!("{}", file.display()))
 }
 
-fn load(args: &Args, start: Instant) -> Result<Option<Curve>> {
+/// The same weekday and hour, by the clock on the wall, in this week and in those before.
+fn weeks_before(schedule: &OneOff) -> impl Iterator<Item = Instant> + '_ {
+    let ten_years = 0..522;
+    ten_years.filter_map(|weeks| {
+        let (clock, rest) = schedule.start_time.split_at_checked(19)?;
+        let then = clock.parse::<NaiveDateTime>().ok()? - TimeDelta::weeks(weeks);
+        let start_time = format!("{}{rest}", then.format("%Y-%m-%dT%H:%M:%S"));
+        OneOff { start_time, ..schedule.clone() }.start().ok()
+    })
+}
+
+fn load(args: &Args, spec: &SurgeSpec) -> Result<Option<Curve>> {
     if let Some(file) = &args.history {
         let text = contents(file)?;
-        let curve = Curve::from_history(&text, start, args.history_start)
-            .map_err(anyhow::Error::msg)
-            .with_context(|| format!("{}", file.display()))?;
+        let curve = match args.history_start {
+            Some(start) => Curve::from_history(&text, std::iter::once(start)),
+            None => Curve::from_history(&text, weeks_before(&spec.schedule)),
+        };
+        let curve =
+            curve.map_err(anyhow::Error::msg).with_context(|| format!("{}", file.display()))?;
         return Ok(Some(curve));
     }
     let Some(name) = &args.curve else { return Ok(None) };

@@ -6,13 +6,14 @@ mod target;
 use std::collections::BTreeMap;
 
 use chrono::TimeDelta;
+use primetime_api::{InstanceClass, MetricsSource};
 use primetime_core::Instant;
 use primetime_core::surge::Target as Announced;
 use primetime_core::timeline;
 use primetime_core::world::SurgeSpec;
 use serde_json::{Value, json};
 
-use self::surge::read as read_surge;
+use self::surge::{read as read_surge, strict};
 pub use self::target::Target;
 use self::target::{announced, stated, targets};
 use crate::cluster::{self, Pace};
@@ -24,6 +25,9 @@ use crate::whole;
 
 /// A KEDA cron window opens so long before the event's start.
 const CRON_AHEAD: TimeDelta = TimeDelta::minutes(10);
+
+/// So long after the event its load is played, if it goes on.
+const AFTER_THE_EVENT: TimeDelta = TimeDelta::hours(2);
 
 /// Who looks after an evening.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,9 +121,9 @@ impl Evening {
         for document in documents {
             match text(&document, "/kind") {
                 "ScheduledSurge" => surges.push(document),
-                "Deployment" | "HorizontalPodAutoscaler" | "InstanceClass" | "MetricsSource" => {
-                    given.push(document);
-                }
+                "InstanceClass" => given.push(strict::<InstanceClass>(&document)?.1),
+                "MetricsSource" => given.push(strict::<MetricsSource>(&document)?.1),
+                "Deployment" | "HorizontalPodAutoscaler" => given.push(document),
                 "Namespace" => {}
                 kind => {
                     return Err(vec![format!(
@@ -138,6 +142,7 @@ impl Evening {
         let curve = curve(&spec, start).map_err(|e| vec![e])?;
         let name = surge.metadata.name.clone().unwrap_or_else(|| "surge".to_owned());
         let namespace = surge.metadata.namespace.clone().unwrap_or_else(|| "default".to_owned());
+        fits(&given, &spec, &namespace)?;
         for target in &spec.announcement.targets {
             if target.workload.kind != "Deployment" {
                 return Err(vec![format!(
@@ -212,8 +217,10 @@ impl Evening {
         let earlier = TimeDelta::seconds(i64::from(machines)) + TimeDelta::minutes(5);
         self.begin = self.ready_by() - first - earlier;
         let held = announcement.hold.as_ref().map_or(TimeDelta::zero(), |h| h.max_time);
-        let over = (self.start + self.spec.duration + held)
-            .max(self.start + TimeDelta::seconds(whole(self.curve.ends())));
+        // Of a load that goes on for days only what the event is about.
+        let curve_ends = TimeDelta::seconds(whole(self.curve.ends()));
+        let over = self.start
+            + (self.spec.duration + held).max(curve_ends.min(self.spec.duration + AFTER_THE_EVENT));
         let steps = 100_u32.div_ceil(announcement.release.step_percent.max(1));
         let down = announcement.release.step_time * i32::try_from(steps * 2).unwrap_or(200);
         self.end = over + down + TimeDelta::minutes(30);
@@ -344,6 +351,34 @@ impl Evening {
         }));
         objects
     }
+}
+
+/// Whether what is given beside a surge belongs to it: what would change nothing is a mistake.
+fn fits(given: &[Value], spec: &SurgeSpec, namespace: &str) -> Result<(), Vec<String>> {
+    let mut errors = Vec::new();
+    for object in given {
+        let (kind, name) = (text(object, "/kind"), text(object, "/metadata/name"));
+        let workload = match kind {
+            "Deployment" => name,
+            "HorizontalPodAutoscaler" => text(object, "/spec/scaleTargetRef/name"),
+            _ => continue,
+        };
+        let place = object.pointer("/metadata/namespace").and_then(Value::as_str);
+        if let Some(place) = place.filter(|place| *place != namespace) {
+            errors.push(format!("{kind} {name} is in namespace {place}, the surge in {namespace}"));
+        } else if !spec.announcement.targets.iter().any(|t| t.workload.name == workload) {
+            errors.push(format!(
+                "{kind} {name}: no target of the surge is Deployment \"{workload}\""
+            ));
+        }
+        let bound = |field| number(object, field);
+        if let (Some(min), Some(max)) = (bound("/spec/minReplicas"), bound("/spec/maxReplicas"))
+            && min > max
+        {
+            errors.push(format!("{kind} {name}: minReplicas {min} exceeds maxReplicas {max}"));
+        }
+    }
+    if errors.is_empty() { Ok(()) } else { Err(errors) }
 }
 
 fn is(object: &Value, kind: &str, name: &str) -> bool {

@@ -14,6 +14,7 @@ use serde_json::Value;
 pub use self::nodes::node;
 use crate::cloud::CloudModel;
 use crate::load::Load;
+use crate::script::Part;
 use crate::server::Server;
 use crate::server::kinds::Kind;
 use crate::server::store::{Key, Refusal};
@@ -117,7 +118,7 @@ impl Cluster {
         self.join_and_leave(now)?;
         self.pods(now)?;
         self.autoscale_nodes(now)?;
-        if now >= self.hpa_due {
+        if now >= self.hpa_due && !self.load.script.is_out(Part::Api, now) {
             self.hpa_due = now + self.pace.hpa_sync;
             self.autoscale(now)?;
         }

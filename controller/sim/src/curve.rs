@@ -7,10 +7,15 @@ use serde_json::Value;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Curve {
     points: Vec<(f64, f64)>,
+    /// When the event began that it remembers, if it does.
+    pub remembers: Option<Instant>,
 }
 
 /// Names of the fixtures.
 pub const NAMES: [&str; 3] = ["capital-2014", "bedrock", "worldcup98"];
+
+/// No load is looked at further from its event than this, in seconds.
+const FURTHEST: f64 = 31.0 * 86_400.0;
 
 impl Curve {
     /// A curve of points, which must be in order.
@@ -26,12 +31,18 @@ impl Curve {
             if !at.is_finite() || !load.is_finite() || *load < 0.0 {
                 return Err(format!("point {}: {load} at {at} s is no load", n + 1));
             }
+            if at.abs() > FURTHEST || *load > 1e12 {
+                return Err(format!(
+                    "point {}: {load} at {at} s is beyond a month, or 1e12",
+                    n + 1
+                ));
+            }
         }
         let pairs = points.iter().zip(points.iter().skip(1));
         if let Some((a, b)) = pairs.into_iter().find(|(a, b)| b.0 <= a.0) {
             return Err(format!("its seconds must rise: {} comes after {}", b.0, a.0));
         }
-        Ok(Self { points })
+        Ok(Self { points, remembers: None })
     }
 
     /// A fixture by name.
@@ -54,13 +65,14 @@ impl Curve {
             ],
             _ => return None,
         };
-        Some(Self { points })
+        Some(Self { points, remembers: None })
     }
 
     /// The event as it was announced: the usual load, then what was planned for, as long as the event lasts.
     #[must_use]
     pub fn announced(usual: f64, planned: f64, duration: f64) -> Self {
-        Self { points: event(usual, planned, 180.0, (duration - 180.0).max(0.0), 600.0) }
+        let points = event(usual, planned, 180.0, (duration - 180.0).max(0.0), 600.0);
+        Self { points, remembers: None }
     }
 
     /// Lines of `seconds,load`, seconds since the event's start. A first line of words is a heading.
@@ -70,7 +82,7 @@ impl Curve {
     /// The line, and what is wrong with it.
     pub fn from_csv(text: &str) -> Result<Self, String> {
         let mut points = Vec::new();
-        for (n, line) in text.lines().enumerate() {
+        for (n, line) in text.trim_start_matches('\u{feff}').lines().enumerate() {
             let line = line.trim();
             if line.is_empty() || line.starts_with('#') {
                 continue;
@@ -79,21 +91,23 @@ impl Curve {
             let numbers: Vec<f64> = fields.iter().filter_map(|f| f.parse().ok()).collect();
             match (fields.len(), numbers.as_slice()) {
                 (2, [at, load]) => points.push((*at, *load)),
-                (_, []) if points.is_empty() => {}
+                (_, []) if points.is_empty() && !line.contains(|c: char| c.is_ascii_digit()) => {}
                 _ => return Err(format!("line {}: \"{line}\" is not seconds,load", n + 1)),
             }
         }
         Self::new(points)
     }
 
-    /// The answer of Prometheus to a range query, seen from the start of the event that it remembers. Without a start it
-    /// is the event of the same weekday and hour: `start` moved back by whole weeks.
+    /// The answer of Prometheus to a range query, seen from the start of the event that it remembers: the latest of
+    /// `starts` that it reaches.
     ///
     /// # Errors
     ///
     /// What is wrong with it.
-    pub fn from_history(text: &str, start: Instant, then: Option<Instant>) -> Result<Self, String> {
-        const WEEK: f64 = 7.0 * 86_400.0;
+    pub fn from_history(
+        text: &str,
+        mut starts: impl Iterator<Item = Instant>,
+    ) -> Result<Self, String> {
         let answer: Value =
             serde_json::from_str(text).map_err(|e| format!("it is not JSON: {e}"))?;
         let series = answer.pointer("/data/result").and_then(Value::as_array).ok_or(
@@ -113,24 +127,27 @@ impl Curve {
             })
             .collect();
         let (Some((first, _)), Some((last, _))) = (samples.first(), samples.last()) else {
-            return Err("it has no values".to_owned());
+            return Err(
+                "it has no values: pairs of a time in seconds and a number in quotes".into()
+            );
         };
-        #[expect(clippy::cast_precision_loss, reason = "seconds since 1970")]
-        let zero = if let Some(then) = then {
-            then.timestamp() as f64
-        } else {
-            let start = start.timestamp() as f64;
-            start - ((start - last) / WEEK).ceil().max(0.0) * WEEK
-        };
-        if zero < *first || zero > *last {
+        let seconds = |at: Instant| (at - chrono::DateTime::UNIX_EPOCH).as_seconds_f64();
+        let start = starts.find(|at| seconds(*at) <= *last);
+        let Some(start) = start.filter(|at| seconds(*at) >= *first) else {
+            let day = |at: f64| {
+                let at = chrono::DateTime::from_timestamp(crate::whole(at), 0);
+                at.unwrap_or_default().format("%Y-%m-%dT%H:%M:%SZ").to_string()
+            };
             return Err(format!(
-                "it does not remember the hour of the event, {}; say when the event began that it remembers",
-                chrono::DateTime::from_timestamp(crate::whole(zero), 0)
-                    .unwrap_or_default()
-                    .format("%Y-%m-%dT%H:%M:%SZ")
+                "it remembers {} to {}, and not the weekday and hour of the event; say with --history-start when the \
+                 event began that it remembers",
+                day(*first),
+                day(*last)
             ));
-        }
-        Self::new(samples.into_iter().map(|(at, load)| (at - zero, load)).collect())
+        };
+        let zero = seconds(start);
+        let curve = Self::new(samples.into_iter().map(|(at, load)| (at - zero, load)).collect())?;
+        Ok(Self { remembers: Some(start), ..curve })
     }
 
     /// The load at a number of seconds since the event's start.
@@ -206,6 +223,8 @@ mod tests {
         let error = |text| Curve::from_csv(text).unwrap_err();
         assert_eq!(error("0,1\n1;2\n"), "line 2: \"1;2\" is not seconds,load");
         assert_eq!(error("0,1\n1,x\n"), "line 2: \"1,x\" is not seconds,load");
+        assert_eq!(error("0;1\n"), "line 1: \"0;1\" is not seconds,load");
+        assert!(error("0,1\n1e18,5\n").contains("beyond a month"));
         assert_eq!(error("10,1\n0,2\n"), "its seconds must rise: 0 comes after 10");
         assert_eq!(error("0,-1\n"), "point 1: -1 at 0 s is no load");
         assert_eq!(error("0,NaN\n"), "point 1: NaN at 0 s is no load");
@@ -213,19 +232,21 @@ mod tests {
     }
 
     #[test]
-    fn a_range_query_is_moved_to_the_same_hour_of_an_earlier_week() {
-        let start = chrono::DateTime::from_timestamp(7 * 86_400 * 3 + 1_000, 0).unwrap();
+    fn a_range_query_is_seen_from_the_latest_start_that_it_reaches() {
+        let week = |n: i64| chrono::DateTime::from_timestamp(7 * 86_400 * n + 1_000, 0).unwrap();
+        let weeks = || (0..=3).rev().map(week);
         let text = r#"{"status":"success","data":{"resultType":"matrix","result":[
             {"metric":{},"values":[[900,"10"],[1000,"20"],[1010,"NaN"],[1100,"40"]]}]}}"#;
-        let curve = Curve::from_history(text, start, None).unwrap();
+        let curve = Curve::from_history(text, weeks()).unwrap();
         assert_eq!(at(&curve, [-100.0, 0.0, 50.0, 100.0]), [10, 20, 30, 40]);
-        let then = chrono::DateTime::from_timestamp(1_100, 0);
-        assert_eq!(at(&Curve::from_history(text, start, then).unwrap(), [0.0]), [40]);
-        let late = chrono::DateTime::from_timestamp(7 * 86_400 + 5_000, 0).unwrap();
-        let error = |text, start| Curve::from_history(text, start, None).unwrap_err();
-        assert!(error(text, late).contains("does not remember the hour of the event"));
-        assert!(error("x", late).contains("not JSON"));
+        assert_eq!(curve.remembers, Some(week(0)));
+        let error = |text, starts: &[Instant]| {
+            Curve::from_history(text, starts.iter().copied()).unwrap_err()
+        };
+        let said = error(text, &[week(1)]);
+        assert!(said.contains("remembers 1970-01-01T00:15:00Z to 1970-01-01T00:18:20Z"), "{said}");
+        assert!(error("x", &[]).contains("not JSON"));
         let two = r#"{"data":{"result":[{},{}]}}"#;
-        assert!(error(two, late).contains("2 series; ask for one, with sum(...)"));
+        assert!(error(two, &[]).contains("2 series; ask for one, with sum(...)"));
     }
 }

@@ -26,7 +26,7 @@ use crate::server::store::{Event, Part, Refusal, Store};
 pub const SHOP: &str = "shop";
 
 /// After everything was given back, how long is looked for something that should not happen any more.
-const AFTERWARDS: TimeDelta = TimeDelta::seconds(30);
+const AFTERWARDS: TimeDelta = TimeDelta::seconds(15);
 
 /// What a person, or a tool that is not ours, does.
 #[derive(Clone, Debug)]

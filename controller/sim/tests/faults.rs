@@ -49,7 +49,7 @@ fn a_fault_at_a_request_breaks_no_promise() {
         }
     }
     let soak = std::env::var_os("PRIMETIME_SOAK").is_some();
-    let usual = if THOROUGH { 10 } else { 200 };
+    let usual = if THOROUGH { 10 } else { 1_000 };
     let stride = if soak { 1 } else { number("PRIMETIME_STRIDE").unwrap_or(usual).max(1) };
     let (mut seen, count, rest) = (0, all.len(), day() % stride);
     all.retain(|_| {

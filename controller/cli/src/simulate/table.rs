@@ -5,6 +5,7 @@ use std::fmt::Write;
 
 use chrono::TimeDelta;
 use primetime_core::Instant;
+use primetime_core::release::number as shown;
 use primetime_core::schedule::in_zone;
 use primetime_sim::announced::Evening;
 use primetime_sim::evening::Recording;
@@ -23,14 +24,28 @@ pub fn evening(evening: &Evening, script: &Script) -> String {
     let _ = writeln!(out, "  T0    {}", in_zone(window.ready_by, zone));
     let _ = writeln!(out, "  end   {}", in_zone(window.end, zone));
     let load = &evening.curve;
-    let _ = writeln!(out, "  load  {:.0} before, {:.0} at its highest", load.usual(), load.peak());
+    let _ = writeln!(
+        out,
+        "  load  {} before, {} at its highest",
+        shown(load.usual()),
+        shown(load.peak())
+    );
+    if let Some(then) = load.remembers {
+        let _ = writeln!(out, "        as it was from {}", in_zone(then, zone));
+    }
+    let played = |at: Instant| distance(at - window.ready_by);
+    let (from, to) = (played(evening.begin), played(evening.end));
+    let _ = writeln!(out, "  played and measured from {from} to {to} around T0");
     let _ = writeln!(out, "\nAssumed");
     for t in &evening.targets {
         let (min, max) = evening.bounds(t);
         let _ = writeln!(
             out,
-            "  {}: {} replicas before, {:.0} of load each, an HPA at {} % of that from {min} to {max}",
-            t.name, t.baseline, t.per_replica, evening.assumptions.hpa_percent,
+            "  {}: {} replicas before, {} of load each, an HPA at {} % of that from {min} to {max}",
+            t.name,
+            t.baseline,
+            shown(t.per_replica),
+            evening.assumptions.hpa_percent,
         );
     }
     let (least, most) = evening.assumptions.pod_seconds;
@@ -89,7 +104,7 @@ pub fn timeline(evening: &Evening, recording: &Recording) -> String {
 
 fn distance(time: TimeDelta) -> String {
     let (sign, n) = if time < TimeDelta::zero() { ('-', -time) } else { ('+', time) };
-    let n = n.num_seconds();
+    let n = (n.num_milliseconds() + 500) / 1000;
     if n < 3_600 {
         format!("{sign}{:02}:{:02}", n / 60, n % 60)
     } else {

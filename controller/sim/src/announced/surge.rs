@@ -1,7 +1,9 @@
 //! A surge as a person wrote it, read as strictly as the API server reads it.
 
-use primetime_api::{ScheduledSurge, validate};
+use primetime_api::{ScheduledSurge, Target, validate};
 use primetime_core::world::SurgeSpec;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 /// Field paths of `written` that `read` does not know.
@@ -26,25 +28,58 @@ fn unknown_fields(written: &Value, read: &Value, path: &str, unknown: &mut Vec<S
     }
 }
 
+/// The longest event, and the most replicas, that the API server lets through.
+const LONGEST: i32 = 604_800;
+const MOST: u32 = 10_000;
+
+/// Reads an object of ours: fields that it does not have are refused, and defaults are filled in.
+///
+/// # Errors
+///
+/// Every reason why it would be refused.
+pub fn strict<T: DeserializeOwned + Serialize>(object: &Value) -> Result<(T, Value), Vec<String>> {
+    let text = |pointer| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+    let what = format!("{} {}", text("/kind"), text("/metadata/name"));
+    let said = |why: String| vec![format!("{what}: {why}")];
+    if text("/apiVersion") != "primetime.dev/v1alpha1" {
+        return Err(said(format!("apiVersion: \"{}\" is not served", text("/apiVersion"))));
+    }
+    if text("/metadata/name").is_empty() {
+        return Err(said("metadata.name: required".to_owned()));
+    }
+    let read: T = serde_json::from_value(object.clone()).map_err(|e| said(e.to_string()))?;
+    let known = serde_json::to_value(&read).map_err(|e| said(e.to_string()))?;
+    let (mut unknown, none) = (Vec::new(), Value::Null);
+    let spec = |of: &'_ Value| of.get("spec").unwrap_or(&none).clone();
+    unknown_fields(&spec(object), &spec(&known), "spec", &mut unknown);
+    if unknown.is_empty() {
+        return Ok((read, known));
+    }
+    Err(unknown.into_iter().map(|path| format!("{what}: {path}: unknown field")).collect())
+}
+
 /// Reads a surge as strictly as the API server does.
 ///
 /// # Errors
 ///
 /// Every reason why it would be refused.
 pub fn read(object: &Value) -> Result<(ScheduledSurge, SurgeSpec), Vec<String>> {
-    let surge: ScheduledSurge =
-        serde_json::from_value(object.clone()).map_err(|e| vec![e.to_string()])?;
-    let mut unknown = Vec::new();
-    let known = serde_json::to_value(&surge).map_err(|e| vec![e.to_string()])?;
-    unknown_fields(
-        object.get("spec").unwrap_or(&Value::Null),
-        known.get("spec").unwrap_or(&Value::Null),
-        "spec",
-        &mut unknown,
-    );
-    if !unknown.is_empty() {
-        return Err(unknown.into_iter().map(|path| format!("{path}: unknown field")).collect());
+    let (surge, _) = strict::<ScheduledSurge>(object)?;
+    let mut errors = Vec::new();
+    if surge.spec.schedule.duration_seconds > LONGEST {
+        errors.push(format!("spec.schedule.durationSeconds: at most {LONGEST}"));
     }
-    let spec = validate::surge(&surge.spec)?;
-    Ok((surge, spec))
+    let counts = |t: &Target| t.replicas.max(t.max_replicas).unwrap_or_default();
+    for target in &surge.spec.targets {
+        let asks = u32::try_from(counts(target)).unwrap_or_default();
+        if asks > MOST {
+            errors.push(format!("target {}: {asks} replicas; at most {MOST}", target.name));
+        }
+    }
+    let spec = validate::surge(&surge.spec);
+    match spec {
+        Ok(spec) if errors.is_empty() => Ok((surge, spec)),
+        Ok(_) => Err(errors),
+        Err(more) => Err(errors.into_iter().chain(more).collect()),
+    }
 }

@@ -35,7 +35,7 @@ impl Target {
     /// Replicas that a load needs.
     #[must_use]
     pub fn demand(&self, load: f64) -> i64 {
-        whole((load / self.per_replica).ceil())
+        whole((load / self.per_replica).ceil().min(1e9))
     }
 }
 
@@ -86,27 +86,27 @@ pub(super) fn targets(
     curve: &Curve,
     baseline: impl Fn(&Announced) -> Option<u32>,
 ) -> Vec<Target> {
+    let positive = |n: f64| Some(n).filter(|n| n.is_finite() && *n > 0.0);
     let targets = spec.announcement.targets.iter();
     targets
         .map(|target| {
-            let told = per_replica(spec, target);
-            let before = baseline(target).or_else(|| {
-                let by = |one: f64| (curve.usual() / one).ceil().max(1.0);
-                let from_load = told.map(by).or_else(|| match target.want {
-                    // The plan is taken to fit the curve's peak.
-                    Want::Replicas(n) => Some(by(curve.peak() / f64::from(n.max(1)))),
-                    Want::Multiplier(_) | Want::Load { .. } => None,
-                });
-                from_load.and_then(|n| u32::try_from(whole(n)).ok())
+            let carried = per_replica(spec, target).or_else(|| match target.want {
+                // The plan is taken to fit the curve's peak.
+                Want::Replicas(n) => positive(curve.peak() / f64::from(n)),
+                Want::Multiplier(_) | Want::Load { .. } => None,
             });
-            let before = before.unwrap_or(BASELINE).max(1);
+            let usual = carried.map(|one| (curve.usual() / one).ceil());
+            let usual = usual.and_then(|n| u32::try_from(whole(n)).ok());
+            let before = baseline(target).or(usual).unwrap_or(BASELINE).max(1);
             let planned = target.want.replicas(before).max(before);
             // Without a word on it, a replica carries what it carries on a usual evening.
-            let one = told.unwrap_or_else(|| (curve.usual() / f64::from(before)).max(f64::EPSILON));
+            let one = carried
+                .or_else(|| positive(curve.usual() / f64::from(before)))
+                .or_else(|| positive(curve.peak() / f64::from(planned)));
             Target {
                 name: target.name.clone(),
                 workload: target.workload.name.clone(),
-                per_replica: one,
+                per_replica: one.unwrap_or(1.0),
                 baseline: before,
                 planned,
                 max: target.max_replicas.unwrap_or(planned).max(planned),

@@ -5,6 +5,7 @@ use primetime_core::Instant;
 use serde_json::{Value, json};
 
 use super::{Cluster, kind, text};
+use crate::script::Part;
 use crate::server::store::{Key, Refusal};
 
 /// The node autoscaler's machines carry this as their run.
@@ -73,7 +74,8 @@ impl Cluster {
     /// Starts machines for pods that find no room, and ends those that have carried nothing for long.
     pub(super) fn autoscale_nodes(&mut self, now: Instant) -> Result<(), Refusal> {
         let most = usize::try_from(self.pace.node_autoscaler).unwrap_or(usize::MAX);
-        if most == 0 {
+        let out = |part| self.load.script.is_out(part, now);
+        if most == 0 || out(Part::Cloud) || out(Part::Api) {
             return Ok(());
         }
         let needed = self.homeless.div_ceil(self.pace.pods_per_node.max(1));
