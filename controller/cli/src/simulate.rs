@@ -208,7 +208,7 @@ fn read(args: &Args) -> Result<Evening> {
         machine_seconds: args.machine_seconds,
         hpa_percent: args.hpa_percent,
     };
-    let curve = |spec: &SurgeSpec, _| load(args, spec).map_err(|e| format!("{e:#}"));
+    let curve = |spec: &SurgeSpec| load(args, spec).map_err(|e| format!("{e:#}"));
     Evening::read(documents, assumptions, curve).map_err(|errors| {
         let files: Vec<_> = args.files.iter().map(|f| f.display().to_string()).collect();
         anyhow::anyhow!("{}:\n  {}", files.join(", "), errors.join("\n  "))

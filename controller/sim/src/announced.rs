@@ -29,6 +29,9 @@ const CRON_AHEAD: TimeDelta = TimeDelta::minutes(10);
 /// So long after the event its load is played, if it goes on.
 const AFTER_THE_EVENT: TimeDelta = TimeDelta::hours(2);
 
+/// Lead time of an InstanceClass that is only named, in seconds: the default of the kind.
+const ASSUMED_LEAD_SECONDS: u32 = 600;
+
 /// Who looks after an evening.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Strategy {
@@ -115,7 +118,7 @@ impl Evening {
     pub fn read(
         documents: Vec<Value>,
         assumptions: Assumptions,
-        curve: impl FnOnce(&SurgeSpec, Instant) -> Result<Option<Curve>, String>,
+        curve: impl FnOnce(&SurgeSpec) -> Result<Option<Curve>, String>,
     ) -> Result<Self, Vec<String>> {
         let (mut surges, mut given) = (Vec::new(), Vec::new());
         for document in documents {
@@ -139,7 +142,7 @@ impl Evening {
         };
         let (surge, spec) = read_surge(object)?;
         let start = spec.schedule.start().map_err(|e| vec![e.to_string()])?;
-        let curve = curve(&spec, start).map_err(|e| vec![e])?;
+        let curve = curve(&spec).map_err(|e| vec![e])?;
         let name = surge.metadata.name.clone().unwrap_or_else(|| "surge".to_owned());
         let namespace = surge.metadata.namespace.clone().unwrap_or_else(|| "default".to_owned());
         fits(&given, &spec, &namespace)?;
@@ -210,7 +213,7 @@ impl Evening {
             .fold(TimeDelta::zero(), TimeDelta::max);
         let lead = |name: &str| {
             let class = self.given.iter().find(|o| is(o, "InstanceClass", name));
-            class.and_then(|c| number(c, "/spec/leadSeconds")).unwrap_or(600)
+            class.and_then(|c| number(c, "/spec/leadSeconds")).unwrap_or(ASSUMED_LEAD_SECONDS)
         };
         let machines =
             announcement.machines.iter().map(|m| lead(&m.class)).max().unwrap_or_default();
@@ -225,12 +228,11 @@ impl Evening {
         let down = announcement.release.step_time * i32::try_from(steps * 2).unwrap_or(200);
         self.end = over + down + TimeDelta::minutes(30);
         let per_node = self.assumptions.pods_per_node.max(1);
-        let sum = |of: fn(&Target) -> u32| self.targets.iter().map(of).sum::<u32>();
-        let most = sum(|t| t.max.max(t.planned));
+        let before: u32 = self.targets.iter().map(|t| t.baseline).sum();
+        let most: u32 = self.targets.iter().map(|t| self.bounds(t).1.max(t.planned)).sum();
         let burst = self.machines() * per_node;
-        self.base_nodes = sum(|t| t.baseline)
-            .div_ceil(per_node)
-            .max(most.saturating_sub(burst).div_ceil(per_node));
+        self.base_nodes =
+            before.div_ceil(per_node).max(most.saturating_sub(burst).div_ceil(per_node));
     }
 
     /// Everything that is there before the evening, and how it goes.
@@ -323,7 +325,8 @@ impl Evening {
                 let mut class = named("primetime.dev/v1alpha1", "InstanceClass", &group.class);
                 class["spec"] = json!({
                     "launchTemplate": {"name": "assumed", "version": "$Default"},
-                    "instanceTypes": ["m6i.xlarge"], "subnets": ["subnet-assumed"], "leadSeconds": 600,
+                    "instanceTypes": ["m6i.xlarge"], "subnets": ["subnet-assumed"],
+                    "leadSeconds": ASSUMED_LEAD_SECONDS,
                 });
                 objects.push(class);
             }

@@ -156,6 +156,21 @@ impl Recording {
         hasher.finish()
     }
 
+    /// The last state of every object that is still there, by kind and name.
+    #[must_use]
+    pub fn last(&self) -> BTreeMap<(&str, &str), &Value> {
+        let mut last = BTreeMap::new();
+        for event in &self.history {
+            let key = (event.key.0.kind, event.key.2.as_str());
+            if event.what == "DELETED" {
+                last.remove(&key);
+            } else {
+                last.insert(key, &event.object);
+            }
+        }
+        last
+    }
+
     /// What happened to workloads, holds and runs, a line each, for whoever looks for a reason.
     #[must_use]
     pub fn story(&self) -> Vec<String> {

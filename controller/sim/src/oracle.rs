@@ -78,20 +78,6 @@ fn number(object: &Value, pointer: &str) -> Option<i64> {
     object.pointer(pointer).and_then(Value::as_i64)
 }
 
-/// The last state of every object that is still there.
-fn last(recording: &Recording) -> BTreeMap<(&str, &str), &Value> {
-    let mut last = BTreeMap::new();
-    for event in &recording.history {
-        let key = (event.key.0.kind, event.key.2.as_str());
-        if event.what == "DELETED" {
-            last.remove(&key);
-        } else {
-            last.insert(key, &event.object);
-        }
-    }
-    last
-}
-
 fn of<'a>(recording: &'a Recording, kind: &'a str) -> impl Iterator<Item = &'a Event> {
     recording.history.iter().filter(move |e| e.key.0.kind == kind)
 }
@@ -176,7 +162,7 @@ fn nothing_is_started_twice(recording: &Recording, promise: &Promise) -> Option<
 /// L1: all runs come to their end.
 fn it_ends(recording: &Recording, _: &Promise) -> Option<Broken> {
     recording.over.is_none().then(|| {
-        let last = last(recording);
+        let last = recording.last();
         let runs = last.iter().filter(|((kind, _), _)| *kind == "SurgeRun");
         let said: Vec<_> = runs
             .map(|((_, name), run)| {
@@ -190,7 +176,7 @@ fn it_ends(recording: &Recording, _: &Promise) -> Option<Broken> {
 
 /// L3: bounds and replicas are back, no hold is left, every instance is terminated.
 fn everything_is_returned(recording: &Recording, promise: &Promise) -> Option<Broken> {
-    let last = last(recording);
+    let last = recording.last();
     if let Some((_, name)) = last.keys().find(|(kind, _)| *kind == "SurgeHold") {
         return Some(format!("L3: hold {name} is left"));
     }

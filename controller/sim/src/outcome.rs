@@ -1,7 +1,5 @@
 //! What an evening was worth: replica-seconds short and to spare, machine time, what is left over.
 
-use std::collections::BTreeMap;
-
 use chrono::TimeDelta;
 use primetime_core::Instant;
 use serde::Serialize;
@@ -130,15 +128,7 @@ fn left_over(scenario: &Scenario, recording: &Recording) -> Vec<String> {
         .filter(|m| m.ended_at.is_none())
         .map(|m| format!("instance {} runs", m.id))
         .collect();
-    let mut last: BTreeMap<(&str, &str), &Value> = BTreeMap::new();
-    for event in &recording.history {
-        let key = (event.key.0.kind, event.key.2.as_str());
-        if event.what == "DELETED" {
-            last.remove(&key);
-        } else {
-            last.insert(key, &event.object);
-        }
-    }
+    let last = recording.last();
     for ((kind, name), object) in &last {
         let finalizers = object.pointer("/metadata/finalizers").is_some();
         match *kind {

@@ -11,7 +11,7 @@ use primetime_sim::oracle::judge;
 use primetime_sim::scenario;
 use primetime_sim::script::{Fault, Script};
 
-/// All evenings but those of [`seeds`](../seeds/index.html) are drawn from one seed.
+/// All evenings of this file are drawn from one seed.
 const SEED: u64 = 1;
 
 /// Days since 1970: which part of all plans is played.
