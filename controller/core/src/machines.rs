@@ -35,6 +35,8 @@ pub enum MachineAct {
         /// Name of the node.
         node: String,
     },
+    /// List the nodes anew: an instance is not on the list that there is, and that may be the list's fault.
+    LookAtNodes,
     /// Terminate instances. The shell checks the tags once more.
     Terminate {
         /// Ids from the ledger.
@@ -223,6 +225,14 @@ pub fn acts(persisted: &RunStatus, run: &RunRecord, world: &World) -> Vec<Machin
         .filter(|_| persisted.release.is_none())
         .map(|b| MachineAct::Launch { batch: Box::new(b.clone()), run_uid: run.uid.clone() })
         .collect();
+    let absent = |state| {
+        let release = persisted.release.as_ref()?;
+        let looked = world.nodes_as_of.is_some_and(|at| at >= release.start_time);
+        let mut instances = persisted.ledger.iter().flat_map(|b| &b.instances);
+        (!looked && instances.any(|i| i.state == state && !world.nodes.contains_key(&i.id)))
+            .then_some(MachineAct::LookAtNodes)
+    };
+    acts.extend(absent(LedgerState::Live));
     let in_state = |state| {
         persisted.ledger.iter().flat_map(|b| &b.instances).filter(move |i| i.state == state)
     };

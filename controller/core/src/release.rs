@@ -184,11 +184,11 @@ pub fn step(
             stepped |= step_one(floor, fact, pace, by_a_person, impatient);
         }
     }
-    if stepped || waits.is_none() {
+    // Where nothing has moved, nothing is written: a load that stays may stay for hours.
+    if stepped {
         release.step_time = now;
-        return Ok(());
     }
-    Err(waits.unwrap_or(Wait::Held))
+    waits.filter(|_| !stepped).map_or(Ok(()), Err)
 }
 
 /// One step of one target; whether anything changed.

@@ -262,6 +262,8 @@ pub struct World {
     pub launches: BTreeMap<String, LaunchAnswer>,
     /// Nodes by instance id.
     pub nodes: BTreeMap<String, Node>,
+    /// When the list of all nodes was asked for that came last; nothing before the first.
+    pub nodes_as_of: Option<Instant>,
     /// When a hold's level was last seen in force, by hold: what is lower now was lowered by somebody else.
     pub reached: BTreeMap<String, (Level, Instant)>,
     /// Nothing is lowered before this instant: a process that has just started, or just become leader, has not seen

@@ -29,49 +29,91 @@ fn resource(workload: &Workload) -> ApiResource {
 
 /// Performs one write and shows the index what came of it.
 ///
-/// Each patch tests what was seen before it replaces it, in one call: atomic, and without a read before it.
+/// Each patch tests what was seen before it replaces it, in one call: atomic, and without a read before it. It tests the
+/// resourceVersion too: a write that was held up on its way, while another process has raised and given back, finds the
+/// old value there again and is late all the same.
 ///
 /// # Errors
 ///
-/// See [`CallError`]. A value that is not the one that was seen is a conflict, and nothing is changed.
+/// See [`CallError`]. What is not as it was seen is a conflict, and nothing is changed.
 pub async fn write(
     client: &Client,
     shared: &Shared,
     namespace: &str,
     write: &Write,
+    leads: impl Fn() -> bool,
 ) -> Result<(), CallError> {
     match write {
         Write::Replicas { workload, from, to } => {
-            let api: Api<DynamicObject> =
-                Api::namespaced_with(client.clone(), namespace, &resource(workload));
-            // A Scale leaves replicas out where they are 0: there is nothing to test then, and nothing to cut.
-            let from = Some(*from).filter(|n| *n > 0);
-            let patch = patch(&[("/spec/replicas", Change { from, to: Some(*to) })])?;
-            let scale = tested(api.patch_scale(&workload.name, &params(), &patch)).await?;
+            let scale = scale(client, shared, namespace, workload, (*from, *to), leads).await?;
             shared.with(|index| show_replicas(index, namespace, workload, &scale));
         }
         Write::Bounds { kind: AutoscalerKind::HorizontalPodAutoscaler, name, min, max, .. } => {
             let api: Api<HorizontalPodAutoscaler> = Api::namespaced(client.clone(), namespace);
-            let patch = patch(&bounds("/spec/minReplicas", *min, "/spec/maxReplicas", *max))?;
-            let done = tested(api.patch(name, &params(), &patch)).await?;
+            let key = (namespace.to_owned(), name.clone());
+            let seen = shared.with(|index| index.hpas.get(&key).map(|row| row.version.clone()));
+            let changes = bounds("/spec/minReplicas", *min, "/spec/maxReplicas", *max);
+            let done = tested(api.patch(name, &params(), &patch(seen, &changes)?)).await?;
             if let Some(scaler) = narrow::hpa_scaler(&done) {
                 let version = done.metadata.resource_version.unwrap_or_default();
-                let key = (namespace.to_owned(), name.clone());
                 shared.with(|index| index.hpas.apply(key, scaler, version));
             }
         }
         Write::Bounds { kind: AutoscalerKind::ScaledObject, name, min, max, .. } => {
             let api: Api<ScaledObject> =
                 Api::namespaced_with(client.clone(), namespace, &narrow::scaled_object_resource());
-            let patch =
-                patch(&bounds("/spec/minReplicaCount", *min, "/spec/maxReplicaCount", *max))?;
-            let done = tested(api.patch(name, &params(), &patch)).await?;
-            let version = done.metadata.resource_version.clone().unwrap_or_default();
             let key = (namespace.to_owned(), name.clone());
+            let row =
+                |index: &mut Index| index.scaled_objects.get(&key).map(|row| row.version.clone());
+            let seen = shared.with(row);
+            let changes = bounds("/spec/minReplicaCount", *min, "/spec/maxReplicaCount", *max);
+            let done = tested(api.patch(name, &params(), &patch(seen, &changes)?)).await?;
+            let version = done.metadata.resource_version.clone().unwrap_or_default();
             shared.with(|index| index.scaled_objects.apply(key, done.scaler(), version));
         }
     }
     Ok(())
+}
+
+/// A workload that comes up has another status, and with it another resourceVersion, many times a second: then it is
+/// read and tried again, so often.
+const OVERTAKEN: u32 = 4;
+
+/// Sets the replicas of a workload, if they are what was seen and this process still leads.
+async fn scale(
+    client: &Client,
+    shared: &Shared,
+    namespace: &str,
+    workload: &Workload,
+    (from, to): (u32, u32),
+    leads: impl Fn() -> bool,
+) -> Result<Scale, CallError> {
+    let api: Api<DynamicObject> =
+        Api::namespaced_with(client.clone(), namespace, &resource(workload));
+    let mut seen = shared.with(|index| {
+        let table = index.workloads.get(&(workload.api_version.clone(), workload.kind.clone()))?;
+        Some(table.get(&(namespace.to_owned(), workload.name.clone()))?.version.clone())
+    });
+    // A Scale leaves replicas out where they are 0: there is nothing to test then, and nothing to cut.
+    let change = Change { from: Some(from).filter(|n| *n > 0), to: Some(to) };
+    let mut attempts = 0;
+    loop {
+        let patch = patch(seen, &[("/spec/replicas", change)])?;
+        attempts += 1;
+        match tested(api.patch_scale(&workload.name, &params(), &patch)).await {
+            Err(CallError::Conflict(_)) if attempts < OVERTAKEN => {}
+            result => return result,
+        }
+        let there = bounded(api.get_scale(&workload.name)).await?;
+        let replicas = count(there.spec.as_ref().and_then(|s| s.replicas));
+        if replicas != from {
+            return Err(CallError::Conflict(format!("{replicas} replicas, not {from}")));
+        }
+        if !leads() {
+            return Err(CallError::Failed("this process does not lead any more".to_owned()));
+        }
+        seen = there.metadata.resource_version;
+    }
 }
 
 /// A test that fails is answered 422, as a wrong value would be: both mean to look again, slower and slower.
@@ -91,9 +133,12 @@ fn bounds<'a>(
     min.map(|c| (min_field, c)).into_iter().chain(max.map(|c| (max_field, c))).collect()
 }
 
-/// A JSON patch: test each field that was set, then set or remove it.
-fn patch(changes: &[(&str, Change)]) -> Result<Patch<()>, CallError> {
-    let mut operations = Vec::new();
+/// A JSON patch: test the version, and each field that was set, then set or remove it.
+fn patch(seen: Option<String>, changes: &[(&str, Change)]) -> Result<Patch<()>, CallError> {
+    let version =
+        |v| json!({"op": "test", "path": "/metadata/resourceVersion", "value": Value::String(v)});
+    let mut operations: Vec<Value> =
+        seen.filter(|v| !v.is_empty()).map(version).into_iter().collect();
     for (path, change) in changes {
         if let Some(from) = change.from {
             operations.push(json!({"op": "test", "path": path, "value": from}));
@@ -148,7 +193,7 @@ mod tests {
     use super::*;
 
     fn shown(changes: &[(&str, Change)]) -> Value {
-        match patch(changes).unwrap() {
+        match patch(Some("7".to_owned()), changes).unwrap() {
             Patch::Json(operations) => serde_json::to_value(operations).unwrap(),
             other => panic!("{other:?}"),
         }
@@ -161,6 +206,7 @@ mod tests {
         assert_eq!(
             shown(&bounds("/spec/minReplicas", min, "/spec/maxReplicas", max)),
             json!([
+                {"op": "test", "path": "/metadata/resourceVersion", "value": "7"},
                 {"op": "test", "path": "/spec/minReplicas", "value": 10},
                 {"op": "add", "path": "/spec/minReplicas", "value": 180},
                 {"op": "test", "path": "/spec/maxReplicas", "value": 60},
@@ -175,6 +221,7 @@ mod tests {
         assert_eq!(
             shown(&[("/spec/minReplicaCount", back)]),
             json!([
+                {"op": "test", "path": "/metadata/resourceVersion", "value": "7"},
                 {"op": "test", "path": "/spec/minReplicaCount", "value": 40},
                 {"op": "remove", "path": "/spec/minReplicaCount"},
             ])

@@ -44,12 +44,15 @@ pub struct Table<K, T> {
     rows: BTreeMap<K, Versioned<T>>,
     /// Keys seen by the relist that is going on.
     relisting: Option<BTreeSet<K>>,
-    synced: bool,
+    /// When it began.
+    began: Option<tokio::time::Instant>,
+    /// When the last one that came to its end began.
+    as_of: Option<tokio::time::Instant>,
 }
 
 impl<K, T> Default for Table<K, T> {
     fn default() -> Self {
-        Self { rows: BTreeMap::new(), relisting: None, synced: false }
+        Self { rows: BTreeMap::new(), relisting: None, began: None, as_of: None }
     }
 }
 
@@ -89,6 +92,7 @@ impl<K: Ord + Clone, T> Table<K, T> {
     /// A relist begins.
     pub fn relist(&mut self) {
         self.relisting = Some(BTreeSet::new());
+        self.began = Some(tokio::time::Instant::now());
     }
 
     /// A relist has shown everything there is.
@@ -96,7 +100,7 @@ impl<K: Ord + Clone, T> Table<K, T> {
         if let Some(seen) = self.relisting.take() {
             self.rows.retain(|key, _| seen.contains(key));
         }
-        self.synced = true;
+        self.as_of = self.began.or(self.as_of);
     }
 
     /// A row.
@@ -118,7 +122,13 @@ impl<K: Ord + Clone, T> Table<K, T> {
     /// Everything there was at some instant has been seen.
     #[must_use]
     pub fn synced(&self) -> bool {
-        self.synced
+        self.as_of.is_some()
+    }
+
+    /// How long ago the last list that came to its end was asked for.
+    #[must_use]
+    pub fn age(&self) -> Option<std::time::Duration> {
+        self.as_of.map(|at| at.elapsed())
     }
 }
 
@@ -332,6 +342,8 @@ impl Index {
             cluster: cluster.to_owned(),
             ..World::default()
         };
+        let age = self.nodes.age().map(chrono::TimeDelta::from_std);
+        world.nodes_as_of = age.and_then(Result::ok).map(|age| now - age);
         let mut workloads = BTreeSet::new();
         for run in world.runs.values().filter(|r| r.status.completion_time.is_none()) {
             let targets = run.announcement.iter().flat_map(|a| &a.targets);

@@ -15,7 +15,8 @@ pub const STRIKE_AFTER: TimeDelta = TimeDelta::seconds(120);
 /// Moves the instances of a run that is being released one step towards `Terminated`. Returns when the next may go,
 /// if some have to wait.
 ///
-/// A node is drained first; an instance that never became a node is terminated at once. The surge's own pace bounds how
+/// A node is drained first; an instance that never became a node is terminated at once. That it did not is believed of a
+/// list of nodes asked for since the release began: a watch may have missed it, and pods may run there. The surge's own pace bounds how
 /// many begin to go at a time, so that a mistake ends few of them; those that wait take no new pods.
 pub fn wind_down(
     status: &mut RunStatus,
@@ -37,6 +38,7 @@ pub fn wind_down(
         .and_then(|r| r.machines_time)
         .map(|last| last.min(now) + pace.step_time);
     let mut may_go = if may_go_from.is_some_and(|at| now < at) { 0 } else { stride(status, pace) };
+    let looked = world.nodes_as_of.is_some_and(|at| at >= quiet_from);
     let (mut went, mut wait) = (false, false);
     for batch in &mut status.ledger {
         let silent = fleet_at.is_some_and(|at| at - batch.time.max(quiet_from) >= STRIKE_AFTER);
@@ -45,15 +47,15 @@ pub fn wind_down(
             batch.shortfall = Some("the cloud never showed an instance of this entry".to_owned());
         }
         for instance in &mut batch.instances {
+            let node = world.nodes.get(&instance.id);
             if instance.state == LedgerState::Live {
-                if may_go == 0 {
+                if may_go == 0 || (node.is_none() && !looked) {
                     wait = true;
                     continue;
                 }
                 may_go -= 1;
                 went = true;
             }
-            let node = world.nodes.get(&instance.id);
             let next = match (instance.state, node) {
                 (LedgerState::Live, Some(_)) => LedgerState::Draining,
                 (LedgerState::Live | LedgerState::Draining, None) => LedgerState::Terminating,
@@ -96,6 +98,11 @@ mod tests {
 
     const PACE: ReleasePace = ReleasePace { step_percent: 20, step_time: TimeDelta::seconds(120) };
 
+    /// Nodes were listed just now.
+    fn looked() -> World {
+        World { nodes_as_of: Some(now()), ..World::default() }
+    }
+
     fn node(pods_left: Option<u32>, unschedulable: bool) -> Node {
         Node { name: "ip-10-0-0-1".into(), ready: true, unschedulable, pods_left }
     }
@@ -110,13 +117,27 @@ mod tests {
         };
         let mut at = now();
         for expected in [3, 6, 9, 12, 15, 17] {
-            let next = wind_down(&mut status, &World::default(), &run(), PACE, at);
+            let next = wind_down(&mut status, &looked(), &run(), PACE, at);
             assert_eq!(gone(&status), expected);
-            wind_down(&mut status, &World::default(), &run(), PACE, at + seconds(119));
+            wind_down(&mut status, &looked(), &run(), PACE, at + seconds(119));
             assert_eq!(gone(&status), expected, "nothing goes before the step is over");
             assert_eq!(next, (expected < 17).then(|| at + seconds(120)));
             at += seconds(120);
         }
+    }
+
+    #[test]
+    fn an_instance_without_a_node_goes_once_the_nodes_were_listed_since_the_release_began() {
+        let mut status = with_live(1);
+        status.release = Some(release::begin(ReleaseCause::LoadGone, vec![], now()));
+        let before = World { nodes_as_of: Some(now() - seconds(1)), ..World::default() };
+        for world in [World::default(), before] {
+            wind_down(&mut status, &world, &run(), PACE, now());
+            assert_eq!(acts(&status, &run(), &world), [MachineAct::LookAtNodes]);
+        }
+        wind_down(&mut status, &looked(), &run(), PACE, now());
+        let acts = acts(&status, &run(), &looked());
+        assert!(matches!(acts.as_slice(), [MachineAct::Terminate { .. }]), "{acts:?}");
     }
 
     #[test]
@@ -155,7 +176,7 @@ mod tests {
     #[test]
     fn an_instance_is_struck_only_when_the_cloud_shows_it_terminated() {
         let mut status = with_live(1);
-        let world = World::default();
+        let world = looked();
         wind_down(&mut status, &world, &run(), PACE, now());
         wind_down(&mut status, &world, &run(), PACE, now() + seconds(3600));
         assert!(status.owes_machines());
@@ -170,7 +191,7 @@ mod tests {
     #[test]
     fn an_instance_that_the_cloud_has_forgotten_is_gone() {
         let mut status = with_live(1);
-        wind_down(&mut status, &World::default(), &run(), PACE, now());
+        wind_down(&mut status, &looked(), &run(), PACE, now());
         let mut forgotten = |after| {
             let mut world = World::default();
             let fleet = Fleet { instances: vec![], at: now() + after };

@@ -14,7 +14,7 @@ use crate::release;
 use crate::report;
 use crate::run::{ReleaseCause, RunRecord, RunStatus, Stage, Verdict, set_condition};
 use crate::schedule;
-use crate::signal::{self, Reading, Sample, Why};
+use crate::signal::{self, Reading, Required, Sample, Why};
 use crate::surge::{Announcement, Target};
 use crate::timeline::{self, PREPARE_AHEAD, Timeline};
 use crate::world::{Seen, World};
@@ -188,6 +188,8 @@ impl<'a> Run<'a> {
         let Some(way) = status.release.as_mut() else {
             return;
         };
+        // A target without a signal of its own comes down with the others, or waits with them.
+        let blind = self.readings.iter().any(|reading| reading.load.is_err());
         let facts = |name: &str| {
             let target = self.announcement.targets.iter().find(|t| t.name == name)?;
             let hold = self.world.holds.get(&hold::name(&target.workload))?;
@@ -196,9 +198,12 @@ impl<'a> Run<'a> {
                 Seen::Known(live) => Some(live),
                 Seen::Unknown(_) => None,
             };
+            let found = &hold.hold.baseline;
+            let at_rest = found.autoscaler.as_ref().and_then(|a| a.min);
             Some(release::Step {
-                baseline: hold.hold.baseline.replicas,
-                required: signal::required(&self.readings, name),
+                // An autoscaler may have raised the target before it was held: its floor goes all the way in steps.
+                baseline: at_rest.map_or(found.replicas, |min| min.min(found.replicas)),
+                required: Required { blind, ..signal::required(&self.readings, name) },
                 boost: self
                     .overrides
                     .boost(name, demand::plan_and_ceiling(target, hold.hold.baseline.replicas).0),

@@ -289,6 +289,9 @@ impl Evening {
                     n.unschedulable = true;
                 }
             }
+            Act::Machine { act: MachineAct::LookAtNodes, .. } => {
+                self.world.nodes_as_of = Some(Instant::MAX_UTC);
+            }
             Act::Machine { act: MachineAct::Drain { node }, .. } => {
                 for n in self.world.nodes.values_mut().filter(|n| n.name == node) {
                     n.unschedulable = true;

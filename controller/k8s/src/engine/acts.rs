@@ -17,6 +17,9 @@ use crate::drain;
 /// Instances expire this long after the end of their run: nobody can need them any more.
 const INSTANCE_LIFE_AFTER_END: TimeDelta = TimeDelta::hours(6);
 
+/// A list of nodes is asked for again after this time, if it has not come.
+const LIST_NODES_AGAIN: Duration = Duration::from_secs(15);
+
 impl Engine {
     pub(super) fn act(
         self: &Arc<Self>,
@@ -33,8 +36,9 @@ impl Engine {
                 let lane = format!("hold/{namespace}/{hold}");
                 let work = Work { namespace, lane, kind: "write", due: Some(due), cloud: false };
                 self.start(work, look, async move {
+                    let leads = || engine.leadership.leads(engine.clock.now());
                     for write in &writes {
-                        apply::write(&engine.client, &engine.shared, &ns, write).await?;
+                        apply::write(&engine.client, &engine.shared, &ns, write, leads).await?;
                     }
                     Ok(Outcome::Done)
                 })
@@ -78,6 +82,13 @@ impl Engine {
                     let left = drain::drain(&engine.client, &node).await?;
                     engine.shared.with(|index| index.pods_left.insert(node, left));
                     Ok(Outcome::Again(Duration::from_secs(2)))
+                })
+            }
+            MachineAct::LookAtNodes => {
+                let work = work(format!("nodes/{namespace}/{run}"), "list_nodes", false);
+                self.start(work, look, async move {
+                    engine.shared.list_nodes();
+                    Ok(Outcome::Again(LIST_NODES_AGAIN))
                 })
             }
             MachineAct::Terminate { ids, run_uid } => {

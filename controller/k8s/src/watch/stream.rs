@@ -1,0 +1,159 @@
+//! One kind, watched into one table.
+
+use std::fmt::Debug;
+use std::time::Duration;
+
+use futures::StreamExt;
+use kube::Resource;
+use kube::api::Api;
+use kube::runtime::watcher::{self, Event};
+use serde::de::DeserializeOwned;
+use tokio::time::Instant;
+use tracing::warn;
+
+use super::Shared;
+use crate::index::{Index, Scope, Table};
+
+fn version<K: Resource>(object: &K) -> String {
+    object.meta().resource_version.clone().unwrap_or_default()
+}
+
+/// What a change of an object can concern.
+fn scope<K: Resource>(object: &K) -> Scope {
+    object.meta().namespace.clone().map_or(Scope::Everything, Scope::Namespace)
+}
+
+/// A page of a list comes within this time, or is asked for again: a reply that was lost would else be waited for until
+/// the end of the event. Each time in a row the limit is doubled, up to [`LIST_TIMEOUT_AT_MOST`]: an API server that is
+/// that busy needs patience.
+const LIST_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// See [`LIST_TIMEOUT`].
+const LIST_TIMEOUT_AT_MOST: Duration = Duration::from_secs(80);
+
+/// As often everything is listed anew, whatever the watch has said: what a watch never said, or a watch that died in
+/// silence, is wrong no longer than this. Each kind comes a little earlier, so that they do not come together.
+const RELIST: Duration = Duration::from_mins(5);
+
+/// Overrides are few, and a person waits for them.
+const RELIST_OVERRIDES: Duration = Duration::from_secs(30);
+
+/// The pauses after failures in a row: short at first, and never so long that an API server that is back is not noticed.
+#[derive(Clone, Copy, Debug, Default)]
+struct Patience {
+    failures: u32,
+}
+
+impl Patience {
+    fn pause(&mut self) -> Duration {
+        let pause = Duration::from_millis((200_u64 << self.failures.min(8)).min(10_000));
+        self.failures = self.failures.saturating_add(1);
+        pause
+    }
+}
+
+/// How often a kind is listed anew.
+fn relist_after(kind: &str) -> Duration {
+    if kind == "SurgeOverride" {
+        return RELIST_OVERRIDES;
+    }
+    let letters: u64 = kind.bytes().map(u64::from).sum();
+    RELIST.saturating_sub(Duration::from_millis(letters * 97 % 60_000))
+}
+
+/// Watches one kind into one table. `read` gives the row, or nothing if the object is of no interest.
+pub(super) async fn watch<K, I, T>(
+    api: Api<K>,
+    shared: Shared,
+    what: String,
+    table: impl Fn(&mut Index) -> Option<&mut Table<I, T>>,
+    read: impl Fn(&K) -> Option<(I, T)>,
+) where
+    K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
+    I: Ord + Clone,
+    T: PartialEq,
+{
+    let mut patience = Patience::default();
+    let mut limit = LIST_TIMEOUT;
+    loop {
+        let config = watcher::Config::default().timeout(290);
+        let mut events = std::pin::pin!(watcher::watcher(api.clone(), config));
+        // None while it is being listed.
+        let mut relist = None;
+        loop {
+            let until = relist.unwrap_or_else(|| Instant::now() + limit);
+            let asked = async {
+                if relist.is_none() {
+                    std::future::pending::<()>().await;
+                }
+                shared.asked_to_list(&what).await;
+            };
+            let next = tokio::select! {
+                biased;
+                () = asked => break,
+                next = tokio::time::timeout_at(until, events.next()) => next,
+            };
+            let event = match next {
+                Ok(Some(Ok(event))) => event,
+                Ok(Some(Err(error))) => {
+                    warn!(kind = what, %error, "watch failed; it goes on with what was seen, and tries again");
+                    tokio::time::sleep(patience.pause()).await;
+                    continue;
+                }
+                Ok(None) => break,
+                Err(_) => {
+                    if relist.is_none() {
+                        warn!(kind = what, "could not be listed in time; it is tried again");
+                        limit = (limit * 2).min(LIST_TIMEOUT_AT_MOST);
+                    }
+                    break;
+                }
+            };
+            match &event {
+                Event::Init => relist = None,
+                Event::InitDone => {
+                    relist = Some(Instant::now() + relist_after(&what));
+                    (patience, limit) = (Patience::default(), LIST_TIMEOUT);
+                }
+                Event::Apply(_) | Event::Delete(_) => patience = Patience::default(),
+                Event::InitApply(_) => {}
+            }
+            let changed = shared.with(|index| {
+                let dirty = table(index).and_then(|table| take_in(table, event, &read));
+                dirty.is_some_and(|scope| index.mark(scope))
+            });
+            if changed {
+                shared.ring();
+            }
+        }
+    }
+}
+
+/// Takes an event into its table. Says what it may concern, if it has changed anything.
+fn take_in<K, I, T>(
+    table: &mut Table<I, T>,
+    event: Event<K>,
+    read: impl Fn(&K) -> Option<(I, T)>,
+) -> Option<Scope>
+where
+    K: Resource,
+    I: Ord + Clone,
+    T: PartialEq,
+{
+    match event {
+        Event::Init => {
+            table.relist();
+            None
+        }
+        Event::InitApply(object) | Event::Apply(object) => read(&object)
+            .and_then(|(key, row)| table.apply(key, row, version(&object)).then(|| scope(&object))),
+        Event::Delete(object) => read(&object).map(|(key, _)| {
+            table.delete(&key, &version(&object));
+            scope(&object)
+        }),
+        Event::InitDone => {
+            table.relisted();
+            Some(Scope::Everything)
+        }
+    }
+}
