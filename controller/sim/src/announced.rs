@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use self::surge::{read as read_surge, strict};
 pub use self::target::Target;
 use self::target::{announced, stated, targets};
+use crate::cloud::Supply;
 use crate::cluster::{self, Pace};
 use crate::curve::Curve;
 use crate::evening::{Scenario, Until};
@@ -258,7 +259,7 @@ impl Evening {
             objects,
             deeds: Vec::new(),
             load,
-            capacity: Vec::new(),
+            supply: Supply::default(),
             pace: Pace {
                 step: TimeDelta::seconds(1),
                 pods_per_second: 20,

@@ -1,5 +1,6 @@
-//! A model of EC2: client tokens, boot times, nodes that join, partial capacity.
+//! A model of EC2: client tokens, boot times, nodes that join, capacity by type and subnet, a quota, a limit of calls.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -11,9 +12,27 @@ use primetime_core::world::{Instance, LaunchAnswer, Refusal, RefusalClass};
 
 use crate::clock::VirtualClock;
 use crate::gate::{Door, Gate};
+use crate::script::Part;
 
 /// No call takes longer, as in the real one.
 const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// While it throttles, one call in this time is answered.
+const THROTTLED: TimeDelta = TimeDelta::seconds(4);
+
+/// What it says to those that ask too often.
+const LIMIT: &str = "RequestLimitExceeded: asked too often";
+
+/// What may be had. By default there is no end to it.
+#[derive(Clone, Debug, Default)]
+pub struct Supply {
+    /// How many instances a call may have, call by call: the last number counts for all later calls.
+    pub by_call: Vec<u32>,
+    /// How many a type has left in a subnet; what is not named has no end.
+    pub pools: BTreeMap<(String, String), u32>,
+    /// How many instances may be alive at once.
+    pub quota: Option<u32>,
+}
 
 /// An instance.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,14 +43,20 @@ pub struct Machine {
     pub run_uid: String,
     /// The batch's tag.
     pub token: String,
+    /// Its type and subnet, where it was asked for with any.
+    pub pool: Option<(String, String)>,
     /// When it was started.
     pub started_at: Instant,
     /// When it has booted.
     pub boots_at: Instant,
     /// Its node is there.
     pub joined: bool,
-    /// When its termination was asked for.
+    /// When its termination was asked for, or it was taken away.
     pub ended_at: Option<Instant>,
+    /// The cloud took it away.
+    pub reclaimed: bool,
+    /// When the operator was first told that it is terminated.
+    pub told_at: Option<Instant>,
 }
 
 /// All instances, and what may be had.
@@ -39,18 +64,28 @@ pub struct Machine {
 pub struct Fleet {
     /// In the order in which they were started.
     pub machines: Vec<Machine>,
-    /// How many more may be had, by call: the last number counts for all later calls.
-    pub capacity: Vec<u32>,
+    /// What may be had.
+    pub supply: Supply,
     /// From the launch to the boot.
     pub boot_time: TimeDelta,
     /// Tokens of launches that no persisted, guarded run knew.
     pub unrecorded: Vec<String>,
+    /// Instances whose termination was asked for by a run that is not theirs.
+    pub foreign: Vec<String>,
     calls: usize,
+    answered_at: Option<Instant>,
 }
 
 impl Fleet {
-    /// Starts instances.
-    pub fn add(&mut self, run_uid: &str, token: &str, count: usize, now: Instant) -> Vec<String> {
+    /// Starts instances, of these pools as far as they go.
+    pub fn add(
+        &mut self,
+        (run_uid, token): (&str, &str),
+        count: usize,
+        pools: &[(String, String)],
+        now: Instant,
+    ) -> Vec<String> {
+        let mut pools = pools.iter().cloned();
         let first = self.machines.len();
         let ids: Vec<String> = (first..first + count).map(|n| format!("i-{n:04}")).collect();
         let boots_at = now + self.boot_time;
@@ -58,10 +93,13 @@ impl Fleet {
             id: id.clone(),
             run_uid: run_uid.to_owned(),
             token: token.to_owned(),
+            pool: pools.next(),
             started_at: now,
             boots_at,
             joined: false,
             ended_at: None,
+            reclaimed: false,
+            told_at: None,
         }));
         ids
     }
@@ -78,21 +116,49 @@ impl Fleet {
         if !known.is_empty() {
             return LaunchAnswer::Came { ids: known, shortfall: None };
         }
-        let call = self.calls.min(self.capacity.len().saturating_sub(1));
+        let by_call = &self.supply.by_call;
+        let call = self.calls.min(by_call.len().saturating_sub(1));
+        let may = by_call.get(call).copied().unwrap_or(u32::MAX);
         self.calls += 1;
-        let may = self.capacity.get(call).copied().unwrap_or(u32::MAX);
-        let comes = batch.count.min(may);
-        let short = (comes < batch.count).then(|| Refusal {
-            class: RefusalClass::Capacity,
-            message: "InsufficientInstanceCapacity: no more of them now".to_owned(),
+        let alive = self.machines.iter().filter(|m| m.ended_at.is_none()).count();
+        let alive = u32::try_from(alive).unwrap_or(u32::MAX);
+        let room = self.supply.quota.map_or(u32::MAX, |quota| quota.saturating_sub(alive));
+        let pools = self.take(batch, batch.count.min(may).min(room));
+        let refusal = |class, message: &str| Refusal { class, message: message.to_owned() };
+        let shortfall = (pools.len() < usize::try_from(batch.count).unwrap_or(0)).then(|| {
+            if room < batch.count.min(may) {
+                refusal(RefusalClass::Quota, "VcpuLimitExceeded: the account may not have more")
+            } else {
+                let said = "InsufficientInstanceCapacity: no more of them now";
+                refusal(RefusalClass::Capacity, said)
+            }
         });
-        match short {
-            Some(refusal) if comes == 0 => LaunchAnswer::Refused(refusal),
+        match shortfall {
+            Some(refusal) if pools.is_empty() => LaunchAnswer::Refused(refusal),
             shortfall => {
-                let count = usize::try_from(comes).unwrap_or(0);
-                LaunchAnswer::Came { ids: self.add(run_uid, &batch.token, count, now), shortfall }
+                let tags = (run_uid, batch.token.as_str());
+                LaunchAnswer::Came { ids: self.add(tags, pools.len(), &pools, now), shortfall }
             }
         }
+    }
+
+    /// Takes so many out of the pools that a batch names, in its order of preference.
+    fn take(&mut self, batch: &Batch, count: u32) -> Vec<(String, String)> {
+        let mut chosen = Vec::new();
+        let mut left = count;
+        for instance_type in &batch.launch.instance_types {
+            for subnet in &batch.launch.subnets {
+                let pool = (instance_type.clone(), subnet.clone());
+                let there = self.supply.pools.get(&pool).copied().unwrap_or(u32::MAX);
+                let takes = there.min(left);
+                if let Some(there) = self.supply.pools.get_mut(&pool) {
+                    *there -= takes;
+                }
+                left -= takes;
+                chosen.extend((0..takes).map(|_| pool.clone()));
+            }
+        }
+        chosen
     }
 }
 
@@ -112,11 +178,18 @@ impl CloudModel {
         gate: Gate,
         clock: VirtualClock,
         boot_time: TimeDelta,
-        capacity: Vec<u32>,
+        supply: Supply,
         is_recorded: impl Fn(&str) -> bool + Send + Sync + 'static,
     ) -> Self {
-        let fleet =
-            Fleet { machines: Vec::new(), capacity, boot_time, unrecorded: Vec::new(), calls: 0 };
+        let fleet = Fleet {
+            machines: Vec::new(),
+            supply,
+            boot_time,
+            unrecorded: Vec::new(),
+            foreign: Vec::new(),
+            calls: 0,
+            answered_at: None,
+        };
         Self { fleet: Arc::new(Mutex::new(fleet)), gate, clock, is_recorded: Arc::new(is_recorded) }
     }
 
@@ -137,6 +210,17 @@ impl CloudModel {
         effect: impl FnOnce(&mut Fleet, Instant) -> T + Send + 'static,
     ) -> Result<T, String> {
         let (cloud, clock) = (self.clone(), self.clock.clone());
+        if self.gate.is_out(Part::CloudThrottles) {
+            let now = clock.now();
+            let answered = self.with(|fleet| {
+                let free = fleet.answered_at.is_none_or(|at| now - at >= THROTTLED);
+                fleet.answered_at = if free { Some(now) } else { fleet.answered_at };
+                free
+            });
+            if !answered {
+                return Err(LIMIT.to_owned());
+            }
+        }
         let passed = self.gate.pass(
             Door::Cloud,
             format!("EC2 {what}"),
@@ -156,23 +240,34 @@ impl Cloud for CloudModel {
     ) -> Answer<'a, Result<LaunchAnswer, String>> {
         let is_recorded = self.is_recorded.clone();
         let (run_uid, batch) = (run_uid.to_owned(), batch.clone());
-        Box::pin(self.call("CreateFleet", move |fleet, now| {
+        let call = self.call("CreateFleet", move |fleet, now| {
             if !is_recorded(&batch.token) {
                 fleet.unrecorded.push(batch.token.clone());
             }
             fleet.launch(&run_uid, &batch, now)
-        }))
+        });
+        Box::pin(async move {
+            match call.await {
+                Err(message) if message == LIMIT => {
+                    Ok(LaunchAnswer::Refused(Refusal { class: RefusalClass::Throttled, message }))
+                }
+                other => other,
+            }
+        })
     }
 
     fn instances<'a>(&'a self, run_uid: &'a str) -> Answer<'a, Result<Vec<Instance>, String>> {
         let run_uid = run_uid.to_owned();
-        Box::pin(self.call("DescribeInstances", move |fleet, _| {
-            let of_run = fleet.machines.iter().filter(|m| m.run_uid == run_uid);
+        let gate = self.gate.clone();
+        Box::pin(self.call("DescribeInstances", move |fleet, now| {
+            let as_of = gate.out_since(Part::CloudLags).unwrap_or(now);
+            let of_run = fleet.machines.iter_mut().filter(|m| m.run_uid == run_uid);
             of_run
-                .map(|m| Instance {
-                    id: m.id.clone(),
-                    token: m.token.clone(),
-                    terminated: m.ended_at.is_some(),
+                .filter(|m| m.started_at <= as_of)
+                .map(|m| {
+                    let terminated = m.ended_at.is_some_and(|ended| ended <= as_of);
+                    m.told_at = m.told_at.or_else(|| terminated.then_some(now));
+                    Instance { id: m.id.clone(), token: m.token.clone(), terminated }
                 })
                 .collect()
         }))
@@ -185,14 +280,12 @@ impl Cloud for CloudModel {
     ) -> Answer<'a, Result<(), String>> {
         let (run_uid, ids) = (run_uid.to_owned(), ids.to_vec());
         Box::pin(self.call("TerminateInstances", move |fleet, now| {
-            let ours: Vec<String> = fleet
-                .machines
-                .iter()
-                .filter(|m| m.run_uid == run_uid && ids.contains(&m.id))
-                .map(|m| m.id.clone())
-                .collect();
-            for id in ours {
-                fleet.end(&id, now);
+            for id in ids {
+                if fleet.machines.iter().any(|m| m.id == id && m.run_uid == run_uid) {
+                    fleet.end(&id, now);
+                } else {
+                    fleet.foreign.push(id);
+                }
             }
         }))
     }

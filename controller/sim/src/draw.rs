@@ -17,7 +17,8 @@ pub fn script(scenario: &Scenario, requests: usize, seed: u64) -> Script {
     for _ in 0..random.usize(1..=4) {
         match random.u32(0..10) {
             0..6 => {
-                let fault = random.choice(Fault::ALL).unwrap_or(Fault::Refused);
+                let fault = random.choice(Fault::of(scenario.operators));
+                let fault = fault.unwrap_or(Fault::Refused);
                 script.faults.push(At { request: random.usize(0..requests.max(1)), fault });
             }
             6..9 => {

@@ -1,9 +1,9 @@
 //! An evening: the operator as it is shipped, but for clock, API server, cloud and Prometheus, which are models.
 
-use std::collections::BTreeMap;
 use std::collections::hash_map::DefaultHasher;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{Hash, Hasher};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use chrono::TimeDelta;
@@ -12,13 +12,14 @@ use primetime_core::port::Clock;
 use serde_json::{Value, json};
 
 use crate::clock::VirtualClock;
-use crate::cloud::{CloudModel, Machine};
+use crate::cloud::{CloudModel, Machine, Supply};
 use crate::cluster::{Cluster, Pace};
 use crate::gate::Gate;
 use crate::load::Load;
-use crate::operator::{self, Surroundings};
+use crate::operator::{self, Life, Surroundings};
 use crate::script::Script;
 use crate::server::Server;
+use crate::server::access::Asks;
 use crate::server::kinds::Kind;
 use crate::server::store::{Event, Part, Refusal, Store};
 
@@ -92,8 +93,8 @@ pub struct Scenario {
     pub deeds: Vec<Deed>,
     /// The visitors, and the Prometheus.
     pub load: Load,
-    /// How many instances a call may have, call by call.
-    pub capacity: Vec<u32>,
+    /// How many instances may be had.
+    pub supply: Supply,
     /// How the cluster behaves.
     pub pace: Pace,
     /// From the launch to the boot of an instance.
@@ -135,6 +136,14 @@ pub struct Recording {
     pub machines: Vec<Machine>,
     /// Launches whose token no persisted, guarded run knew.
     pub unrecorded: Vec<String>,
+    /// Instances whose termination was asked for by a run that is not theirs.
+    pub foreign: Vec<String>,
+    /// What an operator asked for and the chart does not grant.
+    pub forbidden: Vec<String>,
+    /// What operators asked for and were granted.
+    pub used: BTreeSet<Asks>,
+    /// Every life of every operator.
+    pub lives: Vec<Life>,
     /// What the operators asked for.
     pub requests: Vec<String>,
     /// When all runs were over; nothing if they never were.
@@ -165,7 +174,7 @@ impl Recording {
             if event.what == "DELETED" {
                 last.remove(&key);
             } else {
-                last.insert(key, &event.object);
+                last.insert(key, event.object.as_ref());
             }
         }
         last
@@ -225,7 +234,7 @@ async fn evening(scenario: &Scenario, script: &Script, seed: u64) -> Recording {
         gate.clone(),
         clock.clone(),
         scenario.boot_time,
-        scenario.capacity.clone(),
+        scenario.supply.clone(),
         move |token| records.with(|store| is_recorded(store, token)),
     );
     let mut load = scenario.load.clone();
@@ -248,12 +257,13 @@ async fn evening(scenario: &Scenario, script: &Script, seed: u64) -> Recording {
         load,
         clock: clock.clone(),
         script: script.clone(),
+        lives: Arc::default(),
     };
     let operators = (0..scenario.operators)
         .map(|n| operator::lives(surroundings.clone(), n, scenario.operators > 1));
     let result = tokio::select! {
         biased;
-        result = around(scenario, &server, &cloud, &mut cluster, &clock, &mut recording) => result,
+        result = around(scenario, &surroundings, &mut cluster, &mut recording) => result,
         () = async {
             futures::future::join_all(operators).await;
             std::future::pending::<()>().await;
@@ -262,18 +272,19 @@ async fn evening(scenario: &Scenario, script: &Script, seed: u64) -> Recording {
     recording.broken = set_up.and(result).err().map(|e| e.to_string());
     recording.history = server.with(Store::take_history);
     recording.requests = gate.requests();
-    (recording.machines, recording.unrecorded) =
-        cloud.with(|f| (f.machines.clone(), f.unrecorded.clone()));
+    (recording.used, recording.forbidden) = (server.used(), server.forbidden());
+    let lives = surroundings.lives.lock().unwrap_or_else(PoisonError::into_inner);
+    recording.lives.clone_from(&lives);
+    (recording.machines, recording.unrecorded, recording.foreign) =
+        cloud.with(|f| (f.machines.clone(), f.unrecorded.clone(), f.foreign.clone()));
     recording
 }
 
 /// Everything but the operator: people, controllers, and the look once a second. Ends when the evening is over.
 async fn around(
     scenario: &Scenario,
-    server: &Server,
-    cloud: &CloudModel,
+    Surroundings { server, gate, cloud, clock, .. }: &Surroundings,
     cluster: &mut Cluster,
-    clock: &VirtualClock,
     recording: &mut Recording,
 ) -> Result<(), Refusal> {
     let mut deeds = scenario.deeds.clone();
@@ -287,7 +298,9 @@ async fn around(
             match &deed.act {
                 Act::Reclaim(count) => cloud.with(|fleet| {
                     let alive = fleet.machines.iter_mut().filter(|m| m.ended_at.is_none());
-                    alive.take(*count).for_each(|machine| machine.ended_at = Some(now));
+                    alive.take(*count).for_each(|machine| {
+                        (machine.ended_at, machine.reclaimed) = (Some(now), true);
+                    });
                 }),
                 act => server.with(|s| perform(s, act))?,
             }
@@ -308,7 +321,10 @@ async fn around(
         }
         let passed = now - scenario.begin;
         let ends = match (scenario.until, recording.over) {
-            (Until::AllIsOver(_), Some(over)) => now - over >= AFTERWARDS,
+            (Until::AllIsOver(_), Some(over)) => {
+                let quiet_since = gate.last_pause().map_or(over, |pause| pause.max(over));
+                now - quiet_since >= AFTERWARDS
+            }
             (Until::AllIsOver(at_most), None) => passed >= at_most,
             (Until::Passed(time), _) => passed >= time,
         };

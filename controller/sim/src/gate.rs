@@ -1,7 +1,7 @@
 //! What may happen to a request on its way, and to the process behind it.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use primetime_core::Instant;
@@ -46,8 +46,18 @@ pub struct Gate {
     clock: VirtualClock,
     requests: Arc<Mutex<Vec<String>>>,
     silent_until: Arc<Mutex<Option<Instant>>>,
+    /// When the last process that stood still goes on.
+    last_pause: Arc<Mutex<Option<Instant>>>,
     alive: Arc<AtomicBool>,
     crashed: Arc<Notify>,
+    operator: Option<usize>,
+    /// Until when the process behind this door stands still.
+    stands_until: Arc<Mutex<Option<tokio::time::Instant>>>,
+    stands: Arc<Notify>,
+}
+
+fn locked<T>(value: &Mutex<T>) -> MutexGuard<'_, T> {
+    value.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Gate {
@@ -59,29 +69,56 @@ impl Gate {
             clock,
             requests: Arc::default(),
             silent_until: Arc::default(),
+            last_pause: Arc::default(),
             alive: Arc::new(AtomicBool::new(true)),
             crashed: Arc::new(Notify::new()),
+            operator: None,
+            stands_until: Arc::default(),
+            stands: Arc::default(),
         }
+    }
+
+    /// The same door for the first life of the n-th operator.
+    #[must_use]
+    pub fn of_operator(&self, n: usize) -> Self {
+        Self { operator: Some(n), ..self.reborn() }
+    }
+
+    /// Whose door this is.
+    #[must_use]
+    pub fn operator(&self) -> Option<usize> {
+        self.operator
     }
 
     /// The same door for the next life: requests are counted on.
     #[must_use]
     pub fn reborn(&self) -> Self {
-        let (alive, crashed) = (Arc::new(AtomicBool::new(true)), Arc::new(Notify::new()));
-        Self { alive, crashed, ..self.clone() }
+        Self {
+            alive: Arc::new(AtomicBool::new(true)),
+            crashed: Arc::default(),
+            stands_until: Arc::default(),
+            stands: Arc::default(),
+            ..self.clone()
+        }
     }
 
     fn with<T>(&self, f: impl FnOnce(&mut Vec<String>) -> T) -> T {
-        f(&mut self.requests.lock().unwrap_or_else(PoisonError::into_inner))
+        f(&mut locked(&self.requests))
     }
 
     /// Whether something is out now.
     #[must_use]
     pub fn is_out(&self, part: Part) -> bool {
         let now = self.clock.now();
-        let silent = || *self.silent_until.lock().unwrap_or_else(PoisonError::into_inner);
+        let silent = || *locked(&self.silent_until);
         self.script.is_out(part, now)
             || (part == Part::WatchesSilent && silent().is_some_and(|until| now < until))
+    }
+
+    /// Since when something is out now, if it is.
+    #[must_use]
+    pub fn out_since(&self, part: Part) -> Option<Instant> {
+        self.script.out_since(part, self.clock.now())
     }
 
     /// Whether anything is ever out.
@@ -107,8 +144,15 @@ impl Gate {
         let fault = self.script.at(number);
         if let Some(time) = fault.and_then(Fault::silence) {
             let until = self.clock.now() + time;
-            *self.silent_until.lock().unwrap_or_else(PoisonError::into_inner) = Some(until);
+            *locked(&self.silent_until) = Some(until);
         }
+        if let Some(time) = fault.and_then(Fault::pause) {
+            *locked(&self.last_pause) = Some(self.clock.now() + time);
+            let time = time.to_std().unwrap_or_default();
+            *locked(&self.stands_until) = Some(tokio::time::Instant::now() + time);
+            self.stands.notify_one();
+        }
+        self.goes_on().await;
         tokio::time::sleep(ONE_WAY).await;
         if fault == Some(Fault::CrashBefore) {
             self.die();
@@ -154,6 +198,25 @@ impl Gate {
         if !self.alive.load(Ordering::Acquire) {
             std::future::pending::<()>().await;
         }
+    }
+
+    /// Waits until the process behind this door stands still.
+    pub async fn stands_still(&self) {
+        self.stands.notified().await;
+    }
+
+    /// Waits until it goes on.
+    pub async fn goes_on(&self) {
+        let until = *locked(&self.stands_until);
+        if let Some(until) = until {
+            tokio::time::sleep_until(until).await;
+        }
+    }
+
+    /// When the last process that stood still goes on, or went on.
+    #[must_use]
+    pub fn last_pause(&self) -> Option<Instant> {
+        *locked(&self.last_pause)
     }
 
     /// Ends the process behind this door.

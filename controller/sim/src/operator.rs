@@ -1,9 +1,10 @@
 //! The operator, wired as its binary wires it, and its lives.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use chrono::TimeDelta;
+use primetime_core::Instant;
 use primetime_core::plan::Plan;
 use primetime_core::port::{Clock, Cloud, Metrics};
 use primetime_core::world::World;
@@ -37,6 +38,19 @@ pub struct Surroundings {
     pub clock: VirtualClock,
     /// What goes wrong.
     pub script: Script,
+    /// Every life of every operator.
+    pub lives: Arc<Mutex<Vec<Life>>>,
+}
+
+/// A life of an operator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Life {
+    /// Whose.
+    pub operator: usize,
+    /// When it began.
+    pub from: Instant,
+    /// It ended by itself.
+    pub gave_up: bool,
 }
 
 /// Counts nothing.
@@ -49,11 +63,16 @@ impl Observer for Silent {
 
 /// The lives of the n-th operator, one after the other.
 pub async fn lives(around: Surroundings, n: usize, elected: bool) {
-    let mut gate = around.gate.reborn();
+    let mut gate = around.gate.of_operator(n);
     let mut ends: Vec<&Outage> =
         around.script.outages.iter().filter(|o| o.part == Part::Operator).collect();
     ends.sort_by_key(|o| std::cmp::Reverse(o.from));
+    let record = |f: &mut dyn FnMut(&mut Vec<Life>)| {
+        f(&mut around.lives.lock().unwrap_or_else(PoisonError::into_inner));
+    };
     loop {
+        let born = Life { operator: n, from: around.clock.now(), gave_up: false };
+        record(&mut |lives| lives.push(born));
         let end = ends.last().map(|o| o.from);
         let stopped = async {
             match end {
@@ -69,14 +88,31 @@ pub async fn lives(around: Surroundings, n: usize, elected: bool) {
                 let until = ends.pop().map(|o| o.until);
                 tokio::time::sleep(until.map_or(RESTART, |at| left(&around.clock, at))).await;
             }
-            () = life(&around, &gate, n, elected) => tokio::time::sleep(RESTART).await,
+            () = now_and_then_still(&gate, life(&around, &gate, n, elected)) => {
+                record(&mut |lives| {
+                    lives.iter_mut().filter(|l| **l == born).for_each(|l| l.gave_up = true);
+                });
+                tokio::time::sleep(RESTART).await;
+            }
         }
         gate = gate.reborn();
     }
 }
 
-fn left(clock: &VirtualClock, until: primetime_core::Instant) -> Duration {
+fn left(clock: &VirtualClock, until: Instant) -> Duration {
     (until - clock.now()).to_std().unwrap_or_default()
+}
+
+/// A process that is not given the processor while it stands still. What it has sent goes on without it.
+async fn now_and_then_still(gate: &Gate, process: impl Future<Output = ()>) {
+    let mut process = std::pin::pin!(process);
+    loop {
+        tokio::select! {
+            biased;
+            () = gate.stands_still() => gate.goes_on().await,
+            () = &mut process => return,
+        }
+    }
 }
 
 /// One life, until its process ends by itself because it does not lead any more.

@@ -1,11 +1,17 @@
-//! What must hold, whatever went wrong. Each rule is a function with its sentence.
+//! What must hold, whatever went wrong. Each rule is a function with its sentence; the numbers S1 to S24, L1 to L9 and
+//! E1 to E6 are those of ARCHITECTURE.md.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod end;
+mod equal;
+mod floors;
+mod machines;
+mod records;
 
 use chrono::TimeDelta;
 use primetime_core::Instant;
 use serde_json::Value;
 
+pub use self::equal::differences;
 use crate::evening::Recording;
 use crate::script::Script;
 use crate::server::store::Event;
@@ -27,6 +33,39 @@ pub struct Promise {
     pub afterwards: Vec<(&'static str, &'static str, &'static str, i64)>,
     /// How many instances the evening needs.
     pub machines: usize,
+    /// No workload is ever asked for more than this.
+    pub caps: Vec<(&'static str, i64)>,
+    /// When people change what is planned, and when what they said ends: a floor may fall then.
+    pub edits: Vec<Instant>,
+    /// What people said: workload, from, until, replicas.
+    pub words: Vec<(&'static str, Instant, Instant, i64)>,
+    /// How much may be taken away at once, in percent of what there was at the end.
+    pub step_percent: i64,
+    /// The time between two such steps.
+    pub step: TimeDelta,
+    /// How long an operator lowers nothing after its start.
+    pub settle: TimeDelta,
+}
+
+/// An evening, what it was meant to be, and what went wrong in it.
+#[derive(Clone, Copy)]
+struct Case<'a> {
+    recording: &'a Recording,
+    promise: &'a Promise,
+    script: &'a Script,
+}
+
+impl<'a> Case<'a> {
+    fn of(self, kind: &'a str) -> impl Iterator<Item = &'a Event> {
+        self.recording.history.iter().filter(move |e| e.key.0.kind == kind)
+    }
+
+    /// The latest instant at which trouble that cannot be helped has passed.
+    fn recovered(self, since: Instant) -> Instant {
+        let setbacks = i32::try_from(self.script.faults.len()).unwrap_or(i32::MAX);
+        let outage = self.script.last_outage().map_or(since, |last| last + RECOVERY);
+        outage.max(since + SETBACK * setbacks)
+    }
 }
 
 /// A rule that an evening broke.
@@ -42,6 +81,12 @@ const SETBACK: TimeDelta = TimeDelta::seconds(15);
 #[must_use]
 pub fn judge(recording: &Recording, promise: &Promise, script: &Script) -> Vec<Broken> {
     let mut promise = promise.clone();
+    // A process that stands still is missed when its lease is over.
+    if script.faults.iter().any(|a| a.fault.pause().is_some() || a.fault.is_crash())
+        && recording.lives.iter().any(|life| life.operator > 0)
+    {
+        promise.ready_by += RECOVERY;
+    }
     // Nobody can be ready without an API server. One fault at a request fits into the slack of every scenario.
     let setbacks = i32::try_from(script.faults.len()).unwrap_or(i32::MAX).saturating_sub(1).max(0);
     promise.ready_by += SETBACK * setbacks;
@@ -56,147 +101,52 @@ pub fn judge(recording: &Recording, promise: &Promise, script: &Script) -> Vec<B
     if !script.jumps.is_empty() {
         promise.machines = promise.machines.min(recording.machines.len());
     }
-    broken(recording, &promise)
+    broken(Case { recording, promise: &promise, script })
 }
 
-fn broken(recording: &Recording, promise: &Promise) -> Vec<Broken> {
-    let rules: [fn(&Recording, &Promise) -> Option<Broken>; 9] = [
+type Rule = fn(Case<'_>) -> Option<Broken>;
+
+fn broken(case: Case<'_>) -> Vec<Broken> {
+    let rules: [Rule; 27] = [
         the_model_is_sound,
-        ready_at_t0,
-        never_lowered_in_the_window,
-        a_baseline_is_written_once,
-        intent_before_effect,
-        nothing_is_started_twice,
-        it_ends,
-        everything_is_returned,
-        quiet_afterwards,
+        floors::ready_at_t0,
+        floors::never_lowered_in_the_window,
+        floors::commands_keep_the_floor,
+        floors::commands_climb_only,
+        floors::commands_keep_the_cap,
+        floors::unknown_never_lowers,
+        floors::never_zero,
+        floors::intent_stands_before_the_command,
+        floors::a_word_of_on_call_wins,
+        floors::the_last_writer_is_respected,
+        floors::no_fight_for_ever,
+        floors::way_down_in_steps,
+        floors::nothing_is_lowered_blindly,
+        records::a_baseline_is_written_once,
+        records::guarded_until_nothing_is_left,
+        records::ready_is_said_of_what_is_ready,
+        records::one_run_and_one_life,
+        records::nothing_but_what_is_granted,
+        records::no_process_gives_up,
+        machines::intent_before_effect,
+        machines::nothing_is_started_twice,
+        machines::sent_away_in_steps,
+        machines::emptied_and_ended_in_order,
+        end::it_ends,
+        end::everything_is_returned,
+        end::quiet_afterwards,
     ];
-    rules.iter().filter_map(|rule| rule(recording, promise)).collect()
+    rules.iter().filter_map(|rule| rule(case)).collect()
 }
 
 fn number(object: &Value, pointer: &str) -> Option<i64> {
     object.pointer(pointer).and_then(Value::as_i64)
 }
 
-fn of<'a>(recording: &'a Recording, kind: &'a str) -> impl Iterator<Item = &'a Event> {
-    recording.history.iter().filter(move |e| e.key.0.kind == kind)
+fn text<'a>(object: &'a Value, pointer: &str) -> Option<&'a str> {
+    object.pointer(pointer).and_then(Value::as_str)
 }
 
-fn the_model_is_sound(recording: &Recording, _: &Promise) -> Option<Broken> {
-    recording.broken.clone().map(|why| format!("the model contradicts itself: {why}"))
-}
-
-/// L2: if capacity exists, ready pods reach the floor by T0 and stay there to the end.
-fn ready_at_t0(recording: &Recording, promise: &Promise) -> Option<Broken> {
-    let looks = recording.looks.iter();
-    let within = looks.filter(|l| l.at >= promise.ready_by && l.at < promise.until);
-    for look in within {
-        for (name, floor) in &promise.floors {
-            let ready = look.workloads.iter().find(|w| w.name == *name).map_or(0, |w| w.ready);
-            if ready < *floor {
-                return Some(format!(
-                    "L2: {name} has {ready} of {floor} pods ready at {}",
-                    look.at
-                ));
-            }
-        }
-    }
-    None
-}
-
-/// S1, S2: what was raised is not lowered in the window, whoever writes.
-fn never_lowered_in_the_window(recording: &Recording, promise: &Promise) -> Option<Broken> {
-    let mut replicas: BTreeMap<&str, i64> = BTreeMap::new();
-    let mut held: BTreeMap<&str, i64> = BTreeMap::new();
-    let mut raised: BTreeSet<&str> = BTreeSet::new();
-    recording.history.iter().find_map(|event| {
-        let (is, was, name) = match event.key.0.kind {
-            "SurgeHold" => {
-                let name = event.object.pointer("/spec/targetRef/name")?.as_str()?;
-                held.insert(name, number(&event.object, "/spec/level/replicas")?);
-                let is = *replicas.get(name)?;
-                (is, is, name)
-            }
-            "Deployment" => {
-                let name = event.key.2.as_str();
-                let is = number(&event.object, "/spec/replicas")?;
-                (is, replicas.insert(name, is).unwrap_or(is), name)
-            }
-            _ => return None,
-        };
-        let floor = promise.floors.iter().find(|(of, _)| *of == name)?.1;
-        if is >= floor && held.get(name).is_some_and(|level| *level >= floor) {
-            raised.insert(name);
-        }
-        let within = event.at >= promise.window_from && event.at < promise.until;
-        (within && is < was && is < floor && raised.contains(name))
-            .then(|| format!("S1: {name} is at {is}, below {floor}, at {}", event.at))
-    })
-}
-
-/// S6: the baseline of a hold is written once.
-fn a_baseline_is_written_once(recording: &Recording, _: &Promise) -> Option<Broken> {
-    let mut baselines: BTreeMap<&str, &Value> = BTreeMap::new();
-    of(recording, "SurgeHold").find_map(|event| {
-        let uid = event.object.pointer("/metadata/uid")?.as_str()?;
-        let baseline = event.object.pointer("/spec/baseline")?;
-        let first = *baselines.entry(uid).or_insert(baseline);
-        (first != baseline)
-            .then(|| format!("S6: {} changed from {first} to {baseline}", event.key.2))
-    })
-}
-
-/// S7, S18: a launch's token stands in the ledger of a guarded run before the call.
-fn intent_before_effect(recording: &Recording, _: &Promise) -> Option<Broken> {
-    let first = recording.unrecorded.first()?;
-    Some(format!("S7: {first} was launched and stood in no ledger"))
-}
-
-/// S8: as many instances as asked for, and not one more.
-fn nothing_is_started_twice(recording: &Recording, promise: &Promise) -> Option<Broken> {
-    let started = recording.machines.len();
-    (started != promise.machines)
-        .then(|| format!("S8: {started} instances were started for {}", promise.machines))
-}
-
-/// L1: all runs come to their end.
-fn it_ends(recording: &Recording, _: &Promise) -> Option<Broken> {
-    recording.over.is_none().then(|| {
-        let last = recording.last();
-        let runs = last.iter().filter(|((kind, _), _)| *kind == "SurgeRun");
-        let said: Vec<_> = runs
-            .map(|((_, name), run)| {
-                let text = |p| run.pointer(p).and_then(Value::as_str).unwrap_or_default();
-                format!("{name} is {}: {}", text("/status/stage"), text("/status/message"))
-            })
-            .collect();
-        format!("L1: it does not end: {}", said.join("; "))
-    })
-}
-
-/// L3: bounds and replicas are back, no hold is left, every instance is terminated.
-fn everything_is_returned(recording: &Recording, promise: &Promise) -> Option<Broken> {
-    let last = recording.last();
-    if let Some((_, name)) = last.keys().find(|(kind, _)| *kind == "SurgeHold") {
-        return Some(format!("L3: hold {name} is left"));
-    }
-    if let Some(machine) = recording.machines.iter().find(|m| m.ended_at.is_none()) {
-        return Some(format!("L3: instance {} lives", machine.id));
-    }
-    promise.afterwards.iter().find_map(|(kind, name, pointer, value)| {
-        let is = last.get(&(*kind, *name)).and_then(|o| number(o, pointer));
-        (is != Some(*value)).then(|| format!("L3: {kind} {name} {pointer} is {is:?}, not {value}"))
-    })
-}
-
-/// S20: once everything was given back, nothing of ours changes any more.
-fn quiet_afterwards(recording: &Recording, _: &Promise) -> Option<Broken> {
-    let over = recording.over?;
-    let quiet_from = over + TimeDelta::seconds(5);
-    let ours = ["ScheduledSurge", "SurgeRun", "SurgeHold"];
-    recording
-        .history
-        .iter()
-        .find(|e| e.at >= quiet_from && ours.contains(&e.key.0.kind))
-        .map(|e| format!("S20: {} {} is written at {}", e.key.0.kind, e.key.2, e.at))
+fn the_model_is_sound(case: Case<'_>) -> Option<Broken> {
+    case.recording.broken.clone().map(|why| format!("the model contradicts itself: {why}"))
 }

@@ -4,6 +4,7 @@ use chrono::{TimeDelta, TimeZone};
 use primetime_core::Instant;
 use serde_json::{Value, json};
 
+use crate::cloud::Supply;
 use crate::cluster::{self, Pace};
 use crate::evening::{Deed, SHOP, Scenario, Until};
 use crate::load::Load;
@@ -140,7 +141,7 @@ pub fn plain() -> (Scenario, Promise) {
         objects,
         deeds: Vec::new(),
         load: visitors(36_000.0),
-        capacity: Vec::new(),
+        supply: Supply::default(),
         pace: Pace {
             step: TimeDelta::milliseconds(250),
             pods_per_second: 200,
@@ -164,6 +165,12 @@ pub fn plain() -> (Scenario, Promise) {
             ("Deployment", "search", "/spec/replicas", 5),
         ],
         machines: 17,
+        caps: vec![("web", 260), ("search", 90)],
+        edits: Vec::new(),
+        words: Vec::new(),
+        step_percent: 20,
+        step: seconds(2),
+        settle: seconds(2),
     };
     (scenario, promise)
 }
@@ -182,7 +189,7 @@ pub fn beyond() -> (Scenario, Promise) {
 pub fn partial() -> (Scenario, Promise) {
     let (mut scenario, promise) = plain();
     scenario.name = "machines with partial capacity";
-    scenario.capacity = vec![10, u32::MAX];
+    scenario.supply.by_call = vec![10, u32::MAX];
     (scenario, promise)
 }
 
@@ -217,12 +224,15 @@ pub fn override_until(action: &str, until: Instant) -> Value {
 /// On-call raises `web` in the middle.
 #[must_use]
 pub fn boosted() -> (Scenario, Promise) {
-    let (mut scenario, promise) = plain();
+    let (mut scenario, mut promise) = plain();
     scenario.name = "a boost in the middle";
-    let mut boost = override_until("Boost", show() + seconds(40));
+    let (from, until) = (show() + seconds(10), show() + seconds(40));
+    promise.edits = vec![until];
+    promise.words = vec![("web", from, until, 240)];
+    let mut boost = override_until("Boost", until);
     boost["spec"]["target"] = "web".into();
     boost["spec"]["replicas"] = 240.into();
-    scenario.deeds = vec![Deed::create(show() + seconds(10), boost)];
+    scenario.deeds = vec![Deed::create(from, boost)];
     (scenario, promise)
 }
 
@@ -241,8 +251,17 @@ pub fn lingering() -> (Scenario, Promise) {
     (scenario, promise)
 }
 
+/// Two operators, one of which leads.
+#[must_use]
+pub fn elected() -> (Scenario, Promise) {
+    let (mut scenario, promise) = plain();
+    scenario.name = "two operators";
+    scenario.operators = 2;
+    (scenario, promise)
+}
+
 /// All of them, each with what it has to keep.
 #[must_use]
 pub fn all() -> Vec<(Scenario, Promise)> {
-    vec![plain(), beyond(), partial(), overlapping(), boosted(), lingering()]
+    vec![plain(), beyond(), partial(), overlapping(), boosted(), lingering(), elected()]
 }

@@ -29,11 +29,15 @@ pub enum Fault {
     Stale,
     /// From then on watches say nothing for thirty seconds.
     VeryStale,
+    /// The process stands still before it sends the request, for longer than a lease lasts, and then goes on as if
+    /// nothing had happened.
+    Paused,
+    /// The same, until all is over.
+    PausedLong,
 }
 
 impl Fault {
-    /// All of them.
-    pub const ALL: [Self; 10] = [
+    const ALL: [Self; 12] = [
         Self::CrashBefore,
         Self::CrashAfterEffect,
         Self::CrashAfterReply,
@@ -44,10 +48,28 @@ impl Fault {
         Self::TooMany,
         Self::Stale,
         Self::VeryStale,
+        Self::Paused,
+        Self::PausedLong,
     ];
-}
 
-impl Fault {
+    /// What so many operators have to bear: where there is one, nobody takes over while it stands still.
+    #[must_use]
+    pub fn of(operators: usize) -> Vec<Self> {
+        let mut all = Self::ALL.to_vec();
+        all.retain(|fault| operators > 1 || fault.pause().is_none());
+        all
+    }
+
+    /// How long the process stands still.
+    #[must_use]
+    pub fn pause(self) -> Option<TimeDelta> {
+        match self {
+            Self::Paused => Some(TimeDelta::seconds(40)),
+            Self::PausedLong => Some(TimeDelta::seconds(200)),
+            _ => None,
+        }
+    }
+
     /// How long watches say nothing from then on.
     #[must_use]
     pub fn silence(self) -> Option<TimeDelta> {
@@ -79,10 +101,24 @@ pub struct At {
 pub enum Part {
     /// The API server answers 503 and ends its watches.
     Api,
+    /// Operators may not write to workloads and autoscalers: 403.
+    Forbidden,
+    /// Lists show every other object only, and say 200.
+    ListsPartial,
+    /// Who asks for what has happened since a moment of the past is told that nobody remembers: 410.
+    WatchesGone,
     /// The cloud answers nothing but errors.
     Cloud,
+    /// The cloud answers one call in four seconds, and refuses the others.
+    CloudThrottles,
+    /// The cloud describes what there was when this began.
+    CloudLags,
     /// Prometheus does not answer.
     Prometheus,
+    /// Prometheus answers every other question with nothing.
+    MetricsGaps,
+    /// Prometheus answers what it saw when this began, and says when that was.
+    MetricsStale,
     /// Prometheus answers 0.
     Lies,
     /// There is no operator.
@@ -99,10 +135,17 @@ pub enum Part {
 
 impl Part {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 16] = [
         Self::Api,
+        Self::Forbidden,
+        Self::ListsPartial,
+        Self::WatchesGone,
         Self::Cloud,
+        Self::CloudThrottles,
+        Self::CloudLags,
         Self::Prometheus,
+        Self::MetricsGaps,
+        Self::MetricsStale,
         Self::Lies,
         Self::Operator,
         Self::WatchesSilent,
@@ -168,6 +211,13 @@ impl Script {
     #[must_use]
     pub fn is_out(&self, part: Part, now: Instant) -> bool {
         self.outages.iter().any(|o| o.part == part && now >= o.from && now < o.until)
+    }
+
+    /// Since when something is out at an instant, if it is.
+    #[must_use]
+    pub fn out_since(&self, part: Part, now: Instant) -> Option<Instant> {
+        let out = self.outages.iter().filter(|o| o.part == part && now >= o.from && now < o.until);
+        out.map(|o| o.from).min()
     }
 
     /// When the last outage is over, and the clock is right again.

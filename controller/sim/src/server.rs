@@ -4,12 +4,15 @@
 //! It answers the same `kube::Client` as a real one, without sockets. Every request passes the [`Gate`], which may make
 //! it fail, or the process behind it.
 
+pub mod access;
 pub mod kinds;
 mod path;
 pub mod scale;
+pub mod schema;
 pub mod store;
 mod watch;
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use http::{Method, Request, Response};
@@ -21,11 +24,13 @@ use kube::client::Body;
 use primetime_core::port::Clock;
 use serde_json::{Value, json};
 
+use self::access::{Access, Asks};
 use self::kinds::{Kind, discovery};
 use self::path::{Path, Place, parameter};
 use self::store::{Key, Part, Refusal, Store};
 use crate::clock::VirtualClock;
 use crate::gate::{Door, Gate, No};
+use crate::script::Part as Outage;
 
 /// The body of an answer: whole, or a watch that goes on.
 type Answer = UnsyncBoxBody<Bytes, std::convert::Infallible>;
@@ -39,6 +44,10 @@ pub struct Server {
     store: Arc<Mutex<Store>>,
     changed: Arc<tokio::sync::watch::Sender<u64>>,
     clock: VirtualClock,
+    /// What operators have asked for.
+    used: Arc<Mutex<BTreeSet<Asks>>>,
+    /// What they were refused for want of a right.
+    forbidden: Arc<Mutex<Vec<String>>>,
 }
 
 /// What a request asks for, read.
@@ -48,6 +57,26 @@ struct Asked {
     query: String,
     content_type: String,
     body: Value,
+    /// Which operator asks; nothing if it is somebody else, who may do everything.
+    by: Option<usize>,
+}
+
+impl Asked {
+    fn watches(&self) -> bool {
+        parameter(&self.query, "watch").as_deref() == Some("true")
+    }
+
+    fn verb(&self, place: &Place) -> &'static str {
+        match self.method {
+            Method::GET if self.watches() => "watch",
+            Method::GET if place.name.is_none() => "list",
+            Method::POST => "create",
+            Method::PUT => "update",
+            Method::PATCH => "patch",
+            Method::DELETE => "delete",
+            _ => "get",
+        }
+    }
 }
 
 impl Server {
@@ -55,13 +84,25 @@ impl Server {
     #[must_use]
     pub fn new(clock: VirtualClock) -> Self {
         let (changed, _) = tokio::sync::watch::channel(0);
-        Self { store: Arc::default(), changed: Arc::new(changed), clock }
+        Self {
+            store: Arc::default(),
+            changed: Arc::new(changed),
+            clock,
+            used: Arc::default(),
+            forbidden: Arc::default(),
+        }
     }
 
     /// Looks into the store, or changes it; watches hear of it.
     pub fn with<T>(&self, f: impl FnOnce(&mut Store) -> T) -> T {
+        self.by(None, f)
+    }
+
+    /// The same, in the name of an operator.
+    fn by<T>(&self, operator: Option<usize>, f: impl FnOnce(&mut Store) -> T) -> T {
         let mut store = self.store.lock().unwrap_or_else(PoisonError::into_inner);
         store.now = self.clock.now();
+        store.by = operator;
         let before = store.version();
         let result = f(&mut store);
         let after = store.version();
@@ -97,6 +138,7 @@ impl Server {
             query: parts.uri.query().unwrap_or_default().to_owned(),
             content_type: content_type.and_then(|v| v.to_str().ok()).unwrap_or_default().into(),
             body: serde_json::from_slice(&bytes).unwrap_or(Value::Null),
+            by: gate.operator(),
         };
         let line = format!("{} {}", asked.method, asked.path);
         let refuse = |no| {
@@ -114,10 +156,12 @@ impl Server {
     }
 
     fn done(&self, asked: &Asked, gate: Gate) -> Response<Answer> {
-        if parameter(&asked.query, "watch").as_deref() == Some("true") {
-            return self.watch(asked, gate);
-        }
-        match self.answer(asked) {
+        let answer = match self.may(asked, &gate) {
+            Ok(()) if asked.watches() => return self.watch(asked, gate),
+            Ok(()) => self.answer(asked, &gate),
+            Err(refusal) => Err(refusal),
+        };
+        match answer {
             Ok((code, value)) => reply(code, value.to_string()),
             Err(Refusal::Nowhere) => reply(404, format!("{}\n", Refusal::Nowhere)),
             Err(refusal) => {
@@ -127,62 +171,115 @@ impl Server {
         }
     }
 
-    fn answer(&self, asked: &Asked) -> Result<(u16, Value), Refusal> {
+    /// Refuses an operator what the chart does not grant.
+    fn may(&self, asked: &Asked, gate: &Gate) -> Result<(), Refusal> {
+        let Path::Objects(place) = path::read(&asked.path) else { return Ok(()) };
+        if asked.by.is_none() {
+            return Ok(());
+        }
+        let theirs = ["apps", "autoscaling", "keda.sh"].contains(&place.kind.group);
+        if theirs && asked.method != Method::GET && gate.is_out(Outage::Forbidden) {
+            return Err(Refusal::Forbidden("the right was taken away".to_owned()));
+        }
+        let part = place.part.as_ref().map(|part| format!("/{part}")).unwrap_or_default();
+        let asks = Asks {
+            verb: asked.verb(&place),
+            group: place.kind.group.to_owned(),
+            resource: format!("{}{part}", place.kind.plural),
+        };
+        let checked = Access::shipped()?.check(&asks, &place.namespace, place.name.as_deref());
+        if let Err(refusal) = &checked {
+            let mut all = self.forbidden.lock().unwrap_or_else(PoisonError::into_inner);
+            all.push(refusal.to_string());
+        }
+        checked?;
+        self.used.lock().unwrap_or_else(PoisonError::into_inner).insert(asks);
+        Ok(())
+    }
+
+    /// What operators have asked for, and were granted.
+    #[must_use]
+    pub fn used(&self) -> BTreeSet<Asks> {
+        self.used.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What operators asked for and the chart does not grant.
+    #[must_use]
+    pub fn forbidden(&self) -> Vec<String> {
+        self.forbidden.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn answer(&self, asked: &Asked, gate: &Gate) -> Result<(u16, Arc<Value>), Refusal> {
         match path::read(&asked.path) {
-            Path::Objects(place) => self.objects(&place, asked),
+            Path::Objects(place) => self.objects(&place, asked, gate),
             Path::Discovery(group, version) => {
-                discovery(&group, &version).map(|found| (200, found)).ok_or(Refusal::Nowhere)
+                let found = discovery(&group, &version).ok_or(Refusal::Nowhere)?;
+                Ok((200, Arc::new(found)))
             }
             Path::Nowhere => Err(Refusal::Nowhere),
         }
     }
 
-    fn objects(&self, place: &Place, asked: &Asked) -> Result<(u16, Value), Refusal> {
+    fn objects(
+        &self,
+        place: &Place,
+        asked: &Asked,
+        gate: &Gate,
+    ) -> Result<(u16, Arc<Value>), Refusal> {
         let Place { kind, namespace, .. } = place;
         let Some(name) = &place.name else {
             return match asked.method {
-                Method::GET => Ok((200, self.list(*kind, namespace, &asked.query))),
+                Method::GET => {
+                    let mut list = self.list(*kind, namespace, &asked.query);
+                    if asked.by.is_some() && gate.is_out(Outage::ListsPartial) {
+                        halve(&mut list);
+                    }
+                    Ok((200, Arc::new(list)))
+                }
                 Method::POST => self
-                    .with(|s| s.create(*kind, namespace, asked.body.clone()))
+                    .by(asked.by, |s| s.create(*kind, namespace, asked.body.clone()))
                     .map(|object| (201, object)),
                 _ => Err(unserved(asked)),
             };
         };
         let key: Key = (*kind, namespace.clone(), name.clone());
         let not_found = || Refusal::NotFound(format!("{} \"{name}\"", kind.plural));
-        let found = || self.with(|s| s.get(&key).cloned()).ok_or_else(not_found);
+        let found = || self.with(|s| s.shared(&key)).ok_or_else(not_found);
         match (&asked.method, place.part.as_deref()) {
             (&Method::GET, None | Some("status")) => Ok((200, found()?)),
-            (&Method::GET, Some("scale")) if kind.scale => Ok((200, scale::of(&found()?))),
+            (&Method::GET, Some("scale")) if kind.scale => {
+                Ok((200, Arc::new(scale::of(found()?.as_ref()))))
+            }
             (&Method::PUT | &Method::PATCH, None | Some("status")) => {
                 let part = if place.part.is_some() { Part::Status } else { Part::Main };
-                let object = self.with(|s| s.change(&key, part, |o| edit(o, asked)))?;
+                let object = self.by(asked.by, |s| s.change(&key, part, |o| edit(o, asked)))?;
                 Ok((200, object))
             }
             (&Method::PATCH | &Method::PUT, Some("scale")) if kind.scale => {
                 let manager = parameter(&asked.query, "fieldManager");
                 let manager = manager.as_deref().unwrap_or(SOMEBODY);
-                let object = self.with(|s| {
+                let object = self.by(asked.by, |s| {
                     s.change(&key, Part::Main, |object| {
                         let mut scale = scale::of(object);
                         edit(&mut scale, asked)?;
                         scale::into(object, &scale, manager)
                     })
                 })?;
-                Ok((200, scale::of(&object)))
+                Ok((200, Arc::new(scale::of(&object))))
             }
             (&Method::POST, Some("eviction")) => {
-                self.with(|s| s.delete(&key, None, None))?;
-                Ok((201, json!({"kind": "Status", "apiVersion": "v1", "status": "Success"})))
+                self.by(asked.by, |s| s.delete(&key, None, None))?;
+                let done = json!({"kind": "Status", "apiVersion": "v1", "status": "Success"});
+                Ok((201, Arc::new(done)))
             }
             (&Method::DELETE, None) => {
                 let expected = |field: &str| {
                     asked.body.pointer(&format!("/preconditions/{field}")).and_then(Value::as_str)
                 };
                 let (uid, version) = (expected("uid"), expected("resourceVersion"));
-                let deleted = self.with(|s| s.delete(&key, uid, version))?;
+                let deleted = self.by(asked.by, |s| s.delete(&key, uid, version))?;
                 let gone = self.with(|s| s.get(&key).is_none());
-                Ok((200, if gone { success(*kind, &deleted) } else { deleted }))
+                Ok((200, if gone { Arc::new(success(*kind, &deleted)) } else { deleted }))
             }
             _ => Err(unserved(asked)),
         }
@@ -206,6 +303,17 @@ impl Server {
                 "metadata": {"resourceVersion": store.version().to_string()}, "items": items,
             })
         })
+    }
+}
+
+/// Leaves every other object of a list out.
+fn halve(list: &mut Value) {
+    if let Some(items) = list["items"].as_array_mut() {
+        let mut keep = false;
+        items.retain(|_| {
+            keep = !keep;
+            keep
+        });
     }
 }
 

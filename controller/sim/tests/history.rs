@@ -122,7 +122,7 @@ fn cloud() -> Vec<Named> {
         (
             "EC2: no capacity at all, twice",
             with(
-                evening(|s| s.capacity = vec![0, 0, 17]),
+                evening(|s| s.supply.by_call = vec![0, 0, 17]),
                 Script::out(Part::Lies, at(-80), at(-80)),
             ),
         ),

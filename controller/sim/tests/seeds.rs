@@ -33,7 +33,7 @@ fn whatever_goes_wrong_breaks_no_promise() {
             }
         })
         .collect();
-    play_all(&evenings, &cases);
+    play_all(&evenings, &cases, &[]);
 }
 
 #[test]

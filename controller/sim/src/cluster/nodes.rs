@@ -83,7 +83,7 @@ impl Cluster {
             let alive = fleet.machines.iter().filter(|m| m.ended_at.is_none()).count();
             let coming = fleet.machines.iter().filter(|m| m.ended_at.is_none() && !m.joined);
             let missing = needed.saturating_sub(coming.count()).min(most.saturating_sub(alive));
-            fleet.add(AUTOSCALER, AUTOSCALER, missing, now);
+            fleet.add((AUTOSCALER, AUTOSCALER), missing, &[], now);
             let joined = fleet.machines.iter().filter(|m| m.joined && m.ended_at.is_none());
             joined.map(|m| m.id.clone()).collect::<Vec<_>>()
         });

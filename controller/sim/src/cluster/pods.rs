@@ -98,8 +98,12 @@ impl Cluster {
         now: Instant,
     ) -> Result<Vec<Key>, Refusal> {
         let (_, namespace, name) = workload;
-        // Those that are not ready go first, as the ReplicaSet controller does.
-        there.sort_by_key(|key| self.ready_at.get(key).copied().unwrap_or(Instant::MAX_UTC));
+        if there.len() > wanted {
+            // Those that are not ready go first, as the ReplicaSet controller does.
+            there.sort_by_cached_key(|key| {
+                self.ready_at.get(key).copied().unwrap_or(Instant::MAX_UTC)
+            });
+        }
         while there.len() > wanted
             && let Some(surplus) = there.pop()
         {

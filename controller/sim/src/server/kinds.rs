@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-/// A kind and where it is served. Its plural is its name here: no two groups of [`ALL`] share one.
+/// A kind and where it is served.
 #[derive(Clone, Copy, Debug)]
 pub struct Kind {
     /// Group; empty for the core.
@@ -19,6 +19,8 @@ pub struct Kind {
     pub status: bool,
     /// It has a scale subresource.
     pub scale: bool,
+    /// Its place in [`ALL`]: every look into the store compares kinds.
+    rank: usize,
 }
 
 const fn namespaced(
@@ -27,11 +29,11 @@ const fn namespaced(
     plural: &'static str,
     kind: &'static str,
 ) -> Kind {
-    Kind { group, version, plural, kind, namespaced: true, status: true, scale: false }
+    Kind { group, version, plural, kind, namespaced: true, status: true, scale: false, rank: 0 }
 }
 
 /// All of them.
-pub const ALL: [Kind; 12] = [
+pub const ALL: [Kind; 12] = ranked([
     namespaced("primetime.dev", "v1alpha1", "scheduledsurges", "ScheduledSurge"),
     namespaced("primetime.dev", "v1alpha1", "surgeruns", "SurgeRun"),
     Kind { status: false, ..namespaced("primetime.dev", "v1alpha1", "surgeholds", "SurgeHold") },
@@ -55,11 +57,20 @@ pub const ALL: [Kind; 12] = [
     Kind { namespaced: false, ..namespaced("", "v1", "nodes", "Node") },
     Kind { status: false, ..namespaced("coordination.k8s.io", "v1", "leases", "Lease") },
     Kind { status: false, ..namespaced("events.k8s.io", "v1", "events", "Event") },
-];
+]);
+
+const fn ranked<const N: usize>(mut kinds: [Kind; N]) -> [Kind; N] {
+    let mut n = 0;
+    while n < N {
+        kinds[n].rank = n;
+        n += 1;
+    }
+    kinds
+}
 
 impl PartialEq for Kind {
     fn eq(&self, other: &Self) -> bool {
-        self.plural == other.plural
+        self.rank == other.rank
     }
 }
 
@@ -67,7 +78,7 @@ impl Eq for Kind {}
 
 impl Ord for Kind {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.plural.cmp(other.plural)
+        self.rank.cmp(&other.rank)
     }
 }
 

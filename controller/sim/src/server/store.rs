@@ -1,11 +1,13 @@
 //! Objects with one global resourceVersion, and the history that watches follow.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use primetime_core::Instant;
 use serde_json::{Map, Value, json};
 
 use super::kinds::Kind;
+use super::schema;
 
 /// Kind, namespace, name.
 pub type Key = (Kind, String, String);
@@ -20,9 +22,11 @@ pub struct Event {
     /// Which object.
     pub key: Key,
     /// The object after it, or its last state.
-    pub object: Value,
+    pub object: Arc<Value>,
     /// When.
     pub at: Instant,
+    /// Which operator did it; nothing if it was somebody else.
+    pub by: Option<usize>,
 }
 
 /// Why a request was not done.
@@ -40,6 +44,9 @@ pub enum Refusal {
     /// 409, at a change.
     #[error("the object has been modified; please apply your changes to the latest version: {0}")]
     Conflict(String),
+    /// 403.
+    #[error("forbidden: {0}")]
+    Forbidden(String),
     /// 422.
     #[error("invalid: {0}")]
     Invalid(String),
@@ -56,6 +63,7 @@ impl Refusal {
             Self::NotFound(_) | Self::Nowhere => (404, "NotFound"),
             Self::AlreadyExists(_) => (409, "AlreadyExists"),
             Self::Conflict(_) => (409, "Conflict"),
+            Self::Forbidden(_) => (403, "Forbidden"),
             Self::Invalid(_) => (422, "Invalid"),
             Self::Unserved(_) => (405, "MethodNotAllowed"),
         }
@@ -65,13 +73,15 @@ impl Refusal {
 /// All objects.
 #[derive(Debug, Default)]
 pub struct Store {
-    objects: BTreeMap<Key, Value>,
+    objects: BTreeMap<Key, Arc<Value>>,
     history: Vec<Event>,
     version: u64,
     changed: BTreeMap<Kind, u64>,
     uids: u64,
     /// What the clock shows.
     pub now: Instant,
+    /// Whose request is being answered: an operator's, or somebody else's.
+    pub by: Option<usize>,
 }
 
 /// The part of an object that a request may change.
@@ -131,7 +141,13 @@ impl Store {
     /// An object.
     #[must_use]
     pub fn get(&self, key: &Key) -> Option<&Value> {
-        self.objects.get(key)
+        self.objects.get(key).map(AsRef::as_ref)
+    }
+
+    /// An object, as it stands now.
+    #[must_use]
+    pub fn shared(&self, key: &Key) -> Option<Arc<Value>> {
+        self.objects.get(key).cloned()
     }
 
     /// All objects of a kind, of one namespace or of all.
@@ -140,20 +156,31 @@ impl Store {
         kind: Kind,
         namespace: &'a str,
     ) -> impl Iterator<Item = (&'a Key, &'a Value)> {
-        self.objects.range((kind, namespace.to_owned(), String::new())..).take_while(
-            move |((k, ns, _), _)| *k == kind && (namespace.is_empty() || ns == namespace),
-        )
+        let from = (kind, namespace.to_owned(), String::new());
+        let within =
+            move |(k, ns, _): &Key| *k == kind && (namespace.is_empty() || ns == namespace);
+        self.objects
+            .range(from..)
+            .take_while(move |(key, _)| within(key))
+            .map(|(key, object)| (key, object.as_ref()))
     }
 
-    fn remember(&mut self, what: &'static str, key: &Key, mut object: Value) -> Value {
+    fn remember(&mut self, what: &'static str, key: &Key, mut object: Value) -> Arc<Value> {
         self.version += 1;
         if let Some(meta) = metadata(&mut object) {
             meta.insert("resourceVersion".into(), self.version.to_string().into());
         }
-        let (version, at) = (self.version, self.now);
+        let (version, at, by) = (self.version, self.now, self.by);
+        let object = Arc::new(object);
         self.changed.insert(key.0, version);
-        let event = Event { version, what, key: key.clone(), object: object.clone(), at };
-        self.history.push(event);
+        self.history.push(Event {
+            version,
+            what,
+            key: key.clone(),
+            object: object.clone(),
+            at,
+            by,
+        });
         if what == "DELETED" {
             self.objects.remove(key);
         } else {
@@ -172,7 +199,7 @@ impl Store {
         kind: Kind,
         namespace: &str,
         mut object: Value,
-    ) -> Result<Value, Refusal> {
+    ) -> Result<Arc<Value>, Refusal> {
         self.uids += 1;
         let number = self.uids;
         let generated = field(&object, "generateName").map(|prefix| format!("{prefix}{number:05}"));
@@ -202,6 +229,7 @@ impl Store {
             }
             meta.remove("deletionTimestamp");
         }
+        schema::admit(kind, &mut object, None)?;
         Ok(self.remember("ADDED", &key, object))
     }
 
@@ -216,22 +244,21 @@ impl Store {
         key: &Key,
         part: Part,
         edit: impl FnOnce(&mut Value) -> Result<(), Refusal>,
-    ) -> Result<Value, Refusal> {
+    ) -> Result<Arc<Value>, Refusal> {
         let (kind, _, name) = key;
         let what = || format!("{} \"{name}\"", kind.plural);
         let before = self.objects.get(key).ok_or_else(|| Refusal::NotFound(what()))?.clone();
-        let mut after = before.clone();
+        let mut after = before.as_ref().clone();
         edit(&mut after)?;
         if field(&after, "resourceVersion") != field(&before, "resourceVersion") {
             return Err(Refusal::Conflict(what()));
         }
-        let asked = after.clone();
         if kind.status {
             // The other part stays what it was.
-            let mut kept = before.clone();
             if part == Part::Status {
-                kept["status"] = asked.get("status").cloned().unwrap_or(Value::Null);
-                after = kept;
+                let status = after.get_mut("status").map_or(Value::Null, Value::take);
+                after = before.as_ref().clone();
+                after["status"] = status;
             } else if let Some(status) = before.get("status") {
                 after["status"] = status.clone();
             } else if let Some(all) = after.as_object_mut() {
@@ -251,7 +278,8 @@ impl Store {
                 meta.remove("finalizers");
             }
         }
-        if after == before {
+        schema::admit(*kind, &mut after, Some(&before))?;
+        if after == *before {
             return Ok(before);
         }
         if after.get("spec") != before.get("spec")
@@ -275,24 +303,25 @@ impl Store {
         key: &Key,
         uid: Option<&str>,
         version: Option<&str>,
-    ) -> Result<Value, Refusal> {
+    ) -> Result<Arc<Value>, Refusal> {
         let (kind, namespace, name) = key;
         let what = format!("{} \"{name}\"", kind.plural);
-        let Some(mut object) = self.objects.get(key).cloned() else {
+        let Some(there) = self.objects.get(key).cloned() else {
             return Err(Refusal::NotFound(what));
         };
         let differs = |expected: Option<&str>, name| {
-            expected.is_some_and(|e| field(&object, name).is_some_and(|is| is != e))
+            expected.is_some_and(|e| field(&there, name).is_some_and(|is| is != e))
         };
         if differs(uid, "uid") || differs(version, "resourceVersion") {
             return Err(Refusal::Conflict(what));
         }
-        let own_uid = field(&object, "uid").unwrap_or_default().to_owned();
-        let deleted = if finalizers(&object) == 0 {
-            self.remember("DELETED", key, object)
-        } else if deleting(&object) {
-            object
+        let own_uid = field(&there, "uid").unwrap_or_default().to_owned();
+        let deleted = if finalizers(&there) == 0 {
+            self.remember("DELETED", key, there.as_ref().clone())
+        } else if deleting(&there) {
+            there
         } else {
+            let mut object = there.as_ref().clone();
             if let Some(meta) = metadata(&mut object) {
                 // The wish to be gone is a change of what is asked for.
                 if let Some(generation) = meta.get("generation").and_then(Value::as_i64) {

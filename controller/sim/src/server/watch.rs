@@ -34,6 +34,10 @@ struct Watch {
     said: Instant,
     gate: Gate,
     changed: tokio::sync::watch::Receiver<u64>,
+    /// The objects that are there, and then a word that these were all of them, are still to be told.
+    initial: bool,
+    /// It began at a moment that nobody remembers.
+    gone: bool,
 }
 
 impl Server {
@@ -42,16 +46,21 @@ impl Server {
             return status(404, "NotFound", &asked.path);
         };
         let number = |name| parameter(&asked.query, name).and_then(|v| v.parse::<u64>().ok());
+        let version = self.with(|s| s.version());
+        let asked_from = number("resourceVersion").filter(|from| *from > 0);
+        let initial = parameter(&asked.query, "sendInitialEvents").as_deref() == Some("true");
         let timeout = Duration::from_secs(number("timeoutSeconds").unwrap_or(1800));
         let watch = Watch {
             server: self.clone(),
             kind: place.kind,
             namespace: place.namespace,
-            told: number("resourceVersion").unwrap_or_else(|| self.with(|s| s.version())),
+            told: asked_from.filter(|_| !initial).unwrap_or(version),
             ends: Instant::now() + timeout,
             said: Instant::now(),
+            gone: asked_from.is_some_and(|from| from < version) && gate.is_out(Part::WatchesGone),
             gate,
             changed: self.changed.subscribe(),
+            initial,
         };
         let lines = stream::unfold(watch, |mut watch| async {
             let line = watch.next().await?;
@@ -68,6 +77,13 @@ impl Watch {
             self.changed.borrow_and_update();
             if Instant::now() >= self.ends || self.gate.is_out(Part::Api) {
                 return None;
+            }
+            if std::mem::take(&mut self.gone) {
+                self.ends = Instant::now();
+                return Some(format!("{}\n", expired()));
+            }
+            if std::mem::take(&mut self.initial) {
+                return Some(self.everything());
             }
             if !self.gate.is_out(Part::WatchesSilent) {
                 let mut lines = self.lines();
@@ -109,7 +125,7 @@ impl Watch {
             };
             let events = store.since(self.told).filter(|e| ours(&e.key));
             let line = |e: &super::store::Event| {
-                format!("{}\n", json!({"type": e.what, "object": e.object}))
+                format!("{{\"type\":\"{}\",\"object\":{}}}\n", e.what, e.object)
             };
             (events.map(line).collect::<Vec<_>>(), store.version())
         });
@@ -120,10 +136,31 @@ impl Watch {
         lines
     }
 
+    /// Everything that is there, as if it had just come, and a bookmark that says so.
+    fn everything(&mut self) -> String {
+        let (lines, version) = self.server.with(|store| {
+            let there = store.list(self.kind, &self.namespace);
+            let line = |object| format!("{{\"type\":\"ADDED\",\"object\":{object}}}\n");
+            (there.map(|(_, object)| line(object)).collect::<String>(), store.version())
+        });
+        self.told = version;
+        let mut bookmark = self.bookmark();
+        bookmark["object"]["metadata"]["annotations"] =
+            json!({"k8s.io/initial-events-end": "true"});
+        format!("{lines}{bookmark}\n")
+    }
+
     fn bookmark(&self) -> serde_json::Value {
         json!({"type": "BOOKMARK", "object": {
             "kind": self.kind.kind, "apiVersion": self.kind.api_version(),
             "metadata": {"resourceVersion": self.told.to_string()},
         }})
     }
+}
+
+fn expired() -> serde_json::Value {
+    json!({"type": "ERROR", "object": {
+        "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
+        "message": "too old resource version", "reason": "Expired", "code": 410,
+    }})
 }

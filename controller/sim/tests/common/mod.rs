@@ -6,8 +6,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use primetime_sim::draw::shrink;
-use primetime_sim::evening::{Scenario, play};
-use primetime_sim::oracle::{Promise, judge};
+use primetime_sim::evening::{Recording, Scenario, play};
+use primetime_sim::oracle::{Promise, differences, judge};
 use primetime_sim::script::Script;
 
 /// Optimised builds play so many times more.
@@ -27,13 +27,22 @@ pub struct Case {
     pub seed: u64,
 }
 
-/// What an evening broke.
-fn broken((scenario, promise): &(Scenario, Promise), script: &Script, seed: u64) -> Vec<String> {
-    judge(&play(scenario, script, seed).unwrap(), promise, script)
+/// What an evening broke; `same` is how it has to end.
+fn broken(
+    (scenario, promise): &(Scenario, Promise),
+    script: &Script,
+    seed: u64,
+    same: Option<&Recording>,
+) -> Vec<String> {
+    let recording = play(scenario, script, seed).unwrap();
+    let mut broken = judge(&recording, promise, script);
+    broken.extend(same.into_iter().flat_map(|same| differences(&recording, same)));
+    broken
 }
 
-/// Plays all of them. Says of each that broke a rule which, and the shortest script that breaks it.
-pub fn play_all(evenings: &[(Scenario, Promise)], cases: &[Case]) {
+/// Plays all of them. Says of each that broke a rule which, and the shortest script that breaks it. Where `same` has an
+/// evening without a fault, those with one have to end as it does.
+pub fn play_all(evenings: &[(Scenario, Promise)], cases: &[Case], same: &[Recording]) {
     let (next, found) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     std::thread::scope(|scope| {
@@ -41,12 +50,14 @@ pub fn play_all(evenings: &[(Scenario, Promise)], cases: &[Case]) {
             scope.spawn(|| {
                 while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let evening = &evenings[case.evening];
-                    let rules = broken(evening, &case.script, case.seed);
+                    let same = same.get(case.evening);
+                    let rules = broken(evening, &case.script, case.seed, same);
                     let Some(first) = rules.first() else { continue };
                     // The shortest script that breaks the same rule, which is named before the colon.
                     let rule = first.split(':').next().unwrap_or_default();
                     let breaks = |script: &Script| {
-                        broken(evening, script, case.seed).iter().any(|b| b.starts_with(rule))
+                        let rules = broken(evening, script, case.seed, same);
+                        rules.iter().any(|b| b.starts_with(rule))
                     };
                     let shortest = shrink(&case.script, breaks);
                     if std::env::var_os("PRIMETIME_STORY").is_some() {

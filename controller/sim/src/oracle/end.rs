@@ -1,0 +1,56 @@
+//! How an evening ends.
+
+use chrono::TimeDelta;
+
+use super::{Broken, Case, number, text};
+
+/// L1, L6: all runs come to their end, and nothing guards them any more.
+pub(super) fn it_ends(case: Case<'_>) -> Option<Broken> {
+    case.recording.over.is_none().then(|| {
+        let last = case.recording.last();
+        let runs = last.iter().filter(|((kind, _), _)| *kind == "SurgeRun");
+        let said: Vec<_> = runs
+            .map(|((_, name), run)| {
+                let text = |p| text(run, p).unwrap_or_default();
+                format!("{name} is {}: {}", text("/status/stage"), text("/status/message"))
+            })
+            .collect();
+        format!("L1: it does not end: {}", said.join("; "))
+    })
+}
+
+/// L3: bounds and replicas are back, no hold and no mark of ours is left, every instance is terminated.
+pub(super) fn everything_is_returned(case: Case<'_>) -> Option<Broken> {
+    let last = case.recording.last();
+    if let Some((_, name)) = last.keys().find(|(kind, _)| *kind == "SurgeHold") {
+        return Some(format!("L3: hold {name} is left"));
+    }
+    if let Some(machine) = case.recording.machines.iter().find(|m| m.ended_at.is_none()) {
+        return Some(format!("L3: instance {} lives", machine.id));
+    }
+    let theirs = last.iter().filter(|((_, _), object)| {
+        text(object, "/apiVersion").is_some_and(|version| !version.starts_with("primetime.dev"))
+    });
+    for ((kind, name), object) in theirs.filter(|((kind, _), _)| !["Event", "Lease"].contains(kind))
+    {
+        for field in ["/metadata/annotations", "/metadata/labels", "/metadata/finalizers"] {
+            if object.pointer(field).is_some_and(|f| f.to_string().contains("primetime.dev")) {
+                return Some(format!("L3: {kind} {name} still has a mark of ours in {field}"));
+            }
+        }
+    }
+    case.promise.afterwards.iter().find_map(|(kind, name, pointer, value)| {
+        let is = last.get(&(*kind, *name)).and_then(|o| number(o, pointer));
+        (is != Some(*value)).then(|| format!("L3: {kind} {name} {pointer} is {is:?}, not {value}"))
+    })
+}
+
+/// S20: once everything was given back, no operator changes anything but its lease any more.
+pub(super) fn quiet_afterwards(case: Case<'_>) -> Option<Broken> {
+    let quiet_from = case.recording.over? + TimeDelta::seconds(5);
+    let writes = case.recording.history.iter().filter(|e| e.by.is_some() && e.at >= quiet_from);
+    writes
+        .filter(|e| !["Event", "Lease"].contains(&e.key.0.kind))
+        .map(|e| format!("S20: {} {} is written at {}", e.key.0.kind, e.key.2, e.at))
+        .next()
+}

@@ -1,0 +1,65 @@
+//! What two evenings have in common that were meant to end alike.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use crate::evening::Recording;
+
+/// E1: what is left at the end, but for what each evening draws for itself: times, uids, versions, instance ids, words.
+fn left(recording: &Recording) -> BTreeMap<String, String> {
+    let last = recording.last();
+    last.iter()
+        .filter_map(|((kind, name), object)| {
+            let show = |pointer: &str| object.pointer(pointer).map(Value::to_string);
+            let state = match *kind {
+                "Deployment" | "HorizontalPodAutoscaler" | "ScaledObject" | "SurgeHold" => {
+                    show("/spec")?
+                }
+                "ScheduledSurge" => format!("{:?}", show("/metadata/finalizers")),
+                "SurgeRun" => format!("{:?} {:?}", show("/spec"), show("/status/stage")),
+                _ => return None,
+            };
+            Some((format!("{kind} {name}"), state))
+        })
+        .collect()
+}
+
+/// E2: how often objects of ours were made and deleted, and instances started and ended.
+fn counts(recording: &Recording) -> BTreeMap<String, usize> {
+    let mut counts = BTreeMap::new();
+    let ours = ["ScheduledSurge", "SurgeRun", "SurgeHold"];
+    for event in recording.history.iter().filter(|e| ours.contains(&e.key.0.kind)) {
+        if event.what != "MODIFIED" {
+            let what = format!("{} {} {}", event.key.0.kind, event.key.2, event.what);
+            *counts.entry(what).or_default() += 1;
+        }
+    }
+    let ended = recording.machines.iter().filter(|m| m.ended_at.is_some()).count();
+    counts.insert("instances started".to_owned(), recording.machines.len());
+    counts.insert("instances ended".to_owned(), ended);
+    counts
+}
+
+/// Where an evening ends otherwise than another.
+#[must_use]
+pub fn differences(is: &Recording, other: &Recording) -> Vec<String> {
+    let mut all = Vec::new();
+    let (left, left_there) = (left(is), left(other));
+    for name in left.keys().chain(left_there.keys()) {
+        if left.get(name) != left_there.get(name) {
+            let (a, b) = (left.get(name), left_there.get(name));
+            all.push(format!("E1: {name} is {a:?}, not {b:?}"));
+        }
+    }
+    let (made, made_there) = (counts(is), counts(other));
+    for name in made.keys().chain(made_there.keys()) {
+        if made.get(name) != made_there.get(name) {
+            let (a, b) = (made.get(name), made_there.get(name));
+            all.push(format!("E2: {name}: {a:?}, not {b:?}"));
+        }
+    }
+    all.sort();
+    all.dedup();
+    all
+}

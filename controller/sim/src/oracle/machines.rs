@@ -1,0 +1,87 @@
+//! Instances: started once, written down before, sent away in order.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use primetime_core::Instant;
+use serde_json::{Value, json};
+
+use super::{Broken, Case, text};
+
+/// S7, S18: a launch's token stands in the ledger of a guarded run before the call.
+pub(super) fn intent_before_effect(case: Case<'_>) -> Option<Broken> {
+    let first = case.recording.unrecorded.first()?;
+    Some(format!("S7: {first} was launched and stood in no ledger"))
+}
+
+/// S8: as many instances as asked for, and not one more.
+pub(super) fn nothing_is_started_twice(case: Case<'_>) -> Option<Broken> {
+    let (started, asked) = (case.recording.machines.len(), case.promise.machines);
+    (started != asked).then(|| format!("S8: {started} instances were started for {asked}"))
+}
+
+/// S16: no more than a step's share of a run's instances is chosen to go within a step's time.
+pub(super) fn sent_away_in_steps(case: Case<'_>) -> Option<Broken> {
+    let mut chosen: BTreeMap<&str, Vec<(Instant, i64)>> = BTreeMap::new();
+    case.of("SurgeRun").find_map(|run| {
+        let states: Vec<&str> = ledger(&run.object).filter_map(|i| text(i, "/state")).collect();
+        let all = i64::try_from(states.len()).unwrap_or(i64::MAX);
+        let left = states.iter().filter(|state| **state == "Live").count();
+        let gone = all - i64::try_from(left).unwrap_or(i64::MAX);
+        let share = (all * case.promise.step_percent / 100).max(1);
+        let steps = chosen.entry(run.key.2.as_str()).or_default();
+        // What was taken away by the cloud is not chosen.
+        let reclaimed = case.recording.machines.iter().filter(|m| m.reclaimed).count();
+        let reclaimed = i64::try_from(reclaimed).unwrap_or(i64::MAX);
+        let before = steps.iter().rev().find(|(at, _)| *at <= run.at - case.promise.step);
+        let before = before.map_or(0, |(_, gone)| *gone);
+        steps.push((run.at, gone));
+        (gone - before > share + reclaimed).then(|| {
+            format!("S16: {} sends {} instances away by {}", run.key.2, gone - before, run.at)
+        })
+    })
+}
+
+fn ledger(run: &Value) -> impl Iterator<Item = &Value> {
+    let batches = run.pointer("/status/ledger").and_then(Value::as_array);
+    let instances = batches.into_iter().flatten().filter_map(|b| b.get("instances")?.as_array());
+    instances.flatten()
+}
+
+/// S24: an instance is closed and emptied, then ended, then seen to be gone, then forgotten.
+pub(super) fn emptied_and_ended_in_order(case: Case<'_>) -> Option<Broken> {
+    let mut closed: BTreeSet<&str> = BTreeSet::new();
+    let by_us = |id: &str| {
+        let machine = case.recording.machines.iter().find(|m| m.id == id)?;
+        (!machine.reclaimed).then_some(machine)
+    };
+    case.recording.history.iter().find_map(|event| match event.key.0.kind {
+        "Node" if event.what == "DELETED" => {
+            let id = event.key.2.strip_prefix("burst-")?;
+            by_us(id)?;
+            (!closed.contains(id)).then(|| format!("S24: {id} was ended and not closed before"))
+        }
+        "Node" => {
+            if event.object.pointer("/spec/unschedulable") == Some(&json!(true)) {
+                closed.insert(event.key.2.strip_prefix("burst-")?);
+            }
+            None
+        }
+        "Pod" if event.what == "DELETED" && event.by.is_none() => {
+            // Whoever deletes a pod besides the workload controller found it on a node that went.
+            let id = text(&event.object, "/spec/nodeName")?.strip_prefix("burst-")?;
+            let ended = by_us(id)?.ended_at?;
+            (event.at >= ended)
+                .then(|| format!("S24: {} was on {id} when that was ended", event.key.2))
+        }
+        "SurgeRun" => {
+            let terminated = ledger(&event.object)
+                .filter(|i| text(i, "/state") == Some("Terminated"))
+                .filter_map(|i| text(i, "/id"));
+            let early = terminated
+                .filter_map(by_us)
+                .find(|machine| machine.told_at.is_none_or(|told| told > event.at))?;
+            Some(format!("S24: {} is called terminated at {} unseen", early.id, event.at))
+        }
+        _ => None,
+    })
+}

@@ -1,0 +1,113 @@
+//! Records, and what they say to people.
+
+use std::collections::BTreeMap;
+
+use chrono::TimeDelta;
+use primetime_core::run::Stage;
+use serde_json::Value;
+
+use super::{Broken, Case, text};
+
+/// S6: the baseline of a hold is written once.
+pub(super) fn a_baseline_is_written_once(case: Case<'_>) -> Option<Broken> {
+    let mut baselines: BTreeMap<&str, &Value> = BTreeMap::new();
+    case.of("SurgeHold").find_map(|event| {
+        let uid = text(&event.object, "/metadata/uid")?;
+        let baseline = event.object.pointer("/spec/baseline")?;
+        let first = *baselines.entry(uid).or_insert(baseline);
+        (first != baseline)
+            .then(|| format!("S6: {} changed from {first} to {baseline}", event.key.2))
+    })
+}
+
+/// S18: a run is guarded while an instance of its lives, and a hold while its target is not given back.
+pub(super) fn guarded_until_nothing_is_left(case: Case<'_>) -> Option<Broken> {
+    let guarded = |object: &Value| object.pointer("/metadata/finalizers").is_some();
+    case.of("SurgeRun").filter(|run| run.what == "DELETED" || !guarded(&run.object)).find_map(
+        |run| {
+            let uid = text(&run.object, "/metadata/uid")?;
+            let alive = case.recording.machines.iter().find(|machine| {
+                machine.run_uid == uid
+                    && machine.started_at < run.at
+                    && machine.ended_at.is_none_or(|ended| ended > run.at)
+            })?;
+            Some(format!("S18: {} is not guarded at {} and {} lives", run.key.2, run.at, alive.id))
+        },
+    )
+}
+
+/// Since when a run says that it is ready.
+fn says_ready(run: &Value) -> Option<&str> {
+    let conditions = run.pointer("/status/conditions").and_then(Value::as_array)?;
+    let ready = conditions.iter().find(|c| text(c, "/type") == Some("Ready"))?;
+    let since = text(ready, "/lastTransitionTime")?;
+    (text(ready, "/status") == Some("True")).then_some(since)
+}
+
+/// S19: who says that it is ready has seen the pods, in the last half minute.
+pub(super) fn ready_is_said_of_what_is_ready(case: Case<'_>) -> Option<Broken> {
+    let mut said: BTreeMap<&str, &str> = BTreeMap::new();
+    case.of("SurgeRun").filter(|run| run.by.is_some()).find_map(|run| {
+        let since = says_ready(&run.object)?;
+        if said.insert(&run.key.2, since) == Some(since) {
+            return None;
+        }
+        // What the run itself plans is what it may call ready.
+        let targets = run.object.pointer("/status/targets").and_then(Value::as_array)?;
+        let planned: Vec<(&str, i64)> = targets
+            .iter()
+            .filter_map(|t| {
+                let name = text(t, "/workload")?.rsplit([' ', '/']).next()?;
+                Some((name, t.get("planned")?.as_i64()?))
+            })
+            .collect();
+        let looks = case.recording.looks.iter().filter(|look| {
+            look.at <= run.at + TimeDelta::seconds(1) && look.at >= run.at - TimeDelta::seconds(31)
+        });
+        let mut seen = looks.map(|look| {
+            planned.iter().all(|(name, floor)| {
+                look.workloads.iter().any(|w| w.name == *name && w.ready >= *floor)
+            })
+        });
+        (!seen.any(|all| all))
+            .then(|| format!("S19: {} says at {} that it is ready: {planned:?}", run.key.2, run.at))
+    })
+}
+
+/// S19, S22: one run of an occurrence, and its life goes one way.
+pub(super) fn one_run_and_one_life(case: Case<'_>) -> Option<Broken> {
+    // A load that rises before the show asks for more than is ready: until the event begins that is a way back.
+    let ready = Stage::Ready.as_str();
+    let rank = |stage: &str| {
+        let stage = if stage == ready { Stage::WarmingUp.as_str() } else { stage };
+        Stage::ALL.iter().position(|s| s.as_str() == stage)
+    };
+    let mut reached: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut made: BTreeMap<&str, usize> = BTreeMap::new();
+    case.of("SurgeRun").find_map(|run| {
+        let name = run.key.2.as_str();
+        if run.what == "ADDED" {
+            let times = made.entry(name).or_default();
+            *times += 1;
+            return (*times > 1).then(|| format!("S22: {name} is made a second time"));
+        }
+        let stage = text(&run.object, "/status/stage")?;
+        let now = rank(stage)?;
+        let before = reached.insert(name, now).unwrap_or_default();
+        let may = !case.promise.edits.is_empty() || !case.script.jumps.is_empty();
+        (now < before && !may).then(|| format!("S19: {name} goes back to {stage} at {}", run.at))
+    })
+}
+
+/// S10: operators ask for nothing that the chart does not grant, and end no instance of somebody else.
+pub(super) fn nothing_but_what_is_granted(case: Case<'_>) -> Option<Broken> {
+    let foreign = case.recording.foreign.first().map(|id| format!("S10: {id} is not its own"));
+    case.recording.forbidden.first().map(|what| format!("S10: {what}")).or(foreign)
+}
+
+/// S17: a process ends because somebody ends it, or because it does not lead any more.
+pub(super) fn no_process_gives_up(case: Case<'_>) -> Option<Broken> {
+    let alone = case.recording.lives.iter().all(|life| life.operator == 0);
+    let gave_up = case.recording.lives.iter().find(|life| life.gave_up)?;
+    alone.then(|| format!("S17: the process that began at {} has ended by itself", gave_up.from))
+}

@@ -1,0 +1,336 @@
+//! The custom resource definitions as they are shipped: what is left out, filled in and refused. Errors read as those of
+//! the API server do.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use kube_cel::{CompiledSchema, Validator, apply_defaults, compile_schema};
+use serde_json::{Map, Value};
+
+use super::kinds::Kind;
+use super::store::Refusal;
+
+/// A definition, its rules compiled.
+struct Schema {
+    kind: String,
+    fields: Value,
+    rules: CompiledSchema,
+}
+
+thread_local! {
+    static SCHEMAS: Vec<Schema> = schemas();
+    static VALIDATOR: Validator = Validator::new();
+    static PATTERNS: RefCell<BTreeMap<String, Option<regex::Regex>>> = RefCell::default();
+}
+
+/// Where a value is; written out only when there is something to say of it.
+#[derive(Clone, Copy)]
+enum Path<'a> {
+    Root,
+    Field(&'a Self, &'a str),
+    Item(&'a Self, usize),
+}
+
+impl fmt::Display for Path<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Root => Ok(()),
+            Self::Field(Self::Root, name) => f.write_str(name),
+            Self::Field(parent, name) => write!(f, "{parent}.{name}"),
+            Self::Item(parent, n) => write!(f, "{parent}[{n}]"),
+        }
+    }
+}
+
+fn schemas() -> Vec<Schema> {
+    let read = |crd| {
+        let crd = serde_json::to_value(crd).ok()?;
+        let schema = crd.pointer("/spec/versions/0/schema/openAPIV3Schema")?.clone();
+        let kind = crd.pointer("/spec/names/kind")?.as_str()?.to_owned();
+        Some(Schema { kind, rules: compile_schema(&schema), fields: schema })
+    };
+    primetime_api::crds().into_iter().filter_map(read).collect()
+}
+
+/// Leaves out what the schema of a kind does not know and fills its defaults in.
+///
+/// # Errors
+///
+/// If what is left breaks the schema or, where the spec is not the one that was there before, a rule.
+pub fn admit(kind: Kind, object: &mut Value, before: Option<&Value>) -> Result<(), Refusal> {
+    if kind.group != "primetime.dev" {
+        return Ok(());
+    }
+    SCHEMAS.with(|schemas| {
+        let Some(known) = schemas.iter().find(|s| s.kind == kind.kind) else { return Ok(()) };
+        prune(&known.fields, object, true);
+        *object = apply_defaults(&known.fields, object);
+        let mut errors = Vec::new();
+        check(&known.fields, object, before, Path::Root, &mut errors);
+        let same_spec = before.is_some_and(|b| b.get("spec") == object.get("spec"));
+        if errors.is_empty() && !same_spec {
+            let judged = VALIDATOR.with(|v| v.validate_compiled(&known.rules, object, before));
+            for broken in judged.err().into_iter().flat_map(kube_cel::ValidationErrors::into_vec) {
+                errors.push(format!("{}: Invalid value: {}", broken.field_path, broken.message));
+            }
+        }
+        if errors.is_empty() { Ok(()) } else { Err(Refusal::Invalid(errors.join(", "))) }
+    })
+}
+
+fn prune(schema: &Value, value: &mut Value, root: bool) {
+    match value {
+        Value::Object(fields) => {
+            if let Some(of_all) = schema.get("additionalProperties").filter(|a| a.is_object()) {
+                fields.values_mut().for_each(|value| prune(of_all, value, false));
+                return;
+            }
+            let Some(known) = schema.get("properties").and_then(Value::as_object) else { return };
+            let always = ["apiVersion", "kind", "metadata"];
+            fields.retain(|name, value| {
+                let Some(schema) = known.get(name) else {
+                    return root && always.contains(&name.as_str());
+                };
+                // A null that may not be one is as if it were not there, where there is a default.
+                let nullable = schema.get("nullable") == Some(&Value::Bool(true));
+                nullable || !value.is_null() || schema.get("default").is_none()
+            });
+            for (name, value) in fields.iter_mut() {
+                if let Some(schema) = known.get(name) {
+                    prune(schema, value, false);
+                }
+            }
+        }
+        Value::Array(items) => {
+            if let Some(schema) = schema.get("items") {
+                for item in items {
+                    prune(schema, item, false);
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+/// What was there before was checked before.
+fn check(
+    schema: &Value,
+    value: &Value,
+    before: Option<&Value>,
+    path: Path<'_>,
+    errors: &mut Vec<String>,
+) {
+    if before == Some(value) {
+        return;
+    }
+    if value.is_null() && schema.get("nullable") == Some(&Value::Bool(true)) {
+        return;
+    }
+    let text = |name: &str| schema.get(name).and_then(Value::as_str);
+    let fits = match text("type") {
+        Some("object") => value.is_object(),
+        Some("array") => value.is_array(),
+        Some("string") => value.is_string(),
+        Some("integer") => value.is_i64() || value.is_u64(),
+        Some("number") => value.is_number(),
+        Some("boolean") => value.is_boolean(),
+        _ => true,
+    };
+    if !fits {
+        let is = match value {
+            Value::Null => "null",
+            Value::Bool(_) => "boolean",
+            Value::Number(n) if n.is_f64() => "number",
+            Value::Number(_) => "integer",
+            Value::String(_) => "string",
+            Value::Array(_) => "array",
+            Value::Object(_) => "object",
+        };
+        let must = text("type").unwrap_or_default();
+        errors.push(format!(
+            "{path}: Invalid value: \"{is}\": {path} in body must be of type {must}: \"{is}\""
+        ));
+        return;
+    }
+    if let Some(allowed) = schema.get("enum").and_then(Value::as_array)
+        && !allowed.contains(value)
+    {
+        let allowed: Vec<String> = allowed.iter().map(Value::to_string).collect();
+        errors.push(format!(
+            "{path}: Unsupported value: {value}: supported values: {}",
+            allowed.join(", ")
+        ));
+    }
+    match value {
+        Value::Object(fields) => check_fields(schema, fields, before, path, errors),
+        Value::Array(items) => check_items(schema, items, path, errors),
+        Value::String(value) => check_text(schema, value, path, errors),
+        Value::Number(_) => check_number(schema, value, path, errors),
+        _ => {}
+    }
+}
+
+fn check_fields(
+    schema: &Value,
+    fields: &Map<String, Value>,
+    before: Option<&Value>,
+    path: Path<'_>,
+    errors: &mut Vec<String>,
+) {
+    for name in schema.get("required").and_then(Value::as_array).into_iter().flatten() {
+        let name = name.as_str().unwrap_or_default();
+        if !fields.contains_key(name) {
+            errors.push(format!("{}: Required value", Path::Field(&path, name)));
+        }
+    }
+    let known = schema.get("properties").and_then(Value::as_object);
+    let of_all = schema.get("additionalProperties").filter(|a| a.is_object());
+    for (name, value) in fields {
+        if let Some(schema) = known.and_then(|k| k.get(name)).or(of_all) {
+            let before = before.and_then(|b| b.get(name));
+            check(schema, value, before, Path::Field(&path, name), errors);
+        }
+    }
+}
+
+fn check_items(schema: &Value, items: &[Value], path: Path<'_>, errors: &mut Vec<String>) {
+    let limit = |name: &str| schema.get(name).and_then(Value::as_u64);
+    let count = items.len() as u64;
+    if let Some(most) = limit("maxItems").filter(|most| count > *most) {
+        errors.push(format!("{path}: Too many: {count}: must have at most {most} items"));
+    }
+    if let Some(least) = limit("minItems").filter(|least| count < *least) {
+        errors.push(format!(
+            "{path}: Invalid value: {count}: {path} in body should have at least {least} items"
+        ));
+    }
+    let keys: Vec<&str> = schema
+        .get("x-kubernetes-list-map-keys")
+        .and_then(Value::as_array)
+        .map(|keys| keys.iter().filter_map(Value::as_str).collect())
+        .unwrap_or_default();
+    let mut seen = BTreeSet::new();
+    for (n, item) in items.iter().enumerate() {
+        let path = Path::Item(&path, n);
+        if !keys.is_empty() {
+            let key: Map<String, Value> = keys
+                .iter()
+                .filter_map(|key| Some(((*key).to_owned(), item.get(key)?.clone())))
+                .collect();
+            let key = Value::Object(key).to_string();
+            if !seen.insert(key.clone()) {
+                errors.push(format!("{path}: Duplicate value: {key}"));
+            }
+        }
+        if let Some(schema) = schema.get("items") {
+            check(schema, item, None, path, errors);
+        }
+    }
+}
+
+fn check_text(schema: &Value, value: &str, path: Path<'_>, errors: &mut Vec<String>) {
+    let limit = |name: &str| schema.get(name).and_then(Value::as_u64);
+    let length = value.chars().count() as u64;
+    if let Some(most) = limit("maxLength").filter(|most| length > *most) {
+        errors.push(format!("{path}: Too long: may not be more than {most} bytes"));
+    }
+    if let Some(least) = limit("minLength").filter(|least| length < *least) {
+        errors.push(format!(
+            "{path}: Invalid value: {value:?}: {path} in body should be at least {least} chars long"
+        ));
+    }
+    if let Some(pattern) = schema.get("pattern").and_then(Value::as_str)
+        && !matches(pattern, value)
+    {
+        errors.push(format!(
+            "{path}: Invalid value: {value:?}: {path} in body should match '{pattern}'"
+        ));
+    }
+    if schema.get("format").and_then(Value::as_str) == Some("date-time")
+        && chrono::DateTime::parse_from_rfc3339(value).is_err()
+    {
+        errors.push(format!(
+            "{path}: Invalid value: {value:?}: {path} in body must be of type date-time: {value:?}"
+        ));
+    }
+}
+
+/// A pattern that is none matches nothing.
+fn matches(pattern: &str, value: &str) -> bool {
+    PATTERNS.with_borrow_mut(|patterns| {
+        let compiled = patterns
+            .entry(pattern.to_owned())
+            .or_insert_with_key(|pattern| regex::Regex::new(pattern).ok());
+        compiled.as_ref().is_some_and(|pattern| pattern.is_match(value))
+    })
+}
+
+fn check_number(schema: &Value, value: &Value, path: Path<'_>, errors: &mut Vec<String>) {
+    let limit = |name: &str| schema.get(name).and_then(Value::as_f64);
+    let Some(number) = value.as_f64() else { return };
+    if let Some(least) = limit("minimum").filter(|least| number < *least) {
+        errors.push(format!(
+            "{path}: Invalid value: {value}: {path} in body should be greater than or equal to {least}"
+        ));
+    }
+    if let Some(most) = limit("maximum").filter(|most| number > *most) {
+        errors.push(format!(
+            "{path}: Invalid value: {value}: {path} in body should be less than or equal to {most}"
+        ));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn surge(change: impl FnOnce(&mut Value)) -> Result<Value, String> {
+        let kind = Kind::of("primetime.dev/v1alpha1", "ScheduledSurge").unwrap();
+        let mut object = json!({
+            "apiVersion": "primetime.dev/v1alpha1", "kind": "ScheduledSurge",
+            "metadata": {"name": "capital"},
+            "spec": {
+                "schedule": {"startTime": "2027-01-12T20:00:00Z", "durationSeconds": 3600},
+                "targets": [{
+                    "name": "web", "replicas": 180, "maxReplicas": 260,
+                    "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"},
+                }],
+            },
+        });
+        change(&mut object);
+        admit(kind, &mut object, None).map_err(|e| e.to_string())?;
+        Ok(object)
+    }
+
+    #[test]
+    fn what_is_unknown_is_left_out_and_what_is_missing_filled_in() {
+        let object = surge(|s| s["spec"]["colour"] = "red".into()).unwrap();
+        assert_eq!(object["spec"].get("colour"), None);
+        assert!(object["spec"]["readyBeforeSeconds"].is_u64(), "{object}");
+    }
+
+    #[test]
+    fn schema_and_rules_refuse() {
+        let replicas = |s: &mut Value| s["spec"]["targets"][0]["replicas"] = 300.into();
+        let twice = |s: &mut Value| {
+            let first = s["spec"]["targets"][0].clone();
+            s["spec"]["targets"].as_array_mut().unwrap().push(first);
+        };
+        let missing = |s: &mut Value| {
+            s["spec"].as_object_mut().unwrap().remove("schedule");
+        };
+        let text = |s: &mut Value| s["spec"]["schedule"]["durationSeconds"] = "long".into();
+        for (change, said) in [
+            (replicas as fn(&mut Value), "maxReplicas"),
+            (twice, "Duplicate value: {\"name\":\"web\"}"),
+            (missing, "spec.schedule: Required value"),
+            (text, "must be of type integer: \"string\""),
+        ] {
+            let refused = surge(change).unwrap_err();
+            assert!(refused.contains(said), "{refused}, not {said}");
+        }
+    }
+}
