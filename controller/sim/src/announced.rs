@@ -260,10 +260,13 @@ impl Evening {
             deeds: Vec::new(),
             load,
             supply: Supply::default(),
+            keda: false,
+            insists: Vec::new(),
             pace: Pace {
                 step: TimeDelta::seconds(1),
                 pods_per_second: 20,
                 pods_per_node: usize::try_from(self.assumptions.pods_per_node).unwrap_or(10),
+                pods_per_namespace: usize::MAX,
                 start_up: (u64::from(least) * 1000, u64::from(most.max(least)) * 1000),
                 hpa_sync: TimeDelta::seconds(15),
                 hpa_memory: TimeDelta::seconds(300),

@@ -2,6 +2,7 @@
 //! of nodes, machines that join.
 
 mod hpa;
+mod keda;
 mod nodes;
 mod pods;
 
@@ -28,6 +29,8 @@ pub struct Pace {
     pub pods_per_second: u32,
     /// Pods that fit on a node.
     pub pods_per_node: usize,
+    /// Pods that a namespace may have: beyond it none is made, and none is waiting.
+    pub pods_per_namespace: usize,
     /// Shortest and longest time from a pod's scheduling to its readiness, in milliseconds.
     pub start_up: (u64, u64),
     /// Between two looks of the HPA; stock is 15 s.
@@ -60,6 +63,7 @@ pub struct Cluster {
     /// Machines of the node autoscaler that carry nothing.
     idle_since: BTreeMap<String, Instant>,
     hpa_due: Instant,
+    keda_due: Instant,
     recommended: BTreeMap<Key, VecDeque<(Instant, i64)>>,
 }
 
@@ -105,6 +109,7 @@ impl Cluster {
             waiting: false,
             idle_since: BTreeMap::new(),
             hpa_due: now,
+            keda_due: now,
             recommended: BTreeMap::new(),
         }
     }
@@ -118,6 +123,7 @@ impl Cluster {
         self.join_and_leave(now)?;
         self.pods(now)?;
         self.autoscale_nodes(now)?;
+        self.generate(now)?;
         if now >= self.hpa_due && !self.load.script.is_out(Part::Api, now) {
             self.hpa_due = now + self.pace.hpa_sync;
             self.autoscale(now)?;

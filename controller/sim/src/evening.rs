@@ -21,7 +21,7 @@ use crate::script::Script;
 use crate::server::Server;
 use crate::server::access::Asks;
 use crate::server::kinds::Kind;
-use crate::server::store::{Event, Part, Refusal, Store};
+use crate::server::store::{Event, Key, Part, Refusal, Store};
 
 /// The namespace of the evening.
 pub const SHOP: &str = "shop";
@@ -64,6 +64,21 @@ impl Deed {
     }
 }
 
+/// A tool that has its own idea of an object, and does not give up.
+#[derive(Clone, Debug)]
+pub struct Insist {
+    /// What it merges into the object as soon as that is otherwise: `apiVersion`, `kind`, `metadata`, `spec`.
+    pub object: Value,
+    /// Whose name is on it.
+    pub manager: &'static str,
+    /// From when.
+    pub from: Instant,
+    /// Until when.
+    pub until: Instant,
+    /// How long it takes to notice.
+    pub after: TimeDelta,
+}
+
 /// When an evening is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Until {
@@ -91,6 +106,10 @@ pub struct Scenario {
     pub objects: Vec<Value>,
     /// What people do.
     pub deeds: Vec<Deed>,
+    /// Tools that have their own idea.
+    pub insists: Vec<Insist>,
+    /// KEDA is installed.
+    pub keda: bool,
     /// The visitors, and the Prometheus.
     pub load: Load,
     /// How many instances may be had.
@@ -227,7 +246,7 @@ pub fn play(scenario: &Scenario, script: &Script, seed: u64) -> std::io::Result<
 
 async fn evening(scenario: &Scenario, script: &Script, seed: u64) -> Recording {
     let clock = VirtualClock::starting(scenario.begin);
-    let server = Server::new(clock.clone());
+    let server = Server::new(clock.clone()).with_keda(scenario.keda);
     let gate = Gate::new(script.clone(), clock.clone());
     let records = server.clone();
     let cloud = CloudModel::new(
@@ -290,6 +309,7 @@ async fn around(
     let mut deeds = scenario.deeds.clone();
     deeds.sort_by_key(|d| std::cmp::Reverse(d.at));
     let step = scenario.pace.step.to_std().unwrap_or(Duration::from_secs(1));
+    let mut otherwise_since: Vec<Option<Instant>> = vec![None; scenario.insists.len()];
     loop {
         let now = clock.now();
         while deeds.last().is_some_and(|d| d.at <= now)
@@ -303,6 +323,14 @@ async fn around(
                     });
                 }),
                 act => server.with(|s| perform(s, act))?,
+            }
+        }
+        for (insist, since) in scenario.insists.iter().zip(&mut otherwise_since) {
+            let within = now >= insist.from && now < insist.until;
+            *since = since.or(Some(now)).filter(|_| within && server.with(|s| differs(s, insist)));
+            if since.is_some_and(|since| now - since >= insist.after) {
+                let (object, manager) = (insist.object.clone(), insist.manager);
+                server.with(|s| perform(s, &Act::Change { object, manager }))?;
             }
         }
         cluster.step(now)?;
@@ -335,15 +363,30 @@ async fn around(
     }
 }
 
+/// Which object somebody means.
+fn key_of(object: &Value) -> Result<Key, Refusal> {
+    let text = |pointer| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+    let kind = Kind::of(text("/apiVersion"), text("/kind"))
+        .ok_or_else(|| Refusal::Unserved(text("/kind").to_owned()))?;
+    Ok((kind, text("/metadata/namespace").to_owned(), text("/metadata/name").to_owned()))
+}
+
+/// Whether an object that is there is not as a tool wants it.
+fn differs(store: &Store, insist: &Insist) -> bool {
+    let Ok(key) = key_of(&insist.object) else { return false };
+    store.get(&key).is_some_and(|there| {
+        let mut wanted = there.clone();
+        json_patch::merge(&mut wanted, &insist.object);
+        wanted != *there
+    })
+}
+
 fn perform(store: &mut Store, act: &Act) -> Result<(), Refusal> {
     let (Act::Create(object) | Act::Delete(object) | Act::Change { object, .. }) = act else {
         return Ok(());
     };
-    let text = |pointer| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
-    let kind = Kind::of(text("/apiVersion"), text("/kind"))
-        .ok_or_else(|| Refusal::Unserved(text("/kind").to_owned()))?;
-    let namespace = text("/metadata/namespace").to_owned();
-    let key = (kind, namespace.clone(), text("/metadata/name").to_owned());
+    let key = key_of(object)?;
+    let (kind, namespace) = (key.0, key.1.clone());
     match act {
         Act::Reclaim(_) => Ok(()),
         Act::Create(object) => store.create(kind, &namespace, object.clone()).map(|_| ()),

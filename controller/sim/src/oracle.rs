@@ -12,6 +12,7 @@ use primetime_core::Instant;
 use serde_json::Value;
 
 pub use self::equal::differences;
+pub use self::floors::told as commands;
 use crate::evening::Recording;
 use crate::script::Script;
 use crate::server::store::Event;

@@ -142,10 +142,13 @@ pub fn plain() -> (Scenario, Promise) {
         deeds: Vec::new(),
         load: visitors(36_000.0),
         supply: Supply::default(),
+        keda: false,
+        insists: Vec::new(),
         pace: Pace {
             step: TimeDelta::milliseconds(250),
             pods_per_second: 200,
             pods_per_node: 10,
+            pods_per_namespace: usize::MAX,
             start_up: (500, 2_000),
             hpa_sync: seconds(1),
             hpa_memory: seconds(5),
@@ -251,6 +254,32 @@ pub fn lingering() -> (Scenario, Promise) {
     (scenario, promise)
 }
 
+/// `web` under KEDA, which makes an HPA of its own, and writes it anew when somebody changes it.
+#[must_use]
+pub fn under_keda() -> (Scenario, Promise) {
+    let (mut scenario, mut promise) = plain();
+    scenario.name = "under KEDA";
+    scenario.keda = true;
+    scenario.objects.retain(|o| o["kind"] != "HorizontalPodAutoscaler");
+    scenario.objects.push(json!({
+        "apiVersion": "keda.sh/v1alpha1", "kind": "ScaledObject",
+        "metadata": {"name": "web", "namespace": SHOP},
+        "spec": {
+            "scaleTargetRef": {"name": "web"}, "minReplicaCount": 10, "maxReplicaCount": 60,
+            "triggers": [{
+                "type": "prometheus", "metadata": {"query": "sessions", "threshold": "200"},
+            }],
+        },
+    }));
+    promise.afterwards = vec![
+        ("ScaledObject", "web", "/spec/minReplicaCount", 10),
+        ("ScaledObject", "web", "/spec/maxReplicaCount", 60),
+        ("HorizontalPodAutoscaler", "keda-hpa-web", "/spec/minReplicas", 10),
+        ("Deployment", "search", "/spec/replicas", 5),
+    ];
+    (scenario, promise)
+}
+
 /// Two operators, one of which leads.
 #[must_use]
 pub fn elected() -> (Scenario, Promise) {
@@ -263,5 +292,14 @@ pub fn elected() -> (Scenario, Promise) {
 /// All of them, each with what it has to keep.
 #[must_use]
 pub fn all() -> Vec<(Scenario, Promise)> {
-    vec![plain(), beyond(), partial(), overlapping(), boosted(), lingering(), elected()]
+    vec![
+        plain(),
+        beyond(),
+        partial(),
+        overlapping(),
+        boosted(),
+        lingering(),
+        under_keda(),
+        elected(),
+    ]
 }

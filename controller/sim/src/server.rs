@@ -48,6 +48,8 @@ pub struct Server {
     used: Arc<Mutex<BTreeSet<Asks>>>,
     /// What they were refused for want of a right.
     forbidden: Arc<Mutex<Vec<String>>>,
+    /// KEDA is installed.
+    keda: bool,
 }
 
 /// What a request asks for, read.
@@ -90,7 +92,14 @@ impl Server {
             clock,
             used: Arc::default(),
             forbidden: Arc::default(),
+            keda: false,
         }
+    }
+
+    /// The same, where KEDA is installed.
+    #[must_use]
+    pub fn with_keda(self, keda: bool) -> Self {
+        Self { keda, ..self }
     }
 
     /// Looks into the store, or changes it; watches hear of it.
@@ -157,6 +166,9 @@ impl Server {
 
     fn done(&self, asked: &Asked, gate: Gate) -> Response<Answer> {
         let answer = match self.may(asked, &gate) {
+            Ok(()) if !self.keda && asked.path.starts_with("/apis/keda.sh") => {
+                Err(Refusal::Nowhere)
+            }
             Ok(()) if asked.watches() => return self.watch(asked, gate),
             Ok(()) => self.answer(asked, &gate),
             Err(refusal) => Err(refusal),

@@ -3,12 +3,13 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "tests")]
 
 use primetime_core::Instant;
-use primetime_sim::evening::{Act, Deed, Recording, SHOP, Scenario, play};
+use primetime_sim::evening::{Act, Deed, Insist, Recording, SHOP, Scenario, play};
 use primetime_sim::oracle::{Promise, judge};
 use primetime_sim::scenario::{
     DURATION, beyond, lingering, overlapping, override_until, partial, plain, seconds, show,
+    under_keda,
 };
-use primetime_sim::script::{At, Fault, Jump, Part, Script};
+use primetime_sim::script::{At, Fault, Jump, Outage, Part, Script};
 use serde_json::{Value, json};
 
 type Case = (Scenario, Promise, Script);
@@ -57,6 +58,21 @@ fn deeds(deeds: Vec<Deed>, change: impl FnOnce(&mut Promise)) -> Case {
     (scenario, promise, Script::default())
 }
 
+/// A tool that sets a spec back within three seconds, from before the event to after it.
+fn insisting(
+    mut object: Value,
+    spec: Value,
+    manager: &'static str,
+    change: impl FnOnce(&mut Promise),
+) -> Case {
+    let (mut scenario, mut promise) = plain();
+    object["spec"] = spec;
+    let (from, until, after) = (at(-60), at(300), seconds(3));
+    scenario.insists = vec![Insist { object, manager, from, until, after }];
+    change(&mut promise);
+    (scenario, promise, Script::default())
+}
+
 fn clock(by: i64, from: i64, until: i64) -> Case {
     let jump = Jump { from: at(from), until: at(until), by: seconds(by) };
     with(plain(), Script { jumps: vec![jump], ..Script::default() })
@@ -89,6 +105,24 @@ fn metrics_and_operator() -> Vec<Named> {
         ("peers 8.4: killed while machines go", out(Part::Operator, 95, 120)),
         ("k/k#59848: a watch never says what happened", out(Part::WatchesLossy, -50, -20)),
         ("controller-runtime#3428: a watch dies in silence", out(Part::WatchesSilent, -60, 100)),
+        ("F14: nobody remembers what happened, 410", out(Part::WatchesGone, -70, 100)),
+        ("F23: every other answer is empty", out(Part::MetricsGaps, -60, 150)),
+        (
+            "F23: samples are old while the load rises",
+            with(beyond(), Script::out(Part::MetricsStale, at(-5), at(30))),
+        ),
+        (
+            "F25 and F8: Prometheus and the cloud are gone for hours",
+            with(
+                plain(),
+                Script {
+                    outages: [Part::Prometheus, Part::Cloud]
+                        .map(|part| Outage { part, from: at(-20), until: at(220) })
+                        .to_vec(),
+                    ..Script::default()
+                },
+            ),
+        ),
         ("F14: a watch says everything twice", out(Part::WatchesDoubled, -80, 200)),
         ("F14: a watch says the last first", out(Part::WatchesReversed, -80, 200)),
     ]
@@ -118,6 +152,13 @@ fn cloud() -> Vec<Named> {
         ),
         ("AWS October 2025: no launches for a long time", out(Part::Cloud, -75, -35)),
         ("AWS October 2025: the cloud is gone at the end", out(Part::Cloud, -15, 200)),
+        ("F4: the cloud describes what there was a minute ago", out(Part::CloudLags, -76, -30)),
+        ("F4: it does not say what has been terminated", out(Part::CloudLags, 80, 180)),
+        ("Hotstar: the API is throttled while machines come", out(Part::CloudThrottles, -76, -40)),
+        ("Hotstar: the account's quota is as large as the event", {
+            let (scenario, promise) = evening(|s| s.supply.quota = Some(17));
+            with((scenario, promise), Script::default())
+        }),
         ("Hotstar: capacity comes in parts", with(partial(), Script::default())),
         (
             "EC2: no capacity at all, twice",
@@ -131,6 +172,9 @@ fn cloud() -> Vec<Named> {
 
 fn api_server_and_clock() -> Vec<Named> {
     vec![
+        ("F17: the right to scale is taken away for a while", out(Part::Forbidden, -40, -20)),
+        ("Reddit 2016: lists show a part of what there is", out(Part::ListsPartial, -70, 60)),
+        ("F16: the API server is gone for half an hour across T0", out(Part::Api, -25, 5)),
         ("F16: the API server is gone across T0", out(Part::Api, -15, 15)),
         ("F16: the API server is gone across the end", out(Part::Api, 50, 90)),
         (
@@ -191,6 +235,33 @@ fn people_and_tools() -> Vec<Named> {
                     })
                     .collect(),
                 |_| {},
+            ),
+        ),
+        ("KEDA#6762: somebody edits the HPA that KEDA makes", {
+            let (mut scenario, promise) = under_keda();
+            let hpa = named("autoscaling/v2", "HorizontalPodAutoscaler", "keda-hpa-web");
+            scenario.deeds = [-20, 10, 40]
+                .map(|n| set(n, hpa.clone(), json!({"minReplicas": 1}), "alice"))
+                .to_vec();
+            with((scenario, promise), Script::default())
+        }),
+        (
+            "KEDA#5490: the operator is away while KEDA goes on",
+            with(under_keda(), Script::out(Part::Operator, at(10), at(30))),
+        ),
+        (
+            "Argo CD#8207: a tool heals the replicas all evening",
+            insisting(search(), json!({"replicas": 5}), "argocd", |promise| {
+                promise.floors.retain(|(name, _)| *name != "search");
+            }),
+        ),
+        (
+            "Cortex chart#472: a tool heals the minimum all evening",
+            insisting(
+                named("autoscaling/v2", "HorizontalPodAutoscaler", "web"),
+                json!({"minReplicas": 10}),
+                "argocd",
+                |promise| promise.floors.retain(|(name, _)| *name != "web"),
             ),
         ),
         (

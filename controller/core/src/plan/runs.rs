@@ -131,6 +131,19 @@ impl<'a> Run<'a> {
         hold.hold.claims.iter().find(|c| c.run == self.record.name)
     }
 
+    /// The floor from which a target comes down: what this run has claimed, but no more than is there while the claim
+    /// has not fallen due. Who is called off before it was raised is not raised to be lowered.
+    fn reached(&self, target: &Target) -> Option<u32> {
+        let floor = self.claimed(target)?.floor;
+        let hold = &self.world.holds.get(&hold::name(&target.workload))?.hold;
+        match self.world.target(&target.workload) {
+            Seen::Known(live) if hold.due_time > self.now => {
+                Some(floor.min(live.replicas.max(hold.baseline.replicas)))
+            }
+            _ => Some(floor),
+        }
+    }
+
     /// Remembers peaks, quiet time and what is unknown since when.
     fn observe(&self, status: &mut RunStatus) {
         let before = std::mem::take(&mut status.signals);
@@ -175,7 +188,7 @@ impl<'a> Run<'a> {
             .announcement
             .targets
             .iter()
-            .filter_map(|t| self.claimed(t).map(|c| (t.name.clone(), c.floor)))
+            .filter_map(|t| Some((t.name.clone(), self.reached(t)?)))
             .collect();
         status.release = Some(release::begin(cause, floors, self.now));
     }

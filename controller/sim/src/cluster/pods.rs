@@ -110,7 +110,10 @@ impl Cluster {
             store.delete(&surplus, None, None)?;
             self.ready_at.remove(&surplus);
         }
-        while there.len() < wanted {
+        let others = picture.pods.iter().filter(|(of, _)| of.starts_with(&format!("{namespace}/")));
+        let others: usize = others.map(|(_, pods)| pods.len()).sum();
+        let allowed = self.pace.pods_per_namespace.saturating_sub(others);
+        while there.len() < wanted.min(allowed) {
             self.waiting = true;
             let first = self.seen.is_none();
             if self.budget < 1.0 && !first {

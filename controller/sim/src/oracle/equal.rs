@@ -17,7 +17,12 @@ fn left(recording: &Recording) -> BTreeMap<String, String> {
                     show("/spec")?
                 }
                 "ScheduledSurge" => format!("{:?}", show("/metadata/finalizers")),
-                "SurgeRun" => format!("{:?} {:?}", show("/spec"), show("/status/stage")),
+                "SurgeRun" => {
+                    let mut spec = object.get("spec").cloned().unwrap_or_default();
+                    // Which word of an announcement it was is a count, as a resourceVersion is.
+                    spec.as_object_mut().map(|fields| fields.remove("surgeGeneration"));
+                    format!("{spec} {:?}", show("/status/stage"))
+                }
                 _ => return None,
             };
             Some((format!("{kind} {name}"), state))

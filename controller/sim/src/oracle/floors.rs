@@ -8,6 +8,7 @@ use primetime_core::run::ReleaseCause;
 use serde_json::Value;
 
 use super::{Broken, Case, number, text};
+use crate::evening::Recording;
 use crate::script::Part;
 use crate::server::store::Event;
 
@@ -26,12 +27,13 @@ struct Command<'a> {
 }
 
 /// What every event did to replicas and minima, operators' and others'.
-fn changes(case: Case<'_>) -> Vec<Command<'_>> {
+fn changes(recording: &Recording) -> Vec<Command<'_>> {
     let mut stands: BTreeMap<(&str, &str), i64> = BTreeMap::new();
-    let changed = case.recording.history.iter().filter_map(|event| {
+    let changed = recording.history.iter().filter_map(|event| {
         let (field, pointer) = match event.key.0.kind {
             "Deployment" => ("replicas", "/spec/replicas"),
             "HorizontalPodAutoscaler" => ("min", "/spec/minReplicas"),
+            "ScaledObject" => ("min", "/spec/minReplicaCount"),
             _ => return None,
         };
         let name = event.key.2.as_str();
@@ -43,7 +45,18 @@ fn changes(case: Case<'_>) -> Vec<Command<'_>> {
 }
 
 fn commands(case: Case<'_>) -> impl Iterator<Item = Command<'_>> {
-    changes(case).into_iter().filter(|c| c.event.by.is_some())
+    changes(case.recording).into_iter().filter(|c| c.event.by.is_some())
+}
+
+/// What operators asked for, in order, workload by workload: what two evenings that are the same have in common.
+#[must_use]
+pub fn told(recording: &Recording) -> Vec<String> {
+    let mut all: Vec<_> = changes(recording).into_iter().filter(|c| c.event.by.is_some()).collect();
+    all.sort_by_key(|c| (c.name, c.field));
+    let tell = |c: &Command<'_>| {
+        format!("{} {} {} -> {}", c.name, c.field, c.from.unwrap_or_default(), c.to)
+    };
+    all.iter().map(tell).collect()
 }
 
 impl Command<'_> {
@@ -222,12 +235,11 @@ pub(super) fn a_word_of_on_call_wins(case: Case<'_>) -> Option<Broken> {
 /// S14: what is taken back is what an operator has put there.
 pub(super) fn the_last_writer_is_respected(case: Case<'_>) -> Option<Broken> {
     // Under an autoscaler replicas are the autoscaler's.
-    let scaled: BTreeSet<&str> = case
-        .of("HorizontalPodAutoscaler")
-        .filter_map(|hpa| text(&hpa.object, "/spec/scaleTargetRef/name"))
-        .collect();
+    let autoscalers = case.of("HorizontalPodAutoscaler").chain(case.of("ScaledObject"));
+    let scaled: BTreeSet<&str> =
+        autoscalers.filter_map(|hpa| text(&hpa.object, "/spec/scaleTargetRef/name")).collect();
     let mut ours: BTreeMap<(&str, &str), bool> = BTreeMap::new();
-    for change in changes(case) {
+    for change in changes(case.recording) {
         let was_ours = ours.insert((change.field, change.name), change.event.by.is_some());
         let contested = change.field == "replicas" && scaled.contains(change.name);
         if change.event.by.is_some() && change.lowers() && was_ours != Some(true) && !contested {

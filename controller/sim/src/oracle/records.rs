@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use chrono::TimeDelta;
+use primetime_core::Instant;
 use primetime_core::run::Stage;
 use serde_json::Value;
 
-use super::{Broken, Case, text};
+use super::{Broken, Case, number, text};
 
 /// S6: the baseline of a hold is written once.
 pub(super) fn a_baseline_is_written_once(case: Case<'_>) -> Option<Broken> {
@@ -47,31 +48,56 @@ fn says_ready(run: &Value) -> Option<&str> {
 /// S19: who says that it is ready has seen the pods, in the last half minute.
 pub(super) fn ready_is_said_of_what_is_ready(case: Case<'_>) -> Option<Broken> {
     let mut said: BTreeMap<&str, &str> = BTreeMap::new();
-    case.of("SurgeRun").filter(|run| run.by.is_some()).find_map(|run| {
-        let since = says_ready(&run.object)?;
-        if said.insert(&run.key.2, since) == Some(since) {
-            return None;
+    let mut ready: BTreeMap<&str, i64> = BTreeMap::new();
+    let mut planned: BTreeMap<&str, Vec<(String, i64)>> = BTreeMap::new();
+    let mut last_all_ready: BTreeMap<String, Instant> = BTreeMap::new();
+    for event in &case.recording.history {
+        // What was ready until now, was so until now.
+        for (run, targets) in &planned {
+            let there = |(name, wanted): &(String, i64)| {
+                ready.get(name.as_str()).is_some_and(|ready| ready >= wanted)
+            };
+            if targets.iter().all(there) {
+                last_all_ready.insert((*run).to_owned(), event.at);
+            }
         }
-        // What the run itself plans is what it may call ready.
-        let targets = run.object.pointer("/status/targets").and_then(Value::as_array)?;
-        let planned: Vec<(&str, i64)> = targets
-            .iter()
-            .filter_map(|t| {
-                let name = text(t, "/workload")?.rsplit([' ', '/']).next()?;
-                Some((name, t.get("planned")?.as_i64()?))
-            })
-            .collect();
-        let looks = case.recording.looks.iter().filter(|look| {
-            look.at <= run.at + TimeDelta::seconds(1) && look.at >= run.at - TimeDelta::seconds(31)
-        });
-        let mut seen = looks.map(|look| {
-            planned.iter().all(|(name, floor)| {
-                look.workloads.iter().any(|w| w.name == *name && w.ready >= *floor)
-            })
-        });
-        (!seen.any(|all| all))
-            .then(|| format!("S19: {} says at {} that it is ready: {planned:?}", run.key.2, run.at))
-    })
+        let name = event.key.2.as_str();
+        match event.key.0.kind {
+            "Deployment" if event.what == "DELETED" => {
+                ready.remove(name);
+            }
+            "Deployment" => {
+                let count = number(&event.object, "/status/readyReplicas").unwrap_or_default();
+                ready.insert(name, count);
+            }
+            "SurgeRun" if event.by.is_some() => {
+                planned.insert(name, targets(&event.object));
+                let Some(since) = says_ready(&event.object) else { continue };
+                if said.insert(name, since) == Some(since) {
+                    continue;
+                }
+                let seen = last_all_ready.get(name);
+                if seen.is_none_or(|seen| event.at - *seen > TimeDelta::seconds(30)) {
+                    return Some(format!(
+                        "S19: {name} says at {} that it is ready; its pods were so at {seen:?}",
+                        event.at
+                    ));
+                }
+            }
+            _ => {}
+        }
+    }
+    None
+}
+
+/// The workloads of a run and what it plans for them: that is what it may call ready.
+fn targets(run: &Value) -> Vec<(String, i64)> {
+    let targets = run.pointer("/status/targets").and_then(Value::as_array);
+    let planned = targets.into_iter().flatten().filter_map(|target| {
+        let name = text(target, "/workload")?.rsplit([' ', '/']).next()?;
+        Some((name.to_owned(), target.get("planned")?.as_i64()?))
+    });
+    planned.collect()
 }
 
 /// S19, S22: one run of an occurrence, and its life goes one way.

@@ -33,7 +33,7 @@ const fn namespaced(
 }
 
 /// All of them.
-pub const ALL: [Kind; 12] = ranked([
+pub const ALL: [Kind; 13] = ranked([
     namespaced("primetime.dev", "v1alpha1", "scheduledsurges", "ScheduledSurge"),
     namespaced("primetime.dev", "v1alpha1", "surgeruns", "SurgeRun"),
     Kind { status: false, ..namespaced("primetime.dev", "v1alpha1", "surgeholds", "SurgeHold") },
@@ -53,6 +53,7 @@ pub const ALL: [Kind; 12] = ranked([
     },
     Kind { scale: true, ..namespaced("apps", "v1", "deployments", "Deployment") },
     namespaced("autoscaling", "v2", "horizontalpodautoscalers", "HorizontalPodAutoscaler"),
+    namespaced("keda.sh", "v1alpha1", "scaledobjects", "ScaledObject"),
     namespaced("", "v1", "pods", "Pod"),
     Kind { namespaced: false, ..namespaced("", "v1", "nodes", "Node") },
     Kind { status: false, ..namespaced("coordination.k8s.io", "v1", "leases", "Lease") },
@@ -102,13 +103,19 @@ impl Kind {
     /// Whether objects of this kind count the changes of what they ask for.
     #[must_use]
     pub fn counts_generations(&self) -> bool {
-        matches!(self.group, "primetime.dev" | "apps")
+        matches!(self.group, "primetime.dev" | "apps" | "keda.sh")
+    }
+
+    /// Whether it comes from a custom resource definition.
+    #[must_use]
+    pub fn is_custom(&self) -> bool {
+        matches!(self.group, "primetime.dev" | "keda.sh")
     }
 
     /// An object as lists show it: those of the built-in kinds do not say what they are.
     #[must_use]
     pub fn listed(&self, mut object: Value) -> Value {
-        if let Some(fields) = object.as_object_mut().filter(|_| self.group != "primetime.dev") {
+        if let Some(fields) = object.as_object_mut().filter(|_| !self.is_custom()) {
             fields.remove("apiVersion");
             fields.remove("kind");
         }

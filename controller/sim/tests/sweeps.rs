@@ -1,0 +1,224 @@
+//! Evenings in which one thing is tried at every place: every minute, every subset, every phase.
+
+use std::collections::BTreeSet;
+
+use chrono::TimeDelta;
+use primetime_core::Instant;
+use primetime_sim::evening::{Act, Deed, Recording, SHOP, Until, play};
+use primetime_sim::load::Load;
+use primetime_sim::oracle::judge;
+use primetime_sim::scenario::{elected, plain, seconds, show, under_keda};
+use primetime_sim::script::{Part, Script};
+use primetime_sim::server::access::{Access, Asks};
+use serde_json::{Value, json};
+
+/// Seconds since the show.
+fn at(n: i64) -> Instant {
+    show() + seconds(n)
+}
+
+/// The word of the first run on whether it is ready, at an instant.
+fn verdict(recording: &Recording, now: Instant) -> String {
+    let runs = recording.history.iter().filter(|e| e.key.0.kind == "SurgeRun" && e.at <= now);
+    let mut said = runs.rev().filter_map(|e| e.object.pointer("/status/verdict")?.as_str());
+    said.next().unwrap_or_default().to_owned()
+}
+
+/// F21: whenever the operator is away, and for how long, nothing is missed for good.
+#[test]
+fn an_operator_that_is_away_misses_nothing_for_good() {
+    let (scenario, promise) = plain();
+    let step = if cfg!(debug_assertions) { 40 } else { 5 };
+    let mut broken = Vec::new();
+    for from in (-75..110).step_by(step) {
+        for time in [1, 10, 60, 150] {
+            let script = Script::out(Part::Operator, at(from), at(from + time));
+            let mut promise = promise.clone();
+            let recording = play(&scenario, &script, 1).unwrap();
+            if at(from + time) >= promise.end {
+                // Who comes back when all is over starts nothing any more.
+                promise.machines = promise.machines.min(recording.machines.len());
+            }
+            let rules = judge(&recording, &promise, &script);
+            if !rules.is_empty() {
+                broken.push(format!("from {from} for {time} s: {}", rules.join("; ")));
+            }
+        }
+    }
+    assert!(broken.is_empty(), "{}", broken.join("\n"));
+}
+
+/// F7: whichever pools are empty, what the others have is enough; where all are, it is said before T0.
+#[test]
+fn every_subset_of_pools_may_be_empty() {
+    let (types, subnets) = (["m6i.xlarge", "m6a.xlarge"], ["subnet-0a", "subnet-0b"]);
+    let pools: Vec<(String, String)> = types
+        .iter()
+        .flat_map(|t| subnets.iter().map(|s| ((*t).to_owned(), (*s).to_owned())))
+        .collect();
+    for empty in 0..16_usize {
+        let (mut scenario, mut promise) = plain();
+        let class = scenario.objects.iter_mut().find(|o| o["kind"] == "InstanceClass").unwrap();
+        class["spec"]["instanceTypes"] = json!(types);
+        class["spec"]["subnets"] = json!(subnets);
+        for (n, pool) in pools.iter().enumerate() {
+            let there = if empty & (1 << n) == 0 { 17 } else { 0 };
+            scenario.supply.pools.insert(pool.clone(), there);
+        }
+        let recording = play(&scenario, &Script::default(), 1).unwrap();
+        if empty == 15 {
+            assert_eq!(verdict(&recording, promise.ready_by), "AtRisk");
+            promise.machines = 0;
+            promise.floors.clear();
+        }
+        let broken = judge(&recording, &promise, &Script::default());
+        assert!(broken.is_empty(), "without {empty:04b}: {broken:?}");
+    }
+}
+
+/// F38: whatever is deleted, and whenever, the rest comes to its end.
+#[test]
+fn whatever_is_deleted_at_whatever_time_it_ends() {
+    let step = if cfg!(debug_assertions) { 60 } else { 7 };
+    let named = |version: &str, kind: &str, name: &str| json!({"apiVersion": version, "kind": kind, "metadata": {"name": name, "namespace": SHOP}});
+    let ours = "primetime.dev/v1alpha1";
+    let things: [(Value, bool); 5] = [
+        (named(ours, "ScheduledSurge", "capital"), true),
+        (named(ours, "SurgeRun", "capital-20140112t200000z"), true),
+        (named(ours, "SurgeHold", "deployment-search"), false),
+        (named("apps/v1", "Deployment", "search"), false),
+        (named("autoscaling/v2", "HorizontalPodAutoscaler", "web"), false),
+    ];
+    let mut broken = Vec::new();
+    for (thing, ends_it) in things {
+        for when in (-78..120).step_by(step) {
+            let (mut scenario, mut promise) = plain();
+            scenario.deeds = vec![Deed { at: at(when), act: Act::Delete(thing.clone()) }];
+            let name = thing["metadata"]["name"].as_str().unwrap().to_owned();
+            promise.afterwards.retain(|(kind, of, ..)| thing["kind"] != *kind || name != *of);
+            if ends_it {
+                promise.until = promise.until.min(at(when));
+            }
+            if thing["kind"] == "Deployment" || thing["kind"] == "HorizontalPodAutoscaler" {
+                promise.floors.retain(|(of, _)| name != *of);
+            }
+            let recording = play(&scenario, &Script::default(), 1).unwrap();
+            promise.machines = promise.machines.min(recording.machines.len());
+            let rules = judge(&recording, &promise, &Script::default());
+            if !rules.is_empty() {
+                broken.push(format!("{} at {when}: {}", thing["kind"], rules.join("; ")));
+            }
+        }
+    }
+    assert!(broken.is_empty(), "{} broken:\n{}", broken.len(), broken.join("\n"));
+}
+
+/// F35: pods beyond a quota are never made, and nothing waits for a node: it is said within a minute.
+#[test]
+fn a_quota_of_pods_is_said_in_time() {
+    let (mut scenario, mut promise) = plain();
+    scenario.pace.pods_per_namespace = 150;
+    promise.floors.clear();
+    let recording = play(&scenario, &Script::default(), 1).unwrap();
+    assert_eq!(verdict(&recording, promise.ready_by), "AtRisk");
+    let broken = judge(&recording, &promise, &Script::default());
+    assert!(broken.is_empty(), "{broken:?}");
+}
+
+/// The chart grants what is used in some evening, and nothing else.
+#[test]
+fn what_is_granted_is_used() {
+    let deployment = json!({
+        "apiVersion": "apps/v1", "kind": "Deployment",
+        "metadata": {"name": "search", "namespace": SHOP},
+    });
+    // A target goes, and what is left of the load runs on the machines that go.
+    let mut lasting = plain().0;
+    lasting.load = Load::of(|now| match now {
+        now if now < show() => 2_000.0,
+        now if now < at(65) => 36_000.0,
+        _ => 10_000.0,
+    });
+    lasting.deeds = vec![Deed { at: at(20), act: Act::Delete(deployment) }];
+    // The event is stretched, or moved, while its run has not begun.
+    let announced = |schedule: Value| {
+        let mut scenario = plain().0;
+        let object = json!({
+            "apiVersion": "primetime.dev/v1alpha1", "kind": "ScheduledSurge",
+            "metadata": {"name": "capital", "namespace": SHOP}, "spec": {"schedule": schedule},
+        });
+        scenario.deeds = vec![Deed { at: at(-78), act: Act::Change { object, manager: "alice" } }];
+        scenario
+    };
+    let stretched = announced(json!({"durationSeconds": 90}));
+    let later = at(30).format("%Y-%m-%dT%H:%M:%SZ").to_string();
+    let moved = announced(json!({"startTime": later}));
+    let evenings = [elected().0, under_keda().0, lasting, stretched, moved];
+    let used: BTreeSet<Asks> =
+        evenings.iter().flat_map(|s| play(s, &Script::default(), 1).unwrap().used).collect();
+    // Deployments stand for all kinds that the chart's values name.
+    let others = ["statefulsets", "replicasets"];
+    let unused: Vec<Asks> = Access::shipped()
+        .unwrap()
+        .granted()
+        .into_iter()
+        .filter(|asks| !others.iter().any(|other| asks.resource.starts_with(other)))
+        .filter(|asks| !used.contains(asks))
+        .collect();
+    assert!(unused.is_empty(), "{unused:#?}");
+}
+
+/// L9: ten announcements that cannot be kept delay none of a hundred others.
+#[test]
+fn what_cannot_be_kept_delays_nothing_else() {
+    let (mut scenario, _) = plain();
+    scenario.objects.retain(|o| o["kind"] != "ScheduledSurge" && o["kind"] != "Deployment");
+    scenario.pace.pods_per_node = 100;
+    let surge = |name: &str, of: &str, change: fn(&mut Value)| {
+        let mut surge = json!({
+            "apiVersion": "primetime.dev/v1alpha1", "kind": "ScheduledSurge",
+            "metadata": {"name": name, "namespace": SHOP},
+            "spec": {
+                "schedule": {"startTime": show().format("%Y-%m-%dT%H:%M:%SZ").to_string(), "durationSeconds": 60},
+                "readyBeforeSeconds": 10,
+                "targets": [{
+                    "name": "it", "replicas": 3, "leadSeconds": 15,
+                    "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": of},
+                }],
+                "release": {"stepPercent": 50, "stepSeconds": 2},
+            },
+        });
+        change(&mut surge);
+        surge
+    };
+    for n in 0..100 {
+        let name = format!("app-{n:03}");
+        scenario.objects.push(json!({
+            "apiVersion": "apps/v1", "kind": "Deployment",
+            "metadata": {"name": name, "namespace": SHOP}, "spec": {"replicas": 1},
+        }));
+        scenario.objects.push(surge(&name, &name, |_| {}));
+    }
+    let poison: [fn(&mut Value); 5] = [
+        |s| s["spec"]["schedule"]["startTime"] = "2014-02-30T20:00:00Z".into(),
+        |s| {
+            s["spec"]["schedule"]["startTime"] = "2014-01-12T20:00:00".into();
+            s["spec"]["schedule"]["timeZone"] = "Mars/Phobos".into();
+        },
+        |s| s["spec"]["targets"][0]["scaleTargetRef"]["kind"] = "Teapot".into(),
+        |s| s["spec"]["targets"][0]["scaleTargetRef"]["name"] = "nobody".into(),
+        |s| {
+            s["spec"]["machines"] =
+                json!([{"name": "m", "count": 3, "instanceClassRef": {"name": "none"}}]);
+        },
+    ];
+    for (n, poison) in poison.into_iter().chain(poison).enumerate() {
+        scenario.objects.push(surge(&format!("poison-{n}"), &format!("app-{n:03}"), poison));
+    }
+    scenario.until = Until::Passed(TimeDelta::seconds(110));
+    let recording = play(&scenario, &Script::default(), 1).unwrap();
+    assert_eq!(recording.broken, None);
+    let look = recording.looks.iter().find(|look| look.at >= at(-10)).unwrap();
+    let short: Vec<_> = look.workloads.iter().filter(|w| w.ready < 3).collect();
+    assert!(short.is_empty(), "{} are short: {short:?}", short.len());
+}
