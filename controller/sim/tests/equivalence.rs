@@ -1,6 +1,6 @@
 //! Evenings that have to be the same: E3 to E6 of ARCHITECTURE.md.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ fn surge(scenario: &mut Scenario) -> &mut Value {
 }
 
 /// Somebody changes the announcement after three seconds, long before anything is raised.
-fn corrected(spec: Value) -> Deed {
+fn corrected(spec: &Value) -> Deed {
     let object = json!({
         "apiVersion": "primetime.dev/v1alpha1", "kind": "ScheduledSurge",
         "metadata": {"name": "capital", "namespace": SHOP}, "spec": spec,
@@ -43,7 +43,7 @@ fn a_changed_announcement_is_as_good_as_a_new_one() {
     surge(&mut other)["spec"]["targets"][1]["multiplier"] = "3".into();
     surge(&mut other)["spec"]["schedule"]["durationSeconds"] = 600.into();
     let schedule = surge(&mut scenario.clone())["spec"]["schedule"].clone();
-    other.deeds.push(corrected(json!({"targets": announced, "schedule": schedule})));
+    other.deeds.push(corrected(&json!({"targets": announced, "schedule": schedule})));
     same(&played(&other), &played(&scenario));
 }
 
@@ -54,7 +54,7 @@ fn a_mended_announcement_is_as_good_as_a_right_one() {
     let mut other = scenario.clone();
     let schedule = surge(&mut other)["spec"]["schedule"].clone();
     surge(&mut other)["spec"]["schedule"]["startTime"] = "2014-02-30T20:00:00Z".into();
-    other.deeds.push(corrected(json!({"schedule": schedule})));
+    other.deeds.push(corrected(&json!({"schedule": schedule})));
     same(&played(&other), &played(&scenario));
 }
 

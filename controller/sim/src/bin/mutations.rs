@@ -136,13 +136,13 @@ const MUTATIONS: [Mutation; 24] = [
     },
     Mutation {
         name: "a list whose answer is lost is waited for",
-        file: "controller/k8s/src/watch.rs",
+        file: "controller/k8s/src/watch/stream.rs",
         right: "const LIST_TIMEOUT: Duration = Duration::from_secs(10);",
         wrong: "const LIST_TIMEOUT: Duration = Duration::from_hours(10);",
     },
     Mutation {
         name: "what a watch never said is never seen",
-        file: "controller/k8s/src/watch.rs",
+        file: "controller/k8s/src/watch/stream.rs",
         right: "const RELIST: Duration = Duration::from_mins(5);",
         wrong: "const RELIST: Duration = Duration::from_hours(5);",
     },

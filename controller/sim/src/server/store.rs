@@ -366,7 +366,16 @@ mod tests {
     fn run(store: &mut Store) -> Key {
         let object = json!({
             "metadata": {"name": "capital-1", "finalizers": ["primetime.dev/run"]},
-            "spec": {"readyTime": "x"}, "status": {"stage": "Done"},
+            "spec": {
+                "surgeName": "capital", "readyTime": "2031-01-12T19:50:00Z",
+                "startTime": "2031-01-12T20:00:00Z", "endTime": "2031-01-12T22:00:00Z",
+                "release": {"stepPercent": 20, "stepSeconds": 120},
+                "targets": [{
+                    "name": "web", "replicas": 180, "leadSeconds": 900,
+                    "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"},
+                }],
+            },
+            "status": {"stage": "Done"},
         });
         store.create(kind("SurgeRun"), "shop", object).unwrap();
         (kind("SurgeRun"), "shop".into(), "capital-1".into())
@@ -392,7 +401,7 @@ mod tests {
         assert_eq!(object["status"]["stage"], "Live");
         assert_eq!(
             (&object["spec"]["readyTime"], &object["metadata"]["generation"]),
-            (&json!("x"), &json!(1))
+            (&json!("2031-01-12T19:50:00Z"), &json!(1))
         );
     }
 
