@@ -15,6 +15,21 @@ async fn template(tools: &Tools, more: &[&str]) -> Result<String> {
     .await
 }
 
+/// The simulated API server grants what the chart grants.
+#[tokio::test]
+async fn the_simulator_grants_what_the_chart_grants() -> Result<()> {
+    let tools = Tools::ensure().await?;
+    let committed = root().join("controller/sim/src/server/granted.yaml");
+    let committed = std::fs::read_to_string(committed)?;
+    let (_, committed) = committed.split_once('\n').unwrap_or_default();
+    let chart = root().join("charts/primetime");
+    let mut helm = command(tools.path("helm"));
+    helm.arg("template").arg("primetime").arg(chart).args(["-n", "primetime-system"]);
+    let rendered = run(helm.args(["--set", "clusterName=x", "-s", "templates/rbac.yaml"])).await?;
+    ensure!(rendered.trim() == committed.trim(), "it has changed: run `make generate`");
+    Ok(())
+}
+
 #[tokio::test]
 async fn the_chart_renders_and_refuses_a_nameless_cluster() -> Result<()> {
     let tools = Tools::ensure().await?;

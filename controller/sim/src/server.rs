@@ -6,6 +6,7 @@
 
 pub mod access;
 pub mod kinds;
+mod listen;
 mod path;
 pub mod scale;
 pub mod schema;
@@ -15,6 +16,7 @@ mod watch;
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use http::request::Parts;
 use http::{Method, Request, Response};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
@@ -37,6 +39,9 @@ type Answer = UnsyncBoxBody<Bytes, std::convert::Infallible>;
 
 /// Whoever writes without saying who they are.
 const SOMEBODY: &str = "somebody";
+
+/// An apply creates what is not there.
+const APPLY: &str = "application/apply-patch+yaml";
 
 /// The model. Clones are the same server.
 #[derive(Clone, Debug)]
@@ -128,25 +133,23 @@ impl Server {
         let (server, gate) = (self.clone(), gate.clone());
         let service = tower::service_fn(move |request: Request<Body>| {
             let (server, gate) = (server.clone(), gate.clone());
-            async move { server.serve(&gate, request).await }
+            async move {
+                let (parts, body) = request.into_parts();
+                let bytes = body.collect().await?.to_bytes();
+                Ok::<_, tower::BoxError>(server.serve(&gate, parts, &bytes).await)
+            }
         });
         Client::new(service, "default")
     }
 
-    async fn serve(
-        &self,
-        gate: &Gate,
-        request: Request<Body>,
-    ) -> Result<Response<Answer>, tower::BoxError> {
-        let (parts, body) = request.into_parts();
-        let bytes = body.collect().await?.to_bytes();
+    async fn serve(&self, gate: &Gate, parts: Parts, bytes: &[u8]) -> Response<Answer> {
         let content_type = parts.headers.get(http::header::CONTENT_TYPE);
         let asked = Asked {
             method: parts.method,
             path: parts.uri.path().to_owned(),
             query: parts.uri.query().unwrap_or_default().to_owned(),
             content_type: content_type.and_then(|v| v.to_str().ok()).unwrap_or_default().into(),
-            body: serde_json::from_slice(&bytes).unwrap_or(Value::Null),
+            body: read(bytes),
             by: gate.operator(),
         };
         let line = format!("{} {}", asked.method, asked.path);
@@ -161,7 +164,7 @@ impl Server {
         };
         let (server, watched) = (self.clone(), gate.clone());
         let effect = move || server.done(&asked, watched);
-        Ok(gate.pass(Door::Api, line, effect, refuse).await)
+        gate.pass(Door::Api, line, effect, refuse).await
     }
 
     fn done(&self, asked: &Asked, gate: Gate) -> Response<Answer> {
@@ -228,6 +231,9 @@ impl Server {
                 let found = discovery(&group, &version).ok_or(Refusal::Nowhere)?;
                 Ok((200, Arc::new(found)))
             }
+            Path::Core => Ok((200, Arc::new(json!({"kind": "APIVersions", "versions": ["v1"]})))),
+            Path::Groups => Ok((200, Arc::new(kinds::groups(self.keda)))),
+            Path::Version => Ok((200, Arc::new(version()))),
             Path::Nowhere => Err(Refusal::Nowhere),
         }
     }
@@ -248,6 +254,8 @@ impl Server {
                     }
                     Ok((200, Arc::new(list)))
                 }
+                // Protobuf, for one, which some clients would rather speak.
+                Method::POST if !asked.body.is_object() => Err(unserved(asked)),
                 Method::POST => self
                     .by(asked.by, |s| s.create(*kind, namespace, asked.body.clone()))
                     .map(|object| (201, object)),
@@ -261,6 +269,13 @@ impl Server {
             (&Method::GET, None | Some("status")) => Ok((200, found()?)),
             (&Method::GET, Some("scale")) if kind.scale => {
                 Ok((200, Arc::new(scale::of(found()?.as_ref()))))
+            }
+            (&Method::PATCH, None)
+                if asked.content_type == APPLY && self.with(|s| s.get(&key).is_none()) =>
+            {
+                let mut object = asked.body.clone();
+                object["metadata"]["name"] = name.as_str().into();
+                Ok((201, self.by(asked.by, |s| s.create(*kind, namespace, object))?))
             }
             (&Method::PUT | &Method::PATCH, None | Some("status")) => {
                 let part = if place.part.is_some() { Part::Status } else { Part::Main };
@@ -300,10 +315,12 @@ impl Server {
     fn list(&self, kind: Kind, namespace: &str, query: &str) -> Value {
         let on_node = parameter(query, "fieldSelector")
             .and_then(|s| s.strip_prefix("spec.nodeName=").map(str::to_owned));
+        let labels = parameter(query, "labelSelector").unwrap_or_default();
         self.with(|store| {
             let items: Vec<Value> = store
                 .list(kind, namespace)
                 .map(|(_, object)| kind.listed(object.clone()))
+                .filter(|object| is_labelled(object, &labels))
                 .filter(|object| {
                     on_node.as_deref().is_none_or(|node| {
                         object.pointer("/spec/nodeName").and_then(Value::as_str) == Some(node)
@@ -318,6 +335,15 @@ impl Server {
     }
 }
 
+/// Whether an object has all labels of a selector of the form `a=b,c=d`.
+fn is_labelled(object: &Value, selector: &str) -> bool {
+    selector.split(',').filter_map(|pair| pair.split_once('=')).all(|(name, value)| {
+        let labels = object.get("metadata").and_then(|m| m.get("labels"));
+        let label = labels.and_then(|labels| labels.get(name)).and_then(Value::as_str);
+        label == Some(value.trim_start_matches('='))
+    })
+}
+
 /// Leaves every other object of a list out.
 fn halve(list: &mut Value) {
     if let Some(items) = list["items"].as_array_mut() {
@@ -327,6 +353,11 @@ fn halve(list: &mut Value) {
             keep
         });
     }
+}
+
+/// What it says of itself.
+fn version() -> Value {
+    json!({"major": "1", "minor": "33", "gitVersion": "v1.33.0-simulated"})
 }
 
 /// What a deletion is answered when the object is gone at once.
@@ -341,6 +372,11 @@ fn success(kind: Kind, object: &Value) -> Value {
     })
 }
 
+/// JSON, as everybody sends it, or YAML, as an apply may be.
+fn read(bytes: &[u8]) -> Value {
+    serde_json::from_slice(bytes).or_else(|_| serde_yaml::from_slice(bytes)).unwrap_or(Value::Null)
+}
+
 fn unserved(asked: &Asked) -> Refusal {
     Refusal::Unserved(format!("{} {} {}", asked.method, asked.path, asked.content_type))
 }
@@ -348,7 +384,8 @@ fn unserved(asked: &Asked) -> Refusal {
 /// Does to an object what a request's body says.
 fn edit(object: &mut Value, asked: &Asked) -> Result<(), Refusal> {
     match asked.content_type.as_str() {
-        "application/merge-patch+json" => {
+        // Of the two that know lists by their keys the model knows that they replace lists.
+        "application/merge-patch+json" | "application/strategic-merge-patch+json" | APPLY => {
             json_patch::merge(object, &asked.body);
             Ok(())
         }
@@ -368,6 +405,8 @@ fn edit(object: &mut Value, asked: &Asked) -> Result<(), Refusal> {
 fn reply(code: u16, body: String) -> Response<Answer> {
     let body = Full::new(Bytes::from(body)).boxed_unsync();
     let mut response = Response::new(body);
+    let json = http::HeaderValue::from_static("application/json");
+    response.headers_mut().insert(http::header::CONTENT_TYPE, json);
     *response.status_mut() =
         http::StatusCode::from_u16(code).unwrap_or(http::StatusCode::INTERNAL_SERVER_ERROR);
     response

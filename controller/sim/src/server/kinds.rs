@@ -32,8 +32,27 @@ const fn namespaced(
     Kind { group, version, plural, kind, namespaced: true, status: true, scale: false, rank: 0 }
 }
 
+/// A kind that has no status of its own, as far as anybody here reads it.
+const fn plain(
+    group: &'static str,
+    version: &'static str,
+    plural: &'static str,
+    kind: &'static str,
+) -> Kind {
+    Kind { status: false, ..namespaced(group, version, plural, kind) }
+}
+
+const fn cluster(
+    group: &'static str,
+    version: &'static str,
+    plural: &'static str,
+    kind: &'static str,
+) -> Kind {
+    Kind { namespaced: false, ..plain(group, version, plural, kind) }
+}
+
 /// All of them.
-pub const ALL: [Kind; 13] = ranked([
+pub const ALL: [Kind; 28] = ranked([
     namespaced("primetime.dev", "v1alpha1", "scheduledsurges", "ScheduledSurge"),
     namespaced("primetime.dev", "v1alpha1", "surgeruns", "SurgeRun"),
     Kind { status: false, ..namespaced("primetime.dev", "v1alpha1", "surgeholds", "SurgeHold") },
@@ -53,12 +72,37 @@ pub const ALL: [Kind; 13] = ranked([
     },
     Kind { scale: true, ..namespaced("apps", "v1", "deployments", "Deployment") },
     namespaced("autoscaling", "v2", "horizontalpodautoscalers", "HorizontalPodAutoscaler"),
-    namespaced("keda.sh", "v1alpha1", "scaledobjects", "ScaledObject"),
+    namespaced(KEDA, "v1alpha1", "scaledobjects", "ScaledObject"),
     namespaced("", "v1", "pods", "Pod"),
     Kind { namespaced: false, ..namespaced("", "v1", "nodes", "Node") },
     Kind { status: false, ..namespaced("coordination.k8s.io", "v1", "leases", "Lease") },
     Kind { status: false, ..namespaced("events.k8s.io", "v1", "events", "Event") },
+    // What a chart brings.
+    cluster("", "v1", "namespaces", "Namespace"),
+    plain("", "v1", "configmaps", "ConfigMap"),
+    plain("", "v1", "secrets", "Secret"),
+    plain("", "v1", "services", "Service"),
+    plain("", "v1", "serviceaccounts", "ServiceAccount"),
+    plain("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget"),
+    plain(RBAC, "v1", "roles", "Role"),
+    plain(RBAC, "v1", "rolebindings", "RoleBinding"),
+    cluster(RBAC, "v1", "clusterroles", "ClusterRole"),
+    cluster(RBAC, "v1", "clusterrolebindings", "ClusterRoleBinding"),
+    cluster("scheduling.k8s.io", "v1", "priorityclasses", "PriorityClass"),
+    cluster(ADMISSION, "v1", "validatingwebhookconfigurations", "ValidatingWebhookConfiguration"),
+    cluster(ADMISSION, "v1", "validatingadmissionpolicies", "ValidatingAdmissionPolicy"),
+    cluster(
+        ADMISSION,
+        "v1",
+        "validatingadmissionpolicybindings",
+        "ValidatingAdmissionPolicyBinding",
+    ),
+    cluster("apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition"),
 ]);
+
+const KEDA: &str = "keda.sh";
+const RBAC: &str = "rbac.authorization.k8s.io";
+const ADMISSION: &str = "admissionregistration.k8s.io";
 
 const fn ranked<const N: usize>(mut kinds: [Kind; N]) -> [Kind; N] {
     let mut n = 0;
@@ -109,7 +153,7 @@ impl Kind {
     /// Whether it comes from a custom resource definition.
     #[must_use]
     pub fn is_custom(&self) -> bool {
-        matches!(self.group, "primetime.dev" | "keda.sh")
+        matches!(self.group, "primetime.dev" | KEDA)
     }
 
     /// An object as lists show it: those of the built-in kinds do not say what they are.
@@ -127,6 +171,23 @@ impl Kind {
     pub fn of(api_version: &str, kind: &str) -> Option<Self> {
         ALL.into_iter().find(|k| k.kind == kind && k.api_version() == api_version)
     }
+}
+
+/// What the discovery of all groups says.
+#[must_use]
+pub fn groups(keda: bool) -> Value {
+    let mut seen: Vec<&str> = Vec::new();
+    let mut groups = Vec::new();
+    for k in ALL.iter().filter(|k| !k.group.is_empty() && (keda || k.group != KEDA)) {
+        if !seen.contains(&k.group) {
+            seen.push(k.group);
+            let version = json!({"groupVersion": k.api_version(), "version": k.version});
+            groups.push(json!({
+                "name": k.group, "versions": [version], "preferredVersion": version,
+            }));
+        }
+    }
+    json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": groups})
 }
 
 /// What the discovery of a group and version says; nothing if it is not served.

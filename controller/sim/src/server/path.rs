@@ -22,6 +22,12 @@ pub enum Path {
     Objects(Place),
     /// The discovery of a group and version.
     Discovery(String, String),
+    /// The versions of the core.
+    Core,
+    /// All other groups.
+    Groups,
+    /// Which Kubernetes this is.
+    Version,
     /// Nothing that the model serves.
     Nowhere,
 }
@@ -36,6 +42,9 @@ pub fn read(path: &str) -> Path {
             Some(version) => (group, version),
             None => return Path::Nowhere,
         },
+        (Some("api"), None) => return Path::Core,
+        (Some("apis"), None) => return Path::Groups,
+        (Some("version"), None) => return Path::Version,
         _ => return Path::Nowhere,
     };
     let mut rest: Vec<&str> = parts.collect();
@@ -43,6 +52,7 @@ pub fn read(path: &str) -> Path {
         return Path::Discovery(group.to_owned(), version.to_owned());
     }
     let mut namespace = String::new();
+    // A namespace is itself an object.
     if let ["namespaces", name, _, ..] = rest.as_slice() {
         (*name).clone_into(&mut namespace);
         rest.drain(..2);

@@ -50,7 +50,7 @@ pub enum Refusal {
     /// 422.
     #[error("invalid: {0}")]
     Invalid(String),
-    /// 400, 405, 415: the model does not do this.
+    /// 415: the model does not do this.
     #[error("the model does not serve this: {0}")]
     Unserved(String),
 }
@@ -65,7 +65,7 @@ impl Refusal {
             Self::Conflict(_) => (409, "Conflict"),
             Self::Forbidden(_) => (403, "Forbidden"),
             Self::Invalid(_) => (422, "Invalid"),
-            Self::Unserved(_) => (405, "MethodNotAllowed"),
+            Self::Unserved(_) => (415, "UnsupportedMediaType"),
         }
     }
 }
@@ -274,9 +274,7 @@ impl Store {
                     None => meta.remove(name),
                 };
             }
-            if meta.get("finalizers").and_then(Value::as_array).is_some_and(Vec::is_empty) {
-                meta.remove("finalizers");
-            }
+            meta.retain(|_, value| *value != json!([]) && *value != json!({}));
         }
         schema::admit(*kind, &mut after, Some(&before))?;
         if after == *before {

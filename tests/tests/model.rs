@@ -1,0 +1,78 @@
+//! The model of the API server on a socket: kubectl talks to it as to a real one, and applies what Helm renders.
+
+use anyhow::{Result, ensure};
+use primetime_sim::clock::VirtualClock;
+use primetime_sim::server::Server;
+use primetime_tests::evening::folder;
+use primetime_tests::process::{command, run};
+use primetime_tests::tools::{Tools, root};
+use serde_json::{Value, json};
+
+/// A kubeconfig of one cluster, whose server asks nobody who they are.
+fn kubeconfig(address: std::net::SocketAddr) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Config", "current-context": "model",
+        "clusters": [{"name": "model", "cluster": {"server": format!("http://{address}")}}],
+        "users": [{"name": "anybody", "user": {}}],
+        "contexts": [{
+            "name": "model",
+            "context": {"cluster": "model", "user": "anybody", "namespace": "shop"},
+        }],
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kubectl_talks_to_the_model() -> Result<()> {
+    let tools = Tools::ensure().await?;
+    let folder = folder("model");
+    std::fs::create_dir_all(&folder)?;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    let config = folder.join("kubeconfig");
+    std::fs::write(&config, kubeconfig(listener.local_addr()?).to_string())?;
+    let server = Server::new(VirtualClock::starting(chrono::Utc::now()));
+    tokio::spawn(server.clone().listen(listener));
+    let tool = |name: &str| {
+        let mut tool = command(tools.path(name));
+        tool.arg("--kubeconfig").arg(&config);
+        tool
+    };
+
+    let deployment = json!({
+        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web", "namespace": "shop"},
+        "spec": {"replicas": 10},
+    });
+    let manifest = folder.join("web.json");
+    std::fs::write(&manifest, deployment.to_string())?;
+    let apply = ["apply", "--validate=false", "-f"];
+    run(tool("kubectl").args(apply).arg(&manifest)).await?;
+    run(tool("kubectl").args(["scale", "deployment/web", "--replicas", "12"])).await?;
+    let replicas = ["get", "deployment/web", "-o", "jsonpath={.spec.replicas}"];
+    ensure!(run(tool("kubectl").args(replicas)).await? == "12");
+    let surge = root().join("examples/capital-2014.yaml");
+    run(tool("kubectl").args(["apply", "--validate=false", "--server-side", "-f"]).arg(&surge))
+        .await?;
+    let listed = run(tool("kubectl").args(["get", "scheduledsurges", "-A"])).await?;
+    ensure!(listed.contains("capital"), "{listed}");
+    let wrong = std::fs::read_to_string(&surge)?.replace("durationSeconds: ", "durationSeconds: -");
+    let file = folder.join("wrong.yaml");
+    std::fs::write(&file, wrong)?;
+    let refused = run(tool("kubectl").args(apply).arg(&file)).await;
+    let said = refused.err().map(|e| format!("{e:#}")).unwrap_or_default();
+    ensure!(said.contains("durationSeconds") && said.contains("greater than or equal"), "{said}");
+
+    // `helm install` keeps its releases in Secrets, which it writes in protobuf; the model speaks JSON.
+    let chart = root().join("charts/primetime");
+    let mut helm = command(tools.path("helm"));
+    helm.args(["template", "primetime", "-n", "primetime-system", "--set", "clusterName=model"]);
+    let rendered = folder.join("chart.yaml");
+    std::fs::write(&rendered, run(helm.arg(&chart)).await?)?;
+    run(tool("kubectl").args(apply).arg(&rendered)).await?;
+    let installed = ["get", "deployment,serviceaccount,role,clusterrole", "-A", "-o", "name"];
+    let installed = run(tool("kubectl").args(installed)).await?;
+    for name in
+        ["deployment.apps/primetime", "serviceaccount/primetime", "role.rbac", "clusterrole.rbac"]
+    {
+        ensure!(installed.contains(name), "no {name}:\n{installed}");
+    }
+    Ok(())
+}
