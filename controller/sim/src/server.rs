@@ -5,6 +5,7 @@
 //! it fail, or the process behind it.
 
 pub mod access;
+mod answer;
 pub mod kinds;
 mod listen;
 mod path;
@@ -18,8 +19,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use http::request::Parts;
 use http::{Method, Request, Response};
+use http_body_util::BodyExt;
 use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
 use kube::Client;
 use kube::client::Body;
@@ -27,6 +28,7 @@ use primetime_core::port::Clock;
 use serde_json::{Value, json};
 
 use self::access::{Access, Asks};
+use self::answer::{edit, halve, is_labelled, read, reply, status, success, unserved, version};
 use self::kinds::{Kind, discovery};
 use self::path::{Path, Place, parameter};
 use self::store::{Key, Part, Refusal, Store};
@@ -333,89 +335,4 @@ impl Server {
             })
         })
     }
-}
-
-/// Whether an object has all labels of a selector of the form `a=b,c=d`.
-fn is_labelled(object: &Value, selector: &str) -> bool {
-    selector.split(',').filter_map(|pair| pair.split_once('=')).all(|(name, value)| {
-        let labels = object.get("metadata").and_then(|m| m.get("labels"));
-        let label = labels.and_then(|labels| labels.get(name)).and_then(Value::as_str);
-        label == Some(value.trim_start_matches('='))
-    })
-}
-
-/// Leaves every other object of a list out.
-fn halve(list: &mut Value) {
-    if let Some(items) = list["items"].as_array_mut() {
-        let mut keep = false;
-        items.retain(|_| {
-            keep = !keep;
-            keep
-        });
-    }
-}
-
-/// What it says of itself.
-fn version() -> Value {
-    json!({"major": "1", "minor": "33", "gitVersion": "v1.33.0-simulated"})
-}
-
-/// What a deletion is answered when the object is gone at once.
-fn success(kind: Kind, object: &Value) -> Value {
-    let meta = |name: &str| object.pointer(&format!("/metadata/{name}"));
-    json!({
-        "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success",
-        "details": {
-            "name": meta("name"), "group": Some(kind.group).filter(|g| !g.is_empty()),
-            "kind": kind.plural, "uid": meta("uid"),
-        },
-    })
-}
-
-/// JSON, as everybody sends it, or YAML, as an apply may be.
-fn read(bytes: &[u8]) -> Value {
-    serde_json::from_slice(bytes).or_else(|_| serde_yaml::from_slice(bytes)).unwrap_or(Value::Null)
-}
-
-fn unserved(asked: &Asked) -> Refusal {
-    Refusal::Unserved(format!("{} {} {}", asked.method, asked.path, asked.content_type))
-}
-
-/// Does to an object what a request's body says.
-fn edit(object: &mut Value, asked: &Asked) -> Result<(), Refusal> {
-    match asked.content_type.as_str() {
-        // Of the two that know lists by their keys the model knows that they replace lists.
-        "application/merge-patch+json" | "application/strategic-merge-patch+json" | APPLY => {
-            json_patch::merge(object, &asked.body);
-            Ok(())
-        }
-        "application/json-patch+json" => {
-            let patch: json_patch::Patch = serde_json::from_value(asked.body.clone())
-                .map_err(|e| Refusal::Invalid(e.to_string()))?;
-            json_patch::patch(object, &patch).map_err(|e| Refusal::Invalid(e.to_string()))
-        }
-        _ if asked.method == Method::PUT => {
-            *object = asked.body.clone();
-            Ok(())
-        }
-        _ => Err(unserved(asked)),
-    }
-}
-
-fn reply(code: u16, body: String) -> Response<Answer> {
-    let body = Full::new(Bytes::from(body)).boxed_unsync();
-    let mut response = Response::new(body);
-    let json = http::HeaderValue::from_static("application/json");
-    response.headers_mut().insert(http::header::CONTENT_TYPE, json);
-    *response.status_mut() =
-        http::StatusCode::from_u16(code).unwrap_or(http::StatusCode::INTERNAL_SERVER_ERROR);
-    response
-}
-
-fn status(code: u16, reason: &str, message: &str) -> Response<Answer> {
-    let said = json!({
-        "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
-        "message": message, "reason": reason, "code": code,
-    });
-    reply(code, said.to_string())
 }

@@ -45,6 +45,7 @@ fn a_fault_at_a_request_breaks_no_promise() {
                 evening,
                 script: Script::one(at, fault),
                 seed: SEED,
+                twice: false,
             }));
         }
     }

@@ -25,19 +25,21 @@ pub struct Case {
     pub evening: usize,
     pub script: Script,
     pub seed: u64,
+    /// It is played twice, and has to be the same evening.
+    pub twice: bool,
 }
 
-/// What an evening broke; `same` is how it has to end.
+/// What an evening broke, and its hash; `same` is how it has to end.
 fn broken(
     (scenario, promise): &(Scenario, Promise),
     script: &Script,
     seed: u64,
     same: Option<&Recording>,
-) -> Vec<String> {
+) -> (Vec<String>, u64) {
     let recording = play(scenario, script, seed).unwrap();
     let mut broken = judge(&recording, promise, script);
     broken.extend(same.into_iter().flat_map(|same| differences(&recording, same)));
-    broken
+    (broken, recording.hash())
 }
 
 /// Plays all of them. Says of each that broke a rule which, and the shortest script that breaks it. Where `same` has an
@@ -51,12 +53,16 @@ pub fn play_all(evenings: &[(Scenario, Promise)], cases: &[Case], same: &[Record
                 while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let evening = &evenings[case.evening];
                     let same = same.get(case.evening);
-                    let rules = broken(evening, &case.script, case.seed, same);
+                    let (mut rules, hash) = broken(evening, &case.script, case.seed, same);
+                    let again = || play(&evening.0, &case.script, case.seed).unwrap().hash();
+                    if case.twice && hash != again() {
+                        rules.push("the same seed gives another evening".to_owned());
+                    }
                     let Some(first) = rules.first() else { continue };
                     // The shortest script that breaks the same rule, which is named before the colon.
                     let rule = first.split(':').next().unwrap_or_default();
                     let breaks = |script: &Script| {
-                        let rules = broken(evening, script, case.seed, same);
+                        let (rules, _) = broken(evening, script, case.seed, same);
                         rules.iter().any(|b| b.starts_with(rule))
                     };
                     let shortest = shrink(&case.script, breaks);
