@@ -48,11 +48,19 @@ pub struct Table<K, T> {
     began: Option<tokio::time::Instant>,
     /// When the last one that came to its end began.
     as_of: Option<tokio::time::Instant>,
+    /// Keys that it did not show, too many to be believed of one list.
+    missing: BTreeSet<K>,
 }
 
 impl<K, T> Default for Table<K, T> {
     fn default() -> Self {
-        Self { rows: BTreeMap::new(), relisting: None, began: None, as_of: None }
+        Self {
+            rows: BTreeMap::new(),
+            relisting: None,
+            began: None,
+            as_of: None,
+            missing: BTreeSet::new(),
+        }
     }
 }
 
@@ -95,12 +103,24 @@ impl<K: Ord + Clone, T> Table<K, T> {
         self.began = Some(tokio::time::Instant::now());
     }
 
-    /// A relist has shown everything there is.
+    /// A relist has shown everything there is. Where more than a fifth is missing, a second list has to say so too: who
+    /// believes half a list gives back half of what is held, as an autoscaler at Reddit did in 2016.
     pub fn relisted(&mut self) {
         if let Some(seen) = self.relisting.take() {
-            self.rows.retain(|key, _| seen.contains(key));
+            let missing: BTreeSet<K> =
+                self.rows.keys().filter(|key| !seen.contains(key)).cloned().collect();
+            let doubted = missing.len() * 5 > self.rows.len();
+            let gone = |key: &K| missing.contains(key) && (!doubted || self.missing.contains(key));
+            self.rows.retain(|key, _| !gone(key));
+            self.missing = missing.into_iter().filter(|key| self.rows.contains_key(key)).collect();
         }
         self.as_of = self.began.or(self.as_of);
+    }
+
+    /// The last list is to be confirmed by another one.
+    #[must_use]
+    pub fn is_doubted(&self) -> bool {
+        !self.missing.is_empty()
     }
 
     /// A row.
@@ -444,6 +464,25 @@ mod tests {
     use super::*;
 
     #[test]
+    fn half_a_list_is_believed_when_a_second_one_says_the_same() {
+        let mut table: Table<u32, u32> = Table::default();
+        let list = |table: &mut Table<u32, u32>, keys: std::ops::Range<u32>| {
+            table.relist();
+            for key in keys {
+                table.apply(key, 0, String::new());
+            }
+            table.relisted();
+            table.iter().count()
+        };
+        assert_eq!(list(&mut table, 0..10), 10);
+        assert_eq!((list(&mut table, 0..8), table.is_doubted()), (8, false), "a fifth is believed");
+        assert_eq!((list(&mut table, 0..4), table.is_doubted()), (8, true));
+        assert_eq!((list(&mut table, 0..8), table.is_doubted()), (8, false), "they are back");
+        list(&mut table, 0..4);
+        assert_eq!((list(&mut table, 0..4), table.is_doubted()), (4, false), "they are gone");
+    }
+
+    #[test]
     fn our_own_write_is_not_undone_by_a_watch_that_lags() {
         let mut table = Table::default();
         assert!(table.apply("web", 10, "100".into()));
@@ -460,9 +499,13 @@ mod tests {
     fn a_relist_forgets_what_it_does_not_show() {
         let mut table = Table::default();
         table.apply("gone", 1, "1".into());
-        table.apply("web", 1, "2".into());
+        for stays in ["web", "a", "b", "c"] {
+            table.apply(stays, 1, "2".into());
+        }
         table.relist();
-        table.apply("web", 2, "3".into());
+        for stays in ["web", "a", "b", "c"] {
+            table.apply(stays, 2, "3".into());
+        }
         assert!(!table.synced());
         table.relisted();
         assert!(table.synced() && table.get(&"gone").is_none());

@@ -36,8 +36,9 @@ pub fn script(scenario: &Scenario, requests: usize, seed: u64) -> Script {
             }
         }
     }
-    if !script.jumps.is_empty() {
-        // A process that starts with a wrong clock has no way to know.
+    let lists_lie = script.outages.iter().any(|o| o.part == Part::ListsPartial);
+    if !script.jumps.is_empty() || lists_lie {
+        // A process that starts with a wrong clock, or with half a list, has no way to know.
         script.outages.retain(|o| o.part != Part::Operator);
         script.faults.retain(|a| !a.fault.is_crash());
     }

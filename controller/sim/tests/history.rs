@@ -174,6 +174,13 @@ fn api_server_and_clock() -> Vec<Named> {
     vec![
         ("F17: the right to scale is taken away for a while", out(Part::Forbidden, -40, -20)),
         ("Reddit 2016: lists show a part of what there is", out(Part::ListsPartial, -70, 60)),
+        ("Reddit 2016: half of what is held is on no list while it is held on", {
+            let outages = vec![
+                Outage { part: Part::Prometheus, from: at(30), until: at(300) },
+                Outage { part: Part::ListsPartial, from: at(165), until: at(190) },
+            ];
+            with(plain(), Script { outages, ..Script::default() })
+        }),
         ("F16: the API server is gone for half an hour across T0", out(Part::Api, -25, 5)),
         ("F16: the API server is gone across T0", out(Part::Api, -15, 15)),
         ("F16: the API server is gone across the end", out(Part::Api, 50, 90)),

@@ -35,6 +35,9 @@ const LIST_TIMEOUT_AT_MOST: Duration = Duration::from_secs(80);
 /// silence, is wrong no longer than this. Each kind comes a little earlier, so that they do not come together.
 const RELIST: Duration = Duration::from_mins(5);
 
+/// A list that lacks more than a fifth of what was known is confirmed by another one after this time.
+const CONFIRM: Duration = Duration::from_secs(30);
+
 /// Overrides are few, and a person waits for them.
 const RELIST_OVERRIDES: Duration = Duration::from_secs(30);
 
@@ -124,6 +127,11 @@ pub(super) async fn watch<K, I, T>(
             });
             if changed {
                 shared.ring();
+            }
+            if let Some(at) = relist.as_mut()
+                && shared.with(|index| table(index).is_some_and(|table| table.is_doubted()))
+            {
+                *at = (*at).min(Instant::now() + CONFIRM);
             }
         }
     }

@@ -171,8 +171,14 @@ pub(super) fn unknown_never_lowers(case: Case<'_>) -> Option<Broken> {
             causes.entry(&event.key.2).or_insert(event.at);
         }
     }
+    // What was decided before may be done later.
+    let decided = |c: &Command<'_>| {
+        let holds = case.of("SurgeHold").take_while(|hold| hold.version < c.event.version);
+        let of_it = |hold: &&Event| text(&hold.object, "/spec/targetRef/name") == Some(c.name);
+        holds.filter(of_it).last().map_or(c.event.at, |hold| hold.at)
+    };
     commands(case)
-        .filter(|c| c.lowers() && blind(c.event.at))
+        .filter(|c| c.lowers() && blind(decided(c)))
         .filter(|c| !causes.values().any(|since| c.event.at >= *since))
         .find(|c| !case.promise.edits.iter().any(|edit| c.event.at >= *edit))
         .map(|c| c.tell("S4", "lowered while the load is unknown"))
@@ -284,6 +290,9 @@ pub(super) fn way_down_in_steps(case: Case<'_>) -> Option<Broken> {
         .map(|c| c.tell("S16", "too much at once"))
 }
 
+/// What is on its way when the clock jumps is not called back.
+const ON_ITS_WAY: TimeDelta = TimeDelta::seconds(1);
+
 /// S23: nothing is lowered right after a start, or for two minutes after the clock has jumped.
 pub(super) fn nothing_is_lowered_blindly(case: Case<'_>) -> Option<Broken> {
     let blind = |c: &Command<'_>| {
@@ -293,7 +302,7 @@ pub(super) fn nothing_is_lowered_blindly(case: Case<'_>) -> Option<Broken> {
             return false;
         };
         // A process that begins after a jump has no way to know of it.
-        let seen = |at: Instant| at >= life.from && at < c.event.at;
+        let seen = |at: Instant| at >= life.from && at + ON_ITS_WAY < c.event.at;
         let jumps = case.script.jumps.iter().flat_map(|jump| [jump.from, jump.until]);
         let jumped = |at: Instant| seen(at) && c.event.at - at < TimeDelta::minutes(2);
         c.event.at - life.from < case.promise.settle || jumps.into_iter().any(jumped)
