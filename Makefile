@@ -45,7 +45,7 @@ bench: tools build ## Measure lateness, memory and idle requests as ratios in on
 soak: prerequisites ## Every fault at every request of the simulated evenings, and PRIMETIME_SEEDS drawn ones
 	PRIMETIME_SOAK=1 cargo test --release --locked --package primetime-sim -- --nocapture
 
-mutations: prerequisites ## Plant known mistakes in a copy of the project; each must be caught (half an hour)
+mutations: prerequisites ## Plant known mistakes in a copy of the project; each must be caught (an hour)
 	cargo run --release --locked --package primetime-sim --bin mutations
 
 sweep: tools build ## Remove what an interrupted evening left in the cluster of PRIMETIME_TEST_CONTEXT
