@@ -9,6 +9,7 @@ mod answer;
 pub mod kinds;
 mod listen;
 mod path;
+mod protobuf;
 pub mod scale;
 pub mod schema;
 pub mod store;
@@ -250,7 +251,7 @@ impl Server {
         let Some(name) = &place.name else {
             return match asked.method {
                 Method::GET => {
-                    let mut list = self.list(*kind, namespace, &asked.query);
+                    let mut list = self.list(*kind, namespace, &asked.query, gate);
                     if asked.by.is_some() && gate.is_out(Outage::ListsPartial) {
                         halve(&mut list);
                     }
@@ -314,24 +315,32 @@ impl Server {
         }
     }
 
-    fn list(&self, kind: Kind, namespace: &str, query: &str) -> Value {
+    fn list(&self, kind: Kind, namespace: &str, query: &str, gate: &Gate) -> Value {
         let on_node = parameter(query, "fieldSelector")
             .and_then(|s| s.strip_prefix("spec.nodeName=").map(str::to_owned));
         let labels = parameter(query, "labelSelector").unwrap_or_default();
+        // A read of any version is answered by the cache that feeds the watches, however old that is; other reads by the
+        // store itself.
+        let any_version = parameter(query, "resourceVersion").as_deref() == Some("0");
+        let lags = gate.out_since(Outage::WatchesSilent).filter(|_| any_version);
+        let selected = |object: &Value| {
+            let on_it =
+                |node: &str| object.pointer("/spec/nodeName").and_then(Value::as_str) == Some(node);
+            is_labelled(object, &labels) && on_node.as_deref().is_none_or(on_it)
+        };
         self.with(|store| {
-            let items: Vec<Value> = store
-                .list(kind, namespace)
-                .map(|(_, object)| kind.listed(object.clone()))
-                .filter(|object| is_labelled(object, &labels))
-                .filter(|object| {
-                    on_node.as_deref().is_none_or(|node| {
-                        object.pointer("/spec/nodeName").and_then(Value::as_str) == Some(node)
-                    })
-                })
-                .collect();
+            let (version, there): (u64, Vec<&Value>) = match lags {
+                Some(at) => {
+                    let (version, there) = store.list_as_of(kind, namespace, at);
+                    (version, there.into_values().collect())
+                }
+                None => (store.version(), store.list(kind, namespace).map(|(_, o)| o).collect()),
+            };
+            let shown = there.into_iter().filter(|object| selected(object)).cloned();
+            let items: Vec<Value> = shown.map(|object| kind.listed(object)).collect();
             json!({
                 "kind": format!("{}List", kind.kind), "apiVersion": kind.api_version(),
-                "metadata": {"resourceVersion": store.version().to_string()}, "items": items,
+                "metadata": {"resourceVersion": version.to_string()}, "items": items,
             })
         })
     }

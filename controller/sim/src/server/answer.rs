@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::kinds::Kind;
 use super::store::Refusal;
-use super::{APPLY, Answer, Asked};
+use super::{APPLY, Answer, Asked, protobuf};
 
 /// Whether an object has all labels of a selector of the form `a=b,c=d`.
 pub(super) fn is_labelled(object: &Value, selector: &str) -> bool {
@@ -46,9 +46,10 @@ pub(super) fn success(kind: Kind, object: &Value) -> Value {
     })
 }
 
-/// JSON, as everybody sends it, or YAML, as an apply may be.
+/// JSON, as everybody sends it, YAML, as an apply may be, or what of protobuf is known.
 pub(super) fn read(bytes: &[u8]) -> Value {
-    serde_json::from_slice(bytes).or_else(|_| serde_yaml::from_slice(bytes)).unwrap_or(Value::Null)
+    let text = || serde_json::from_slice(bytes).or_else(|_| serde_yaml::from_slice(bytes));
+    protobuf::read(bytes).or_else(|| text().ok()).unwrap_or_default()
 }
 
 pub(super) fn unserved(asked: &Asked) -> Refusal {

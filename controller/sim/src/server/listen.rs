@@ -1,5 +1,4 @@
-//! The same server on a socket, for kubectl: it speaks JSON and YAML, and not the protobuf in which `helm install` keeps
-//! its releases. Time is what the runtime says it is; nothing goes wrong.
+//! The same server on a socket, for kubectl and Helm. Time is what the runtime says it is; nothing goes wrong.
 
 use http::Request;
 use http_body_util::BodyExt;

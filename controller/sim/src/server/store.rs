@@ -165,6 +165,30 @@ impl Store {
             .map(|(key, object)| (key, object.as_ref()))
     }
 
+    /// The same as they were at an instant, and the resourceVersion of then: what a cache shows that lags behind.
+    #[must_use]
+    pub fn list_as_of(
+        &self,
+        kind: Kind,
+        namespace: &str,
+        at: Instant,
+    ) -> (u64, BTreeMap<&Key, &Value>) {
+        let (mut version, mut there) = (0, BTreeMap::new());
+        for event in self.history.iter().take_while(|event| event.at <= at) {
+            version = event.version;
+            let (k, ns, _) = &event.key;
+            if *k != kind || !(namespace.is_empty() || ns == namespace) {
+                continue;
+            }
+            if event.what == "DELETED" {
+                there.remove(&event.key);
+            } else {
+                there.insert(&event.key, event.object.as_ref());
+            }
+        }
+        (version, there)
+    }
+
     fn remember(&mut self, what: &'static str, key: &Key, mut object: Value) -> Arc<Value> {
         self.version += 1;
         if let Some(meta) = metadata(&mut object) {
@@ -401,6 +425,22 @@ mod tests {
             (&object["spec"]["readyTime"], &object["metadata"]["generation"]),
             (&json!("2031-01-12T19:50:00Z"), &json!(1))
         );
+    }
+
+    #[test]
+    fn what_was_there_is_remembered() {
+        let mut store = Store::default();
+        let key = run(&mut store);
+        let then = store.now;
+        store.now += chrono::TimeDelta::seconds(1);
+        store.change(&key, Part::Status, set("status", json!({"stage": "Live"}))).unwrap();
+        store.now += chrono::TimeDelta::seconds(1);
+        let stage = |store: &Store, at| {
+            let (version, there) = store.list_as_of(kind("SurgeRun"), "shop", at);
+            (version, there.get(&key).and_then(|run| run.pointer("/status/stage")).cloned())
+        };
+        assert_eq!(stage(&store, then), (1, None));
+        assert_eq!(stage(&store, store.now), (2, Some("Live".into())));
     }
 
     #[test]
