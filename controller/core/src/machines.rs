@@ -216,7 +216,12 @@ pub fn next_try(status: &RunStatus, now: Instant) -> Option<Instant> {
 
 /// The calls that the persisted ledger asks for.
 #[must_use]
-pub fn acts(persisted: &RunStatus, run: &RunRecord, world: &World) -> Vec<MachineAct> {
+pub fn acts(
+    persisted: &RunStatus,
+    run: &RunRecord,
+    world: &World,
+    now: Instant,
+) -> Vec<MachineAct> {
     let mut acts: Vec<_> = persisted
         .ledger
         .iter()
@@ -227,7 +232,7 @@ pub fn acts(persisted: &RunStatus, run: &RunRecord, world: &World) -> Vec<Machin
         .collect();
     let absent = |state| {
         let release = persisted.release.as_ref()?;
-        let looked = world.nodes_as_of.is_some_and(|at| at >= release.start_time);
+        let looked = wind_down::looked_since(world, release.start_time, now);
         let mut instances = persisted.ledger.iter().flat_map(|b| &b.instances);
         (!looked && instances.any(|i| i.state == state && !world.nodes.contains_key(&i.id)))
             .then_some(MachineAct::LookAtNodes)
@@ -323,12 +328,12 @@ pub(crate) mod tests {
     #[test]
     fn the_intent_stands_in_the_ledger_before_the_call_and_only_once() {
         let mut status = RunStatus::default();
-        assert!(acts(&status, &run(), &World::default()).is_empty());
+        assert!(acts(&status, &run(), &World::default(), now()).is_empty());
         intended(&mut status, now());
         intended(&mut status, now());
         assert_eq!(status.ledger.len(), 1);
         assert!(matches!(
-            acts(&status, &run(), &World::default()).as_slice(),
+            acts(&status, &run(), &World::default(), now()).as_slice(),
             [MachineAct::Launch { batch, .. }] if batch.count == 17
         ));
     }
@@ -361,7 +366,7 @@ pub(crate) mod tests {
         world.fleets.insert(run().uid, Seen::Known(Fleet { instances, at: now() }));
         settle(&mut status, &world, &run(), now());
         assert_eq!(launched(&status, "burst"), 17);
-        assert!(acts(&status, &run(), &world).is_empty());
+        assert!(acts(&status, &run(), &world, now()).is_empty());
     }
 
     #[test]

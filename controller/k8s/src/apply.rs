@@ -1,13 +1,17 @@
 //! Writes to targets and their autoscalers: the effects of [`primetime_core::write`].
 
+use std::fmt::Debug;
+
 use k8s_openapi::api::autoscaling::v1::Scale;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
-use kube::Client;
 use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, Patch, PatchParams};
+use kube::{Client, Resource};
 use primetime_api::APP_FIELD_MANAGER;
 use primetime_core::surge::Workload;
 use primetime_core::world::AutoscalerKind;
 use primetime_core::write::{Change, Write};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::call::{self, CallError, bounded};
@@ -53,7 +57,7 @@ pub async fn write(
             let key = (namespace.to_owned(), name.clone());
             let seen = shared.with(|index| index.hpas.get(&key).map(|row| row.version.clone()));
             let changes = bounds("/spec/minReplicas", *min, "/spec/maxReplicas", *max);
-            let done = tested(api.patch(name, &params(), &patch(seen, &changes)?)).await?;
+            let done = overtake(&api, name, seen, &changes, leads).await?;
             if let Some(scaler) = narrow::hpa_scaler(&done) {
                 let version = done.metadata.resource_version.unwrap_or_default();
                 shared.with(|index| index.hpas.apply(key, scaler, version));
@@ -67,7 +71,7 @@ pub async fn write(
                 |index: &mut Index| index.scaled_objects.get(&key).map(|row| row.version.clone());
             let seen = shared.with(row);
             let changes = bounds("/spec/minReplicaCount", *min, "/spec/maxReplicaCount", *max);
-            let done = tested(api.patch(name, &params(), &patch(seen, &changes)?)).await?;
+            let done = overtake(&api, name, seen, &changes, leads).await?;
             let version = done.metadata.resource_version.clone().unwrap_or_default();
             shared.with(|index| index.scaled_objects.apply(key, done.scaler(), version));
         }
@@ -75,9 +79,43 @@ pub async fn write(
     Ok(())
 }
 
-/// A workload that comes up has another status, and with it another resourceVersion, many times a second: then it is
-/// read and tried again, so often.
+/// A workload that comes up has another status, and with it another resourceVersion, many times a second, and an
+/// autoscaler at each of its looks: then it is read and tried again, so often.
 const OVERTAKEN: u32 = 4;
+
+/// Patches an object whose status others write, if the fields are what was seen and this process still leads.
+async fn overtake<K>(
+    api: &Api<K>,
+    name: &str,
+    mut seen: Option<String>,
+    changes: &[(&str, Change)],
+    leads: impl Fn() -> bool,
+) -> Result<K, CallError>
+where
+    K: Resource + Clone + DeserializeOwned + Serialize + Debug,
+{
+    let mut attempts = 0;
+    loop {
+        attempts += 1;
+        match tested(api.patch(name, &params(), &patch(seen.take(), changes)?)).await {
+            Err(CallError::Conflict(_)) if attempts < OVERTAKEN => {}
+            result => return result,
+        }
+        let there = bounded(api.get(name)).await?;
+        let object = serde_json::to_value(&there).map_err(|e| CallError::Refused(e.to_string()))?;
+        let is = |path: &str| object.pointer(path).and_then(Value::as_u64);
+        if let Some((path, change)) =
+            changes.iter().find(|(path, c)| is(path) != c.from.map(u64::from))
+        {
+            let (is, from) = (is(path), change.from);
+            return Err(CallError::Conflict(format!("{path} is {is:?}, not {from:?}")));
+        }
+        if !leads() {
+            return Err(CallError::Failed("this process does not lead any more".to_owned()));
+        }
+        seen.clone_from(&there.meta().resource_version);
+    }
+}
 
 /// Sets the replicas of a workload, if they are what was seen and this process still leads.
 async fn scale(

@@ -83,6 +83,10 @@ impl<K: Ord + Clone, T: PartialEq> Table<K, T> {
         if self.rows.get(&key).is_some_and(|row| older(&version, &row.version)) {
             return false;
         }
+        // A list that is going on is judged when it is over; a watch is believed at once.
+        if self.relisting.is_none() {
+            self.missing.remove(&key);
+        }
         let changed = self.rows.get(&key).is_none_or(|row| row.value != value);
         self.rows.insert(key, Versioned { value, version });
         changed
@@ -93,7 +97,7 @@ impl<K: Ord + Clone, T> Table<K, T> {
     /// Forgets a row that a watch saw deleted, unless the object was created again since.
     pub fn delete(&mut self, key: &K, version: &str) {
         if self.rows.get(key).is_some_and(|row| !older(version, &row.version)) {
-            self.rows.remove(key);
+            self.forget(key);
         }
     }
 
@@ -114,7 +118,10 @@ impl<K: Ord + Clone, T> Table<K, T> {
             self.rows.retain(|key, _| !gone(key));
             self.missing = missing.into_iter().filter(|key| self.rows.contains_key(key)).collect();
         }
-        self.as_of = self.began.or(self.as_of);
+        // What is doubted has not been looked at. The first list can only be believed.
+        if self.missing.is_empty() {
+            self.as_of = self.began.or(self.as_of);
+        }
     }
 
     /// The last list is to be confirmed by another one.
@@ -132,6 +139,7 @@ impl<K: Ord + Clone, T> Table<K, T> {
     /// Forgets a row that we deleted ourselves.
     pub fn forget(&mut self, key: &K) {
         self.rows.remove(key);
+        self.missing.remove(key);
     }
 
     /// All rows.

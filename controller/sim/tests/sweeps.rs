@@ -153,9 +153,14 @@ fn what_is_granted_is_used() {
     let stretched = announced(json!({"durationSeconds": 90}));
     let later = at(30).format("%Y-%m-%dT%H:%M:%SZ").to_string();
     let moved = announced(json!({"startTime": later}));
-    let evenings = [elected().0, under_keda().0, lasting, stretched, moved];
-    let used: BTreeSet<Asks> =
-        evenings.iter().flat_map(|s| play(s, &Script::default(), 1).unwrap().used).collect();
+    let evenings = [elected().0, plain().0, under_keda().0, lasting, stretched, moved];
+    // What watches do not show has to be asked for.
+    let scripts = [Script::default(), Script::out(Part::WatchesSilent, at(-40), at(-20))];
+    let used: BTreeSet<Asks> = evenings
+        .iter()
+        .flat_map(|evening| scripts.iter().map(move |script| (evening, script)))
+        .flat_map(|(evening, script)| play(evening, script, 1).unwrap().used)
+        .collect();
     // Deployments stand for all kinds that the chart's values name.
     let others = ["statefulsets", "replicasets"];
     let unused: Vec<Asks> = Access::shipped()

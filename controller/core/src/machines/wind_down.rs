@@ -38,7 +38,7 @@ pub fn wind_down(
         .and_then(|r| r.machines_time)
         .map(|last| last.min(now) + pace.step_time);
     let mut may_go = if may_go_from.is_some_and(|at| now < at) { 0 } else { stride(status, pace) };
-    let looked = world.nodes_as_of.is_some_and(|at| at >= quiet_from);
+    let looked = looked_since(world, quiet_from, now);
     let (mut went, mut wait) = (false, false);
     for batch in &mut status.ledger {
         let silent = fleet_at.is_some_and(|at| at - batch.time.max(quiet_from) >= STRIKE_AFTER);
@@ -78,6 +78,15 @@ pub fn wind_down(
     let last = status.release.as_ref().and_then(|r| r.machines_time);
     last.filter(|_| wait).map(|last| last + pace.step_time)
 }
+
+/// A list of nodes was asked for since an instant; one that has not come yet was written by a wrong clock, and then a list
+/// of the last minute will do.
+pub fn looked_since(world: &World, since: Instant, now: Instant) -> bool {
+    world.nodes_as_of.is_some_and(|at| at >= if since > now { now - FRESH } else { since })
+}
+
+/// See [`looked_since`].
+const FRESH: TimeDelta = TimeDelta::seconds(60);
 
 /// How many instances may begin to go in one step: at most the share of all that the run ever had, but one at least.
 fn stride(status: &RunStatus, pace: ReleasePace) -> usize {
@@ -133,11 +142,20 @@ mod tests {
         let before = World { nodes_as_of: Some(now() - seconds(1)), ..World::default() };
         for world in [World::default(), before] {
             wind_down(&mut status, &world, &run(), PACE, now());
-            assert_eq!(acts(&status, &run(), &world), [MachineAct::LookAtNodes]);
+            assert_eq!(acts(&status, &run(), &world, now()), [MachineAct::LookAtNodes]);
         }
         wind_down(&mut status, &looked(), &run(), PACE, now());
-        let acts = acts(&status, &run(), &looked());
+        let acts = acts(&status, &run(), &looked(), now());
         assert!(matches!(acts.as_slice(), [MachineAct::Terminate { .. }]), "{acts:?}");
+    }
+
+    #[test]
+    fn a_release_that_begins_in_the_future_asks_for_a_list_of_the_last_minute() {
+        let future = now() + seconds(3600);
+        let as_of = |at| World { nodes_as_of: Some(at), ..World::default() };
+        assert!(looked_since(&as_of(now() - seconds(60)), future, now()));
+        assert!(!looked_since(&as_of(now() - seconds(61)), future, now()));
+        assert!(!looked_since(&as_of(now() - seconds(1)), now(), now()));
     }
 
     #[test]
@@ -147,12 +165,12 @@ mod tests {
         let mut world = World::default();
         world.nodes.insert("i-000".into(), node(None, false));
         world.nodes.insert("i-001".into(), Node { name: "waits".into(), ..node(None, false) });
-        assert!(acts(&status, &run(), &world).is_empty());
+        assert!(acts(&status, &run(), &world, now()).is_empty());
         wind_down(&mut status, &world, &run(), PACE, now());
         let cordon = MachineAct::Cordon { node: "waits".into() };
-        assert!(acts(&status, &run(), &world).contains(&cordon));
+        assert!(acts(&status, &run(), &world, now()).contains(&cordon));
         world.nodes.insert("i-001".into(), Node { name: "waits".into(), ..node(None, true) });
-        assert!(!acts(&status, &run(), &world).contains(&cordon));
+        assert!(!acts(&status, &run(), &world, now()).contains(&cordon));
     }
 
     #[test]
@@ -162,15 +180,21 @@ mod tests {
         world.nodes.insert("i-000".into(), node(None, false));
         wind_down(&mut status, &world, &run(), PACE, now());
         assert_eq!(
-            acts(&status, &run(), &world),
+            acts(&status, &run(), &world, now()),
             [MachineAct::Drain { node: "ip-10-0-0-1".into() }]
         );
         world.nodes.insert("i-000".into(), node(Some(3), true));
         wind_down(&mut status, &world, &run(), PACE, now());
-        assert!(matches!(acts(&status, &run(), &world).as_slice(), [MachineAct::Drain { .. }]));
+        assert!(matches!(
+            acts(&status, &run(), &world, now()).as_slice(),
+            [MachineAct::Drain { .. }]
+        ));
         world.nodes.insert("i-000".into(), node(Some(0), true));
         wind_down(&mut status, &world, &run(), PACE, now());
-        assert!(matches!(acts(&status, &run(), &world).as_slice(), [MachineAct::Terminate { .. }]));
+        assert!(matches!(
+            acts(&status, &run(), &world, now()).as_slice(),
+            [MachineAct::Terminate { .. }]
+        ));
     }
 
     #[test]

@@ -202,7 +202,8 @@ impl<'a> Run<'a> {
             return;
         };
         // A target without a signal of its own comes down with the others, or waits with them.
-        let blind = self.readings.iter().any(|reading| reading.load.is_err());
+        let blind = self.readings.len() < self.announcement.signals.len()
+            || self.readings.iter().any(|reading| reading.load.is_err());
         let facts = |name: &str| {
             let target = self.announcement.targets.iter().find(|t| t.name == name)?;
             let hold = self.world.holds.get(&hold::name(&target.workload))?;
@@ -211,11 +212,8 @@ impl<'a> Run<'a> {
                 Seen::Known(live) => Some(live),
                 Seen::Unknown(_) => None,
             };
-            let found = &hold.hold.baseline;
-            let at_rest = found.autoscaler.as_ref().and_then(|a| a.min);
             Some(release::Step {
-                // An autoscaler may have raised the target before it was held: its floor goes all the way in steps.
-                baseline: at_rest.map_or(found.replicas, |min| min.min(found.replicas)),
+                baseline: hold.hold.baseline.replicas,
                 required: Required { blind, ..signal::required(&self.readings, name) },
                 boost: self
                     .overrides
@@ -353,7 +351,7 @@ impl<'a> Run<'a> {
             }
         }
         let persisted = &self.record.status;
-        for act in machines::acts(persisted, self.record, self.world) {
+        for act in machines::acts(persisted, self.record, self.world, self.now) {
             draft.plan.acts.push(Act::Machine { run: self.record.name.clone(), act });
         }
     }

@@ -36,6 +36,18 @@ impl Cluster {
                     continue;
                 }
                 let desired = self.desired(&key, &hpa, current, now);
+                // Its status says what it has read: at each look something else.
+                let status = serde_json::json!({
+                    "currentReplicas": current, "desiredReplicas": desired,
+                    "currentMetrics": [{"type": "External", "external": {
+                        "metric": {"name": "any"},
+                        "current": {"value": now.timestamp_millis().to_string()},
+                    }}],
+                });
+                store.change(&key, Part::Status, |hpa| {
+                    hpa["status"] = status;
+                    Ok(())
+                })?;
                 if desired != current {
                     store.change(&target, Part::Main, |deployment| {
                         deployment["spec"]["replicas"] = desired.into();

@@ -50,7 +50,14 @@ impl Cluster {
         self.server.with(|store| {
             let all: Vec<(Key, Value)> =
                 store.list(scaled, "").map(|(key, v)| (key.clone(), v.clone())).collect();
-            for ((_, namespace, name), scaled) in all {
+            for (key, scaled) in all {
+                // Its status says when it looked: at each look something else.
+                let status = json!({"lastActiveTime": now.to_rfc3339()});
+                store.change(&key, Part::Status, |scaled| {
+                    scaled["status"] = status;
+                    Ok(())
+                })?;
+                let (_, namespace, name) = key;
                 let wanted = generated(&name, &scaled);
                 let key: Key = (hpas, namespace.clone(), format!("keda-hpa-{name}"));
                 match store.get(&key) {

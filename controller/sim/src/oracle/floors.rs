@@ -281,8 +281,17 @@ pub(super) fn way_down_in_steps(case: Case<'_>) -> Option<Broken> {
         let all = commands(case).filter(|c| c.name == name).map(|c| c.to);
         all.max().unwrap_or_default()
     };
+    // An autoscaler that is let go has its own pace from where it was found.
+    let let_go = |c: &Command<'_>| {
+        let holds = case.of("SurgeHold").take_while(|hold| hold.version < c.event.version);
+        let of_it = |hold: &&Event| text(&hold.object, "/spec/targetRef/name") == Some(c.name);
+        holds.filter(of_it).last().is_some_and(|hold| {
+            hold.object.pointer("/spec/claims").and_then(Value::as_array).is_none_or(Vec::is_empty)
+                && c.from <= number(&hold.object, "/spec/baseline/replicas")
+        })
+    };
     commands(case)
-        .filter(|c| c.lowers() && c.event.at >= promise.until)
+        .filter(|c| c.lowers() && c.event.at >= promise.until && !let_go(c))
         .find(|c| {
             let step = (top(c.name) * promise.step_percent + 99) / 100;
             c.from.unwrap_or_default() - c.to > step.max(1)
