@@ -107,6 +107,8 @@ pub enum Part {
     ListsPartial,
     /// Who asks for what has happened since a moment of the past is told that nobody remembers: 410.
     WatchesGone,
+    /// No pod may be evicted: a budget for disruptions allows none.
+    Evictions,
     /// The cloud answers nothing but errors.
     Cloud,
     /// The cloud answers one call in four seconds, and refuses the others.
@@ -135,11 +137,12 @@ pub enum Part {
 
 impl Part {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Api,
         Self::Forbidden,
         Self::ListsPartial,
         Self::WatchesGone,
+        Self::Evictions,
         Self::Cloud,
         Self::CloudThrottles,
         Self::CloudLags,

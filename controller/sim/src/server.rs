@@ -297,6 +297,9 @@ impl Server {
                 })?;
                 Ok((200, Arc::new(scale::of(&object))))
             }
+            (&Method::POST, Some("eviction")) if gate.is_out(Outage::Evictions) => {
+                Err(Refusal::TooMany("it would violate the pod's disruption budget".to_owned()))
+            }
             (&Method::POST, Some("eviction")) => {
                 self.by(asked.by, |s| s.delete(&key, None, None))?;
                 let done = json!({"kind": "Status", "apiVersion": "v1", "status": "Success"});

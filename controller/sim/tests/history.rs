@@ -4,6 +4,7 @@
 
 use primetime_core::Instant;
 use primetime_sim::evening::{Act, Deed, Insist, Recording, SHOP, Scenario, play};
+use primetime_sim::load::Load;
 use primetime_sim::oracle::{Promise, judge};
 use primetime_sim::scenario::{
     DURATION, beyond, lingering, overlapping, override_until, partial, plain, seconds, show,
@@ -155,6 +156,21 @@ fn cloud() -> Vec<Named> {
         ("F4: the cloud describes what there was a minute ago", out(Part::CloudLags, -76, -30)),
         ("F4: it does not say what has been terminated", out(Part::CloudLags, 80, 180)),
         ("Hotstar: the API is throttled while machines come", out(Part::CloudThrottles, -76, -40)),
+        ("F5: the number of machines is changed while they are launched", {
+            let more = json!({"machines": [{
+                "name": "burst", "count": 20, "instanceClassRef": {"name": "paris-burst"},
+            }]});
+            deeds(vec![set(-54, capital(), more, "alice")], |_| {})
+        }),
+        ("F37: a budget allows no disruption while machines go", {
+            let (mut scenario, promise) = plain();
+            scenario.load = Load::of(|now| match now {
+                now if now < show() => 2_000.0,
+                now if now < at(65) => 36_000.0,
+                _ => 10_000.0,
+            });
+            with((scenario, promise), Script::out(Part::Evictions, at(80), at(200)))
+        }),
         ("Hotstar: the account's quota is as large as the event", {
             let (scenario, promise) = evening(|s| s.supply.quota = Some(17));
             with((scenario, promise), Script::default())

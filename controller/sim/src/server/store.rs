@@ -47,6 +47,9 @@ pub enum Refusal {
     /// 403.
     #[error("forbidden: {0}")]
     Forbidden(String),
+    /// 429.
+    #[error("not now: {0}")]
+    TooMany(String),
     /// 422.
     #[error("invalid: {0}")]
     Invalid(String),
@@ -64,6 +67,7 @@ impl Refusal {
             Self::AlreadyExists(_) => (409, "AlreadyExists"),
             Self::Conflict(_) => (409, "Conflict"),
             Self::Forbidden(_) => (403, "Forbidden"),
+            Self::TooMany(_) => (429, "TooManyRequests"),
             Self::Invalid(_) => (422, "Invalid"),
             Self::Unserved(_) => (415, "UnsupportedMediaType"),
         }
