@@ -45,6 +45,8 @@ pub fn script(scenario: &Scenario, requests: usize, seed: u64) -> Script {
     if !script.jumps.is_empty() || lists_lie {
         // A process that starts with a wrong clock, or with half a list, has no way to know.
         script.outages.retain(|o| o.part != Part::Operator);
+        // Nor has anybody where neither watch nor list says it.
+        script.outages.retain(|o| o.part != Part::WatchesLossy || !lists_lie);
         script.faults.retain(|a| !a.fault.is_crash());
     }
     script

@@ -277,9 +277,12 @@ pub(super) fn no_fight_for_ever(case: Case<'_>) -> Option<Broken> {
 /// S16: on the way down no step takes more than its share.
 pub(super) fn way_down_in_steps(case: Case<'_>) -> Option<Broken> {
     let promise = case.promise;
+    // What was meant counts, also where it could not be written.
     let top = |name: &str| {
-        let all = commands(case).filter(|c| c.name == name).map(|c| c.to);
-        all.max().unwrap_or_default()
+        let of_it = |hold: &&Event| text(&hold.object, "/spec/targetRef/name") == Some(name);
+        let meant = case.of("SurgeHold").filter(of_it);
+        let levels = meant.filter_map(|hold| number(&hold.object, "/spec/level/replicas"));
+        levels.max().unwrap_or_default()
     };
     // An autoscaler that is let go has its own pace from where it was found.
     let let_go = |c: &Command<'_>| {
