@@ -230,17 +230,16 @@ pub fn acts(
         .filter(|_| persisted.release.is_none())
         .map(|b| MachineAct::Launch { batch: Box::new(b.clone()), run_uid: run.uid.clone() })
         .collect();
-    let absent = |state| {
-        let release = persisted.release.as_ref()?;
-        let looked = wind_down::looked_since(world, release.start_time, now);
-        let mut instances = persisted.ledger.iter().flat_map(|b| &b.instances);
-        (!looked && instances.any(|i| i.state == state && !world.nodes.contains_key(&i.id)))
-            .then_some(MachineAct::LookAtNodes)
-    };
-    acts.extend(absent(LedgerState::Live));
     let in_state = |state| {
         persisted.ledger.iter().flat_map(|b| &b.instances).filter(move |i| i.state == state)
     };
+    let unseen = persisted
+        .release
+        .as_ref()
+        .is_some_and(|r| !wind_down::looked_since(world, r.start_time, now));
+    if unseen && in_state(LedgerState::Live).any(|i| !world.nodes.contains_key(&i.id)) {
+        acts.push(MachineAct::LookAtNodes);
+    }
     if persisted.release.as_ref().is_some_and(|r| r.machines_time.is_some()) {
         acts.extend(in_state(LedgerState::Live).filter_map(|i| {
             let node = world.nodes.get(&i.id).filter(|n| !n.unschedulable)?;

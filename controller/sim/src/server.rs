@@ -1,7 +1,7 @@
 //! A model of the API server, as far as this operator can tell: one global resourceVersion, lists and watches with
-//! bookmarks, finalizers, owner references, subresources, merge and JSON patches, conflicts.
+//! bookmarks, finalizers, owner references, subresources, merge and JSON patches, conflicts, the shipped schemas and rights.
 //!
-//! It answers the same `kube::Client` as a real one, without sockets. Every request passes the [`Gate`], which may make
+//! It answers the same `kube::Client` as a real one, without sockets; `listen.rs` puts it on one. Every request passes the [`Gate`], which may make
 //! it fail, or the process behind it.
 
 pub mod access;

@@ -16,8 +16,8 @@ pub const STRIKE_AFTER: TimeDelta = TimeDelta::seconds(120);
 /// if some have to wait.
 ///
 /// A node is drained first; an instance that never became a node is terminated at once. That it did not is believed of a
-/// list of nodes asked for since the release began: a watch may have missed it, and pods may run there. The surge's own pace bounds how
-/// many begin to go at a time, so that a mistake ends few of them; those that wait take no new pods.
+/// list of nodes asked for since the release began: a watch may have missed it, and pods may run there. The surge's own
+/// pace bounds how many begin to go at a time, so that a mistake ends few of them; those that wait take no new pods.
 pub fn wind_down(
     status: &mut RunStatus,
     world: &World,
@@ -79,8 +79,8 @@ pub fn wind_down(
     last.filter(|_| wait).map(|last| last + pace.step_time)
 }
 
-/// A list of nodes was asked for since an instant; one that has not come yet was written by a wrong clock, and then a list
-/// of the last minute will do.
+/// Whether nodes were listed since an instant. One that has not come yet was written by a wrong clock: then a list of the
+/// last minute will do.
 pub fn looked_since(world: &World, since: Instant, now: Instant) -> bool {
     world.nodes_as_of.is_some_and(|at| at >= if since > now { now - FRESH } else { since })
 }

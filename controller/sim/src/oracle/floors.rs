@@ -44,14 +44,31 @@ fn changes(recording: &Recording) -> Vec<Command<'_>> {
     changed.collect()
 }
 
+/// What operators did to them.
+fn commanded(recording: &Recording) -> impl Iterator<Item = Command<'_>> {
+    changes(recording).into_iter().filter(|c| c.event.by.is_some())
+}
+
 fn commands(case: Case<'_>) -> impl Iterator<Item = Command<'_>> {
-    changes(case.recording).into_iter().filter(|c| c.event.by.is_some())
+    commanded(case.recording)
+}
+
+/// Everything that happened to the holds of a workload.
+fn holds<'a>(case: Case<'a>, name: &'a str) -> impl Iterator<Item = &'a Event> {
+    case.of("SurgeHold")
+        .filter(move |hold| text(&hold.object, "/spec/targetRef/name") == Some(name))
+}
+
+/// The hold as it stood when a command was done.
+fn hold_of<'a>(case: Case<'a>, command: &Command<'a>) -> Option<&'a Event> {
+    let version = command.event.version;
+    holds(case, command.name).take_while(move |hold| hold.version < version).last()
 }
 
 /// What operators asked for, in order, workload by workload: what two evenings that are the same have in common.
 #[must_use]
 pub fn told(recording: &Recording) -> Vec<String> {
-    let mut all: Vec<_> = changes(recording).into_iter().filter(|c| c.event.by.is_some()).collect();
+    let mut all: Vec<_> = commanded(recording).collect();
     all.sort_by_key(|c| (c.name, c.field));
     let tell = |c: &Command<'_>| {
         format!("{} {} {} -> {}", c.name, c.field, c.from.unwrap_or_default(), c.to)
@@ -115,8 +132,7 @@ pub(super) fn never_lowered_in_the_window(case: Case<'_>) -> Option<Broken> {
         if is >= floor && held.get(name).is_some_and(|level| *level >= floor) {
             raised.insert(name);
         }
-        let within = event.at >= promise.window_from && event.at < promise.until;
-        (within && is < was && is < floor && raised.contains(name))
+        (in_the_window(case, event.at) && is < was && is < floor && raised.contains(name))
             .then(|| format!("S1: {name} is at {is}, below {floor}, at {}", event.at))
     })
 }
@@ -172,13 +188,8 @@ pub(super) fn unknown_never_lowers(case: Case<'_>) -> Option<Broken> {
         }
     }
     // What was decided before may be done later.
-    let decided = |c: &Command<'_>| {
-        let holds = case.of("SurgeHold").take_while(|hold| hold.version < c.event.version);
-        let of_it = |hold: &&Event| text(&hold.object, "/spec/targetRef/name") == Some(c.name);
-        holds.filter(of_it).last().map_or(c.event.at, |hold| hold.at)
-    };
     commands(case)
-        .filter(|c| c.lowers() && blind(decided(c)))
+        .filter(|c| c.lowers() && blind(hold_of(case, c).map_or(c.event.at, |hold| hold.at)))
         .filter(|c| !causes.values().any(|since| c.event.at >= *since))
         .find(|c| !case.promise.edits.iter().any(|edit| c.event.at >= *edit))
         .map(|c| c.tell("S4", "lowered while the load is unknown"))
@@ -279,16 +290,13 @@ pub(super) fn way_down_in_steps(case: Case<'_>) -> Option<Broken> {
     let promise = case.promise;
     // What was meant counts, also where it could not be written.
     let top = |name: &str| {
-        let of_it = |hold: &&Event| text(&hold.object, "/spec/targetRef/name") == Some(name);
-        let meant = case.of("SurgeHold").filter(of_it);
-        let levels = meant.filter_map(|hold| number(&hold.object, "/spec/level/replicas"));
+        let levels = holds(case, name);
+        let levels = levels.filter_map(|hold| number(&hold.object, "/spec/level/replicas"));
         levels.max().unwrap_or_default()
     };
     // An autoscaler that is let go has its own pace from where it was found.
     let let_go = |c: &Command<'_>| {
-        let holds = case.of("SurgeHold").take_while(|hold| hold.version < c.event.version);
-        let of_it = |hold: &&Event| text(&hold.object, "/spec/targetRef/name") == Some(c.name);
-        holds.filter(of_it).last().is_some_and(|hold| {
+        hold_of(case, c).is_some_and(|hold| {
             hold.object.pointer("/spec/claims").and_then(Value::as_array).is_none_or(Vec::is_empty)
                 && c.from <= number(&hold.object, "/spec/baseline/replicas")
         })
