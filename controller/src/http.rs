@@ -9,7 +9,6 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
-use primetime_core::port::Clock;
 use primetime_k8s::lease::Leadership;
 use primetime_k8s::watch::Shared;
 
@@ -20,7 +19,6 @@ struct Served {
     shared: Shared,
     metrics: Arc<Metrics>,
     leadership: Leadership,
-    clock: Arc<dyn Clock>,
 }
 
 /// Binds now, so that an address in use is an error at start; serves when awaited.
@@ -29,7 +27,6 @@ pub async fn serve(
     shared: Shared,
     metrics: Arc<Metrics>,
     leadership: Leadership,
-    clock: Arc<dyn Clock>,
 ) -> Result<impl Future<Output = Result<()>>> {
     let listener = tokio::net::TcpListener::bind(address)
         .await
@@ -38,7 +35,7 @@ pub async fn serve(
         .route("/healthz", get(|| async { "ok" }))
         .route("/readyz", get(ready))
         .route("/metrics", get(scrape))
-        .with_state(Served { shared, metrics, leadership, clock });
+        .with_state(Served { shared, metrics, leadership });
     Ok(async move { axum::serve(listener, router).await.context("HTTP") })
 }
 
@@ -52,7 +49,7 @@ async fn ready(State(served): State<Served>) -> impl IntoResponse {
 }
 
 async fn scrape(State(served): State<Served>) -> impl IntoResponse {
-    let leads = served.leadership.leads(served.clock.now());
+    let leads = served.leadership.leads();
     match served.metrics.text(leads) {
         Ok(text) => (StatusCode::OK, [(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], text)
             .into_response(),

@@ -118,9 +118,7 @@ async fn run(args: Args) -> Result<()> {
         metrics.clone(),
     );
 
-    let http =
-        http::serve(args.http_address, shared.clone(), metrics, leadership.clone(), clock.clone())
-            .await?;
+    let http = http::serve(args.http_address, shared.clone(), metrics, leadership.clone()).await?;
     let webhook = match &args.webhook_cert_dir {
         Some(folder) => {
             Some(webhook::serve(args.webhook_address, folder, client.clone(), clock.clone()).await?)

@@ -1,11 +1,10 @@
 //! Who leads: the decision half of leader election by a Lease.
 //!
 //! The shell writes with the resourceVersion it read, so two candidates never both succeed. Times are judged by this
-//! process's own clock from when it *saw* a renewal, never by comparing clocks of two machines.
+//! process's own monotonic time from when it *saw* a renewal, never by comparing clocks of two machines, and never by a
+//! wall clock, which somebody may set: here a time is a [`Duration`] since an origin of this process.
 
-use chrono::TimeDelta;
-
-use crate::Instant;
+use std::time::Duration;
 
 /// What the Lease object says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -20,20 +19,20 @@ pub struct Lease {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Terms {
     /// A holder that was not seen to renew for this long has lost it.
-    pub duration: TimeDelta,
+    pub duration: Duration,
     /// A holder that could not renew for this long must stop; shorter than `duration`.
-    pub renew_deadline: TimeDelta,
+    pub renew_deadline: Duration,
     /// How often to look.
-    pub retry: TimeDelta,
+    pub retry: Duration,
 }
 
 impl Default for Terms {
     /// client-go's defaults: 15 s, 10 s, 2 s.
     fn default() -> Self {
         Self {
-            duration: TimeDelta::seconds(15),
-            renew_deadline: TimeDelta::seconds(10),
-            retry: TimeDelta::seconds(2),
+            duration: Duration::from_secs(15),
+            renew_deadline: Duration::from_secs(10),
+            retry: Duration::from_secs(2),
         }
     }
 }
@@ -42,9 +41,9 @@ impl Default for Terms {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Memory {
     /// The version last seen, and when it was first seen.
-    seen: Option<(String, Instant)>,
+    seen: Option<(String, Duration)>,
     /// When this candidate last renewed.
-    renewed: Option<Instant>,
+    renewed: Option<Duration>,
 }
 
 /// What to do.
@@ -60,7 +59,7 @@ pub enum Move {
 
 impl Memory {
     /// Decides after a look at the Lease.
-    pub fn look(&mut self, lease: &Lease, me: &str, terms: Terms, now: Instant) -> Move {
+    pub fn look(&mut self, lease: &Lease, me: &str, terms: Terms, now: Duration) -> Move {
         if self.seen.as_ref().is_none_or(|(version, _)| *version != lease.version) {
             self.seen = Some((lease.version.clone(), now));
         }
@@ -68,15 +67,17 @@ impl Memory {
             None | Some("") => Move::Take,
             Some(holder) if holder == me => Move::Renew,
             Some(_) => {
-                let silent =
-                    self.seen.as_ref().is_some_and(|(_, since)| now - *since >= terms.duration);
+                let silent = self
+                    .seen
+                    .as_ref()
+                    .is_some_and(|(_, since)| now.saturating_sub(*since) >= terms.duration);
                 if silent { Move::Take } else { Move::Wait }
             }
         }
     }
 
-    /// Remembers a successful write, at the instant before it was sent.
-    pub fn wrote(&mut self, at: Instant) {
+    /// Remembers a successful write, at the time before it was sent.
+    pub fn wrote(&mut self, at: Duration) {
         self.renewed = Some(at);
     }
 
@@ -87,18 +88,17 @@ impl Memory {
 
     /// Whether this candidate may act at `now`.
     #[must_use]
-    pub fn leads(&self, terms: Terms, now: Instant) -> bool {
-        self.renewed.is_some_and(|at| now - at < terms.renew_deadline)
+    pub fn leads(&self, terms: Terms, now: Duration) -> bool {
+        self.renewed.is_some_and(|at| now.saturating_sub(at) < terms.renew_deadline)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::seconds;
 
-    fn at(second: u32) -> Instant {
-        chrono::DateTime::UNIX_EPOCH + seconds(second)
+    fn at(second: u64) -> Duration {
+        Duration::from_secs(second)
     }
 
     fn lease(holder: Option<&str>, version: &str) -> Lease {

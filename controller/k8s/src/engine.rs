@@ -155,7 +155,7 @@ impl Engine {
                 );
                 self.shared.with(|index| index.mark(Scope::Everything));
             }
-            if self.leadership.leads(now) && self.shared.with(|index| index.synced()) {
+            if self.leadership.leads() && self.shared.with(|index| index.synced()) {
                 let settled = started.max(self.leadership.since()) + self.settings.settle;
                 let may_lower_from = match steady.unsteady_for() {
                     Some(time) => now + time,
@@ -261,7 +261,7 @@ impl Engine {
     ) -> Result<Outcome, CallError> {
         let permits = if cloud { &self.cloud_permits } else { &self.permits };
         let _permit = permits.acquire().await.map_err(|e| CallError::Failed(e.to_string()))?;
-        if !self.leadership.leads(self.clock.now()) {
+        if !self.leadership.leads() {
             return Err(CallError::Failed("this process does not lead any more".to_owned()));
         }
         effect.await
@@ -289,7 +289,7 @@ impl Engine {
                     .map(|r| r.uid.clone())
                     .collect::<Vec<_>>()
             });
-            if self.leadership.leads(self.clock.now()) {
+            if self.leadership.leads() {
                 let looks = owing.into_iter().map(|uid| self.look_at_fleet(uid));
                 futures::future::join_all(looks).await;
             }

@@ -1,7 +1,8 @@
 //! Leader election by a Lease: the effects of [`primetime_core::lease`].
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
 
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
@@ -16,19 +17,28 @@ use tracing::{info, warn};
 use crate::call::{CallError, bounded};
 
 /// Whether this process leads: asked at every write, not only at start.
-#[derive(Clone, Debug, Default)]
+///
+/// Judged in monotonic time: a wall clock that somebody sets neither prolongs a leadership nor ends one.
+#[derive(Clone, Debug)]
 pub struct Leadership {
-    /// Milliseconds since the epoch until which this process leads; 0 while it does not.
-    until: Arc<AtomicI64>,
+    origin: tokio::time::Instant,
+    /// Milliseconds since `origin` until which this process leads; 0 while it does not.
+    until: Arc<AtomicU64>,
     /// Milliseconds since the epoch at which it became the leader.
     since: Arc<AtomicI64>,
 }
 
+impl Default for Leadership {
+    fn default() -> Self {
+        Self { origin: tokio::time::Instant::now(), until: Arc::default(), since: Arc::default() }
+    }
+}
+
 impl Leadership {
-    /// Whether this process may act at `now`.
+    /// Whether this process may act now.
     #[must_use]
-    pub fn leads(&self, now: Instant) -> bool {
-        now.timestamp_millis() < self.until.load(Ordering::Acquire)
+    pub fn leads(&self) -> bool {
+        milliseconds(self.passed()) < self.until.load(Ordering::Acquire)
     }
 
     /// Since when it leads.
@@ -42,22 +52,29 @@ impl Leadership {
     #[must_use]
     pub fn alone(now: Instant) -> Self {
         let leadership = Self::default();
-        leadership.until.store(i64::MAX, Ordering::Release);
+        leadership.until.store(u64::MAX, Ordering::Release);
         leadership.since.store(now.timestamp_millis(), Ordering::Release);
         leadership
     }
 
-    fn renewed(&self, at: Instant, terms: Terms) {
-        let before =
-            self.until.swap((at + terms.renew_deadline).timestamp_millis(), Ordering::AcqRel);
-        if before == 0 {
-            self.since.store(at.timestamp_millis(), Ordering::Release);
+    fn passed(&self) -> Duration {
+        self.origin.elapsed()
+    }
+
+    fn renewed(&self, at: Duration, wall: Instant, terms: Terms) {
+        let until = milliseconds(at + terms.renew_deadline);
+        if self.until.swap(until, Ordering::AcqRel) == 0 {
+            self.since.store(wall.timestamp_millis(), Ordering::Release);
         }
     }
 
     fn lost(&self) {
         self.until.store(0, Ordering::Release);
     }
+}
+
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Where the Lease is and who we are.
@@ -90,11 +107,11 @@ pub async fn run(
     let mut memory = Memory::default();
     let mut led = false;
     loop {
-        let now = clock.now();
-        match turn(&api, &candidate, &mut memory, terms, now).await {
+        let (now, wall) = (leadership.passed(), clock.now());
+        match turn(&api, &candidate, &mut memory, terms, (now, wall)).await {
             Ok(true) => {
                 memory.wrote(now);
-                leadership.renewed(now, terms);
+                leadership.renewed(now, wall, terms);
                 if !led {
                     info!(identity = candidate.identity, "leads");
                     led = true;
@@ -111,12 +128,12 @@ pub async fn run(
             }
             Err(error) => warn!(%error, "the lease could not be renewed"),
         }
-        if led && !memory.leads(terms, clock.now()) {
+        if led && !memory.leads(terms, leadership.passed()) {
             leadership.lost();
             warn!("the lease could not be renewed in time");
             return;
         }
-        tokio::time::sleep(terms.retry.to_std().unwrap_or_default()).await;
+        tokio::time::sleep(terms.retry).await;
     }
 }
 
@@ -125,7 +142,7 @@ async fn turn(
     candidate: &Candidate,
     memory: &mut Memory,
     terms: Terms,
-    now: Instant,
+    (now, wall): (Duration, Instant),
 ) -> Result<bool, CallError> {
     let current = bounded(api.get_opt(&candidate.name)).await?;
     let seen = current.as_ref().map_or_else(lease::Lease::default, |l| lease::Lease {
@@ -140,9 +157,9 @@ async fn turn(
     let taking = step == Move::Take;
     let spec = LeaseSpec {
         holder_identity: Some(candidate.identity.clone()),
-        lease_duration_seconds: i32::try_from(terms.duration.num_seconds()).ok(),
-        renew_time: micro_time(now),
-        acquire_time: if taking { micro_time(now) } else { before.acquire_time },
+        lease_duration_seconds: i32::try_from(terms.duration.as_secs()).ok(),
+        renew_time: micro_time(wall),
+        acquire_time: if taking { micro_time(wall) } else { before.acquire_time },
         lease_transitions: Some(before.lease_transitions.unwrap_or(0) + i32::from(taking)),
         ..LeaseSpec::default()
     };

@@ -36,11 +36,6 @@ pub fn script(scenario: &Scenario, requests: usize, seed: u64) -> Script {
             }
         }
     }
-    // Known and not mended yet: a leader whose clock jumps ends, begins again under the same name, leads at once, and
-    // believes the clock that it finds.
-    if scenario.operators > 1 {
-        script.jumps.clear();
-    }
     let lists_lie = script.outages.iter().any(|o| o.part == Part::ListsPartial);
     if !script.jumps.is_empty() || lists_lie {
         // A process that starts with a wrong clock, or with half a list, has no way to know.

@@ -36,7 +36,7 @@ impl Engine {
                 let lane = format!("hold/{namespace}/{hold}");
                 let work = Work { namespace, lane, kind: "write", due: Some(due), cloud: false };
                 self.start(work, look, async move {
-                    let leads = || engine.leadership.leads(engine.clock.now());
+                    let leads = || engine.leadership.leads();
                     for write in &writes {
                         apply::write(&engine.client, &engine.shared, &ns, write, leads).await?;
                     }
