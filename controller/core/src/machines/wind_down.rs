@@ -16,8 +16,9 @@ pub const STRIKE_AFTER: TimeDelta = TimeDelta::seconds(120);
 /// if some have to wait.
 ///
 /// A node is drained first; an instance that never became a node is terminated at once. That it did not is believed of a
-/// list of nodes asked for since the release began: a watch may have missed it, and pods may run there. The surge's own
-/// pace bounds how many begin to go at a time, so that a mistake ends few of them; those that wait take no new pods.
+/// fresh list of nodes asked for since the release began: a watch may have missed it, and pods may run there. The
+/// surge's own pace bounds how many begin to go at a time, so that a mistake ends few of them; those that wait take no
+/// new pods.
 pub fn wind_down(
     status: &mut RunStatus,
     world: &World,
@@ -79,10 +80,10 @@ pub fn wind_down(
     last.filter(|_| wait).map(|last| last + pace.step_time)
 }
 
-/// Whether nodes were listed since an instant. One that has not come yet was written by a wrong clock: then a list of the
-/// last minute will do.
+/// Whether nodes were listed since an instant, and within the last minute: a machine may join at any time. An instant that
+/// has not come yet was written by a wrong clock.
 pub fn looked_since(world: &World, since: Instant, now: Instant) -> bool {
-    world.nodes_as_of.is_some_and(|at| at >= if since > now { now - FRESH } else { since })
+    world.nodes_as_of.is_some_and(|at| at >= now - FRESH && (at >= since || since > now))
 }
 
 /// See [`looked_since`].
@@ -109,7 +110,11 @@ mod tests {
 
     /// Nodes were listed just now.
     fn looked() -> World {
-        World { nodes_as_of: Some(now()), ..World::default() }
+        looked_at(now())
+    }
+
+    fn looked_at(at: Instant) -> World {
+        World { nodes_as_of: Some(at), ..World::default() }
     }
 
     fn node(pods_left: Option<u32>, unschedulable: bool) -> Node {
@@ -126,9 +131,10 @@ mod tests {
         };
         let mut at = now();
         for expected in [3, 6, 9, 12, 15, 17] {
-            let next = wind_down(&mut status, &looked(), &run(), PACE, at);
+            let next = wind_down(&mut status, &looked_at(at), &run(), PACE, at);
             assert_eq!(gone(&status), expected);
-            wind_down(&mut status, &looked(), &run(), PACE, at + seconds(119));
+            let later = at + seconds(119);
+            wind_down(&mut status, &looked_at(later), &run(), PACE, later);
             assert_eq!(gone(&status), expected, "nothing goes before the step is over");
             assert_eq!(next, (expected < 17).then(|| at + seconds(120)));
             at += seconds(120);
@@ -152,10 +158,13 @@ mod tests {
     #[test]
     fn a_release_that_begins_in_the_future_asks_for_a_list_of_the_last_minute() {
         let future = now() + seconds(3600);
-        let as_of = |at| World { nodes_as_of: Some(at), ..World::default() };
-        assert!(looked_since(&as_of(now() - seconds(60)), future, now()));
-        assert!(!looked_since(&as_of(now() - seconds(61)), future, now()));
-        assert!(!looked_since(&as_of(now() - seconds(1)), now(), now()));
+        assert!(looked_since(&looked_at(now() - seconds(60)), future, now()));
+        assert!(!looked_since(&looked_at(now() - seconds(61)), future, now()));
+        assert!(!looked_since(&looked_at(now() - seconds(1)), now(), now()));
+        assert!(
+            !looked_since(&looked_at(now()), now(), now() + seconds(61)),
+            "one may have joined since"
+        );
     }
 
     #[test]
