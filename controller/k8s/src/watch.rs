@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures::stream::FuturesUnordered;
+use futures::{FutureExt, StreamExt};
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::core::v1::Node;
 use kube::api::{Api, ApiResource};
@@ -186,18 +188,20 @@ pub async fn everything(client: Client, shared: Shared) {
     let (s, n) = all("Node");
     let nodes =
         watch(Api::<Node>::all(client.clone()), s, n, |i| Some(&mut i.nodes), narrow::machine_node);
-    futures::join!(
-        surges,
-        runs,
-        holds,
-        overrides,
-        classes,
-        sources,
-        hpas,
-        nodes,
-        scaled_objects(client.clone(), shared.clone()),
-        workloads(client, shared.clone()),
-    );
+    // Unlike `join!`, this polls only what was woken.
+    let all = FuturesUnordered::from_iter([
+        surges.boxed(),
+        runs.boxed(),
+        holds.boxed(),
+        overrides.boxed(),
+        classes.boxed(),
+        sources.boxed(),
+        hpas.boxed(),
+        nodes.boxed(),
+        scaled_objects(client.clone(), shared.clone()).boxed(),
+        workloads(client, shared.clone()).boxed(),
+    ]);
+    all.collect::<()>().await;
 }
 
 /// Whether the API server serves a kind, and whether it has a scale subresource.

@@ -27,6 +27,7 @@ use kube::Client;
 use kube::client::Body;
 use primetime_core::port::Clock;
 use serde_json::{Value, json};
+use tokio::sync::Notify;
 
 use self::access::{Access, Asks};
 use self::answer::{edit, halve, is_labelled, read, reply, status, success, unserved, version};
@@ -50,7 +51,8 @@ const APPLY: &str = "application/apply-patch+yaml";
 #[derive(Clone, Debug)]
 pub struct Server {
     store: Arc<Mutex<Store>>,
-    changed: Arc<tokio::sync::watch::Sender<u64>>,
+    /// Tells watches in the order in which they wait: tokio's own watch channel draws it by chance.
+    changed: Arc<Notify>,
     clock: VirtualClock,
     /// What operators have asked for.
     used: Arc<Mutex<BTreeSet<Asks>>>,
@@ -93,10 +95,9 @@ impl Server {
     /// An empty one.
     #[must_use]
     pub fn new(clock: VirtualClock) -> Self {
-        let (changed, _) = tokio::sync::watch::channel(0);
         Self {
             store: Arc::default(),
-            changed: Arc::new(changed),
+            changed: Arc::default(),
             clock,
             used: Arc::default(),
             forbidden: Arc::default(),
@@ -125,7 +126,7 @@ impl Server {
         let after = store.version();
         drop(store);
         if after != before {
-            self.changed.send_replace(after);
+            self.changed.notify_waiters();
         }
         result
     }

@@ -33,7 +33,6 @@ struct Watch {
     /// When something was said last.
     said: Instant,
     gate: Gate,
-    changed: tokio::sync::watch::Receiver<u64>,
     /// The objects that are there, and then a word that these were all of them, are still to be told.
     initial: bool,
     /// It began at a moment that nobody remembers.
@@ -59,7 +58,6 @@ impl Server {
             said: Instant::now(),
             gone: asked_from.is_some_and(|from| from < version) && gate.is_out(Part::WatchesGone),
             gate,
-            changed: self.changed.subscribe(),
             initial,
         };
         let lines = stream::unfold(watch, |mut watch| async {
@@ -73,8 +71,9 @@ impl Server {
 impl Watch {
     /// The next lines, or nothing when the watch has reached its end.
     async fn next(&mut self) -> Option<String> {
+        let bell = self.server.changed.clone();
         loop {
-            self.changed.borrow_and_update();
+            let changed = bell.notified();
             if Instant::now() >= self.ends || self.gate.is_out(Part::Api) {
                 return None;
             }
@@ -101,13 +100,10 @@ impl Watch {
                 }
             }
             let left = self.ends - Instant::now();
-            match tokio::time::timeout(self.look_again().min(left), self.changed.changed()).await {
-                Ok(Err(_)) => return None,
-                Err(_) if Instant::now() - self.said >= BOOKMARK && Instant::now() < self.ends => {
-                    self.said = Instant::now();
-                    return Some(format!("{}\n", self.bookmark()));
-                }
-                _ => {}
+            let rung = tokio::time::timeout(self.look_again().min(left), changed).await.is_ok();
+            if !rung && Instant::now() - self.said >= BOOKMARK && Instant::now() < self.ends {
+                self.said = Instant::now();
+                return Some(format!("{}\n", self.bookmark()));
             }
         }
     }

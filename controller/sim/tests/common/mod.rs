@@ -10,6 +10,9 @@ use primetime_sim::evening::{Recording, Scenario, play};
 use primetime_sim::oracle::{Promise, differences, judge};
 use primetime_sim::script::Script;
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Optimised builds play so many times more.
 pub const THOROUGH: bool = !cfg!(debug_assertions);
 
