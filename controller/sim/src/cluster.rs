@@ -62,6 +62,7 @@ pub struct Cluster {
     waiting: bool,
     /// Machines of the node autoscaler that carry nothing.
     idle_since: BTreeMap<String, Instant>,
+    consolidation_due: Instant,
     hpa_due: Instant,
     keda_due: Instant,
     recommended: BTreeMap<Key, VecDeque<(Instant, i64)>>,
@@ -108,6 +109,7 @@ impl Cluster {
             homeless: 0,
             waiting: false,
             idle_since: BTreeMap::new(),
+            consolidation_due: now,
             hpa_due: now,
             keda_due: now,
             recommended: BTreeMap::new(),
@@ -120,6 +122,7 @@ impl Cluster {
     ///
     /// If the model contradicts itself.
     pub fn step(&mut self, now: Instant) -> Result<(), Refusal> {
+        self.consolidate(now)?;
         self.join_and_leave(now)?;
         self.pods(now)?;
         self.autoscale_nodes(now)?;

@@ -130,7 +130,7 @@ async fn evening(scenario: &Scenario, script: &Script, seed: u64) -> Recording {
     };
     recording.broken = set_up.and(result).err().map(|e| e.to_string());
     recording.history = server.with(Store::take_history);
-    recording.requests = gate.requests();
+    (recording.requests, recording.pauses) = (gate.requests(), gate.pauses());
     (recording.used, recording.forbidden) = (server.used(), server.forbidden());
     let lives = surroundings.lives.lock().unwrap_or_else(PoisonError::into_inner);
     recording.lives.clone_from(&lives);
@@ -190,7 +190,7 @@ async fn around(
         let passed = now - scenario.begin;
         let ends = match (scenario.until, recording.over) {
             (Until::AllIsOver(_), Some(over)) => {
-                let quiet_since = gate.last_pause().map_or(over, |pause| pause.max(over));
+                let quiet_since = gate.pauses().iter().fold(over, |at, pause| at.max(pause.until));
                 now - quiet_since >= AFTERWARDS
             }
             (Until::AllIsOver(at_most), None) => passed >= at_most,

@@ -39,6 +39,17 @@ pub enum No {
     Unavailable,
 }
 
+/// A process stood still.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pause {
+    /// Which.
+    pub operator: Option<usize>,
+    /// From when.
+    pub from: Instant,
+    /// Until when.
+    pub until: Instant,
+}
+
 /// The one door to API server and cloud, for one life of the process.
 #[derive(Clone, Debug)]
 pub struct Gate {
@@ -46,8 +57,7 @@ pub struct Gate {
     clock: VirtualClock,
     requests: Arc<Mutex<Vec<String>>>,
     silent_until: Arc<Mutex<Option<Instant>>>,
-    /// When the last process that stood still goes on.
-    last_pause: Arc<Mutex<Option<Instant>>>,
+    pauses: Arc<Mutex<Vec<Pause>>>,
     alive: Arc<AtomicBool>,
     crashed: Arc<Notify>,
     operator: Option<usize>,
@@ -69,7 +79,7 @@ impl Gate {
             clock,
             requests: Arc::default(),
             silent_until: Arc::default(),
-            last_pause: Arc::default(),
+            pauses: Arc::default(),
             alive: Arc::new(AtomicBool::new(true)),
             crashed: Arc::new(Notify::new()),
             operator: None,
@@ -147,7 +157,9 @@ impl Gate {
             *locked(&self.silent_until) = Some(until);
         }
         if let Some(time) = fault.and_then(Fault::pause) {
-            *locked(&self.last_pause) = Some(self.clock.now() + time);
+            let from = self.clock.now();
+            let pause = Pause { operator: self.operator, from, until: from + time };
+            locked(&self.pauses).push(pause);
             let time = time.to_std().unwrap_or_default();
             *locked(&self.stands_until) = Some(tokio::time::Instant::now() + time);
             self.stands.notify_one();
@@ -213,10 +225,10 @@ impl Gate {
         }
     }
 
-    /// When the last process that stood still goes on, or went on.
+    /// When processes stood still.
     #[must_use]
-    pub fn last_pause(&self) -> Option<Instant> {
-        *locked(&self.last_pause)
+    pub fn pauses(&self) -> Vec<Pause> {
+        locked(&self.pauses).clone()
     }
 
     /// Ends the process behind this door.

@@ -109,6 +109,10 @@ pub enum Part {
     WatchesGone,
     /// No pod may be evicted: a budget for disruptions allows none.
     Evictions,
+    /// Images cannot be pulled: pods that are made are not ready before this is over.
+    Images,
+    /// An autoscaler of nodes that knows nothing of us takes machines that carry no pod.
+    Consolidation,
     /// The cloud answers nothing but errors.
     Cloud,
     /// The cloud answers one call in four seconds, and refuses the others.
@@ -137,12 +141,14 @@ pub enum Part {
 
 impl Part {
     /// All of them.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 19] = [
         Self::Api,
         Self::Forbidden,
         Self::ListsPartial,
         Self::WatchesGone,
         Self::Evictions,
+        Self::Images,
+        Self::Consolidation,
         Self::Cloud,
         Self::CloudThrottles,
         Self::CloudLags,
@@ -221,6 +227,13 @@ impl Script {
     pub fn out_since(&self, part: Part, now: Instant) -> Option<Instant> {
         let out = self.outages.iter().filter(|o| o.part == part && now >= o.from && now < o.until);
         out.map(|o| o.from).min()
+    }
+
+    /// Until when something is out at an instant, if it is.
+    #[must_use]
+    pub fn out_until(&self, part: Part, now: Instant) -> Option<Instant> {
+        let out = self.outages.iter().filter(|o| o.part == part && now >= o.from && now < o.until);
+        out.map(|o| o.until).max()
     }
 
     /// When the last outage is over, and the clock is right again.

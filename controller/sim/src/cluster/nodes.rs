@@ -1,5 +1,7 @@
 //! Machines that join when they have booted and leave when they are terminated, and an autoscaler of nodes.
 
+use std::collections::BTreeSet;
+
 use chrono::TimeDelta;
 use primetime_core::Instant;
 use serde_json::{Value, json};
@@ -14,6 +16,10 @@ const AUTOSCALER: &str = "node-autoscaler";
 /// A machine of the node autoscaler that carries nothing for so long goes: the cluster autoscaler's default
 /// (`--scale-down-unneeded-time`, 10 min).
 const IDLE: TimeDelta = TimeDelta::minutes(10);
+
+/// Another autoscaler takes one empty machine in this time: Karpenter looks every ten seconds
+/// (<https://karpenter.sh/docs/concepts/disruption/>).
+const CONSOLIDATES: TimeDelta = TimeDelta::seconds(10);
 
 /// A node that is ready.
 #[must_use]
@@ -71,6 +77,31 @@ impl Cluster {
         })
     }
 
+    /// Takes a machine that carries no pod, whosever it is.
+    pub(super) fn consolidate(&mut self, now: Instant) -> Result<(), Refusal> {
+        if !self.load.script.is_out(Part::Consolidation, now) || now < self.consolidation_due {
+            return Ok(());
+        }
+        let busy = self.busy()?;
+        self.consolidation_due = now + CONSOLIDATES;
+        self.cloud.with(|fleet| {
+            let mut alive = fleet.machines.iter_mut().filter(|m| m.joined && m.ended_at.is_none());
+            if let Some(machine) = alive.find(|m| !busy.contains(&name(&m.id))) {
+                (machine.ended_at, machine.reclaimed) = (Some(now), true);
+            }
+        });
+        Ok(())
+    }
+
+    /// Nodes that carry pods.
+    fn busy(&self) -> Result<BTreeSet<String>, Refusal> {
+        let pods = kind("v1", "Pod")?;
+        Ok(self.server.with(|store| {
+            let nodes = store.list(pods, "").filter_map(|(_, pod)| text(pod, "/spec/nodeName"));
+            nodes.map(str::to_owned).collect()
+        }))
+    }
+
     /// Starts machines for pods that find no room, and ends those that have carried nothing for long.
     pub(super) fn autoscale_nodes(&mut self, now: Instant) -> Result<(), Refusal> {
         let most = usize::try_from(self.pace.node_autoscaler).unwrap_or(usize::MAX);
@@ -90,11 +121,7 @@ impl Cluster {
         if joined.is_empty() {
             return Ok(());
         }
-        let pods = kind("v1", "Pod")?;
-        let busy: std::collections::BTreeSet<String> = self.server.with(|store| {
-            let nodes = store.list(pods, "").filter_map(|(_, pod)| text(pod, "/spec/nodeName"));
-            nodes.map(str::to_owned).collect()
-        });
+        let busy = self.busy()?;
         self.idle_since.retain(|id, _| joined.contains(id) && !busy.contains(&name(id)));
         for id in joined.into_iter().filter(|id| !busy.contains(&name(id))) {
             let since = *self.idle_since.entry(id.clone()).or_insert(now);

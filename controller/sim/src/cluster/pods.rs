@@ -7,6 +7,7 @@ use primetime_core::Instant;
 use serde_json::json;
 
 use super::{Cluster, kind, number, text};
+use crate::script::Part as Outage;
 use crate::server::kinds::Kind;
 use crate::server::store::{Key, Part, Refusal, Store};
 
@@ -134,7 +135,8 @@ impl Cluster {
             let after = i64::try_from(self.random.u64(least..=most)).unwrap_or(i64::MAX);
             let key = (pods, namespace.clone(), pod_name);
             let after = TimeDelta::milliseconds(if first { 0 } else { after });
-            self.ready_at.insert(key.clone(), now + after);
+            let pulled = self.load.script.out_until(Outage::Images, now).unwrap_or(now);
+            self.ready_at.insert(key.clone(), pulled + after);
             there.push(key);
         }
         Ok(there)

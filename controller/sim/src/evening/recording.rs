@@ -8,6 +8,7 @@ use primetime_core::Instant;
 use serde_json::Value;
 
 use crate::cloud::Machine;
+use crate::gate::Pause;
 use crate::operator::Life;
 use crate::server::access::Asks;
 use crate::server::kinds::Kind;
@@ -56,6 +57,8 @@ pub struct Recording {
     pub used: BTreeSet<Asks>,
     /// Every life of every operator.
     pub lives: Vec<Life>,
+    /// When operators stood still.
+    pub pauses: Vec<Pause>,
     /// What the operators asked for.
     pub requests: Vec<String>,
     /// When all runs were over; nothing if they never were.

@@ -328,7 +328,12 @@ pub(super) fn nothing_is_lowered_blindly(case: Case<'_>) -> Option<Broken> {
         let seen = |at: Instant| at >= life.from && at + ON_ITS_WAY < c.event.at;
         // The clock of the first operator's machine.
         let far = |jump: &&Jump| jump.by.abs() > NO_JUMP && life.operator == 0;
-        let jumps = case.script.jumps.iter().filter(far);
+        // Who stood still while the clock went there and came back has not seen it.
+        let slept = |jump: &&Jump| {
+            let mut pauses = case.recording.pauses.iter().filter(|p| p.operator == c.event.by);
+            pauses.any(|p| p.from <= jump.from && jump.until <= p.until)
+        };
+        let jumps = case.script.jumps.iter().filter(far).filter(|jump| !slept(jump));
         let jumps = jumps.flat_map(|jump| [jump.from, jump.until]);
         let jumped = |at: Instant| seen(at) && c.event.at - at < TimeDelta::minutes(2);
         c.event.at - life.from < case.promise.settle || jumps.into_iter().any(jumped)
