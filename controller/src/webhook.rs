@@ -129,7 +129,7 @@ async fn judge(request: &Value, served: &Served) -> Result<(), Vec<String>> {
 fn reasons_against(surge: &ScheduledSurge, moved: bool, now: Instant) -> Result<(), Vec<String>> {
     let spec = validate::surge(&surge.spec)?;
     if moved {
-        validate::not_in_the_past(&spec, now).map_err(|e| vec![e])?;
+        validate::not_in_the_past(&spec.schedule, now).map_err(|e| vec![e])?;
     }
     Ok(())
 }

@@ -33,9 +33,9 @@ pub fn shifted(start: DateTime<Utc>, speed: u32) -> Result<ScheduledSurge> {
     let mut surge = example()?;
     let faster = |seconds: u32| (seconds / speed).max(1);
     let spec = &mut surge.spec;
-    spec.schedule.start_time = start.format("%Y-%m-%dT%H:%M:%SZ").to_string();
-    let duration = u32::try_from(spec.schedule.duration_seconds)?;
-    spec.schedule.duration_seconds = i32::try_from(faster(duration))?;
+    spec.schedule.start_time = Some(start.format("%Y-%m-%dT%H:%M:%SZ").to_string());
+    let duration = u32::try_from(spec.schedule.duration_seconds.unwrap_or_default())?;
+    spec.schedule.duration_seconds = Some(i32::try_from(faster(duration))?);
     spec.ready_before_seconds = faster(spec.ready_before_seconds);
     for target in &mut spec.targets {
         target.lead_seconds = faster(target.lead_seconds);
@@ -62,7 +62,7 @@ pub fn web_only(
     let mut surge = shifted(show, 60)?;
     surge.metadata.name = Some(name.to_owned());
     let spec = &mut surge.spec;
-    spec.schedule.duration_seconds = seconds;
+    spec.schedule.duration_seconds = Some(seconds);
     spec.ready_before_seconds = 5;
     spec.machines.clear();
     spec.targets.truncate(1);

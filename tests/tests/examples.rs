@@ -39,7 +39,8 @@ fn every_example_is_understood() {
 fn the_example_is_the_evening_of_the_fixtures() {
     let surge = primetime_tests::capital::example().unwrap();
     let spec = validate::surge(&surge.spec).unwrap();
-    assert_eq!(spec.schedule.start().unwrap().to_rfc3339(), "2014-01-12T20:00:00+00:00");
+    let show = spec.schedule.last_once().unwrap();
+    assert_eq!(show.start.to_rfc3339(), "2014-01-12T20:00:00+00:00");
     assert_eq!(spec.announcement.targets[0].want.replicas(10), 180);
     assert_eq!(spec.announcement.machines[0].count, 17);
 }

@@ -23,7 +23,7 @@ async fn partial_success_is_kept_and_only_ours_is_terminated() -> Result<()> {
     surge.spec.targets.clear();
     surge.spec.signals.clear();
     surge.spec.hold = None;
-    surge.spec.schedule.duration_seconds = 20;
+    surge.spec.schedule.duration_seconds = Some(20);
     evening.announce(&surge).await?;
 
     evening

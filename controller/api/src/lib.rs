@@ -9,6 +9,7 @@ mod hold;
 mod names;
 mod overrides;
 mod run;
+mod schedule;
 mod source;
 mod surge;
 pub mod validate;
@@ -18,10 +19,11 @@ pub use hold::{SurgeHold, SurgeHoldSpec, hold_record};
 pub use names::{APP_FIELD_MANAGER, FINALIZER, GROUP, VERSION, tags};
 pub use overrides::{OverrideAction, SurgeOverride, SurgeOverrideSpec};
 pub use run::{SurgeRun, SurgeRunSpec, run_record, run_spec};
+pub use schedule::{ExcludedDays, Schedule, Window};
 pub use source::{MetricsSource, MetricsSourceSpec};
 pub use surge::{
-    HoldAfterEnd, MachineGroup, ObjectRef, Release, Schedule, ScheduledSurge, ScheduledSurgeSpec,
-    Signal, Target, surge_record,
+    HoldAfterEnd, MachineGroup, ObjectRef, Release, ScheduledSurge, ScheduledSurgeSpec, Signal,
+    Target, surge_record,
 };
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;

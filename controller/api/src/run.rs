@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use kube::{CustomResource, KubeSchema, ResourceExt};
 use serde::{Deserialize, Serialize};
 
+use primetime_core::plan::PlannedRun;
 use primetime_core::run::{RunRecord, RunStatus};
 use primetime_core::surge::Window;
 
@@ -66,6 +67,10 @@ pub struct SurgeRunSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 64))]
     pub time_zone: Option<String>,
+    /// Said where the clock on the wall does not show the start, or shows it twice.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 256))]
+    pub start_note: Option<String>,
     /// T0: everything is ready at this instant.
     pub ready_time: DateTime<Utc>,
     /// The event starts.
@@ -97,19 +102,15 @@ pub struct SurgeRunSpec {
 
 /// The spec of the run of an occurrence: a copy of the surge, with its instants.
 #[must_use]
-pub fn run_spec(
-    surge: &str,
-    generation: i64,
-    spec: &ScheduledSurgeSpec,
-    window: &Window,
-) -> SurgeRunSpec {
+pub fn run_spec(planned: &PlannedRun, spec: &ScheduledSurgeSpec) -> SurgeRunSpec {
     SurgeRunSpec {
-        surge_name: Some(surge.to_owned()),
-        surge_generation: Some(generation),
+        surge_name: Some(planned.surge.clone()),
+        surge_generation: Some(planned.generation),
         time_zone: spec.schedule.time_zone.clone(),
-        ready_time: window.ready_by,
-        start_time: window.start,
-        end_time: window.end,
+        start_note: planned.note.clone(),
+        ready_time: planned.window.ready_by,
+        start_time: planned.window.start,
+        end_time: planned.window.end,
         targets: spec.targets.clone(),
         machines: spec.machines.clone(),
         signals: spec.signals.clone(),

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use primetime_core::surge::Workload;
 use primetime_core::world::{SurgeRecord, SurgeStatus};
 
+use crate::schedule::Schedule;
 use crate::validate;
 
 /// An announced event.
@@ -67,30 +68,31 @@ pub struct ScheduledSurgeSpec {
     /// The way down.
     #[serde(default)]
     pub release: Release,
+    /// Nothing new is planned while this is true; a run that has begun goes on.
+    #[serde(default)]
+    pub suspend: bool,
+    /// An occurrence that could not be planned, because no operator was there, is missed so many seconds after its start.
+    /// Without it, when it is over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(max = 604_800))]
+    pub starting_deadline_seconds: Option<u32>,
+    /// So many occurrences to come have their run already, with fixed instants.
+    #[serde(default = "default_upcoming_limit")]
+    #[schemars(range(min = 1, max = 20))]
+    pub upcoming_limit: u32,
+    /// So many runs that are over are kept, with their reports.
+    #[serde(default = "default_history_limit")]
+    #[schemars(range(min = 1, max = 100))]
+    pub history_limit: u32,
 }
 
-/// When the event is.
-#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
-#[serde(rename_all = "camelCase")]
-#[x_kube(
-    validation = Rule::new("self.startTime.matches('^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(Z|[+-][0-9]{2}:[0-9]{2})?$')")
-        .message("spec.schedule.startTime: must be a wall clock such as 2014-01-12T21:00:00 or an instant such as 2014-01-12T21:00:00+01:00"),
-    validation = Rule::new("self.startTime.size() > 19 || has(self.timeZone)")
-        .message("spec.schedule.timeZone: required, because startTime is a wall clock without an offset; write the zone of the event, such as Europe/Paris")
-)]
-pub struct Schedule {
-    /// The start: a wall clock in `timeZone`, or an RFC 3339 instant with an offset. A wall clock that summer time
-    /// skips or repeats is refused with both candidates.
-    #[schemars(length(min = 19, max = 25))]
-    pub start_time: String,
-    /// An IANA time zone name, such as Europe/Paris.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 64))]
-    pub time_zone: Option<String>,
-    /// How long the event lasts at least, in seconds of elapsed time; at most 7 days.
-    #[schemars(range(min = 1, max = 604_800))]
-    #[x_kube(validation = Rule::new("self > 0").message("spec.schedule.durationSeconds: the end must be after the start"))]
-    pub duration_seconds: i32,
+fn default_upcoming_limit() -> u32 {
+    3
+}
+
+/// A `CronJob` keeps as many.
+fn default_history_limit() -> u32 {
+    3
 }
 
 /// A reference to an object by name.

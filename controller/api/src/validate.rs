@@ -1,17 +1,15 @@
 //! From what people wrote to what the core can act upon: everything is checked here once, whatever CEL has let in.
 
+mod schedule;
+
 use chrono::TimeDelta;
 
-use primetime_core::Instant;
 use primetime_core::decimal::Decimal;
-use primetime_core::schedule::OneOff;
 use primetime_core::surge::{self, Announcement, ReleasePace, Want};
 use primetime_core::world::SurgeSpec;
 
+pub use self::schedule::{LATEST_ANNOUNCEMENT, not_in_the_past};
 use crate::surge::{HoldAfterEnd, MachineGroup, Release, ScheduledSurgeSpec, Signal, Target};
-
-/// A start that lies further back than this when a surge is announced is a mistake, not a late announcement.
-pub const LATEST_ANNOUNCEMENT: TimeDelta = TimeDelta::minutes(5);
 
 fn seconds(n: u32) -> TimeDelta {
     TimeDelta::seconds(i64::from(n))
@@ -23,17 +21,7 @@ fn seconds(n: u32) -> TimeDelta {
 ///
 /// Every reason why it cannot be understood: a field path and a sentence each.
 pub fn surge(spec: &ScheduledSurgeSpec) -> Result<SurgeSpec, Vec<String>> {
-    let mut errors = Vec::new();
-    let schedule = OneOff {
-        start_time: spec.schedule.start_time.clone(),
-        time_zone: spec.schedule.time_zone.clone(),
-    };
-    if let Err(why) = schedule.start() {
-        errors.push(why.to_string());
-    }
-    if spec.schedule.duration_seconds < 1 {
-        errors.push("spec.schedule.durationSeconds: the end must be after the start".to_owned());
-    }
+    let schedule = schedule::schedule(&spec.schedule);
     let announcement = announcement(
         &spec.targets,
         &spec.machines,
@@ -41,36 +29,22 @@ pub fn surge(spec: &ScheduledSurgeSpec) -> Result<SurgeSpec, Vec<String>> {
         spec.hold.as_ref(),
         &spec.release,
     );
-    match announcement {
-        Ok(announcement) if errors.is_empty() => Ok(SurgeSpec {
+    match (schedule, announcement) {
+        (Ok(schedule), Ok(announcement)) => Ok(SurgeSpec {
             schedule,
-            duration: TimeDelta::seconds(i64::from(spec.schedule.duration_seconds)),
             ready_before: seconds(spec.ready_before_seconds),
+            suspend: spec.suspend,
+            starting_deadline: spec.starting_deadline_seconds.map(seconds),
+            upcoming_limit: spec.upcoming_limit.clamp(1, 20) as usize,
+            history_limit: spec.history_limit.clamp(1, 100) as usize,
             announcement,
         }),
-        Ok(_) => Err(errors),
-        Err(more) => {
+        (Err(errors), Ok(_)) | (Ok(_), Err(errors)) => Err(errors),
+        (Err(mut errors), Err(more)) => {
             errors.extend(more);
             Err(errors)
         }
     }
-}
-
-/// Whether the start of a surge lies too far in the past to announce it now.
-///
-/// # Errors
-///
-/// A field path and a sentence.
-pub fn not_in_the_past(spec: &SurgeSpec, now: Instant) -> Result<(), String> {
-    let start = spec.schedule.start().map_err(|e| e.to_string())?;
-    if now - start <= LATEST_ANNOUNCEMENT {
-        return Ok(());
-    }
-    Err(format!(
-        "spec.schedule.startTime: {} is in the past (it is {} now); announce events before they start",
-        start.format("%Y-%m-%dT%H:%M:%SZ"),
-        now.format("%Y-%m-%dT%H:%M:%SZ")
-    ))
 }
 
 /// Validates what a surge and a run have in common.

@@ -1,9 +1,12 @@
 //! `kubectl surge`: tonight at a glance, and one command to overrule everything.
 
 mod cluster;
+mod files;
+mod next;
 mod overrule;
 mod simulate;
 mod status;
+mod validate;
 
 use std::process::ExitCode;
 
@@ -26,8 +29,19 @@ struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    #[command(flatten)]
+    Online(Online),
+    #[command(flatten)]
+    Offline(Offline),
+}
+
+/// What a cluster is asked for.
+#[derive(Debug, Subcommand)]
+enum Online {
     /// Stage, T0, pods, machines, verdict and overrides of every run that is not over.
     Status(status::Args),
+    /// What is coming, with overlaps and warnings; with -f without a cluster.
+    Next(next::Args),
     /// Lower nothing until the override expires.
     Hold(Overrule),
     /// Raise the floor until the override expires, up to maxReplicas.
@@ -41,49 +55,44 @@ enum Command {
     Extend(Overrule),
     /// Come down now, step by step.
     Release(Overrule),
+}
+
+/// What needs no cluster.
+#[derive(Debug, Subcommand)]
+enum Offline {
+    /// What the API server would say to a file, without one.
+    Validate(validate::Args),
     /// Play the evening of a surge in virtual time, without a cluster: what will happen when, and what it is worth.
     Simulate(Box<simulate::Args>),
 }
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    if let Command::Simulate(what) = &args.command {
-        return ended(simulate::run(what));
-    }
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            eprintln!("error: {error}");
-            return ExitCode::FAILURE;
+    let result = match &args.command {
+        Command::Offline(Offline::Simulate(what)) => {
+            simulate::run(what).map(|()| ExitCode::SUCCESS)
         }
+        Command::Offline(Offline::Validate(what)) => validate::run(what),
+        Command::Online(what) => online(&args.place, what).map(|()| ExitCode::SUCCESS),
     };
-    ended(runtime.block_on(run(args)))
+    result.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
 }
 
-fn ended(result: Result<()>) -> ExitCode {
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-async fn run(args: Args) -> Result<()> {
+#[tokio::main]
+async fn online(place: &Where, command: &Online) -> Result<()> {
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let cluster = args.place.connect().await?;
-    let none = Boost::default();
-    match &args.command {
-        Command::Status(which) => status::show(&cluster, which).await,
-        Command::Hold(o) => overrule::send(&cluster, OverrideAction::Hold, o, &none).await,
-        Command::Boost { overrule, boost } => {
-            overrule::send(&cluster, OverrideAction::Boost, overrule, boost).await
-        }
-        Command::Extend(o) => overrule::send(&cluster, OverrideAction::Extend, o, &none).await,
-        Command::Release(o) => overrule::send(&cluster, OverrideAction::Release, o, &none).await,
-        Command::Simulate(what) => simulate::run(what),
-    }
+    let (action, overrule, boost) = match command {
+        Online::Status(which) => return status::show(&place.connect().await?, which).await,
+        Online::Next(what) => return next::show(place, what).await,
+        Online::Hold(overrule) => (OverrideAction::Hold, overrule, &Boost::default()),
+        Online::Boost { overrule, boost } => (OverrideAction::Boost, overrule, boost),
+        Online::Extend(overrule) => (OverrideAction::Extend, overrule, &Boost::default()),
+        Online::Release(overrule) => (OverrideAction::Release, overrule, &Boost::default()),
+    };
+    overrule::send(&place.connect().await?, action, overrule, boost).await
 }
 
 #[cfg(test)]

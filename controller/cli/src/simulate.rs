@@ -5,14 +5,13 @@ mod table;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use clap::ValueEnum;
 use primetime_core::Instant;
-use primetime_core::schedule::OneOff;
+use primetime_core::schedule::Schedule;
 use primetime_core::surge::Window;
 use primetime_core::world::SurgeSpec;
 use primetime_sim::announced::{Assumptions, Evening, Strategy};
@@ -20,8 +19,9 @@ use primetime_sim::curve::{self, Curve};
 use primetime_sim::evening::{Recording, play};
 use primetime_sim::outcome::{self, Outcome};
 use primetime_sim::script::{Outage, Part, Script};
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde::Serialize;
+
+use crate::files::{self, contents};
 
 /// How to say it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -192,14 +192,7 @@ pub fn run(args: &Args) -> Result<()> {
 fn read(args: &Args) -> Result<Evening> {
     let mut documents = Vec::new();
     for file in &args.files {
-        let place = file.display();
-        let text = contents(file)?;
-        for document in serde_yaml::Deserializer::from_str(&text) {
-            let value = Value::deserialize(document).with_context(|| format!("{place}"))?;
-            if !value.is_null() {
-                documents.push(value);
-            }
-        }
+        documents.extend(files::objects(file)?);
     }
     let assumptions = Assumptions {
         replicas: args.replicas.iter().cloned().collect::<BTreeMap<_, _>>(),
@@ -209,30 +202,16 @@ fn read(args: &Args) -> Result<Evening> {
         hpa_percent: args.hpa_percent,
     };
     let curve = |spec: &SurgeSpec| load(args, spec).map_err(|e| format!("{e:#}"));
-    Evening::read(documents, assumptions, curve).map_err(|errors| {
+    Evening::read(documents, assumptions, crate::cluster::now(), curve).map_err(|errors| {
         let files: Vec<_> = args.files.iter().map(|f| f.display().to_string()).collect();
         anyhow::anyhow!("{}:\n  {}", files.join(", "), errors.join("\n  "))
     })
 }
 
-fn contents(file: &Path) -> Result<String> {
-    if file == Path::new("-") {
-        let mut text = String::new();
-        std::io::stdin().read_to_string(&mut text).context("standard input")?;
-        return Ok(text);
-    }
-    std::fs::read_to_string(file).with_context(|| format!("{}", file.display()))
-}
-
 /// The same weekday and hour, by the clock on the wall, in this week and in those before.
-fn weeks_before(schedule: &OneOff) -> impl Iterator<Item = Instant> + '_ {
-    let ten_years = 0..522;
-    ten_years.filter_map(|weeks| {
-        let (clock, rest) = schedule.start_time.split_at_checked(19)?;
-        let then = clock.parse::<NaiveDateTime>().ok()? - TimeDelta::weeks(weeks);
-        let start_time = format!("{}{rest}", then.format("%Y-%m-%dT%H:%M:%S"));
-        OneOff { start_time, ..schedule.clone() }.start().ok()
-    })
+fn weeks_before(schedule: &Schedule) -> impl Iterator<Item = Instant> + '_ {
+    let (ten_years, start) = (0..522, schedule.last_once().map(|once| once.start));
+    ten_years.filter_map(move |weeks| schedule.weeks_before(start?, weeks))
 }
 
 fn load(args: &Args, spec: &SurgeSpec) -> Result<Option<Curve>> {
@@ -293,7 +272,7 @@ fn window(evening: &Evening) -> Window {
     Window {
         ready_by: evening.ready_by(),
         start: evening.start,
-        end: evening.start + evening.spec.duration,
+        end: evening.start + evening.duration,
     }
 }
 

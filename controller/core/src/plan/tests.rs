@@ -10,7 +10,7 @@ use super::*;
 use crate::hold::HoldRecord;
 use crate::overrides::{Action, Boost, Override};
 use crate::run::{Launch, ReleaseCause, RunRecord, Stage, Verdict};
-use crate::schedule::OneOff;
+use crate::schedule::{Rule, Schedule, When, Zone};
 use crate::seconds;
 use crate::signal::{Sample, Why};
 use crate::surge::*;
@@ -57,18 +57,24 @@ fn target(name: &str, want: Want, max: Option<u32>) -> Target {
     }
 }
 
+fn once(start: Instant) -> Schedule {
+    let rule = Rule { name: None, when: When::Once(start), duration: seconds(7200) };
+    let zone = Some(Zone::named("Europe/Paris").unwrap());
+    Schedule { zone, rules: vec![rule], exclude: vec![] }
+}
+
 fn capital() -> SurgeRecord {
     SurgeRecord {
         name: "capital".into(),
         generation: 1,
         deleting: false,
         spec: Ok(SurgeSpec {
-            schedule: OneOff {
-                start_time: "2014-01-12T21:00:00".into(),
-                time_zone: Some("Europe/Paris".into()),
-            },
-            duration: seconds(7200),
+            schedule: once(start()),
             ready_before: seconds(600),
+            suspend: false,
+            starting_deadline: None,
+            upcoming_limit: 3,
+            history_limit: 3,
             announcement: Announcement {
                 targets: vec![
                     target("web", Want::Replicas(180), Some(260)),
@@ -199,7 +205,7 @@ impl Evening {
     fn persist(&mut self, record: Record) {
         let world = &mut self.world;
         match record {
-            Record::CreateRun { surge, generation, run, window } => {
+            Record::CreateRun(PlannedRun { name: run, surge, generation, window, .. }) => {
                 let spec = world.surges[&surge].spec.clone().unwrap();
                 let record = RunRecord {
                     name: run.clone(),
@@ -208,14 +214,14 @@ impl Evening {
                     surge_generation: Some(generation),
                     deleting: false,
                     guarded: false,
-                    time_zone: spec.schedule.time_zone,
+                    time_zone: spec.schedule.zone_name().map(str::to_owned),
                     window,
                     announcement: Ok(spec.announcement),
                     status: RunStatus::default(),
                 };
                 assert!(world.runs.insert(run, record).is_none(), "a name is created once");
             }
-            Record::ReplanRun { surge, generation, run, window } => {
+            Record::ReplanRun(PlannedRun { name: run, surge, generation, window, .. }) => {
                 let spec = world.surges[&surge].spec.clone().unwrap();
                 let record = world.runs.get_mut(&run).unwrap();
                 record.surge_generation = Some(generation);
@@ -618,7 +624,7 @@ fn a_second_run_shares_the_baseline_and_the_maximum_holds() {
     let mut late = capital();
     late.name = "late".into();
     if let Ok(spec) = &mut late.spec {
-        spec.schedule.start_time = "2014-01-12T22:00:00".into();
+        spec.schedule = once(start() + seconds(3600));
         spec.announcement.targets = vec![target("web", Want::Replicas(120), Some(260))];
         spec.announcement.machines = vec![];
     }
@@ -662,7 +668,7 @@ fn an_edit_moves_a_run_that_has_not_begun() {
     let surge = evening.world.surges.get_mut("capital").unwrap();
     surge.generation = 2;
     if let Ok(spec) = &mut surge.spec {
-        spec.schedule.start_time = "2014-01-12T22:30:00".into();
+        spec.schedule = once(start() + seconds(5400));
     }
     evening.pass(t0() - seconds(2900), seconds(60));
     assert_eq!(evening.run().name, "capital-20140112t213000z");
@@ -672,9 +678,7 @@ fn an_edit_moves_a_run_that_has_not_begun() {
 #[test]
 fn a_surge_that_cannot_be_understood_says_so_and_touches_nothing() {
     let mut evening = Evening::new();
-    if let Ok(spec) = &mut evening.world.surges.get_mut("capital").unwrap().spec {
-        spec.schedule.start_time = "2014-04-31T21:00:00".into();
-    }
+    evening.world.surges.get_mut("capital").unwrap().spec = Err(vec!["no such date".into()]);
     evening.pass(t0(), seconds(60));
     assert!(evening.world.runs.is_empty());
     let status = &evening.world.surges["capital"].status;

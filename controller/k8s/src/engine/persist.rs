@@ -33,28 +33,27 @@ impl Engine {
         let engine = self.clone();
         let ns = namespace.to_owned();
         match record {
-            Record::CreateRun { surge, generation, run, window } => {
-                self.start(work(namespace, "run", &run, "create_run"), look, async move {
-                    let records = engine.records(&ns);
-                    records
-                        .create_run(&surge, generation, &run, &window)
-                        .await
-                        .map(|()| Outcome::Done)
+            Record::CreateRun(planned) => {
+                let work = work(namespace, "run", &planned.name, "create_run");
+                self.start(work, look, async move {
+                    engine.records(&ns).create_run(&planned).await.map(|()| Outcome::Done)
                 })
             }
-            Record::ReplanRun { surge, generation, run, window } => {
-                self.start(work(namespace, "run", &run, "replan_run"), look, async move {
-                    let records = engine.records(&ns);
-                    records
-                        .replan_run(&surge, generation, &run, &window)
-                        .await
-                        .map(|()| Outcome::Done)
+            Record::ReplanRun(planned) => {
+                let work = work(namespace, "run", &planned.name, "replan_run");
+                self.start(work, look, async move {
+                    engine.records(&ns).replan_run(&planned).await.map(|()| Outcome::Done)
                 })
             }
-            Record::DeleteRun { run, uid } => {
+            Record::DeleteRun { run, uid, news } => {
+                let about = world.runs.get(&run).map(|run| reference(namespace, run));
                 self.start(work(namespace, "run", &run, "delete_run"), look, async move {
-                    let done = engine.records(&ns).delete_run(&run, &uid).await;
-                    done.map(|()| Outcome::Again(Duration::from_secs(1)))
+                    engine.records(&ns).delete_run(&run, &uid).await?;
+                    if let (Some(news), Some(about)) = (news, about) {
+                        tracing::info!(namespace = ns, run, "{}", news.message);
+                        engine.events.tell(&about, news);
+                    }
+                    Ok(Outcome::Again(Duration::from_secs(1)))
                 })
             }
             Record::Guard { run } => self.guard_run(namespace, run, true, look),

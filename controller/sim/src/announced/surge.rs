@@ -1,10 +1,13 @@
 //! A surge as a person wrote it, read as strictly as the API server reads it.
 
-use primetime_api::{ScheduledSurge, Target, validate};
+use primetime_api::{ScheduledSurge, validate};
 use primetime_core::world::SurgeSpec;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+
+use crate::server::kinds::Kind;
+use crate::server::schema;
 
 /// Field paths of `written` that `read` does not know.
 fn unknown_fields(written: &Value, read: &Value, path: &str, unknown: &mut Vec<String>) {
@@ -28,10 +31,6 @@ fn unknown_fields(written: &Value, read: &Value, path: &str, unknown: &mut Vec<S
     }
 }
 
-/// The longest event, and the most replicas, that the API server lets through.
-const LONGEST: i32 = 604_800;
-const MOST: u32 = 10_000;
-
 /// Reads an object of ours: fields that it does not have are refused, and defaults are filled in.
 ///
 /// # Errors
@@ -47,15 +46,20 @@ pub fn strict<T: DeserializeOwned + Serialize>(object: &Value) -> Result<(T, Val
     if text("/metadata/name").is_empty() {
         return Err(said("metadata.name: required".to_owned()));
     }
-    let read: T = serde_json::from_value(object.clone()).map_err(|e| said(e.to_string()))?;
-    let known = serde_json::to_value(&read).map_err(|e| said(e.to_string()))?;
+    let mut whole = object.clone();
+    let kind = Kind::of(text("/apiVersion"), text("/kind"));
+    let wrong = kind.map(|kind| schema::complete(kind, &mut whole, None)).unwrap_or_default();
     let (mut unknown, none) = (Vec::new(), Value::Null);
     let spec = |of: &'_ Value| of.get("spec").unwrap_or(&none).clone();
-    unknown_fields(&spec(object), &spec(&known), "spec", &mut unknown);
-    if unknown.is_empty() {
-        return Ok((read, known));
+    unknown_fields(&spec(object), &spec(&whole), "spec", &mut unknown);
+    let unknown = unknown.into_iter().map(|path| format!("{path}: unknown field"));
+    let wrong: Vec<_> = unknown.chain(wrong).map(|why| format!("{what}: {why}")).collect();
+    if !wrong.is_empty() {
+        return Err(wrong);
     }
-    Err(unknown.into_iter().map(|path| format!("{what}: {path}: unknown field")).collect())
+    let read: T = serde_json::from_value(whole).map_err(|e| said(e.to_string()))?;
+    let known = serde_json::to_value(&read).map_err(|e| said(e.to_string()))?;
+    Ok((read, known))
 }
 
 /// Reads a surge as strictly as the API server does.
@@ -65,21 +69,9 @@ pub fn strict<T: DeserializeOwned + Serialize>(object: &Value) -> Result<(T, Val
 /// Every reason why it would be refused.
 pub fn read(object: &Value) -> Result<(ScheduledSurge, SurgeSpec), Vec<String>> {
     let (surge, _) = strict::<ScheduledSurge>(object)?;
-    let mut errors = Vec::new();
-    if surge.spec.schedule.duration_seconds > LONGEST {
-        errors.push(format!("spec.schedule.durationSeconds: at most {LONGEST}"));
-    }
-    let counts = |t: &Target| t.replicas.max(t.max_replicas).unwrap_or_default();
-    for target in &surge.spec.targets {
-        let asks = u32::try_from(counts(target)).unwrap_or_default();
-        if asks > MOST {
-            errors.push(format!("target {}: {asks} replicas; at most {MOST}", target.name));
-        }
-    }
+    let name = surge.metadata.name.as_deref().unwrap_or_default();
+    let said = |why: String| format!("ScheduledSurge {name}: {why}");
     let spec = validate::surge(&surge.spec);
-    match spec {
-        Ok(spec) if errors.is_empty() => Ok((surge, spec)),
-        Ok(_) => Err(errors),
-        Err(more) => Err(errors.into_iter().chain(more).collect()),
-    }
+    let spec = spec.map_err(|wrong| wrong.into_iter().map(said).collect::<Vec<_>>())?;
+    Ok((surge, spec))
 }

@@ -69,7 +69,7 @@ fn per_replica(spec: &SurgeSpec, target: &Announced) -> Option<f64> {
 pub(super) fn announced(spec: &SurgeSpec, baseline: &impl Fn(&Announced) -> Option<u32>) -> Curve {
     let targets = &spec.announcement.targets;
     let told = targets.iter().find(|t| per_replica(spec, t).is_some()).or_else(|| targets.first());
-    let duration = spec.duration.as_seconds_f64();
+    let duration = spec.schedule.last_once().map_or(0.0, |o| (o.end - o.start).as_seconds_f64());
     let Some(target) = told else { return Curve::announced(1.0, 1.0, duration) };
     let one = per_replica(spec, target).unwrap_or(1.0);
     let before = baseline(target).unwrap_or_else(|| match target.want {

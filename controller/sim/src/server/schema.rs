@@ -59,11 +59,17 @@ fn schemas() -> Vec<Schema> {
 ///
 /// If what is left breaks the schema or, where the spec is not the one that was there before, a rule.
 pub fn admit(kind: Kind, object: &mut Value, before: Option<&Value>) -> Result<(), Refusal> {
+    let errors = complete(kind, object, before);
+    if errors.is_empty() { Ok(()) } else { Err(Refusal::Invalid(errors.join(", "))) }
+}
+
+/// The same, and says each thing that is wrong by itself.
+pub fn complete(kind: Kind, object: &mut Value, before: Option<&Value>) -> Vec<String> {
     if kind.group != "primetime.dev" {
-        return Ok(());
+        return Vec::new();
     }
     SCHEMAS.with(|schemas| {
-        let Some(known) = schemas.iter().find(|s| s.kind == kind.kind) else { return Ok(()) };
+        let Some(known) = schemas.iter().find(|s| s.kind == kind.kind) else { return Vec::new() };
         prune(&known.fields, object, true);
         *object = apply_defaults(&known.fields, object);
         let mut errors = Vec::new();
@@ -75,7 +81,7 @@ pub fn admit(kind: Kind, object: &mut Value, before: Option<&Value>) -> Result<(
                 errors.push(format!("{}: Invalid value: {}", broken.field_path, broken.message));
             }
         }
-        if errors.is_empty() { Ok(()) } else { Err(Refusal::Invalid(errors.join(", "))) }
+        errors
     })
 }
 

