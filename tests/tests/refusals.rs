@@ -5,7 +5,8 @@ use chrono::{TimeDelta, Utc};
 use primetime_tests::capital;
 use primetime_tests::evening::Evening;
 use primetime_tests::plane::Options;
-use primetime_tests::process::run;
+use primetime_tests::process::{command, run};
+use primetime_tests::tools::{built, root};
 use serde_json::{Value, json};
 
 type Change = fn(&mut Value);
@@ -18,8 +19,16 @@ fn schedule(surge: &mut Value, start: &str, zone: Option<&str>) {
     }
 }
 
+/// Another kind of start.
+fn recurs(surge: &mut Value, cron: Option<&str>) {
+    surge["spec"]["schedule"].as_object_mut().map(|s| s.remove("startTime"));
+    if let Some(cron) = cron {
+        surge["spec"]["schedule"]["cron"] = json!(cron);
+    }
+}
+
 /// What is wrong, the change that makes it so, and what the error has to say.
-const SURGES: [(&str, Change, &str); 28] = [
+const SURGES: [(&str, Change, &str); 43] = [
     (
         "the end before the start",
         |s| s["spec"]["schedule"]["durationSeconds"] = json!(-5),
@@ -81,6 +90,60 @@ const SURGES: [(&str, Change, &str); 28] = [
         |s| schedule(s, "2014-01-12T21:00:00", Some("Europe/Paris")),
         "is in the past",
     ),
+    (
+        "a start and a crontab",
+        |s| s["spec"]["schedule"]["cron"] = json!("50 20 * * SUN"),
+        "exactly one of startTime, cron and windows",
+    ),
+    ("no start at all", |s| recurs(s, None), "exactly one of startTime, cron and windows"),
+    ("a second more", |s| recurs(s, Some("0 50 20 * * SUN")), "6 fields; write five"),
+    ("a zone in front", |s| recurs(s, Some("TZ=UTC 50 20 * * SUN")), "write the zone in timeZone"),
+    ("a word", |s| recurs(s, Some("@midnight")), "write five fields"),
+    ("an eighth day", |s| recurs(s, Some("50 20 * * 7")), "in the day-of-week field"),
+    ("a 25th hour", |s| recurs(s, Some("50 24 * * *")), "\"24\" in the hour field"),
+    ("31 February", |s| recurs(s, Some("50 20 31 2 *")), "never begins"),
+    ("every half hour", |s| recurs(s, Some("*/30 * * * *")), "begins more than once an hour"),
+    (
+        "the next show before the end of this one",
+        |s| recurs(s, Some("50 20,21 * * *")),
+        "occurrences overlap: one lasts 7200 s and the next begins 3600 s after it began",
+    ),
+    (
+        "a crontab without a zone",
+        |s| {
+            recurs(s, Some("50 20 * * SUN"));
+            s["spec"]["schedule"].as_object_mut().map(|s| s.remove("timeZone"));
+        },
+        "timeZone: required with cron",
+    ),
+    (
+        "a window in a skipped hour",
+        |s| {
+            recurs(s, None);
+            s["spec"]["schedule"].as_object_mut().map(|s| s.remove("durationSeconds"));
+            s["spec"]["schedule"]["windows"] = json!([
+                {"name": "night", "startTime": "2031-03-30T02:30:00", "durationSeconds": 60}]);
+        },
+        "spec.schedule.windows[0].startTime: 2031-03-30T02:30:00 does not exist in Europe/Paris",
+    ),
+    (
+        "a window and a duration for all",
+        |s| {
+            recurs(s, None);
+            s["spec"]["schedule"]["windows"] = json!([
+                {"name": "evening", "cron": "50 20 * * SUN", "durationSeconds": 60}]);
+        },
+        "durationSeconds: required with startTime or cron; windows have their own",
+    ),
+    (
+        "30 February excluded",
+        |s| {
+            recurs(s, Some("50 20 * * SUN"));
+            s["spec"]["schedule"]["exclude"] = json!([{"date": "2031-02-30"}]);
+        },
+        "spec.schedule.exclude[0].date: \"2031-02-30\" is not a date that exists",
+    ),
+    ("no history", |s| s["spec"]["historyLimit"] = json!(0), "spec.historyLimit"),
     (
         "another namespace",
         |s| s["spec"]["targets"][0]["scaleTargetRef"]["namespace"] = json!("kube-system"),
@@ -293,6 +356,20 @@ async fn refused(evening: &Evening, object: &Value, what: &str, said: &str) -> R
     Ok(())
 }
 
+/// `kubectl surge validate` says the same, a line an error.
+async fn refused_offline(object: &Value, what: &str, said: &str) -> Result<()> {
+    let file = root().join("target/evenings/refused.yaml");
+    std::fs::write(&file, serde_yaml::to_string(object)?)?;
+    let plugin = command(built("kubectl-surge")?).args(["validate", "-f"]).arg(&file).output();
+    let output = plugin.await?;
+    let lines = String::from_utf8(output.stdout)?;
+    ensure!(output.status.code() == Some(1), "{what}: {:?}: {lines}", output.status);
+    ensure!(lines.contains(said), "{what}: expected \"{said}\" in: {lines}");
+    let place = format!("{}: ScheduledSurge ", file.display());
+    ensure!(lines.lines().all(|line| line.starts_with(&place)), "{what}: {lines}");
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn bad_input_is_refused_at_apply_with_a_clear_error() -> Result<()> {
     let evening =
@@ -303,6 +380,10 @@ async fn bad_input_is_refused_at_apply_with_a_clear_error() -> Result<()> {
         let mut surge = good.clone();
         change(&mut surge);
         refused(&evening, &surge, what, said).await?;
+        // What only a cluster knows is not said without one.
+        if !said.contains("scale subresource") && !said.contains("served by this cluster") {
+            refused_offline(&surge, what, said).await?;
+        }
     }
     for (what, object, said) in others(&good) {
         refused(&evening, &object, what, said).await?;
