@@ -9,6 +9,7 @@ mod status;
 mod validate;
 
 use std::process::ExitCode;
+use std::sync::OnceLock;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -16,15 +17,21 @@ use clap::{Parser, Subcommand};
 use crate::cluster::Where;
 use crate::overrule::{Boost, Overrule};
 use primetime_api::OverrideAction;
+use primetime_core::schedule::tzdb_version;
 
 /// Surges for people: what is coming, what is going on, and how to overrule it.
 #[derive(Debug, Parser)]
-#[command(name = "kubectl surge", bin_name = "kubectl surge", version)]
+#[command(name = "kubectl surge", bin_name = "kubectl surge", version = version())]
 struct Args {
     #[command(flatten)]
     place: Where,
     #[command(subcommand)]
     command: Command,
+}
+
+fn version() -> &'static str {
+    static TEXT: OnceLock<String> = OnceLock::new();
+    TEXT.get_or_init(|| format!("{} (tzdb {})", env!("CARGO_PKG_VERSION"), tzdb_version()))
 }
 
 #[derive(Debug, Subcommand)]

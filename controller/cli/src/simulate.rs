@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use chrono::{DateTime, TimeDelta, Utc};
 use clap::ValueEnum;
 use primetime_core::Instant;
-use primetime_core::schedule::Schedule;
+use primetime_core::schedule::{Schedule, tzdb_version};
 use primetime_core::surge::Window;
 use primetime_core::world::SurgeSpec;
 use primetime_sim::announced::{Assumptions, Evening, Strategy};
@@ -181,7 +181,8 @@ pub fn run(args: &Args) -> Result<()> {
     let mut out = table::evening(&evening, &script);
     out.push_str(&table::timeline(&evening, &ours.recording));
     out.push_str(&table::figures(&strategies));
-    let _ = writeln!(out, "\nseed {}, trace {trace_hash}", args.seed);
+    let zones = tzdb_version();
+    let _ = writeln!(out, "\nseed {}, trace {trace_hash}, time zone data {zones}", args.seed);
     if let Some(file) = &args.svg {
         let _ = writeln!(out, "drawn into {}", file.display());
     }

@@ -211,6 +211,27 @@ pub fn overlapping() -> (Scenario, Promise) {
     (scenario, promise)
 }
 
+/// One surge has an encore, which begins before the evening is over.
+#[must_use]
+pub fn encore() -> (Scenario, Promise) {
+    let (mut scenario, mut promise) = plain();
+    scenario.name = "an evening and its encore";
+    let window = |name: &str, start: Instant, seconds: i64| {
+        let start = start.format("%Y-%m-%dT%H:%M:%SZ").to_string();
+        json!({"name": name, "startTime": start, "durationSeconds": seconds})
+    };
+    let mut surge = capital("capital");
+    surge["spec"]["schedule"] = json!({"windows": [
+        window("evening", show(), DURATION), window("encore", show() + seconds(40), 40),
+    ]});
+    scenario.objects.retain(|o| o["kind"] != "ScheduledSurge");
+    scenario.objects.push(surge);
+    promise.end = show() + seconds(80);
+    promise.until = promise.end;
+    promise.machines *= 2;
+    (scenario, promise)
+}
+
 /// A word of on-call, in force until an instant.
 #[must_use]
 pub fn override_until(action: &str, until: Instant) -> Value {
@@ -301,5 +322,6 @@ pub fn all() -> Vec<(Scenario, Promise)> {
         lingering(),
         under_keda(),
         elected(),
+        encore(),
     ]
 }
