@@ -5,7 +5,7 @@ use std::fmt::Write;
 use std::path::PathBuf;
 
 use anyhow::{Result, bail};
-use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use chrono::{DateTime, Datelike, SecondsFormat, TimeDelta, Utc};
 use clap::ValueEnum;
 use kube::api::ListParams;
 use kube::{Api, ResourceExt};
@@ -37,7 +37,7 @@ pub struct Args {
     #[arg(short = 'f', long = "filename", value_name = "FILE")]
     files: Vec<PathBuf>,
     /// From when on; now where absent.
-    #[arg(long, value_name = "INSTANT")]
+    #[arg(long, value_name = "INSTANT", value_parser = instant)]
     from: Option<DateTime<Utc>>,
     /// How many days of it.
     #[arg(long, default_value_t = 14, value_parser = clap::value_parser!(u16).range(1..=3660))]
@@ -48,6 +48,16 @@ pub struct Args {
     /// How to say it.
     #[arg(short, long, value_enum, default_value_t = Output::Table)]
     output: Output,
+}
+
+/// An instant of a year that calendars know.
+fn instant(text: &str) -> Result<DateTime<Utc>, String> {
+    let at: DateTime<Utc> =
+        text.parse().map_err(|_| "write an instant such as 2026-11-22T20:00:00Z".to_owned())?;
+    if (1970..9900).contains(&at.year()) {
+        return Ok(at);
+    }
+    Err("write a year from 1970 to 9899".to_owned())
 }
 
 /// A surge in its namespace, and the starts of those of its occurrences that somebody cancelled.

@@ -275,6 +275,9 @@ mod tests {
                     self.persist(record);
                 }
             }
+            let mut restless = plan(&self.0, at(now)).records;
+            restless.retain(|r| !matches!(r, Record::RunStatus { .. } | Record::Guard { .. }));
+            assert_eq!(restless, [], "at rest");
             self.0.runs.keys().cloned().collect()
         }
 
