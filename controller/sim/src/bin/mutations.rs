@@ -199,6 +199,8 @@ fn failing(
     let output = Command::new("cargo")
         .args(["test", "--locked", "--quiet"])
         .args(packages.iter().flat_map(|package| ["-p", package]))
+        // It would find every mistake: what is right is not there then.
+        .args(["--", "--skip", "every_mistake_can_still_be_made"])
         .current_dir(copy)
         .env("CARGO_TARGET_DIR", target)
         .env("PRIMETIME_SEEDS", "120")
