@@ -127,6 +127,11 @@ pub fn run_record(object: &SurgeRun) -> RunRecord {
     RunRecord {
         uid: object.metadata.uid.clone().unwrap_or_default(),
         surge: spec.surge_name.clone().unwrap_or_else(|| name.clone()),
+        owner: object
+            .owner_references()
+            .iter()
+            .find(|o| o.controller == Some(true))
+            .map(|o| o.uid.clone()),
         surge_generation: spec.surge_generation,
         deleting: object.metadata.deletion_timestamp.is_some(),
         guarded: object.finalizers().iter().any(|f| f == FINALIZER),

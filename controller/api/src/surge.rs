@@ -277,6 +277,7 @@ impl Default for Release {
 pub fn surge_record(object: &ScheduledSurge) -> SurgeRecord {
     SurgeRecord {
         name: object.metadata.name.clone().unwrap_or_default(),
+        uid: object.metadata.uid.clone().unwrap_or_default(),
         generation: object.metadata.generation.unwrap_or_default(),
         deleting: object.metadata.deletion_timestamp.is_some(),
         spec: validate::surge(&object.spec),

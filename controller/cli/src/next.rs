@@ -9,7 +9,7 @@ use chrono::{DateTime, Datelike, SecondsFormat, TimeDelta, Utc};
 use clap::ValueEnum;
 use kube::api::ListParams;
 use kube::{Api, ResourceExt};
-use primetime_api::{ScheduledSurge, SurgeRun, surge_record};
+use primetime_api::{ScheduledSurge, SurgeRun, run_record, surge_record};
 use primetime_core::Instant;
 use primetime_core::schedule::{Zone, in_zone};
 use primetime_core::surge::{Window, Workload, run_name};
@@ -60,10 +60,11 @@ fn instant(text: &str) -> Result<DateTime<Utc>, String> {
     Err("write a year from 1970 to 9899".to_owned())
 }
 
-/// A surge in its namespace, and the starts of those of its occurrences that somebody cancelled.
+/// A surge in its namespace, and the starts of those of its occurrences that have a run, and that somebody cancelled.
 struct Known {
     namespace: String,
     surge: SurgeRecord,
+    planned: BTreeSet<Instant>,
     cancelled: BTreeSet<Instant>,
 }
 
@@ -72,6 +73,8 @@ struct Coming<'a> {
     known: &'a Known,
     window: Window,
     zone: Option<&'a str>,
+    /// Neither cancelled nor suspended.
+    planned: bool,
     targets: Vec<&'a Workload>,
     warnings: Vec<String>,
 }
@@ -138,14 +141,16 @@ async fn in_cluster(place: &Where) -> Result<Vec<Known>> {
     let everything = ListParams::default();
     let surges = bounded(surges.list(&everything)).await?;
     let runs = bounded(runs.list(&everything)).await?;
-    let there: BTreeSet<_> = runs.iter().map(|run| (run.namespace(), run.name_any())).collect();
     let known = surges.iter().map(|object| {
         let surge = surge_record(object);
-        let has_run =
-            |start: Instant| there.contains(&(object.namespace(), run_name(&surge.name, start)));
-        let planned = surge.status.scheduled_times.iter().copied();
-        let cancelled = planned.filter(|start| !has_run(*start)).collect();
-        Known { namespace: object.namespace().unwrap_or_default(), surge, cancelled }
+        let own = runs.iter().map(|run| (run, run_record(run))).filter(|(run, record)| {
+            run.namespace() == object.namespace() && record.owner.as_ref() == Some(&surge.uid)
+        });
+        let planned: BTreeSet<_> = own.map(|(_, record)| record.window.start).collect();
+        let named = surge.status.scheduled_times.iter().copied();
+        let cancelled = named.filter(|start| !planned.contains(start)).collect();
+        let namespace = object.namespace().unwrap_or_default();
+        Known { namespace, surge, planned, cancelled }
     });
     Ok(known.collect())
 }
@@ -161,6 +166,7 @@ fn in_files(args: &Args) -> Result<Vec<Known>> {
                 Ok((surge, _)) => known.push(Known {
                     namespace: surge.namespace().unwrap_or_else(|| "default".to_owned()),
                     surge: surge_record(&surge),
+                    planned: BTreeSet::new(),
                     cancelled: BTreeSet::new(),
                 }),
                 Err(errors) => {
@@ -190,9 +196,11 @@ fn coming(known: &[Known], from: Instant, until: Instant) -> Vec<Coming<'_>> {
                 continue;
             }
             let mut warnings: Vec<String> = occurrence.note.into_iter().collect();
-            if one.cancelled.contains(&occurrence.start) {
+            let cancelled = one.cancelled.contains(&occurrence.start);
+            let suspended = spec.suspend && !one.planned.contains(&occurrence.start);
+            if cancelled {
                 warnings.push("cancelled: its run was deleted".to_owned());
-            } else if spec.suspend {
+            } else if suspended {
                 warnings.push("suspended: it is not planned".to_owned());
             }
             let (start, end) = (occurrence.start, occurrence.end);
@@ -200,36 +208,39 @@ fn coming(known: &[Known], from: Instant, until: Instant) -> Vec<Coming<'_>> {
                 known: one,
                 window: Window { ready_by: start - spec.ready_before, start, end },
                 zone: spec.schedule.zone_name(),
+                planned: !cancelled && !suspended,
                 targets: spec.announcement.targets.iter().map(|t| &t.workload).collect(),
                 warnings,
             });
         }
     }
-    all.sort_by(|a, b| {
-        let order = |c: &Coming<'_>| (c.window.start, c.known.namespace.clone(), c.run());
-        order(a).cmp(&order(b))
-    });
-    let overlaps: Vec<_> = (0..all.len()).map(|n| overlaps(&all, n)).collect();
-    for (coming, overlaps) in all.iter_mut().zip(overlaps) {
-        coming.warnings.extend(overlaps);
+    all.sort_by_key(|c| (c.window.start, c.known.namespace.clone(), c.known.surge.name.clone()));
+    for (n, warning) in overlaps(&all) {
+        if let Some(coming) = all.get_mut(n) {
+            coming.warnings.push(warning);
+        }
     }
     all
 }
 
-/// What the n-th of them shares a target with at the same time.
-fn overlaps(all: &[Coming<'_>], n: usize) -> Vec<String> {
-    let Some(one) = all.get(n) else { return Vec::new() };
-    let others = all.iter().enumerate().filter(|(m, other)| {
-        *m != n
-            && other.known.namespace == one.known.namespace
-            && other.window.ready_by < one.window.end
-            && one.window.ready_by < other.window.end
-    });
-    let shared = others.filter_map(|(_, other)| {
-        let target = other.targets.iter().find(|target| one.targets.contains(target))?;
-        Some(format!("overlaps {} on {target}: the higher floor counts", other.run()))
-    });
-    shared.collect()
+/// Those that share a target at the same time with the n-th, each way. What is not planned overlaps nothing.
+fn overlaps(all: &[Coming<'_>]) -> Vec<(usize, String)> {
+    let ahead = all.iter().map(|c| c.window.start - c.window.ready_by).max().unwrap_or_default();
+    let mut shared = Vec::new();
+    for (n, one) in all.iter().enumerate().filter(|(_, c)| c.planned) {
+        let later = all.iter().enumerate().skip(n + 1);
+        for (m, other) in later.take_while(|(_, c)| c.window.start < one.window.end + ahead) {
+            let together = other.planned
+                && other.known.namespace == one.known.namespace
+                && other.window.ready_by < one.window.end;
+            let target = other.targets.iter().find(|t| together && one.targets.contains(t));
+            let Some(target) = target else { continue };
+            let said = |run: String| format!("overlaps {run} on {target}: the higher floor counts");
+            shared.push((n, said(other.run())));
+            shared.push((m, said(one.run())));
+        }
+    }
+    shared
 }
 
 fn table(known: &[Known], coming: &[Coming<'_>], args: &Args) -> String {
@@ -276,7 +287,12 @@ mod tests {
             }]},
         }))
         .unwrap();
-        Known { namespace: "shop".into(), surge: surge_record(&surge), cancelled: BTreeSet::new() }
+        Known {
+            namespace: "shop".into(),
+            surge: surge_record(&surge),
+            planned: BTreeSet::new(),
+            cancelled: BTreeSet::new(),
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use primetime_api::validate::not_in_the_past;
-use primetime_api::{InstanceClass, MetricsSource, SurgeOverride};
+use primetime_api::{InstanceClass, MetricsSource, SurgeHold, SurgeOverride, SurgeRun};
 use primetime_sim::announced::surge::{read, strict};
 use serde_json::Value;
 
@@ -59,7 +59,8 @@ fn errors(object: &Value) -> Option<Vec<String>> {
         "SurgeOverride" => strict::<SurgeOverride>(object).map(drop),
         "InstanceClass" => strict::<InstanceClass>(object).map(drop),
         "MetricsSource" => strict::<MetricsSource>(object).map(drop),
-        "SurgeRun" | "SurgeHold" => Ok(()),
+        "SurgeRun" => strict::<SurgeRun>(object).map(drop),
+        "SurgeHold" => strict::<SurgeHold>(object).map(drop),
         kind => Err(vec![format!("{kind}: is not a kind of {}", text("/apiVersion"))]),
     };
     Some(checked.err().unwrap_or_default())

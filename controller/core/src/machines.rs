@@ -288,6 +288,7 @@ pub(crate) mod tests {
             name: "capital-1".into(),
             uid: "0f5c3b9e-1111-2222-3333-444455556666".into(),
             surge: "capital".into(),
+            owner: None,
             surge_generation: None,
             deleting: false,
             guarded: true,

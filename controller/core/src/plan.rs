@@ -8,11 +8,13 @@ mod holds;
 mod runs;
 mod surges;
 
+use std::collections::BTreeMap;
+
 use crate::Instant;
 use crate::decision::Decision;
 use crate::hold::Hold;
 use crate::machines::MachineAct;
-use crate::run::RunStatus;
+use crate::run::{RunRecord, RunStatus};
 use crate::surge::Window;
 use crate::world::{SurgeStatus, World};
 use crate::write::Write;
@@ -35,6 +37,8 @@ pub struct PlannedRun {
     pub name: String,
     /// The surge.
     pub surge: String,
+    /// Its uid.
+    pub owner: String,
     /// The generation that was planned from.
     pub generation: i64,
     /// Its instants.
@@ -153,9 +157,14 @@ impl Draft {
 #[must_use]
 pub fn plan(world: &World, now: Instant) -> Plan {
     let mut draft = Draft::default();
-    // 1. Each surge has the run of its occurrence.
+    // 1. Each surge has the runs of its next occurrences.
+    let mut runs: BTreeMap<&str, Vec<&RunRecord>> = BTreeMap::new();
+    for run in world.runs.values() {
+        runs.entry(&run.surge).or_default().push(run);
+    }
     for surge in world.surges.values() {
-        surges::plan(surge, world, now, &mut draft);
+        let of_its_name = runs.get(surge.name.as_str()).map_or(&[][..], Vec::as_slice);
+        surges::plan(surge, of_its_name, world, now, &mut draft);
     }
     // 2. Each run says what it asks of each target, keeps its ledger, and explains itself.
     for run in world.runs.values() {

@@ -420,6 +420,8 @@ pub struct RunRecord {
     pub uid: String,
     /// The surge it belongs to; its own name where a person created it.
     pub surge: String,
+    /// The uid of the surge that planned it; absent where a person created it.
+    pub owner: Option<String>,
     /// The generation of the surge that it was planned from.
     pub surge_generation: Option<i64>,
     /// Deletion was asked for.

@@ -165,9 +165,9 @@ pub struct Occurrence {
     pub note: Option<String>,
 }
 
-/// As far ahead the next occurrences are looked for: days; then a year; then as long as a leap day may keep away.
-const HORIZONS: [TimeDelta; 3] =
-    [TimeDelta::days(40), TimeDelta::days(400), TimeDelta::days(9 * 366)];
+/// As far ahead the next occurrences are looked for: a week; then a month, a year; then as long as a leap day may keep away.
+const HORIZONS: [TimeDelta; 4] =
+    [TimeDelta::days(8), TimeDelta::days(40), TimeDelta::days(400), TimeDelta::days(9 * 366)];
 
 impl Schedule {
     /// All occurrences that start from one instant to before another: in order, and one at a time.
@@ -205,13 +205,12 @@ impl Schedule {
         self.exclude.iter().any(|days| (days.first..=days.last).contains(&date))
     }
 
-    /// The occurrences that have started and not ended, and so many that start after now.
+    /// The occurrences that have not ended and start by an instant, and so many that start after now, whenever that is.
     #[must_use]
-    pub fn upcoming(&self, now: Instant, count: usize) -> Vec<Occurrence> {
+    pub fn upcoming(&self, now: Instant, count: usize, by: Instant) -> Vec<Occurrence> {
         let longest = self.rules.iter().map(|rule| rule.duration).max().unwrap_or_default();
-        let recurs = self.rules.iter().any(|rule| matches!(rule.when, When::Cron(_)));
-        let horizons = HORIZONS.map(|horizon| now + horizon);
-        let horizons = if recurs { &horizons[..] } else { &[Instant::MAX_UTC] };
+        let horizons = HORIZONS.map(|horizon| (now + horizon).max(by));
+        let horizons = if self.recurs() { &horizons[..] } else { &[Instant::MAX_UTC] };
         let mut all = Vec::new();
         for until in horizons {
             all = self.between(now - longest, *until);
@@ -221,8 +220,21 @@ impl Schedule {
         }
         all.retain(|o| o.end > now);
         let started = all.iter().filter(|o| o.start <= now).count();
-        all.truncate(started + count);
+        let by_then = all.iter().filter(|o| o.start <= by).count();
+        all.truncate(by_then.max(started + count));
         all
+    }
+
+    /// It begins again and again.
+    #[must_use]
+    pub fn recurs(&self) -> bool {
+        self.rules.iter().any(|rule| matches!(rule.when, When::Cron(_)))
+    }
+
+    /// Whether it begins at an instant.
+    #[must_use]
+    pub fn begins_at(&self, start: Instant) -> bool {
+        self.between(start, start + TimeDelta::seconds(1)).iter().any(|o| o.start == start)
     }
 
     /// The last of those that are written out.
@@ -237,7 +249,7 @@ impl Schedule {
     /// The next occurrence; where none is to come, the last of those that are written out.
     #[must_use]
     pub fn next_or_last(&self, now: Instant) -> Option<Occurrence> {
-        self.upcoming(now, 1).into_iter().next().or_else(|| self.last_once())
+        self.upcoming(now, 1, now).into_iter().next().or_else(|| self.last_once())
     }
 
     /// When the clock on the wall showed the same, so many weeks before an instant.
@@ -282,7 +294,7 @@ mod tests {
     fn the_hour_on_the_wall_stays_and_its_instant_moves() {
         let sundays = in_paris(vec![every("50 20 * * SUN", 2)]);
         assert_eq!(
-            starts(&sundays.upcoming(at("2026-03-20T00:00:00Z"), 2)),
+            starts(&sundays.upcoming(at("2026-03-20T00:00:00Z"), 2, at("2026-03-20T00:00:00Z"))),
             ["2026-03-22T19:50Z", "2026-03-29T18:50Z"]
         );
     }
@@ -291,9 +303,12 @@ mod tests {
     fn an_occurrence_counts_until_its_end_and_also_across_midnight() {
         let nights = in_paris(vec![every("30 23 * * SAT", 2)]);
         let now = at("2026-11-22T00:00:00Z"); // Sunday, 01:00 in Paris
-        assert_eq!(starts(&nights.upcoming(now, 1)), ["2026-11-21T22:30Z", "2026-11-28T22:30Z"]);
+        assert_eq!(
+            starts(&nights.upcoming(now, 1, now)),
+            ["2026-11-21T22:30Z", "2026-11-28T22:30Z"]
+        );
         let over = at("2026-11-22T00:30:00Z");
-        assert_eq!(starts(&nights.upcoming(over, 1)), ["2026-11-28T22:30Z"]);
+        assert_eq!(starts(&nights.upcoming(over, 1, over)), ["2026-11-28T22:30Z"]);
     }
 
     #[test]
@@ -336,7 +351,7 @@ mod tests {
         let day = |text: &str| text.parse().unwrap();
         nights.exclude = vec![Days { first: day("2026-12-24"), last: day("2026-12-26") }];
         assert_eq!(
-            starts(&nights.upcoming(at("2026-12-23T00:00:00Z"), 3)),
+            starts(&nights.upcoming(at("2026-12-23T00:00:00Z"), 3, at("2026-12-23T00:00:00Z"))),
             ["2026-12-22T22:30Z", "2026-12-23T22:30Z", "2026-12-27T22:30Z", "2026-12-28T22:30Z"]
         );
     }
@@ -345,7 +360,7 @@ mod tests {
     fn several_windows_come_in_order_and_the_longer_of_two_counts() {
         let mut two = in_paris(vec![every("0 9 * * MON", 2), every("0 21 * * SUN", 3)]);
         two.rules.push(every("0 9 * * MON", 4));
-        let all = two.upcoming(at("2026-11-21T00:00:00Z"), 3);
+        let all = two.upcoming(at("2026-11-21T00:00:00Z"), 3, at("2026-11-21T00:00:00Z"));
         assert_eq!(starts(&all), ["2026-11-22T20:00Z", "2026-11-23T08:00Z", "2026-11-29T20:00Z"]);
         assert_eq!(all.get(1).map(|o| o.end), Some(at("2026-11-23T12:00:00Z")));
     }
@@ -355,16 +370,28 @@ mod tests {
         let start = at("2040-01-12T20:00:00Z");
         let rule = Rule { name: None, when: When::Once(start), duration: TimeDelta::hours(2) };
         let once = Schedule { rules: vec![rule], ..Schedule::default() };
-        assert_eq!(starts(&once.upcoming(at("2026-01-01T00:00:00Z"), 3)), ["2040-01-12T20:00Z"]);
-        assert_eq!(once.upcoming(at("2040-01-12T22:00:00Z"), 3), []);
+        assert_eq!(
+            starts(&once.upcoming(at("2026-01-01T00:00:00Z"), 3, at("2026-01-01T00:00:00Z"))),
+            ["2040-01-12T20:00Z"]
+        );
+        assert_eq!(once.upcoming(at("2040-01-12T22:00:00Z"), 3, at("2040-01-12T22:00:00Z")), []);
         assert_eq!(once.last_once().map(|o| o.start), Some(start));
+    }
+
+    #[test]
+    fn what_starts_by_an_instant_is_upcoming_however_many_that_are() {
+        let daily = in_paris(vec![every("0 21 * * *", 2)]);
+        let now = at("2026-11-22T00:00:00Z");
+        assert_eq!(daily.upcoming(now, 1, now + TimeDelta::days(3)).len(), 3);
+        assert!(daily.begins_at(at("2026-11-22T20:00:00Z")));
+        assert!(!daily.begins_at(at("2026-11-22T20:00:01Z")));
     }
 
     #[test]
     fn a_leap_day_is_found_however_far() {
         let leap = in_paris(vec![every("0 21 29 2 *", 2)]);
         assert_eq!(
-            starts(&leap.upcoming(at("2026-03-01T00:00:00Z"), 2)),
+            starts(&leap.upcoming(at("2026-03-01T00:00:00Z"), 2, at("2026-03-01T00:00:00Z"))),
             ["2028-02-29T20:00Z", "2032-02-29T20:00Z"]
         );
     }

@@ -66,6 +66,12 @@ pub fn target_start(target: &Target, window: &Window, baseline: Option<u32>) -> 
     window.ready_by - target.lead - ramp
 }
 
+/// How long machines of a group take from their launch until pods can run on them.
+#[must_use]
+pub fn class_lead(group: &MachineGroup, world: &World) -> TimeDelta {
+    world.classes.get(&group.class).map_or(UNKNOWN_CLASS_LEAD, |class| class.lead)
+}
+
 /// Plans all steps backwards. Machines are needed by the first pod that could run on them.
 #[must_use]
 pub fn plan(
@@ -77,9 +83,7 @@ pub fn plan(
     let targets: Vec<_> =
         announcement.targets.iter().map(|t| target_start(t, window, baseline(t))).collect();
     let first_pod = targets.iter().copied().fold(window.ready_by, Instant::min);
-    let lead = |group: &MachineGroup| {
-        world.classes.get(&group.class).map_or(UNKNOWN_CLASS_LEAD, |class| class.lead)
-    };
+    let lead = |group: &MachineGroup| class_lead(group, world);
     let machines: Vec<_> =
         announcement.machines.iter().map(|group| first_pod - lead(group)).collect();
     let begin = machines.iter().chain(&targets).copied().fold(window.ready_by, Instant::min);

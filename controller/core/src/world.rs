@@ -41,6 +41,8 @@ impl<T> Seen<T> {
 pub struct SurgeRecord {
     /// Name of the object.
     pub name: String,
+    /// Its uid: who is created again under the same name is somebody else.
+    pub uid: String,
     /// Generation of its spec.
     pub generation: i64,
     /// Deletion was asked for: nothing new is created for it.

@@ -96,7 +96,7 @@ proptest! {
         let early: Vec<_> =
             schedule.between(from, until).into_iter().filter(|o| o.start >= later).collect();
         prop_assert_eq!(&early, &schedule.between(later, until));
-        let next = schedule.upcoming(later, 2);
+        let next = schedule.upcoming(later, 2, later);
         let coming = next.iter().filter(|o| o.start > later && o.start < until);
         for (one, other) in coming.zip(early.iter().filter(|o| o.start > later)) {
             prop_assert_eq!(one, other);

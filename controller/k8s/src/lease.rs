@@ -107,21 +107,18 @@ pub async fn run(
     let mut memory = Memory::default();
     let mut led = false;
     loop {
-        let (now, wall) = (leadership.passed(), clock.now());
-        let turn = turn(&api, &candidate, &mut memory, terms, (now, wall));
-        // A reply that is lost costs a third of the time that there is, and not the lease.
-        let turn = tokio::time::timeout(terms.renew_deadline / 3, turn).await;
-        match turn.unwrap_or(Err(CallError::TimedOut)) {
-            Ok(true) => {
-                memory.wrote(now);
-                leadership.renewed(now, wall, terms);
+        let wall = clock.now();
+        match turn(&api, &candidate, &mut memory, terms, &leadership, wall).await {
+            Ok(Some(sent)) => {
+                memory.wrote(sent);
+                leadership.renewed(sent, wall, terms);
                 if !led {
                     info!(identity = candidate.identity, "leads");
                     led = true;
                     changed();
                 }
             }
-            Ok(false) => {
+            Ok(None) => {
                 memory.lost();
                 leadership.lost();
                 if led {
@@ -140,21 +137,33 @@ pub async fn run(
     }
 }
 
+/// Bounds a call by half of the time that there is: a reply that is lost costs a turn and not the lease.
+async fn soon<T>(
+    terms: Terms,
+    call: impl Future<Output = Result<T, kube::Error>>,
+) -> Result<T, CallError> {
+    let call = tokio::time::timeout(terms.renew_deadline / 2, bounded(call)).await;
+    call.unwrap_or(Err(CallError::TimedOut))
+}
+
+/// Looks, and writes what has to be written; says when that was sent if this process leads now.
 async fn turn(
     api: &Api<Lease>,
     candidate: &Candidate,
     memory: &mut Memory,
     terms: Terms,
-    (now, wall): (Duration, Instant),
-) -> Result<bool, CallError> {
-    let current = bounded(api.get_opt(&candidate.name)).await?;
+    leadership: &Leadership,
+    wall: Instant,
+) -> Result<Option<Duration>, CallError> {
+    let current = soon(terms, api.get_opt(&candidate.name)).await?;
+    let now = leadership.passed();
     let seen = current.as_ref().map_or_else(lease::Lease::default, |l| lease::Lease {
         holder: l.spec.as_ref().and_then(|s| s.holder_identity.clone()),
         version: l.metadata.resource_version.clone().unwrap_or_default(),
     });
     let step = memory.look(&seen, &candidate.identity, terms, now);
     if step == Move::Wait {
-        return Ok(false);
+        return Ok(None);
     }
     let before = current.as_ref().and_then(|l| l.spec.clone()).unwrap_or_default();
     let taking = step == Move::Take;
@@ -173,12 +182,12 @@ async fn turn(
     let fresh = metadata.resource_version.is_none();
     let lease = Lease { metadata, spec: Some(spec) };
     let written = if fresh {
-        bounded(api.create(&PostParams::default(), &lease)).await
+        soon(terms, api.create(&PostParams::default(), &lease)).await
     } else {
-        bounded(api.replace(&candidate.name, &PostParams::default(), &lease)).await
+        soon(terms, api.replace(&candidate.name, &PostParams::default(), &lease)).await
     };
     // Where somebody else was faster the next look shows who.
-    written.map(|_| true)
+    written.map(|_| Some(now))
 }
 
 /// Gives the lease up at shutdown, so that a successor need not wait for it to run out.

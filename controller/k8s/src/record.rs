@@ -82,14 +82,19 @@ impl Records<'_> {
     }
 
     /// The surge as it stands now, if it is still the one that was planned from.
-    async fn surge(&self, name: &str, generation: i64) -> Result<ScheduledSurge, CallError> {
-        let surge = bounded(self.api::<ScheduledSurge>().get(name)).await?;
-        if surge.metadata.generation == Some(generation)
-            && surge.metadata.deletion_timestamp.is_none()
+    async fn surge(&self, planned: &PlannedRun) -> Result<ScheduledSurge, CallError> {
+        let surge = bounded(self.api::<ScheduledSurge>().get(&planned.surge)).await?;
+        let metadata = &surge.metadata;
+        if metadata.generation == Some(planned.generation)
+            && metadata.uid.as_ref() == Some(&planned.owner)
+            && metadata.deletion_timestamp.is_none()
         {
             return Ok(surge);
         }
-        Err(CallError::Conflict(format!("surge {name} has changed since it was planned")))
+        Err(CallError::Conflict(format!(
+            "surge {} has changed since it was planned",
+            planned.surge
+        )))
     }
 
     /// Creates the run of an occurrence. A name can be created once.
@@ -98,7 +103,7 @@ impl Records<'_> {
     ///
     /// See [`CallError`].
     pub async fn create_run(&self, planned: &PlannedRun) -> Result<(), CallError> {
-        let surge = self.surge(&planned.surge, planned.generation).await?;
+        let surge = self.surge(planned).await?;
         let mut run = SurgeRun::new(&planned.name, run_spec(planned, &surge.spec));
         run.metadata.namespace = Some(self.namespace.to_owned());
         run.metadata.owner_references = Some(vec![OwnerReference {
@@ -116,32 +121,41 @@ impl Records<'_> {
     ///
     /// See [`CallError`].
     pub async fn replan_run(&self, planned: &PlannedRun) -> Result<(), CallError> {
-        let surge = self.surge(&planned.surge, planned.generation).await?;
+        let surge = self.surge(planned).await?;
         let api = self.api::<SurgeRun>();
         let mut run = bounded(api.get(&planned.name)).await?;
+        // It may have begun since it was planned.
+        if run.finalizers().iter().any(|f| f == FINALIZER) {
+            return Err(CallError::Conflict(format!("run {} has begun", planned.name)));
+        }
         run.spec = run_spec(planned, &surge.spec);
         let run = bounded(api.replace(&planned.name, &PostParams::default(), &run)).await?;
         self.show_run(&run);
         Ok(())
     }
 
-    /// Deletes a run that has not begun, or is long over.
+    /// Deletes a run that has not begun, or is long over, if it is as it was planned from.
     ///
     /// # Errors
     ///
     /// See [`CallError`].
-    pub async fn delete_run(&self, name: &str, uid: &str) -> Result<(), CallError> {
+    pub async fn delete_run(&self, name: &str, uid: &str, version: &str) -> Result<(), CallError> {
         let only_this = DeleteParams {
             preconditions: Some(Preconditions {
                 uid: Some(uid.to_owned()),
-                resource_version: None,
+                resource_version: Some(version.to_owned()),
             }),
             ..DeleteParams::default()
         };
-        match bounded(self.api::<SurgeRun>().delete(name, &only_this)).await {
-            Ok(_) | Err(CallError::NotFound(_)) => Ok(()),
-            Err(error) => Err(error),
+        let deleted = match bounded(self.api::<SurgeRun>().delete(name, &only_this)).await {
+            Err(CallError::NotFound(_)) => None,
+            deleted => deleted?.left(),
+        };
+        match deleted.filter(|run| !run.finalizers().is_empty()) {
+            Some(run) => self.show_run(&run),
+            None => self.shared.with(|index| index.runs.forget(&self.key(name))),
         }
+        Ok(())
     }
 
     /// Puts our finalizer on a run, or takes it off.

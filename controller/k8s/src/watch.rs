@@ -81,6 +81,7 @@ fn read_surge(object: &DeserializeGuard<ScheduledSurge>) -> SurgeRecord {
         Ok(surge) => surge_record(surge),
         Err(error) => SurgeRecord {
             name: object.name_any(),
+            uid: object.meta().uid.clone().unwrap_or_default(),
             generation: object.meta().generation.unwrap_or_default(),
             deleting: object.meta().deletion_timestamp.is_some(),
             spec: Err(vec![error.to_string()]),
@@ -97,6 +98,7 @@ fn read_run(object: &DeserializeGuard<SurgeRun>) -> RunRecord {
             name: object.name_any(),
             uid: object.meta().uid.clone().unwrap_or_default(),
             surge: object.name_any(),
+            owner: None,
             surge_generation: None,
             deleting: object.meta().deletion_timestamp.is_some(),
             guarded: object.finalizers().iter().any(|f| f == primetime_api::FINALIZER),

@@ -1,6 +1,6 @@
 //! From a schedule as people wrote it to one that the core can follow.
 
-use chrono::TimeDelta;
+use chrono::{Datelike, TimeDelta};
 use primetime_core::Instant;
 use primetime_core::schedule::{Cron, Days, OneOff, Rule, Schedule, ScheduleError, When, Zone};
 
@@ -8,6 +8,9 @@ use crate::schedule as written;
 
 /// A start that lies further back than this when a surge is announced is a mistake, not a late announcement.
 pub const LATEST_ANNOUNCEMENT: TimeDelta = TimeDelta::minutes(5);
+
+/// No event is as far ahead as this.
+const LAST_YEAR: i32 = 9899;
 
 /// A beginning as it is written, and where.
 struct Beginning<'a> {
@@ -99,14 +102,20 @@ fn rule(beginning: &Beginning<'_>, zone: Option<&str>) -> Result<Rule, String> {
     let when = match (beginning.start_time, beginning.cron) {
         (Some(start_time), None) => {
             let (start_time, time_zone) = (start_time.to_owned(), zone.map(str::to_owned));
-            When::Once(OneOff { start_time, time_zone }.start().map_err(at)?)
+            let start = OneOff { start_time, time_zone }.start().map_err(at)?;
+            // The API server writes years with four digits.
+            if start.year() > LAST_YEAR {
+                return Err(format!("{path}.startTime: the year must not be after {LAST_YEAR}"));
+            }
+            When::Once(start)
         }
         (None, Some(cron)) => {
             let cron = Cron::read(cron).map_err(at)?;
             if zone.is_none() {
                 return Err(ZONE_OF_DAYS.to_owned());
             }
-            let apart = TimeDelta::hours(i64::from(cron.least_hours_apart()));
+            let enough = u32::try_from(duration.num_hours() + 1).unwrap_or(u32::MAX);
+            let apart = TimeDelta::hours(i64::from(cron.least_hours_apart(enough)));
             if apart < duration {
                 return Err(format!(
                     "{path}.cron: occurrences overlap: one lasts {duration_seconds} s and the next begins {} s after it began",

@@ -1,12 +1,15 @@
 //! Each surge has the runs of its next occurrences: each created once, replaced with its surge until it has begun, kept
 //! for a while when it is over.
 
+use chrono::TimeDelta;
+
 use super::{Draft, PlannedRun, Record};
 use crate::Instant;
 use crate::decision::Decision;
 use crate::run::{RunRecord, set_condition};
 use crate::schedule::{self, Occurrence};
 use crate::surge::{Window, run_name};
+use crate::timeline;
 use crate::world::{SurgeRecord, SurgeSpec, SurgeStatus, World};
 
 /// A run has begun once it may have touched anything.
@@ -14,7 +17,13 @@ fn begun(run: &RunRecord) -> bool {
     run.guarded || run.status.completion_time.is_some()
 }
 
-pub(super) fn plan(surge: &SurgeRecord, world: &World, now: Instant, draft: &mut Draft) {
+pub(super) fn plan(
+    surge: &SurgeRecord,
+    of_its_name: &[&RunRecord],
+    world: &World,
+    now: Instant,
+    draft: &mut Draft,
+) {
     if surge.deleting {
         return;
     }
@@ -23,7 +32,7 @@ pub(super) fn plan(surge: &SurgeRecord, world: &World, now: Instant, draft: &mut
     let (reason, message) = match &surge.spec {
         // The last good plan is kept: runs that exist stay as they are.
         Err(reasons) => ("Invalid", reasons.join("; ")),
-        Ok(spec) => Occurrences::of(surge, spec, world, now).plan(&mut status, draft),
+        Ok(spec) => Occurrences::of(surge, spec, of_its_name, world, now).plan(&mut status, draft),
     };
     let accepted = reason == "Scheduled";
     set_condition(&mut status.conditions, "Accepted", accepted, reason, message, now);
@@ -32,21 +41,43 @@ pub(super) fn plan(surge: &SurgeRecord, world: &World, now: Instant, draft: &mut
     }
 }
 
+/// A run is created so long before its first step at the latest, and so often is looked for one.
+const AHEAD: TimeDelta = TimeDelta::hours(1);
+
+/// That an occurrence was cancelled is remembered so long after its start: no event is longer.
+const REMEMBERED: TimeDelta = TimeDelta::days(7);
+
 /// What a surge announces, and the runs that it has.
 struct Occurrences<'a> {
     surge: &'a SurgeRecord,
     spec: &'a SurgeSpec,
-    /// Those that are going on and the next ones, in order.
+    /// Those that are going on, those that begin soon, and the next ones, in order.
     wanted: Vec<Occurrence>,
+    /// Those that this surge has planned, and not one of the same name before it.
     runs: Vec<&'a RunRecord>,
+    /// Starts whose run's name is somebody else's.
+    taken: Vec<Instant>,
     now: Instant,
 }
 
 impl<'a> Occurrences<'a> {
-    fn of(surge: &'a SurgeRecord, spec: &'a SurgeSpec, world: &'a World, now: Instant) -> Self {
-        let own = |run: &&RunRecord| run.surge == surge.name && !run.deleting;
-        let wanted = spec.schedule.upcoming(now, spec.upcoming_limit);
-        Self { surge, spec, wanted, runs: world.runs.values().filter(own).collect(), now }
+    fn of(
+        surge: &'a SurgeRecord,
+        spec: &'a SurgeSpec,
+        of_its_name: &[&'a RunRecord],
+        world: &World,
+        now: Instant,
+    ) -> Self {
+        let (runs, others): (Vec<&RunRecord>, Vec<&RunRecord>) =
+            of_its_name.iter().partition(|run| run.owner.as_ref() == Some(&surge.uid));
+        let taken = others.iter().map(|run| run.window.start).collect();
+        // What a person cancelled makes room for another.
+        let had = &surge.status.scheduled_times;
+        let has_run = |start: &Instant| runs.iter().any(|run| run.window.start == *start);
+        let cancelled = had.iter().filter(|start| **start > now && !has_run(start)).count();
+        let by = now + lead(spec, world) + AHEAD;
+        let wanted = spec.schedule.upcoming(now, spec.upcoming_limit + cancelled, by);
+        Self { surge, spec, wanted, runs, taken, now }
     }
 
     fn window(&self, occurrence: &Occurrence) -> Window {
@@ -55,8 +86,7 @@ impl<'a> Occurrences<'a> {
     }
 
     fn run(&self, start: Instant) -> Option<&'a RunRecord> {
-        let name = run_name(&self.surge.name, start);
-        self.runs.iter().find(|run| run.name == name).copied()
+        self.runs.iter().find(|run| run.window.start == start).copied()
     }
 
     /// Whether it is too late to create its run.
@@ -68,46 +98,63 @@ impl<'a> Occurrences<'a> {
     /// Says what is planned, and why not where it is not.
     fn plan(self, status: &mut SurgeStatus, draft: &mut Draft) -> (&'static str, String) {
         let had = std::mem::take(&mut status.scheduled_times);
-        self.replace(&had, draft);
-        let (mut next, mut cancelled, mut missed) = (None, None, None);
+        self.withdraw(&had, draft);
         let last = self.spec.schedule.last_once().filter(|_| self.wanted.is_empty());
+        status.scheduled_times = self.names(&had, last.as_ref());
+        let (mut planned, mut cancelled, mut missed) = (Vec::new(), None, None);
         for occurrence in self.wanted.iter().chain(&last) {
             let start = occurrence.start;
-            let run = self.run(start);
-            let known = run.is_some() || had.contains(&start);
-            // What is suspended is no run that somebody deleted: it is planned again when that is over.
-            if known && !run.is_some_and(|run| self.spec.suspend && !begun(run)) {
-                status.scheduled_times.push(start);
-            }
-            match run {
-                Some(run) => self.keep(run, occurrence, draft),
-                // The run was there and somebody deleted it: that cancels the occurrence, it does not repeat it.
-                None if known => cancelled = cancelled.or(Some(start)),
-                None if self.spec.suspend => continue,
-                None if self.is_missed(occurrence) => missed = missed.or(Some(occurrence)),
-                None => draft.record(Record::CreateRun(self.planned(occurrence))),
-            }
-            let planned = run.is_some() || !known && !self.is_missed(occurrence);
-            next = next.or_else(|| planned.then_some(occurrence));
-            draft.wake(occurrence.start, self.now);
+            draft.wake(start, self.now);
             draft.wake(occurrence.end, self.now);
+            match self.run(start) {
+                Some(run) if !run.deleting => {
+                    self.keep(run, occurrence, draft);
+                    planned.push(occurrence);
+                }
+                // The run was there and somebody deleted it: that cancels the occurrence, it does not repeat it.
+                Some(_) => cancelled = cancelled.or(Some(start)),
+                None if had.contains(&start) => cancelled = cancelled.or(Some(start)),
+                None if self.spec.suspend => {}
+                None if self.is_missed(occurrence) => missed = missed.or(Some(occurrence)),
+                None => {
+                    if !self.taken.contains(&start) {
+                        draft.record(Record::CreateRun(self.planned(occurrence)));
+                    }
+                    planned.push(occurrence);
+                }
+            }
+        }
+        if self.spec.schedule.recurs() {
+            draft.wake(self.now + AHEAD / 2, self.now);
         }
         self.forget(draft);
+        let next = planned.first().copied();
         let shown = next.or_else(|| self.wanted.first()).or(last.as_ref()).map(|o| o.start);
-        let zone = self.spec.schedule.zone_name();
         status.next_start_time = shown;
+        let zone = self.spec.schedule.zone_name();
         status.next_start_local = shown.map(|at| schedule::in_zone(at, zone));
-        status.run = next.filter(|o| self.run(o.start).is_some()).map(|o| self.name(o.start));
-        self.told(next, cancelled, missed)
+        status.run = next.and_then(|o| self.run(o.start)).map(|run| run.name.clone());
+        self.told(&planned, cancelled, missed)
     }
 
-    fn name(&self, start: Instant) -> String {
-        run_name(&self.surge.name, start)
+    /// The starts that the status names: those that have a run which stays, and those whose run a person deleted.
+    fn names(&self, had: &[Instant], last: Option<&Occurrence>) -> Vec<Instant> {
+        let wanted = self.wanted.iter().chain(last).map(|o| o.start);
+        let mut named: Vec<Instant> = wanted.filter(|start| self.run(*start).is_some()).collect();
+        named.extend(had);
+        let is_last = |start: Instant| last.is_some_and(|last| last.start == start);
+        named.retain(|start| match self.run(*start) {
+            Some(run) => !self.withdraws(run) && (run.window.end > self.now || is_last(*start)),
+            None => *start + REMEMBERED > self.now || is_last(*start),
+        });
+        named.sort();
+        named.dedup();
+        named
     }
 
     fn told(
         &self,
-        next: Option<&Occurrence>,
+        planned: &[&Occurrence],
         cancelled: Option<Instant>,
         missed: Option<&Occurrence>,
     ) -> (&'static str, String) {
@@ -117,9 +164,10 @@ impl<'a> Occurrences<'a> {
             return ("Suspended", format!("nothing new is planned while suspend is true{rest}"));
         }
         let deleted = |start: Instant| {
-            format!("run {} was deleted; move startTime to plan a new one", self.name(start))
+            let name = run_name(&self.surge.name, start);
+            format!("run {name} was deleted; move startTime to plan a new one")
         };
-        let Some(next) = next else {
+        let Some((next, more)) = planned.split_first() else {
             return match (cancelled, missed) {
                 (Some(start), _) => ("Cancelled", deleted(start)),
                 (None, Some(o)) if self.now < o.end => (
@@ -138,25 +186,35 @@ impl<'a> Occurrences<'a> {
                 }
             };
         };
-        let planned = said(&format!("run {}", self.name(next.start)), &self.window(next));
-        let more = self.wanted.iter().filter(|o| o.start > next.start).count();
-        let more = (more > 0).then(|| format!("{more} more to come"));
+        let name = run_name(&self.surge.name, next.start);
+        let first = said(&format!("run {name}"), &self.window(next));
+        let more = (!more.is_empty()).then(|| format!("{} more to come", more.len()));
         let cancelled =
             cancelled.map(|at| format!("{} is cancelled: its run was deleted", clock(at)));
-        let message: Vec<_> = [Some(planned), more, cancelled].into_iter().flatten().collect();
+        let message: Vec<_> = [Some(first), more, cancelled].into_iter().flatten().collect();
         ("Scheduled", message.join("; "))
     }
 
-    /// Runs that have not begun and are not wanted any more move away, once the status does not name them any more: what
-    /// it names and is not there was cancelled by a person.
-    fn replace(&self, had: &[Instant], draft: &mut Draft) {
-        let wanted = |run: &RunRecord| {
-            !self.spec.suspend && self.wanted.iter().any(|o| self.name(o.start) == run.name)
+    /// A run that has not begun and is not wanted any more. One that the surge still announces stays, also where a clock
+    /// went back and it is not among the next ones now.
+    fn withdraws(&self, run: &RunRecord) -> bool {
+        let wanted = |start: Instant| self.wanted.iter().any(|o| o.start == start);
+        let announced = |run: &RunRecord| {
+            run.surge_generation == Some(self.surge.generation)
+                && self.spec.schedule.begins_at(run.window.start)
         };
-        let named = |run: &RunRecord| had.contains(&run.window.start);
+        !begun(run)
+            && !run.deleting
+            && run.window.end > self.now
+            && (self.spec.suspend || !(wanted(run.window.start) || announced(run)))
+    }
+
+    /// Takes runs back, once the status does not name them any more: what it names and is not there was cancelled by a
+    /// person.
+    fn withdraw(&self, had: &[Instant], draft: &mut Draft) {
         let why = if self.spec.suspend { "is suspended" } else { "was edited" };
-        for run in &self.runs {
-            if begun(run) || wanted(run) || named(run) || run.window.end <= self.now {
+        for run in self.runs.iter().filter(|run| !had.contains(&run.window.start)) {
+            if !self.withdraws(run) {
                 continue;
             }
             let message =
@@ -171,8 +229,9 @@ impl<'a> Occurrences<'a> {
 
     fn planned(&self, occurrence: &Occurrence) -> PlannedRun {
         PlannedRun {
-            name: self.name(occurrence.start),
+            name: run_name(&self.surge.name, occurrence.start),
             surge: self.surge.name.clone(),
+            owner: self.surge.uid.clone(),
             generation: self.surge.generation,
             window: self.window(occurrence),
             note: occurrence.note.clone(),
@@ -189,15 +248,25 @@ impl<'a> Occurrences<'a> {
     /// Of the runs that are over the last ones are kept.
     fn forget(&self, draft: &mut Draft) {
         let over = |run: &&&RunRecord| {
-            run.status.completion_time.is_some() && !run.guarded && run.window.end <= self.now
+            let ended = run.status.completion_time.is_some() && run.window.end <= self.now;
+            ended && !run.guarded && !run.deleting
         };
         let mut over: Vec<_> = self.runs.iter().filter(over).collect();
-        over.sort_by_key(|run| std::cmp::Reverse((run.window.start, &run.name)));
+        over.sort_by_key(|run| std::cmp::Reverse(run.window.start));
         for run in over.into_iter().skip(self.spec.history_limit) {
             let (run, uid) = (run.name.clone(), run.uid.clone());
             draft.record(Record::DeleteRun { run, uid, news: None });
         }
     }
+}
+
+/// How long before the start of an event its first step may be due.
+fn lead(spec: &SurgeSpec, world: &World) -> TimeDelta {
+    let announcement = &spec.announcement;
+    let pods = announcement.targets.iter().map(|target| target.lead).max();
+    let machines =
+        announcement.machines.iter().map(|group| timeline::class_lead(group, world)).max();
+    spec.ready_before + pods.unwrap_or_default() + machines.unwrap_or_default()
 }
 
 fn said(what: &str, window: &Window) -> String {
@@ -215,7 +284,6 @@ mod tests {
     use crate::run::RunStatus;
     use crate::schedule::{Cron, Rule, Schedule, When, Zone};
     use crate::surge::{Announcement, ReleasePace};
-    use chrono::TimeDelta;
 
     fn at(text: &str) -> Instant {
         text.parse().unwrap()
@@ -254,6 +322,7 @@ mod tests {
             };
             let surge = SurgeRecord {
                 name: "show".into(),
+                uid: "first".into(),
                 generation: 1,
                 deleting: false,
                 spec: Ok(spec),
@@ -283,11 +352,14 @@ mod tests {
 
         fn persist(&mut self, record: Record) {
             match record {
-                Record::CreateRun(PlannedRun { name, surge, generation, window, .. }) => {
+                Record::CreateRun(PlannedRun {
+                    name, surge, owner, generation, window, ..
+                }) => {
                     let record = RunRecord {
                         name: name.clone(),
                         uid: name.clone(),
                         surge,
+                        owner: Some(owner),
                         surge_generation: Some(generation),
                         deleting: false,
                         guarded: false,
@@ -343,7 +415,10 @@ mod tests {
         let mut small = Small::new();
         small.look("2026-03-20T00:00:00Z");
         small.0.runs.remove("show-20260322t195000z");
-        assert_eq!(small.look("2026-03-20T00:01:00Z"), ["show-20260329t185000z"]);
+        assert_eq!(
+            small.look("2026-03-20T00:01:00Z"),
+            ["show-20260329t185000z", "show-20260405t185000z"]
+        );
         let (reason, message) = small.accepted();
         assert_eq!(reason, "Scheduled");
         assert!(message.contains("2026-03-22T19:50:00Z is cancelled"), "{message}");
@@ -432,5 +507,64 @@ mod tests {
             small.look("2026-03-20T00:01:00Z"),
             ["show-20260329t185000z", "show-20260405t185000z"]
         );
+    }
+
+    #[test]
+    fn a_run_is_there_before_its_first_step_however_few_are_planned_ahead() {
+        let mut small = Small::new();
+        small.edit(|spec| {
+            spec.schedule = every("50 20 * * SUN");
+            spec.schedule.rules.extend(every("40 21 * * SUN").rules);
+            (spec.upcoming_limit, spec.ready_before) = (1, TimeDelta::hours(1));
+        });
+        assert_eq!(small.look("2026-03-22T18:39:00Z"), ["show-20260322t195000z"]);
+        assert_eq!(
+            small.look("2026-03-22T18:40:00Z"),
+            ["show-20260322t195000z", "show-20260322t204000z"]
+        );
+    }
+
+    #[test]
+    fn a_cancelled_one_makes_room_for_another_and_stays_cancelled() {
+        let mut small = Small::new();
+        small.look("2026-03-20T00:00:00Z");
+        small.0.runs.remove("show-20260329t185000z");
+        let rest = ["show-20260322t195000z", "show-20260405t185000z"];
+        assert_eq!(small.look("2026-03-20T00:01:00Z"), rest);
+        small.edit(|spec| spec.upcoming_limit = 1);
+        assert_eq!(small.look("2026-03-20T00:02:00Z"), ["show-20260322t195000z"]);
+        small.edit(|spec| spec.upcoming_limit = 2);
+        assert_eq!(small.look("2026-03-20T00:03:00Z"), rest);
+    }
+
+    #[test]
+    fn a_surge_that_is_created_again_has_runs_of_its_own() {
+        let mut small = Small::new();
+        let planned = small.look("2026-03-20T00:00:00Z");
+        let surge = small.0.surges.get_mut("show").unwrap();
+        (surge.uid, surge.status) = ("second".into(), SurgeStatus::default());
+        // Those of the first are still there, and go one after the other.
+        assert_eq!(small.look("2026-03-20T00:00:01Z"), planned);
+        small.0.runs.clear();
+        assert_eq!(small.look("2026-03-20T00:00:02Z"), planned);
+        assert!(small.0.runs.values().all(|run| run.owner.as_deref() == Some("second")));
+    }
+
+    #[test]
+    fn a_run_that_is_coming_down_after_its_deletion_is_not_made_again() {
+        let mut small = Small::new();
+        let planned = small.look("2026-03-22T20:00:00Z");
+        small.0.runs.get_mut("show-20260322t195000z").unwrap().deleting = true;
+        assert_eq!(small.look("2026-03-22T20:01:00Z"), planned);
+        small.0.runs.remove("show-20260322t195000z");
+        assert_eq!(small.look("2026-03-22T20:02:00Z").len(), 2);
+        assert!(small.accepted().1.contains("2026-03-22T19:50:00Z is cancelled"));
+    }
+
+    #[test]
+    fn a_clock_that_goes_back_takes_no_run_away() {
+        let mut small = Small::new();
+        let planned = small.look("2026-03-22T19:50:01Z");
+        assert_eq!(small.look("2026-03-22T19:49:59Z"), planned);
     }
 }

@@ -66,6 +66,7 @@ fn once(start: Instant) -> Schedule {
 fn capital() -> SurgeRecord {
     SurgeRecord {
         name: "capital".into(),
+        uid: "uid-capital".into(),
         generation: 1,
         deleting: false,
         spec: Ok(SurgeSpec {
@@ -205,12 +206,15 @@ impl Evening {
     fn persist(&mut self, record: Record) {
         let world = &mut self.world;
         match record {
-            Record::CreateRun(PlannedRun { name: run, surge, generation, window, .. }) => {
+            Record::CreateRun(PlannedRun {
+                name: run, surge, owner, generation, window, ..
+            }) => {
                 let spec = world.surges[&surge].spec.clone().unwrap();
                 let record = RunRecord {
                     name: run.clone(),
                     uid: format!("uid-{run}"),
                     surge,
+                    owner: Some(owner),
                     surge_generation: Some(generation),
                     deleting: false,
                     guarded: false,

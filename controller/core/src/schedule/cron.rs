@@ -182,7 +182,12 @@ impl Cron {
 
     /// What the clock on the wall shows when it begins, from one date to before another, in order.
     pub fn between(&self, from: Date, until: Date) -> impl Iterator<Item = DateTime> + '_ {
-        let dates = from.series(1.day()).take_while(move |date| *date < until);
+        let next = |date: &Date| {
+            let this_month = self.months & (1 << date.month()) != 0;
+            let next = if this_month { date.tomorrow() } else { date.last_of_month().tomorrow() };
+            next.ok()
+        };
+        let dates = std::iter::successors(Some(from), next).take_while(move |date| *date < until);
         dates.filter(|date| self.is_on(*date)).flat_map(move |date| {
             let hours = (0_i8..24).filter(|hour| self.hours & (1 << *hour) != 0);
             let times = hours.filter_map(|hour| Time::new(hour, self.minute, 0, 0).ok());
@@ -190,18 +195,19 @@ impl Cron {
         })
     }
 
-    /// The shortest time from one beginning to the next, in hours by the clock on the wall.
+    /// The shortest time from one beginning to the next, in hours by the clock on the wall; where it is as long as `enough`,
+    /// nobody looks for how much longer it is.
     #[must_use]
-    pub fn least_hours_apart(&self) -> u32 {
-        // The calendar repeats itself after 28 years; a single hour a day needs whole days only.
+    pub fn least_hours_apart(&self, enough: u32) -> u32 {
         let hours: Vec<u32> = (0..24).filter(|hour| self.hours & (1 << hour) != 0).collect();
         let steps = hours.windows(2).filter_map(|w| Some(w.get(1)? - w.first()?));
         let (Some(first), Some(last)) = (hours.first(), hours.last()) else { return u32::MAX };
         let night = 24 + first - last;
         let within = steps.min().unwrap_or(u32::MAX);
-        if within <= night {
-            return within;
+        if within <= night || night >= enough {
+            return within.min(night);
         }
+        // The calendar repeats itself after 28 years.
         let (Ok(from), Ok(until)) = (Date::new(2000, 1, 1), Date::new(2028, 2, 1)) else {
             return within;
         };
@@ -308,6 +314,11 @@ mod tests {
     }
 
     #[test]
+    fn a_time_that_is_long_enough_is_not_looked_for() {
+        assert_eq!(read("0 21 * * SUN").unwrap().least_hours_apart(2), 24);
+    }
+
+    #[test]
     fn the_shortest_time_between_two_beginnings_is_known() {
         for (text, hours) in [
             ("0 21 * * *", 24),
@@ -320,7 +331,7 @@ mod tests {
             ("0 21 1 1 *", 365 * 24),
             ("0 21 29 2 *", 1461 * 24),
         ] {
-            assert_eq!(read(text).unwrap().least_hours_apart(), hours, "{text}");
+            assert_eq!(read(text).unwrap().least_hours_apart(u32::MAX), hours, "{text}");
         }
     }
 }

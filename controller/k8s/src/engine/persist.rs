@@ -46,9 +46,11 @@ impl Engine {
                 })
             }
             Record::DeleteRun { run, uid, news } => {
-                let about = world.runs.get(&run).map(|run| reference(namespace, run));
+                let planned = world.runs.get(&run);
+                let about = planned.map(|run| reference(namespace, run));
+                let version = self.version(namespace, &run, planned, |index| &index.runs)?;
                 self.start(work(namespace, "run", &run, "delete_run"), look, async move {
-                    engine.records(&ns).delete_run(&run, &uid).await?;
+                    engine.records(&ns).delete_run(&run, &uid, &version).await?;
                     if let (Some(news), Some(about)) = (news, about) {
                         tracing::info!(namespace = ns, run, "{}", news.message);
                         engine.events.tell(&about, news);
