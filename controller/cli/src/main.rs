@@ -4,6 +4,7 @@ mod cluster;
 mod files;
 mod next;
 mod overrule;
+mod screen;
 mod simulate;
 mod status;
 mod validate;
@@ -83,6 +84,9 @@ fn main() -> ExitCode {
         Command::Online(what) => online(&args.place, what).map(|()| ExitCode::SUCCESS),
     };
     result.unwrap_or_else(|error| {
+        if screen::is_closed(&error) {
+            return ExitCode::SUCCESS;
+        }
         eprintln!("error: {error:#}");
         ExitCode::FAILURE
     })

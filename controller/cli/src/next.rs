@@ -18,7 +18,7 @@ use primetime_sim::announced::surge;
 use serde::Serialize;
 
 use crate::cluster::{Where, bounded, now};
-use crate::files;
+use crate::{files, screen};
 
 /// How to say it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -122,9 +122,12 @@ pub async fn show(place: &Where, args: &Args) -> Result<()> {
     match args.output {
         Output::Json => {
             let lines: Vec<_> = coming.iter().map(Coming::line).collect();
-            println!("{}", serde_json::to_string_pretty(&lines)?);
+            for (place, why) in invalid(&known) {
+                eprintln!("{place} is left out: {why}");
+            }
+            screen::show(&format!("{}\n", serde_json::to_string_pretty(&lines)?))?;
         }
-        Output::Table => print!("{}", table(&known, &coming, args)),
+        Output::Table => screen::show(&table(&known, &coming, args))?,
     }
     Ok(())
 }
@@ -264,12 +267,18 @@ fn table(known: &[Known], coming: &[Coming<'_>], args: &Args) -> String {
     if coming.is_empty() {
         let _ = writeln!(out, "nothing starts within {} days", args.days);
     }
-    for one in known {
-        if let Err(why) = &one.surge.spec {
-            let _ = writeln!(out, "! {}/{}: {}", one.namespace, one.surge.name, why.join("; "));
-        }
+    for (place, why) in invalid(known) {
+        let _ = writeln!(out, "! {place}: {why}");
     }
     out
+}
+
+/// Surges that cannot be understood, and why.
+fn invalid(known: &[Known]) -> impl Iterator<Item = (String, String)> + '_ {
+    known.iter().filter_map(|one| {
+        let why = one.surge.spec.as_ref().err()?;
+        Some((format!("{}/{}", one.namespace, one.surge.name), why.join("; ")))
+    })
 }
 
 #[cfg(test)]

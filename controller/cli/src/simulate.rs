@@ -22,6 +22,7 @@ use primetime_sim::script::{Outage, Part, Script};
 use serde::Serialize;
 
 use crate::files::{self, contents};
+use crate::screen;
 
 /// How to say it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -175,8 +176,7 @@ pub fn run(args: &Args) -> Result<()> {
     };
     if args.output == Output::Json {
         let report = Report { seed: args.seed, trace_hash, strategies };
-        println!("{}", serde_json::to_string_pretty(&report)?);
-        return Ok(());
+        return screen::show(&format!("{}\n", serde_json::to_string_pretty(&report)?));
     }
     let mut out = table::evening(&evening, &script);
     out.push_str(&table::timeline(&evening, &ours.recording));
@@ -186,8 +186,7 @@ pub fn run(args: &Args) -> Result<()> {
     if let Some(file) = &args.svg {
         let _ = writeln!(out, "drawn into {}", file.display());
     }
-    print!("{out}");
-    Ok(())
+    screen::show(&out)
 }
 
 fn read(args: &Args) -> Result<Evening> {

@@ -12,6 +12,7 @@ use primetime_core::overrides::Override;
 use primetime_core::run::{RunStatus, Stage};
 
 use crate::cluster::{Cluster, bounded, now};
+use crate::screen;
 
 /// What to show.
 #[derive(Debug, clap::Args)]
@@ -32,8 +33,7 @@ pub struct Args {
 /// Shows the status, once or for ever.
 pub async fn show(cluster: &Cluster, args: &Args) -> Result<()> {
     if !args.watch {
-        print!("{}", look(cluster, args).await?);
-        return Ok(());
+        return screen::show(&look(cluster, args).await?);
     }
     loop {
         // A look that fails is said and tried again: the screen on the wall must not die at 21:04.
@@ -41,7 +41,7 @@ pub async fn show(cluster: &Cluster, args: &Args) -> Result<()> {
             Ok(screen) => screen,
             Err(error) => format!("error: {error:#}; trying again\n"),
         };
-        print!("\x1b[H\x1b[2J{screen}");
+        screen::show(&format!("\x1b[H\x1b[2J{screen}"))?;
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
 }

@@ -10,7 +10,7 @@ use primetime_sim::announced::surge::{read, strict};
 use serde_json::Value;
 
 use crate::cluster::now;
-use crate::files;
+use crate::{files, screen};
 
 /// What to look at.
 #[derive(Debug, clap::Args)]
@@ -31,7 +31,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
                 Some(errors) => {
                     wrong += 1;
                     for error in errors {
-                        println!("{}: {error}", file.display());
+                        screen::show(&format!("{}: {error}\n", file.display()))?;
                     }
                 }
             }
@@ -41,7 +41,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         return Ok(ExitCode::FAILURE);
     }
     anyhow::ensure!(good > 0, "nothing of Primetime in these files");
-    println!("{good} valid");
+    screen::show(&format!("{good} valid\n"))?;
     Ok(ExitCode::SUCCESS)
 }
 
