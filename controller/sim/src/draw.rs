@@ -42,7 +42,8 @@ pub fn script(scenario: &Scenario, requests: usize, seed: u64) -> Script {
         script.outages.retain(|o| o.part != Part::Operator);
         // Nor has anybody where neither watch nor list says it.
         script.outages.retain(|o| o.part != Part::WatchesLossy || !lists_lie);
-        script.faults.retain(|a| !a.fault.is_crash());
+        // Who has stood still for longer than a lease lasts begins again.
+        script.faults.retain(|a| !a.fault.is_crash() && a.fault.pause().is_none());
     }
     script
 }

@@ -92,7 +92,7 @@ pub fn judge(recording: &Recording, promise: &Promise, script: &Script) -> Vec<B
     let setbacks = i32::try_from(script.faults.len()).unwrap_or(i32::MAX).saturating_sub(1).max(0);
     promise.ready_by += SETBACK * setbacks;
     if let Some(last) = script.last_outage() {
-        promise.ready_by = promise.ready_by.max(last + RECOVERY);
+        promise.ready_by = promise.ready_by.max(last + RECOVERY + SETBACK * setbacks);
         // What is possible again after the end comes too late.
         if last + RECOVERY >= promise.end {
             promise.ready_by = promise.until;
