@@ -6,7 +6,6 @@ use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 use chrono::{DateTime, Datelike, SecondsFormat, TimeDelta, Utc};
-use clap::ValueEnum;
 use kube::api::ListParams;
 use kube::{Api, ResourceExt};
 use primetime_api::{ScheduledSurge, SurgeRun, run_record, surge_record};
@@ -18,16 +17,8 @@ use primetime_sim::announced::surge;
 use serde::Serialize;
 
 use crate::cluster::{Where, bounded, now};
-use crate::{files, screen};
-
-/// How to say it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Output {
-    /// For people.
-    Table,
-    /// For programs.
-    Json,
-}
+use crate::files;
+use crate::screen::{self, Output};
 
 /// What to show.
 #[derive(Debug, clap::Args)]

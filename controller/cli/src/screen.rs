@@ -3,6 +3,16 @@
 use std::io::Write;
 
 use anyhow::Result;
+use clap::ValueEnum;
+
+/// How to say it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// For people.
+    Table,
+    /// For programs.
+    Json,
+}
 
 /// Writes to standard output. Whoever has read enough (`| head -1`) closes it: that is no failure, see [`is_closed`].
 pub fn show(text: &str) -> Result<()> {

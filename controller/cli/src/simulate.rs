@@ -9,7 +9,6 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use chrono::{DateTime, TimeDelta, Utc};
-use clap::ValueEnum;
 use primetime_core::Instant;
 use primetime_core::schedule::{Schedule, tzdb_version};
 use primetime_core::surge::Window;
@@ -22,16 +21,7 @@ use primetime_sim::script::{Outage, Part, Script};
 use serde::Serialize;
 
 use crate::files::{self, contents};
-use crate::screen;
-
-/// How to say it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Output {
-    /// For people.
-    Table,
-    /// For programs.
-    Json,
-}
+use crate::screen::{self, Output};
 
 /// What to play.
 #[derive(Debug, clap::Args)]

@@ -135,8 +135,7 @@ fn rule(beginning: &Beginning<'_>, zone: Option<&str>) -> Result<Rule, String> {
 ///
 /// A field path and a sentence.
 pub fn not_in_the_past(schedule: &Schedule, now: Instant) -> Result<(), String> {
-    let recurs = schedule.rules.iter().any(|rule| matches!(rule.when, When::Cron(_)));
-    let Some(last) = schedule.last_once().filter(|_| !recurs) else { return Ok(()) };
+    let Some(last) = schedule.last_once().filter(|_| !schedule.recurs()) else { return Ok(()) };
     if now - last.start <= LATEST_ANNOUNCEMENT {
         return Ok(());
     }
@@ -153,8 +152,8 @@ mod tests {
     use super::*;
     use serde_json::{Value, json};
 
-    fn read(schedule_: Value) -> Result<Schedule, String> {
-        let written = serde_json::from_value(schedule_).unwrap();
+    fn read(written: Value) -> Result<Schedule, String> {
+        let written = serde_json::from_value(written).unwrap();
         schedule(&written).map_err(|errors| errors.join("\n"))
     }
 
