@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::Parser;
+use kube::client::ClientBuilder;
 use kube::{Client, Config};
 use primetime_api::tags;
 use primetime_core::port::Clock;
@@ -19,6 +20,7 @@ use primetime_core::schedule;
 use primetime_ec2::{Ec2, TagNames};
 use primetime_k8s::engine::{Engine, Settings};
 use primetime_k8s::lease::{self, Candidate, Leadership};
+use primetime_k8s::server_time::ServerTime;
 use primetime_k8s::watch::{self, Shared};
 use primetime_k8s::{call, signals};
 use primetime_prom::Prometheus;
@@ -57,19 +59,22 @@ fn log(args: &Args) {
     }
 }
 
-/// A client whose calls are bounded here and not by up to 15 retries of its own.
-async fn client() -> Result<Client> {
+/// A client whose calls are bounded here and not by up to 15 retries of its own, and whose answers tell the time.
+async fn client(server_time: &ServerTime) -> Result<Client> {
     let mut config = Config::infer().await.context("no kubeconfig and not in a cluster")?;
     config.default_retry = false;
     config.connect_timeout = Some(Duration::from_secs(5));
-    Client::try_from(config).context("the API server's address or credentials cannot be used")
+    let client = ClientBuilder::try_from(config)
+        .context("the API server's address or credentials cannot be used")?;
+    Ok(client.with_layer(server_time).build())
 }
 
 async fn run(args: Args) -> Result<()> {
     // Only ring is compiled in; a second provider would make this fail at start and not at 20:59.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let client = client().await?;
+    let server_time = ServerTime::of(clock.clone());
+    let client = client(&server_time).await?;
     let version = call::bounded(client.apiserver_version())
         .await
         .context("the API server does not answer")?;
@@ -109,6 +114,7 @@ async fn run(args: Args) -> Result<()> {
         Arc::new(ec2),
         clock.clone(),
         leadership.clone(),
+        server_time,
         &args.identity,
         Settings {
             cluster: args.cluster_name.clone(),

@@ -304,7 +304,13 @@ mod tests {
     }
 
     fn plain(replicas: u32) -> TargetState {
-        TargetState { replicas, ready: replicas, written_by: None, autoscaler: None }
+        TargetState {
+            replicas,
+            ready: replicas,
+            rolling: false,
+            written_by: None,
+            autoscaler: None,
+        }
     }
 
     fn under_hpa(replicas: u32, min: u32, max: u32) -> TargetState {

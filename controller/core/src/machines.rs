@@ -1,5 +1,6 @@
 //! The ledger of instances: intent before the call, partial success kept, only our own terminated.
 
+mod join;
 mod wind_down;
 
 use chrono::TimeDelta;
@@ -10,6 +11,7 @@ use crate::seconds;
 use crate::surge::MachineGroup;
 use crate::world::{Fleet, LaunchAnswer, Refusal, RefusalClass, Seen, World};
 
+pub use join::{give_up, late_from, look, not_joined};
 pub use wind_down::{STRIKE_AFTER, wind_down};
 
 /// A group gives up after this many calls in one run: an endless loop of launches is worse than a missing machine.
@@ -75,6 +77,13 @@ fn retry_after(class: RefusalClass, attempt: u32) -> TimeDelta {
 /// terminated instances for about an hour and then forgets them.
 pub const FORGOTTEN_AFTER: TimeDelta = TimeDelta::minutes(10);
 
+/// An entry's call is repeated, with its token, for so long. How long EC2 remembers a token is not stated
+/// (<https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-idempotency.html>): later only its tag tells what became of it.
+pub const RESENT_FOR: TimeDelta = TimeDelta::minutes(10);
+
+/// What is said of an entry that was struck.
+const NEVER_SHOWN: &str = "the cloud never showed an instance of this entry";
+
 /// Writes what the cloud said into the ledger.
 pub fn settle(status: &mut RunStatus, world: &World, run: &RunRecord, now: Instant) {
     let fleet = world.fleets.get(&run.uid);
@@ -82,7 +91,18 @@ pub fn settle(status: &mut RunStatus, world: &World, run: &RunRecord, now: Insta
         if let Some(Seen::Known(fleet)) = fleet {
             adopt(batch, fleet, now);
         }
+        for instance in batch.instances.iter_mut().filter(|i| i.join_time.is_none()) {
+            instance.join_time = world.nodes.contains_key(&instance.id).then_some(now);
+        }
         if batch.settled {
+            continue;
+        }
+        let asked_until = batch.time + RESENT_FOR;
+        if let Some(Seen::Known(fleet)) = fleet
+            && fleet.at >= asked_until + STRIKE_AFTER
+        {
+            batch.settled = true;
+            batch.shortfall = Some(NEVER_SHOWN.to_owned());
             continue;
         }
         match world.launches.get(&batch.token) {
@@ -94,6 +114,7 @@ pub fn settle(status: &mut RunStatus, world: &World, run: &RunRecord, now: Insta
                             id,
                             state: LedgerState::Live,
                             since: now,
+                            join_time: None,
                         });
                     }
                 }
@@ -128,6 +149,7 @@ fn adopt(batch: &mut Batch, fleet: &Fleet, now: Instant) {
                 id: seen.id.clone(),
                 state: if seen.terminated { LedgerState::Terminated } else { LedgerState::Live },
                 since: now,
+                join_time: None,
             }),
         }
     }
@@ -172,13 +194,14 @@ pub fn joined(status: &RunStatus, group: &str, world: &World) -> u32 {
     u32::try_from(joined).unwrap_or(u32::MAX)
 }
 
-/// Writes the intent of the next launch of a group into the ledger, if one is due.
+/// Writes the intent of the next launch of a group into the ledger, if one is due: of what is missing, and of
+/// replacements for what does not join.
 pub fn intend(
     status: &mut RunStatus,
     run: &RunRecord,
     group: &MachineGroup,
-    launch: &Launch,
-    cluster: &str,
+    (launch, lead): (&Launch, TimeDelta),
+    world: &World,
     now: Instant,
 ) {
     let entries = || status.ledger.iter().filter(|b| b.group == group.name);
@@ -187,17 +210,19 @@ pub fn intend(
     if entries().any(|b| !b.settled || b.retry_after_time.is_some_and(waits)) {
         return;
     }
-    let missing = group.count.saturating_sub(launched(status, &group.name));
+    let wanted = group.count + join::replacements(status, group, world, lead, now);
+    let missing = wanted.saturating_sub(launched(status, &group.name));
     let attempt = entries().map(|b| b.attempt).max().unwrap_or(0) + 1;
     if missing == 0 || attempt > MAX_ATTEMPTS {
         return;
     }
-    // Entries that brought nothing have told their story in the decision log.
-    status.ledger.retain(|b| b.group != group.name || !b.settled || !b.instances.is_empty());
+    // Entries that the cloud refused have told their story in the decision log. What it never showed it may show yet.
+    let refused = |b: &Batch| b.settled && b.instances.is_empty() && b.retry_after_time.is_some();
+    status.ledger.retain(|b| b.group != group.name || !refused(b));
     status.ledger.push(Batch {
         group: group.name.clone(),
         attempt,
-        token: token(cluster, &run.uid, &group.name, attempt),
+        token: token(&world.cluster, &run.uid, &group.name, attempt),
         count: missing,
         time: now,
         launch: launch.clone(),
@@ -226,6 +251,7 @@ pub fn acts(
         .ledger
         .iter()
         .filter(|b| !b.settled && !world.launches.contains_key(&b.token))
+        .filter(|b| now < b.time + RESENT_FOR)
         // While a run is released nothing new is started: an open entry is found by its tag, or struck.
         .filter(|_| persisted.release.is_none())
         .map(|b| MachineAct::Launch { batch: Box::new(b.clone()), run_uid: run.uid.clone() })
@@ -270,11 +296,11 @@ pub(crate) mod tests {
         chrono::Utc.with_ymd_and_hms(2014, 1, 12, 19, 0, 0).unwrap()
     }
 
-    fn group() -> MachineGroup {
+    pub(crate) fn group() -> MachineGroup {
         MachineGroup { name: "burst".into(), class: "paris-burst".into(), count: 17 }
     }
 
-    fn launch() -> Launch {
+    pub(crate) fn launch() -> Launch {
         Launch {
             template: "lt-1".into(),
             template_version: "1".into(),
@@ -300,7 +326,8 @@ pub(crate) mod tests {
     }
 
     pub(crate) fn intended(status: &mut RunStatus, at: Instant) {
-        intend(status, &run(), &group(), &launch(), CLUSTER, at);
+        let world = World { cluster: CLUSTER.into(), ..World::default() };
+        intend(status, &run(), &group(), (&launch(), seconds(86_400)), &world, at);
     }
 
     fn ids(n: usize) -> Vec<String> {

@@ -249,8 +249,11 @@ pub struct LedgerInstance {
     pub id: String,
     /// What is meant to become of it, and what was seen.
     pub state: LedgerState,
-    /// When it was first seen in the ledger.
+    /// Since when it is in this state.
     pub since: Instant,
+    /// When it was first seen to be a node.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub join_time: Option<Instant>,
 }
 
 /// The life of an instance in the ledger.
@@ -408,6 +411,27 @@ impl RunStatus {
     #[must_use]
     pub fn owes_machines(&self) -> bool {
         self.ledger.iter().any(|b| !b.settled) || self.living().next().is_some()
+    }
+
+    /// What happened at an instant that has not come yet was written by a wrong clock: it counts as of now, so that nobody
+    /// waits until that clock would be right.
+    pub fn bring_back_to(&mut self, now: Instant) {
+        let release = self.release.iter_mut();
+        let steps = release.flat_map(|r| {
+            [Some(&mut r.start_time), Some(&mut r.step_time), r.machines_time.as_mut()]
+        });
+        let entries = self.ledger.iter_mut().flat_map(|b| {
+            std::iter::once(&mut b.time).chain(
+                b.instances
+                    .iter_mut()
+                    .flat_map(|i| [Some(&mut i.since), i.join_time.as_mut()])
+                    .flatten(),
+            )
+        });
+        let instants = steps.flatten().chain(entries).chain(self.quiet_since.as_mut());
+        for instant in instants.chain(self.ready_time.as_mut()) {
+            *instant = now.min(*instant);
+        }
     }
 }
 

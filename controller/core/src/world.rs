@@ -106,6 +106,8 @@ pub struct TargetState {
     pub replicas: u32,
     /// Pods that are ready.
     pub ready: u32,
+    /// Some of its pods are of a template of before: a rollout is going on.
+    pub rolling: bool,
     /// The field manager that last wrote the replicas.
     pub written_by: Option<String>,
     /// What scales it.
@@ -255,6 +257,8 @@ pub struct World {
     pub runs: BTreeMap<String, RunRecord>,
     /// Holds by name.
     pub holds: BTreeMap<String, HoldRecord>,
+    /// Holds that cannot be understood, by name, and why: their targets are left as they are.
+    pub unreadable_holds: BTreeMap<String, String>,
     /// What on-call asked for.
     pub overrides: Vec<Override>,
     /// Workloads named by surges, runs and holds.
@@ -278,6 +282,9 @@ pub struct World {
     /// Nothing is lowered before this instant: a process that has just started, or just become leader, has not seen
     /// enough.
     pub may_lower_from: Instant,
+    /// By how much the clock that `now` is read from is ahead of the API server's, or behind it where negative; nothing
+    /// while they agree.
+    pub clock_error: Option<TimeDelta>,
     /// Distinguishes the instances of this cluster from those of others in the same account.
     pub cluster: String,
 }

@@ -135,7 +135,13 @@ mod tests {
     }
 
     fn plain(replicas: u32) -> TargetState {
-        TargetState { replicas, ready: replicas, written_by: None, autoscaler: None }
+        TargetState {
+            replicas,
+            ready: replicas,
+            rolling: false,
+            written_by: None,
+            autoscaler: None,
+        }
     }
 
     fn scaled_by(

@@ -217,10 +217,12 @@ fn show_replicas(index: &mut Index, namespace: &str, workload: &Workload, scale:
         return;
     };
     let key = (namespace.to_owned(), workload.name.clone());
-    let ready = table.get(&key).map_or(0, |row| row.value.ready);
+    let seen = table.get(&key).map(|row| &row.value);
+    let (ready, rolling) = seen.map_or((0, false), |seen| (seen.ready, seen.rolling));
     let row = Replicas {
         wanted: count(scale.spec.as_ref().and_then(|s| s.replicas)),
         ready,
+        rolling,
         written_by: Some(APP_FIELD_MANAGER.to_owned()),
     };
     table.apply(key, row, scale.metadata.resource_version.clone().unwrap_or_default());

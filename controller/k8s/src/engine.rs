@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::TimeDelta;
 use kube::Client;
 use primetime_core::Instant;
 use primetime_core::plan::{Plan, plan};
@@ -25,6 +26,7 @@ use crate::call::CallError;
 use crate::events::Events;
 use crate::index::{Index, Scope};
 use crate::lease::Leadership;
+use crate::server_time::ServerTime;
 use crate::watch::Shared;
 use lanes::Lanes;
 pub use lanes::Outcome;
@@ -53,7 +55,7 @@ pub struct Settings {
     /// Distinguishes this cluster's instances from others in the same account.
     pub cluster: String,
     /// Nothing is lowered for this long after the start, or after becoming leader.
-    pub settle: chrono::TimeDelta,
+    pub settle: TimeDelta,
     /// How often the cloud is asked for the instances of a run that has any.
     pub cloud_interval: Duration,
 }
@@ -61,7 +63,7 @@ pub struct Settings {
 /// Something to be counted.
 pub trait Observer: Send + Sync {
     /// A record or an act was finished.
-    fn finished(&self, kind: &'static str, outcome: &'static str, late: Option<chrono::TimeDelta>);
+    fn finished(&self, kind: &'static str, outcome: &'static str, late: Option<TimeDelta>);
     /// A namespace was planned.
     fn planned(&self, namespace: &str, world: &World, plan: &Plan, took: Duration);
 }
@@ -79,7 +81,7 @@ impl Look {
     /// An instant after a time has passed; a millisecond at least, so that nobody turns in a circle.
     fn after(self, wait: Duration) -> Instant {
         let wait = wait.max(Duration::from_millis(1));
-        self.now + chrono::TimeDelta::from_std(wait).unwrap_or(chrono::TimeDelta::seconds(1))
+        self.now + TimeDelta::from_std(wait).unwrap_or(TimeDelta::seconds(1))
     }
 }
 
@@ -103,6 +105,7 @@ pub struct Engine {
     cloud: Arc<dyn Cloud>,
     clock: Arc<dyn Clock>,
     leadership: Leadership,
+    server_time: ServerTime,
     events: Events,
     settings: Settings,
     observer: Arc<dyn Observer>,
@@ -120,6 +123,7 @@ impl Engine {
         cloud: Arc<dyn Cloud>,
         clock: Arc<dyn Clock>,
         leadership: Leadership,
+        server_time: ServerTime,
         identity: &str,
         settings: Settings,
         observer: Arc<dyn Observer>,
@@ -131,6 +135,7 @@ impl Engine {
             cloud,
             clock,
             leadership,
+            server_time,
             settings,
             observer,
             permits: Semaphore::new(AT_ONCE),
@@ -145,6 +150,7 @@ impl Engine {
         let began_at = tokio::time::Instant::now();
         let mut steady = Steady::new(started, began_at);
         let mut wakes: BTreeMap<String, Instant> = BTreeMap::new();
+        let mut clock_error = None;
         loop {
             let began = tokio::time::Instant::now();
             let now = self.clock.now();
@@ -155,9 +161,14 @@ impl Engine {
                 );
                 self.shared.with(|index| index.mark(Scope::Everything));
             }
+            if std::mem::replace(&mut clock_error, self.server_time.error()) != clock_error {
+                self.shared.with(|index| index.mark(Scope::Everything));
+            }
             if self.leadership.leads() && self.shared.with(|index| index.synced()) {
                 let settled = started.max(self.leadership.since()) + self.settings.settle;
                 let may_lower_from = match steady.unsteady_for() {
+                    // A clock that is not the API server's has not been set right yet.
+                    _ if clock_error.is_some() => now + steady::AFTER_A_JUMP,
                     Some(time) => now + time,
                     // The start was before a jump back, and that was waited for.
                     None if settled > now + self.settings.settle => now,
@@ -169,10 +180,10 @@ impl Engine {
                     // A fresh process looks a little longer before it speaks; it never waits for long.
                     let fresh = began_at.elapsed() < FIRST_LOOK;
                     if fresh && !self.shared.with(|i| i.listed(&namespace)) {
-                        wakes.insert(namespace, now + chrono::TimeDelta::milliseconds(100));
+                        wakes.insert(namespace, now + TimeDelta::milliseconds(100));
                         continue;
                     }
-                    match self.pass(&namespace, may_lower_from, now) {
+                    match self.pass(&namespace, may_lower_from, clock_error, now) {
                         Some(at) => wakes.insert(namespace, at),
                         None => wakes.remove(&namespace),
                     };
@@ -198,11 +209,13 @@ impl Engine {
         self: &Arc<Self>,
         namespace: &str,
         may_lower_from: Instant,
+        clock_error: Option<TimeDelta>,
         now: Instant,
     ) -> Option<Instant> {
         let look = Look { now, seen: tokio::time::Instant::now() };
         let cluster = &self.settings.cluster;
         let world = self.shared.with(|index| index.world(namespace, cluster, may_lower_from, now));
+        let world = World { clock_error, ..world };
         let watch = tokio::time::Instant::now();
         let plan = plan(&world, now);
         self.observer.planned(namespace, &world, &plan, watch.elapsed());

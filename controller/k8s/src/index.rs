@@ -189,7 +189,8 @@ pub struct Index {
     /// `SurgeRun`.
     pub runs: Table<Key, RunRecord>,
     /// `SurgeHold`.
-    pub holds: Table<Key, HoldRecord>,
+    /// Our own records, or why one cannot be understood.
+    pub holds: Table<Key, Result<HoldRecord, String>>,
     /// `SurgeOverride`.
     pub overrides: Table<Key, Override>,
     /// `InstanceClass` by name.
@@ -300,7 +301,7 @@ impl Index {
             let spec = run.announcement.as_ref().ok();
             kinds.extend(spec.into_iter().flat_map(|a| &a.targets).map(|t| of(&t.workload)));
         }
-        kinds.extend(self.holds.iter().map(|(_, h)| of(&h.hold.target_ref)));
+        kinds.extend(self.holds.iter().flat_map(|(_, h)| h).map(|h| of(&h.hold.target_ref)));
         kinds
     }
 
@@ -325,6 +326,7 @@ impl Index {
                 autoscaler => Seen::Known(TargetState {
                     replicas: row.value.wanted,
                     ready: row.value.ready,
+                    rolling: row.value.rolling,
                     written_by: row.value.written_by.clone(),
                     autoscaler,
                 }),
@@ -358,7 +360,6 @@ impl Index {
         let mut world = World {
             surges: records(&self.surges, namespace),
             runs: records(&self.runs, namespace),
-            holds: records(&self.holds, namespace),
             overrides: self
                 .overrides
                 .of_namespace(namespace)
@@ -370,6 +371,12 @@ impl Index {
             cluster: cluster.to_owned(),
             ..World::default()
         };
+        for (name, hold) in records(&self.holds, namespace) {
+            match hold {
+                Ok(hold) => drop(world.holds.insert(name, hold)),
+                Err(why) => drop(world.unreadable_holds.insert(name, why)),
+            }
+        }
         let age = self.nodes.age().map(chrono::TimeDelta::from_std);
         world.nodes_as_of = age.and_then(Result::ok).map(|age| now - age);
         let mut workloads = BTreeSet::new();

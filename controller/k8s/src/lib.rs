@@ -12,5 +12,6 @@ pub mod index;
 pub mod lease;
 pub mod narrow;
 pub mod record;
+pub mod server_time;
 pub mod signals;
 pub mod watch;

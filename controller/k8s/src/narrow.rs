@@ -61,7 +61,9 @@ struct ScalableSpec {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct ScalableStatus {
+    replicas: Option<i32>,
     ready_replicas: Option<i32>,
+    updated_replicas: Option<i32>,
 }
 
 dynamic_resource!(Scalable);
@@ -73,6 +75,8 @@ pub struct Replicas {
     pub wanted: u32,
     /// `status.readyReplicas`.
     pub ready: u32,
+    /// `status.updatedReplicas` is less than `status.replicas`: what `kubectl rollout status` waits for.
+    pub rolling: bool,
     /// The field manager that last wrote `spec.replicas`.
     pub written_by: Option<String>,
 }
@@ -89,6 +93,7 @@ impl Scalable {
         Replicas {
             wanted: self.spec.replicas.map_or(1, |n| count(Some(n))),
             ready: count(self.status.ready_replicas),
+            rolling: self.status.updated_replicas.is_some_and(|n| Some(n) < self.status.replicas),
             written_by: writer_of_replicas(&self.metadata),
         }
     }

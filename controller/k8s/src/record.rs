@@ -245,7 +245,7 @@ impl Records<'_> {
     fn show_hold(&self, hold: &SurgeHold) {
         let version = hold.resource_version().unwrap_or_default();
         self.shared.with(|index| {
-            index.holds.apply(self.key(&hold.name_any()), hold_record(hold), version)
+            index.holds.apply(self.key(&hold.name_any()), Ok(hold_record(hold)), version)
         });
     }
 

@@ -75,6 +75,12 @@ fn key<K: Resource>(object: &K) -> Key {
     )
 }
 
+/// What cannot be decoded is as good as absent, and does not stop the watch.
+fn readable<K: Resource>(object: &DeserializeGuard<K>) -> Option<&K> {
+    let name = object.name_any();
+    object.0.as_ref().inspect_err(|error| warn!(name, %error, "cannot be read")).ok()
+}
+
 /// A surge that cannot even be decoded is shown as refused, and does not stop the watch.
 fn read_surge(object: &DeserializeGuard<ScheduledSurge>) -> SurgeRecord {
     match &object.0 {
@@ -149,35 +155,35 @@ pub async fn everything(client: Client, shared: Shared) {
     );
     let (s, n) = all("SurgeHold");
     let holds = watch(
-        Api::<SurgeHold>::all(client.clone()),
+        Api::<DeserializeGuard<SurgeHold>>::all(client.clone()),
         s,
         n,
         |i| Some(&mut i.holds),
-        |o| Some((key(o), hold_record(o))),
+        |o| Some((key(o), o.0.as_ref().map(hold_record).map_err(ToString::to_string))),
     );
     let (s, n) = all("SurgeOverride");
     let overrides = watch(
-        Api::<SurgeOverride>::all(client.clone()),
+        Api::<DeserializeGuard<SurgeOverride>>::all(client.clone()),
         s,
         n,
         |i| Some(&mut i.overrides),
-        |o| o.record().map(|r| (key(o), r)),
+        |o| readable(o)?.record().map(|r| (key(o), r)),
     );
     let (s, n) = all("InstanceClass");
     let classes = watch(
-        Api::<InstanceClass>::all(client.clone()),
+        Api::<DeserializeGuard<InstanceClass>>::all(client.clone()),
         s,
         n,
         |i| Some(&mut i.classes),
-        |o| Some((o.name_any(), (&o.spec).into())),
+        |o| Some((o.name_any(), (&readable(o)?.spec).into())),
     );
     let (s, n) = all("MetricsSource");
     let sources = watch(
-        Api::<MetricsSource>::all(client.clone()),
+        Api::<DeserializeGuard<MetricsSource>>::all(client.clone()),
         s,
         n,
         |i| Some(&mut i.sources),
-        |o| Some((o.name_any(), read_source(o))),
+        |o| Some((o.name_any(), read_source(readable(o)?))),
     );
     let (s, n) = all("HorizontalPodAutoscaler");
     let hpas = watch(

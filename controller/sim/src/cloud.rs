@@ -20,6 +20,10 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// While it throttles, one call in this time is answered.
 const THROTTLED: TimeDelta = TimeDelta::seconds(4);
 
+/// A token is forgotten so long after its launch: how long EC2 remembers one is not stated
+/// (<https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-idempotency.html>).
+const REMEMBERED: TimeDelta = TimeDelta::minutes(10);
+
 /// What it says to those that ask too often.
 const LIMIT: &str = "RequestLimitExceeded: asked too often";
 
@@ -112,6 +116,7 @@ impl Fleet {
 
     fn launch(&mut self, run_uid: &str, batch: &Batch, now: Instant) -> LaunchAnswer {
         let of_token = self.machines.iter().filter(|m| m.token == batch.token);
+        let of_token = of_token.filter(|m| now - m.started_at < REMEMBERED);
         let known: Vec<String> = of_token.map(|m| m.id.clone()).collect();
         if !known.is_empty() {
             return LaunchAnswer::Came { ids: known, shortfall: None };
@@ -240,11 +245,17 @@ impl Cloud for CloudModel {
     ) -> Answer<'a, Result<LaunchAnswer, String>> {
         let is_recorded = self.is_recorded.clone();
         let (run_uid, batch) = (run_uid.to_owned(), batch.clone());
+        let gate = self.gate.clone();
         let call = self.call("CreateFleet", move |fleet, now| {
             if !is_recorded(&batch.token) {
                 fleet.unrecorded.push(batch.token.clone());
             }
-            fleet.launch(&run_uid, &batch, now)
+            let first = fleet.machines.len();
+            let answer = fleet.launch(&run_uid, &batch, now);
+            if gate.is_out(Part::NeverJoins) {
+                fleet.machines.iter_mut().skip(first).for_each(|m| m.boots_at = Instant::MAX_UTC);
+            }
+            answer
         });
         Box::pin(async move {
             match call.await {

@@ -37,12 +37,10 @@ pub fn script(scenario: &Scenario, requests: usize, seed: u64) -> Script {
         }
     }
     let lists_lie = script.outages.iter().any(|o| o.part == Part::ListsPartial);
-    if !script.jumps.is_empty() || lists_lie {
-        // A process that starts with a wrong clock, or with half a list, has no way to know.
-        script.outages.retain(|o| o.part != Part::Operator);
-        // Nor has anybody where neither watch nor list says it.
-        script.outages.retain(|o| o.part != Part::WatchesLossy || !lists_lie);
-        // Who has stood still for longer than a lease lasts begins again.
+    if lists_lie {
+        // A process that starts with half a list has no way to know; who has stood still for longer than a lease lasts
+        // begins again. Nor has anybody where neither watch nor list says it.
+        script.outages.retain(|o| !matches!(o.part, Part::Operator | Part::WatchesLossy));
         script.faults.retain(|a| !a.fault.is_crash() && a.fault.pause().is_none());
     }
     script

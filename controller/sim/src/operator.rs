@@ -4,14 +4,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use chrono::TimeDelta;
+use kube::Client;
 use primetime_core::Instant;
 use primetime_core::plan::Plan;
 use primetime_core::port::{Clock, Cloud, Metrics};
 use primetime_core::world::World;
 use primetime_k8s::engine::{Engine, Observer, Settings};
 use primetime_k8s::lease::{self, Candidate, Leadership};
+use primetime_k8s::server_time::ServerTime;
 use primetime_k8s::signals;
 use primetime_k8s::watch::{self, Shared};
+
+use tower::Layer;
 
 use crate::clock::VirtualClock;
 use crate::cloud::CloudModel;
@@ -117,12 +121,13 @@ async fn now_and_then_still(gate: &Gate, process: impl Future<Output = ()>) {
 
 /// One life, until its process ends by itself because it does not lead any more.
 async fn life(around: &Surroundings, gate: &Gate, n: usize, elected: bool) {
-    let client = around.server.client(gate);
     let cloud: Arc<dyn Cloud> = Arc::new(around.cloud.behind(gate));
     let metrics: Arc<dyn Metrics> = Arc::new(around.load.clone());
     // It is one machine's clock that jumps: the other operator runs on another one.
     let jumps = if n == 0 { around.script.jumps.as_slice() } else { &[] };
     let clock: Arc<dyn Clock> = Arc::new(around.clock.jumping(jumps));
+    let server_time = ServerTime::of(clock.clone());
+    let client = Client::new(server_time.layer(around.server.behind(gate)), "default");
     let shared = Shared::default();
     let identity = format!("primetime-{n}");
     let leadership = if elected { Leadership::default() } else { Leadership::alone(clock.now()) };
@@ -137,6 +142,7 @@ async fn life(around: &Surroundings, gate: &Gate, n: usize, elected: bool) {
         cloud,
         clock.clone(),
         leadership.clone(),
+        server_time,
         &identity,
         settings,
         Arc::new(Silent),

@@ -14,7 +14,7 @@ use serde_json::Value;
 pub use self::equal::differences;
 pub use self::floors::told as commands;
 use crate::evening::Recording;
-use crate::script::Script;
+use crate::script::{Part, Script};
 use crate::server::store::Event;
 
 /// What an evening was meant to be.
@@ -28,6 +28,8 @@ pub struct Promise {
     pub end: Instant,
     /// Nothing goes below the floors before this instant.
     pub until: Instant,
+    /// Until when a release waits for evidence.
+    pub patience_ends: Instant,
     /// The floor of each workload.
     pub floors: Vec<(&'static str, i64)>,
     /// What each object has to be like afterwards: kind, name, pointer, value.
@@ -54,6 +56,8 @@ struct Case<'a> {
     recording: &'a Recording,
     promise: &'a Promise,
     script: &'a Script,
+    /// The promised T0, whatever has gone wrong.
+    t0: Instant,
 }
 
 impl<'a> Case<'a> {
@@ -81,6 +85,7 @@ const SETBACK: TimeDelta = TimeDelta::seconds(15);
 /// Every rule that an evening broke, with all that went wrong in it.
 #[must_use]
 pub fn judge(recording: &Recording, promise: &Promise, script: &Script) -> Vec<Broken> {
+    let t0 = promise.ready_by;
     let mut promise = promise.clone();
     // A process that stands still is missed when its lease is over.
     if script.faults.iter().any(|a| a.fault.pause().is_some() || a.fault.is_crash())
@@ -98,17 +103,21 @@ pub fn judge(recording: &Recording, promise: &Promise, script: &Script) -> Vec<B
             promise.ready_by = promise.until;
         }
     }
+    // Nor without machines.
+    if script.outages.iter().any(|o| o.part == Part::NeverJoins) {
+        promise.ready_by = promise.until;
+    }
     // Whose clock says that it is not time, or too late, starts nothing.
     if !script.jumps.is_empty() {
         promise.machines = promise.machines.min(recording.machines.len());
     }
-    broken(Case { recording, promise: &promise, script })
+    broken(Case { recording, promise: &promise, script, t0 })
 }
 
 type Rule = fn(Case<'_>) -> Option<Broken>;
 
 fn broken(case: Case<'_>) -> Vec<Broken> {
-    let rules: [Rule; 27] = [
+    let rules: [Rule; 30] = [
         the_model_is_sound,
         floors::ready_at_t0,
         floors::never_lowered_in_the_window,
@@ -122,15 +131,18 @@ fn broken(case: Case<'_>) -> Vec<Broken> {
         floors::the_last_writer_is_respected,
         floors::no_fight_for_ever,
         floors::way_down_in_steps,
+        floors::no_step_during_a_rollout,
         floors::nothing_is_lowered_blindly,
         records::a_baseline_is_written_once,
         records::guarded_until_nothing_is_left,
         records::ready_is_said_of_what_is_ready,
+        records::at_risk_is_said_in_time,
         records::one_run_and_one_life,
         records::nothing_but_what_is_granted,
         records::no_process_gives_up,
         machines::intent_before_effect,
         machines::nothing_is_started_twice,
+        machines::few_are_replaced_at_once,
         machines::sent_away_in_steps,
         machines::emptied_and_ended_in_order,
         end::it_ends,

@@ -161,6 +161,7 @@ pub fn plain() -> (Scenario, Promise) {
         window_from: show() - seconds(READY_BEFORE),
         end: show() + seconds(DURATION),
         until: show() + seconds(DURATION),
+        patience_ends: show() + seconds(DURATION + 120),
         floors: vec![("web", 180), ("search", 90)],
         afterwards: vec![
             ("HorizontalPodAutoscaler", "web", "/spec/minReplicas", 10),

@@ -113,6 +113,8 @@ pub enum Part {
     Images,
     /// An autoscaler of nodes that knows nothing of us takes machines that carry no pod.
     Consolidation,
+    /// Machines that are launched run and never join.
+    NeverJoins,
     /// The cloud answers nothing but errors.
     Cloud,
     /// The cloud answers one call in four seconds, and refuses the others.
@@ -141,7 +143,7 @@ pub enum Part {
 
 impl Part {
     /// All of them.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Api,
         Self::Forbidden,
         Self::ListsPartial,
@@ -149,6 +151,7 @@ impl Part {
         Self::Evictions,
         Self::Images,
         Self::Consolidation,
+        Self::NeverJoins,
         Self::Cloud,
         Self::CloudThrottles,
         Self::CloudLags,

@@ -18,8 +18,9 @@ mod watch;
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use http::header::DATE;
 use http::request::Parts;
-use http::{Method, Request, Response};
+use http::{HeaderValue, Method, Request, Response};
 use http_body_util::BodyExt;
 use http_body_util::combinators::UnsyncBoxBody;
 use hyper::body::Bytes;
@@ -28,6 +29,7 @@ use kube::client::Body;
 use primetime_core::port::Clock;
 use serde_json::{Value, json};
 use tokio::sync::Notify;
+use tower::Service;
 
 use self::access::{Access, Asks};
 use self::answer::{edit, halve, is_labelled, read, reply, status, success, unserved, version};
@@ -134,16 +136,30 @@ impl Server {
     /// A client of this server, each request of which passes a gate.
     #[must_use]
     pub fn client(&self, gate: &Gate) -> Client {
+        Client::new(self.behind(gate), "default")
+    }
+
+    /// What such a client talks to.
+    #[must_use]
+    pub fn behind(
+        &self,
+        gate: &Gate,
+    ) -> impl Service<
+        Request<Body>,
+        Response = Response<Answer>,
+        Error = tower::BoxError,
+        Future: Send + 'static,
+    > + Send
+    + 'static {
         let (server, gate) = (self.clone(), gate.clone());
-        let service = tower::service_fn(move |request: Request<Body>| {
+        tower::service_fn(move |request: Request<Body>| {
             let (server, gate) = (server.clone(), gate.clone());
             async move {
                 let (parts, body) = request.into_parts();
                 let bytes = body.collect().await?.to_bytes();
                 Ok::<_, tower::BoxError>(server.serve(&gate, parts, &bytes).await)
             }
-        });
-        Client::new(service, "default")
+        })
     }
 
     async fn serve(&self, gate: &Gate, parts: Parts, bytes: &[u8]) -> Response<Answer> {
@@ -164,11 +180,20 @@ impl Server {
                 No::TooMany => (429, "TooManyRequests"),
                 No::Unavailable => (503, "ServiceUnavailable"),
             };
-            status(code, reason, "the evening says so")
+            self.dated(status(code, reason, "the evening says so"))
         };
         let (server, watched) = (self.clone(), gate.clone());
-        let effect = move || server.done(&asked, watched);
+        let effect = move || server.dated(server.done(&asked, watched));
         gate.pass(Door::Api, line, effect, refuse).await
+    }
+
+    /// Says when an answer was made, as Go's server does.
+    fn dated(&self, mut answer: Response<Answer>) -> Response<Answer> {
+        let date = self.clock.now().format("%a, %d %b %Y %H:%M:%S GMT").to_string();
+        if let Ok(date) = HeaderValue::from_str(&date) {
+            answer.headers_mut().insert(DATE, date);
+        }
+        answer
     }
 
     fn done(&self, asked: &Asked, gate: Gate) -> Response<Answer> {

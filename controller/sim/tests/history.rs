@@ -47,6 +47,19 @@ fn capital() -> Value {
     named("primetime.dev/v1alpha1", "ScheduledSurge", "capital")
 }
 
+fn hold(target: &str) -> Value {
+    named("primetime.dev/v1alpha1", "SurgeHold", &format!("deployment-{target}"))
+}
+
+fn run() -> Value {
+    let name = format!("capital-{}", show().format("%Y%m%dt%H%M%Sz"));
+    named("primetime.dev/v1alpha1", "SurgeRun", &name)
+}
+
+fn corrupt(when: i64, object: Value, pointer: &'static str, value: Value) -> Deed {
+    Deed { at: at(when), act: Act::Corrupt { object, pointer, value } }
+}
+
 fn set(when: i64, mut object: Value, spec: Value, manager: &'static str) -> Deed {
     object["spec"] = spec;
     Deed { at: at(when), act: Act::Change { object, manager } }
@@ -175,6 +188,11 @@ fn cloud() -> Vec<Named> {
             let (scenario, promise) = evening(|s| s.supply.quota = Some(17));
             with((scenario, promise), Script::default())
         }),
+        ("Karpenter#3421: machines run and never join", out(Part::NeverJoins, -80, 30)),
+        (
+            "Karpenter#1905: none ever joins, and ever new ones are made",
+            out(Part::NeverJoins, -80, 300),
+        ),
         ("Hotstar: capacity comes in parts", with(partial(), Script::default())),
         (
             "EC2: no capacity at all, twice",
@@ -344,13 +362,52 @@ fn people() -> Vec<Named> {
     ]
 }
 
+fn deploys_and_records() -> Vec<Named> {
+    vec![
+        (
+            "F32: a deploy in the middle, and another on the way down",
+            deeds(
+                [20, 76]
+                    .map(|n| {
+                        let template =
+                            json!({"metadata": {"annotations": {"restartedAt": n.to_string()}}});
+                        set(n, search(), json!({"template": template}), "kubectl-rollout")
+                    })
+                    .to_vec(),
+                |_| {},
+            ),
+        ),
+        (
+            "F46: a hold says nonsense for a while",
+            deeds(
+                vec![
+                    corrupt(10, hold("search"), "/spec/level/replicas", json!("ninety")),
+                    corrupt(100, hold("search"), "/spec/level/replicas", json!(90)),
+                ],
+                |_| {},
+            ),
+        ),
+        (
+            "F41: a run is of a version that is not known yet, until it is rolled back",
+            deeds(
+                vec![
+                    corrupt(10, run(), "/status/stage", json!("Rehearsing")),
+                    corrupt(100, run(), "/status/stage", json!("Live")),
+                ],
+                |_| {},
+            ),
+        ),
+    ]
+}
+
 fn recorded((scenario, _, script): &Case) -> Recording {
     play(scenario, script, 1).unwrap()
 }
 
 #[test]
 fn what_has_gone_wrong_elsewhere_goes_well_here() {
-    let rooms = [metrics_and_operator, cloud, api_server_and_clock, people, tools];
+    let rooms =
+        [metrics_and_operator, cloud, api_server_and_clock, people, tools, deploys_and_records];
     let cases: Vec<Named> = rooms.iter().flat_map(|room| room()).collect();
     assert!(cases.len() >= 25, "{} cases", cases.len());
     let mut broken = Vec::new();

@@ -2,6 +2,7 @@
 
 use chrono::TimeDelta;
 
+use super::NEVER_SHOWN;
 use crate::Instant;
 use crate::run::{LedgerState, RunRecord, RunStatus};
 use crate::surge::ReleasePace;
@@ -32,20 +33,16 @@ pub fn wind_down(
     };
     // A call may have been on its way when the release began.
     let quiet_from = status.release.as_ref().map_or(now, |r| r.start_time);
-    // Machines that went at an hour that has not come yet went by a wrong clock.
-    let may_go_from = status
-        .release
-        .as_ref()
-        .and_then(|r| r.machines_time)
-        .map(|last| last.min(now) + pace.step_time);
-    let mut may_go = if may_go_from.is_some_and(|at| now < at) { 0 } else { stride(status, pace) };
+    let last = status.release.as_ref().and_then(|r| r.machines_time);
+    let waits = last.is_some_and(|last| now < last + pace.step_time);
+    let mut may_go = if waits { 0 } else { stride(status, pace) };
     let looked = looked_since(world, quiet_from, now);
     let (mut went, mut wait) = (false, false);
     for batch in &mut status.ledger {
         let silent = fleet_at.is_some_and(|at| at - batch.time.max(quiet_from) >= STRIKE_AFTER);
         if !batch.settled && silent {
             batch.settled = true;
-            batch.shortfall = Some("the cloud never showed an instance of this entry".to_owned());
+            batch.shortfall = Some(NEVER_SHOWN.to_owned());
         }
         for instance in &mut batch.instances {
             let node = world.nodes.get(&instance.id);
@@ -80,10 +77,9 @@ pub fn wind_down(
     last.filter(|_| wait).map(|last| last + pace.step_time)
 }
 
-/// Whether nodes were listed since an instant, and within the last minute: a machine may join at any time. An instant that
-/// has not come yet was written by a wrong clock.
+/// Whether nodes were listed since an instant, and within the last minute: a machine may join at any time.
 pub fn looked_since(world: &World, since: Instant, now: Instant) -> bool {
-    world.nodes_as_of.is_some_and(|at| at >= now - FRESH && (at >= since || since > now))
+    world.nodes_as_of.is_some_and(|at| at >= since.max(now - FRESH))
 }
 
 /// See [`looked_since`].
@@ -124,7 +120,7 @@ mod tests {
     #[test]
     fn a_fifth_goes_at_a_time() {
         let mut status = with_live(17);
-        status.release = Some(release::begin(ReleaseCause::LoadGone, vec![], now()));
+        status.release = Some(release::begin(ReleaseCause::LoadGone, &[], now()));
         let gone = |status: &RunStatus| {
             let all = status.ledger.iter().flat_map(|b| &b.instances);
             all.filter(|i| i.state != LedgerState::Live).count()
@@ -144,7 +140,7 @@ mod tests {
     #[test]
     fn an_instance_without_a_node_goes_once_the_nodes_were_listed_since_the_release_began() {
         let mut status = with_live(1);
-        status.release = Some(release::begin(ReleaseCause::LoadGone, vec![], now()));
+        status.release = Some(release::begin(ReleaseCause::LoadGone, &[], now()));
         let before = World { nodes_as_of: Some(now() - seconds(1)), ..World::default() };
         for world in [World::default(), before] {
             wind_down(&mut status, &world, &run(), PACE, now());
@@ -156,10 +152,10 @@ mod tests {
     }
 
     #[test]
-    fn a_release_that_begins_in_the_future_asks_for_a_list_of_the_last_minute() {
-        let future = now() + seconds(3600);
-        assert!(looked_since(&looked_at(now() - seconds(60)), future, now()));
-        assert!(!looked_since(&looked_at(now() - seconds(61)), future, now()));
+    fn a_list_counts_that_is_of_the_last_minute_and_of_this_release() {
+        let before = now() - seconds(3600);
+        assert!(looked_since(&looked_at(now() - seconds(60)), before, now()));
+        assert!(!looked_since(&looked_at(now() - seconds(61)), before, now()));
         assert!(!looked_since(&looked_at(now() - seconds(1)), now(), now()));
         assert!(
             !looked_since(&looked_at(now()), now(), now() + seconds(61)),
@@ -170,7 +166,7 @@ mod tests {
     #[test]
     fn machines_that_wait_take_no_new_pods() {
         let mut status = with_live(2);
-        status.release = Some(release::begin(ReleaseCause::LoadGone, vec![], now()));
+        status.release = Some(release::begin(ReleaseCause::LoadGone, &[], now()));
         let mut world = World::default();
         world.nodes.insert("i-000".into(), node(None, false));
         world.nodes.insert("i-001".into(), Node { name: "waits".into(), ..node(None, false) });
@@ -240,7 +236,7 @@ mod tests {
     fn an_open_entry_is_struck_when_the_cloud_stays_silent_long_enough() {
         let mut status = RunStatus::default();
         intended(&mut status, now());
-        status.release = Some(release::begin(ReleaseCause::Deleted, vec![], now()));
+        status.release = Some(release::begin(ReleaseCause::Deleted, &[], now()));
         let mut world = World::default();
         let silent = |at| Seen::Known(Fleet { instances: vec![], at });
         world.fleets.insert(run().uid, silent(now() + seconds(119)));

@@ -42,6 +42,7 @@ pub(super) fn plan(world: &World, now: Instant, draft: &mut Draft) {
     for (workload, wanted) in &claims.by_target {
         let name = hold::name(workload);
         if !world.holds.contains_key(&name)
+            && !world.unreadable_holds.contains_key(&name)
             && let Seen::Known(state) = world.target(workload)
         {
             begin(&name, workload, &state, wanted, now, draft);

@@ -3,6 +3,8 @@
 mod explain;
 mod news;
 
+use chrono::TimeDelta;
+
 use super::{Act, Draft, Record};
 use crate::Instant;
 use crate::decision;
@@ -15,7 +17,7 @@ use crate::report;
 use crate::run::{ReleaseCause, RunRecord, RunStatus, Stage, Verdict, set_condition};
 use crate::schedule;
 use crate::signal::{self, Reading, Required, Sample, Why};
-use crate::surge::{Announcement, Target};
+use crate::surge::{Announcement, MachineGroup, Target};
 use crate::timeline::{self, PREPARE_AHEAD, Timeline};
 use crate::world::{Seen, World};
 use crate::write;
@@ -49,6 +51,7 @@ pub(super) fn plan(record: &RunRecord, world: &World, now: Instant, draft: &mut 
     };
     let run = Run::new(record, announcement, world, now);
     let mut status = record.status.clone();
+    status.bring_back_to(now);
     run.observe(&mut status);
     run.begin_release(&mut status, draft);
 
@@ -131,6 +134,11 @@ impl<'a> Run<'a> {
         hold.hold.claims.iter().find(|c| c.run == self.record.name)
     }
 
+    /// Why the hold of a target cannot be understood, where there is such a one: nothing is done to the target then.
+    fn unreadable(&self, target: &Target) -> Option<&'a String> {
+        self.world.unreadable_holds.get(&hold::name(&target.workload))
+    }
+
     /// The floor from which a target comes down: what this run has claimed, but no more than is there while the claim
     /// has not fallen due. Who is called off before it was raised is not raised to be lowered.
     fn reached(&self, target: &Target) -> Option<u32> {
@@ -184,13 +192,10 @@ impl<'a> Run<'a> {
         if !cause.by_a_person() && self.now < self.world.may_lower_from {
             return draft.wake(self.world.may_lower_from, self.now);
         }
-        let floors = self
-            .announcement
-            .targets
-            .iter()
-            .filter_map(|t| Some((t.name.clone(), self.reached(t)?)))
-            .collect();
-        status.release = Some(release::begin(cause, floors, self.now));
+        let targets = self.announcement.targets.iter();
+        let floors: Vec<_> =
+            targets.filter_map(|t| Some((t.name.clone(), self.reached(t)?))).collect();
+        status.release = Some(release::begin(cause, &floors, self.now));
     }
 
     /// The next step down, if the way down has begun and its beginning is on record.
@@ -201,11 +206,23 @@ impl<'a> Run<'a> {
         let Some(way) = status.release.as_mut() else {
             return;
         };
+        // A hold that could not be read when the way down began may be read now.
+        for target in &self.announcement.targets {
+            if !way.floors.iter().any(|f| f.target == target.name) {
+                way.floors.extend(self.reached(target).map(|top| release::from(&target.name, top)));
+            }
+        }
         // A target without a signal of its own comes down with the others, or waits with them.
         let blind = self.readings.len() < self.announcement.signals.len()
             || self.readings.iter().any(|reading| reading.load.is_err());
+        let patience_ends =
+            self.end + self.announcement.hold.map_or(TimeDelta::zero(), |h| h.max_time);
+        let patient = !way.cause.by_a_person() && self.now < patience_ends;
         let facts = |name: &str| {
             let target = self.announcement.targets.iter().find(|t| t.name == name)?;
+            if self.unreadable(target).is_some() {
+                return Some(release::Step::UNREADABLE);
+            }
             let hold = self.world.holds.get(&hold::name(&target.workload))?;
             let live = match self.world.target(&target.workload) {
                 Seen::Absent => return None,
@@ -221,13 +238,14 @@ impl<'a> Run<'a> {
                 ceiling: demand::plan_and_ceiling(target, hold.hold.baseline.replicas).1,
                 autoscaled: hold.hold.baseline.autoscaler.is_some(),
                 settled: self.is_on_record(target)
-                    && live.is_some_and(|l| {
-                        !write::writes(hold, &l, Instant::MAX_UTC).iter().any(write::Write::lowers)
+                    && live.is_some_and(|live| {
+                        // Who has new pods coming and old ones going is not left with fewer of both.
+                        let rolls = live.rolling && patient;
+                        let due = write::writes(hold, &live, Instant::MAX_UTC);
+                        !rolls && !due.iter().any(write::Write::lowers)
                     }),
             })
         };
-        let patience_ends =
-            self.end + self.announcement.hold.map_or(chrono::TimeDelta::zero(), |h| h.max_time);
         let waits = release::step(
             way,
             self.announcement.release,
@@ -311,6 +329,9 @@ impl<'a> Run<'a> {
     /// Targets of this run are given back: no claim of ours, and no hold that waits for its restore.
     fn targets_given_back(&self) -> bool {
         self.announcement.targets.iter().all(|target| {
+            if self.unreadable(target).is_some() {
+                return false;
+            }
             self.world.holds.get(&hold::name(&target.workload)).is_none_or(|record| {
                 let claims = &record.hold.claims;
                 !claims.is_empty() && claims.iter().all(|c| c.run != self.record.name)
@@ -330,8 +351,9 @@ impl<'a> Run<'a> {
                     && self.now >= *start
                     && self.now < self.end
                 {
-                    let cluster = &self.world.cluster;
-                    machines::intend(status, self.record, group, &class.launch, cluster, self.now);
+                    let how = (&class.launch, class.lead);
+                    machines::intend(status, self.record, group, how, self.world, self.now);
+                    self.replace_lost(status, group, class.lead, draft);
                 }
             }
             if let Some(at) = machines::next_try(status, self.now) {
@@ -352,6 +374,26 @@ impl<'a> Run<'a> {
         }
         let persisted = &self.record.status;
         for act in machines::acts(persisted, self.record, self.world, self.now) {
+            draft.plan.acts.push(Act::Machine { run: self.record.name.clone(), act });
+        }
+    }
+
+    /// Instances that do not join give way to those that came in their place.
+    fn replace_lost(
+        &self,
+        status: &mut RunStatus,
+        group: &MachineGroup,
+        lead: TimeDelta,
+        draft: &mut Draft,
+    ) {
+        for instance in status.living().filter(|i| i.join_time.is_none()) {
+            draft.wake(machines::late_from(instance, lead), self.now);
+        }
+        if self.now < self.world.may_lower_from {
+            return draft.wake(self.world.may_lower_from, self.now);
+        }
+        machines::give_up(status, group, self.world, lead, self.now);
+        if let Some(act) = machines::look(status, group, self.world, lead, self.now) {
             draft.plan.acts.push(Act::Machine { run: self.record.name.clone(), act });
         }
     }
@@ -420,21 +462,16 @@ impl<'a> Run<'a> {
 
 /// Replicas found when the target was first held, or found now.
 fn baseline_of(target: &Target, world: &World) -> Option<u32> {
-    world
-        .holds
-        .get(&hold::name(&target.workload))
-        .map(|h| h.hold.baseline.replicas)
-        .or_else(|| world.target(&target.workload).known().map(|t| t.replicas))
+    world.holds.get(&hold::name(&target.workload)).map(|h| h.hold.baseline.replicas).or_else(|| {
+        // What is there may be raised already.
+        let unreadable = world.unreadable_holds.contains_key(&hold::name(&target.workload));
+        world.target(&target.workload).known().filter(|_| !unreadable).map(|t| t.replicas)
+    })
 }
 
 fn read(signal: &crate::surge::Signal, world: &World, now: Instant) -> Reading {
     let Some(source) = world.sources.get(&signal.source) else {
-        return signal::read(
-            signal,
-            &Sample::Unknown(Why::NoSuchSource),
-            now,
-            chrono::TimeDelta::zero(),
-        );
+        return signal::read(signal, &Sample::Unknown(Why::NoSuchSource), now, TimeDelta::zero());
     };
     let key = (signal.source.clone(), signal.query.clone());
     let not_asked = Sample::Unknown(Why::NotAskedYet);

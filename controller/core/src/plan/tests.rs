@@ -126,6 +126,7 @@ impl Evening {
         let state = |replicas| TargetState {
             replicas,
             ready: replicas,
+            rolling: false,
             written_by: None,
             autoscaler: None,
         };
@@ -729,7 +730,13 @@ fn writes_known_before_are_spread_so_that_the_last_is_in_time() {
     let mut world = World { cluster: "paris".into(), ..World::default() };
     for n in 0..500 {
         let workload = workload(&format!("w-{n:03}"));
-        let state = TargetState { replicas: 1, ready: 1, written_by: None, autoscaler: None };
+        let state = TargetState {
+            replicas: 1,
+            ready: 1,
+            rolling: false,
+            written_by: None,
+            autoscaler: None,
+        };
         let claim = crate::hold::Claim { run: "r".into(), floor: 5, ceiling: 5 };
         let hold = crate::hold::first(&workload, &state, vec![claim], t0(), t0() - seconds(15));
         let name = crate::hold::name(&workload);

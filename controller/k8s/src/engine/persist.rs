@@ -179,7 +179,8 @@ impl Engine {
         look: Look,
     ) -> Option<Instant> {
         let before = world.holds.get(&name)?;
-        let version = self.version(namespace, &name, Some(before), |index| &index.holds)?;
+        let seen = Ok(before.clone());
+        let version = self.version(namespace, &name, Some(&seen), |index| &index.holds)?;
         let before = before.hold.clone();
         let engine = self.clone();
         let ns = namespace.to_owned();
@@ -197,7 +198,8 @@ impl Engine {
         look: Look,
     ) -> Option<Instant> {
         let before = world.holds.get(&name)?;
-        let version = self.version(namespace, &name, Some(before), |index| &index.holds)?;
+        let seen = Ok(before.clone());
+        let version = self.version(namespace, &name, Some(&seen), |index| &index.holds)?;
         let target = before.hold.target_ref.clone();
         let absent = world.target(&target) == Seen::Absent;
         let engine = self.clone();

@@ -12,7 +12,7 @@ use tokio::time::Instant as Monotonic;
 const TOLERANCE: TimeDelta = TimeDelta::seconds(2);
 
 /// Nothing is lowered for so long after a jump: time for whoever set the clock to see it, and for NTP to set it right.
-const AFTER_A_JUMP: Duration = Duration::from_mins(2);
+pub(super) const AFTER_A_JUMP: Duration = Duration::from_mins(2);
 
 /// The two clocks at the last look.
 #[derive(Clone, Copy, Debug)]

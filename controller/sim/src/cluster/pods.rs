@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use chrono::TimeDelta;
 use primetime_core::Instant;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{Cluster, kind, number, text};
 use crate::script::Part as Outage;
@@ -42,6 +42,18 @@ impl Picture {
     }
 }
 
+/// Whose pods are made.
+struct Workload<'a> {
+    pods: Kind,
+    key: &'a Key,
+    template: &'a str,
+}
+
+/// What distinguishes pods of a rollout from those before it.
+fn template(deployment: &Value) -> String {
+    deployment.pointer("/spec/template").map(Value::to_string).unwrap_or_default()
+}
+
 impl Cluster {
     /// One look of all of them; nothing is done if nothing has changed since the last.
     pub(super) fn pods(&mut self, now: Instant) -> Result<(), Refusal> {
@@ -59,24 +71,32 @@ impl Cluster {
             self.ready_at.retain(|key, _| store.get(key).is_some());
             let mut picture = Picture::of(store, pods, nodes);
             (self.homeless, self.waiting) = (0, false);
-            let wanted: Vec<(Key, i64)> = store
+            let wanted: Vec<(Key, i64, String)> = store
                 .list(deployments, "")
-                .map(|(key, d)| (key.clone(), number(d, "/spec/replicas").unwrap_or(1)))
+                .map(|(key, d)| {
+                    (key.clone(), number(d, "/spec/replicas").unwrap_or(1), template(d))
+                })
                 .collect();
-            for (key, wanted) in wanted {
+            for (key, wanted, template) in wanted {
                 let mine = picture.pods.remove(&format!("{}/{}", key.1, key.2));
                 let wanted = usize::try_from(wanted).unwrap_or(0);
-                let there = self.make_or_take(
-                    store,
-                    (pods, &key),
-                    wanted,
-                    mine.unwrap_or_default(),
-                    &mut picture,
-                    now,
-                )?;
-                let ready =
-                    there.iter().filter(|k| self.ready_at.get(*k).is_some_and(|at| *at <= now));
-                let status = json!({"replicas": there.len(), "readyReplicas": ready.count()});
+                let (mine, old): (Vec<Key>, Vec<Key>) =
+                    mine.unwrap_or_default().into_iter().partition(|pod| {
+                        let of = store.get(pod).and_then(|p| text(p, "/metadata/labels/template"));
+                        of.unwrap_or_default() == template
+                    });
+                // A quarter more while pods are replaced, as a Deployment does by itself.
+                let room = (wanted + wanted.div_ceil(4)).saturating_sub(old.len());
+                let workload = Workload { pods, key: &key, template: &template };
+                let new = if old.is_empty() { wanted } else { wanted.min(room) };
+                let mut there = self.make_or_take(store, workload, new, mine, &mut picture, now)?;
+                let updated = there.len();
+                there.extend(self.retire(store, old, &there, wanted, now)?);
+                let ready = there.iter().filter(|k| self.is_ready(k, now));
+                let status = json!({
+                    "replicas": there.len(), "readyReplicas": ready.count(),
+                    "updatedReplicas": updated,
+                });
                 store.change(&key, Part::Status, |deployment| {
                     deployment["status"] = status;
                     Ok(())
@@ -88,11 +108,42 @@ impl Cluster {
         })
     }
 
+    fn is_ready(&self, pod: &Key, now: Instant) -> bool {
+        self.ready_at.get(pod).is_some_and(|at| *at <= now)
+    }
+
+    /// Takes pods of a template of before away, as far as enough are ready without them: none may be unavailable.
+    fn retire(
+        &mut self,
+        store: &mut Store,
+        mut old: Vec<Key>,
+        new: &[Key],
+        wanted: usize,
+        now: Instant,
+    ) -> Result<Vec<Key>, Refusal> {
+        let serve = |pods: &[Key]| pods.iter().filter(|k| self.is_ready(k, now)).count();
+        let mut ready = serve(&old) + serve(new);
+        // Those that are not ready go first.
+        old.sort_by_cached_key(|key| self.ready_at.get(key).copied().unwrap_or(Instant::MAX_UTC));
+        while let Some(surplus) = old.last() {
+            let serves = self.is_ready(surplus, now);
+            if serves && ready <= wanted {
+                self.waiting = true;
+                break;
+            }
+            ready -= usize::from(serves);
+            store.delete(surplus, None, None)?;
+            self.ready_at.remove(surplus);
+            old.pop();
+        }
+        Ok(old)
+    }
+
     /// Brings one workload to its number of pods, as far as pace and room allow.
     fn make_or_take(
         &mut self,
         store: &mut Store,
-        (pods, workload): (Kind, &Key),
+        Workload { pods, key: workload, template }: Workload<'_>,
         wanted: usize,
         mut there: Vec<Key>,
         picture: &mut Picture,
@@ -126,7 +177,10 @@ impl Cluster {
             };
             self.budget -= 1.0;
             let pod = json!({
-                "metadata": {"generateName": format!("{name}-"), "labels": {"app": name}},
+                "metadata": {
+                    "generateName": format!("{name}-"),
+                    "labels": {"app": name, "template": template},
+                },
                 "spec": {"nodeName": node}, "status": {"phase": "Running"},
             });
             let pod = store.create(pods, namespace, pod)?;

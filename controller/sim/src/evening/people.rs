@@ -21,6 +21,15 @@ pub enum Act {
     },
     /// Deletes an object.
     Delete(Value),
+    /// Replaces a field, whatever the schema says: another version of the definitions, or a disk that forgets.
+    Corrupt {
+        /// Which object.
+        object: Value,
+        /// Which field.
+        pointer: &'static str,
+        /// What it says from then on.
+        value: Value,
+    },
     /// The cloud takes so many instances away.
     Reclaim(usize),
 }
@@ -76,13 +85,18 @@ pub(super) fn differs(store: &Store, insist: &Insist) -> bool {
 }
 
 pub(super) fn perform(store: &mut Store, act: &Act) -> Result<(), Refusal> {
-    let (Act::Create(object) | Act::Delete(object) | Act::Change { object, .. }) = act else {
+    let (Act::Create(object)
+    | Act::Delete(object)
+    | Act::Change { object, .. }
+    | Act::Corrupt { object, .. }) = act
+    else {
         return Ok(());
     };
     let key = key_of(object)?;
     let (kind, namespace) = (key.0, key.1.clone());
     match act {
         Act::Reclaim(_) => Ok(()),
+        Act::Corrupt { pointer, value, .. } => store.corrupt(&key, pointer, value),
         Act::Create(object) => store.create(kind, &namespace, object.clone()).map(|_| ()),
         // Who finds nothing to delete is content.
         Act::Delete(_) if store.get(&key).is_none() => Ok(()),

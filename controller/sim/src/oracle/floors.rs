@@ -310,8 +310,35 @@ pub(super) fn way_down_in_steps(case: Case<'_>) -> Option<Broken> {
         .map(|c| c.tell("S16", "too much at once"))
 }
 
+/// F32: while a rollout replaces pods none are taken away besides, unless a person says so or patience has ended.
+pub(super) fn no_step_during_a_rollout(case: Case<'_>) -> Option<Broken> {
+    let mut rolling: BTreeMap<&str, Instant> = BTreeMap::new();
+    let mut commands = commands(case).peekable();
+    case.recording.history.iter().find_map(|event| {
+        if event.key.0.kind == "Deployment" {
+            let name = event.key.2.as_str();
+            let count = |field| number(&event.object, field).unwrap_or_default();
+            if count("/status/updatedReplicas") < count("/status/replicas") {
+                rolling.entry(name).or_insert(event.at);
+            } else {
+                rolling.remove(name);
+            }
+        }
+        let command = commands.next_if(|c| c.event.version == event.version)?;
+        let since = rolling.get(command.name)?;
+        // The step before may be on its way.
+        let late = command.event.at > *since + ON_ITS_WAY;
+        let patient = command.event.at < case.promise.patience_ends;
+        (command.lowers() && late && patient)
+            .then(|| command.tell("F32", "lowered in the middle of a rollout"))
+    })
+}
+
 /// Clocks that are kept in time are moved so far.
 const NO_JUMP: TimeDelta = TimeDelta::seconds(2);
+
+/// Answers tell the time in whole seconds.
+const TOLD_TO_THE_SECOND: TimeDelta = TimeDelta::seconds(4);
 
 /// What is on its way when the clock jumps is not called back.
 const ON_ITS_WAY: TimeDelta = TimeDelta::seconds(1);
@@ -324,7 +351,7 @@ pub(super) fn nothing_is_lowered_blindly(case: Case<'_>) -> Option<Broken> {
         else {
             return false;
         };
-        // A process that begins after a jump has no way to know of it.
+        // A process that begins after a jump has not seen it.
         let seen = |at: Instant| at >= life.from && at + ON_ITS_WAY < c.event.at;
         // The clock of the first operator's machine.
         let far = |jump: &&Jump| jump.by.abs() > NO_JUMP && life.operator == 0;
@@ -336,7 +363,13 @@ pub(super) fn nothing_is_lowered_blindly(case: Case<'_>) -> Option<Broken> {
         let jumps = case.script.jumps.iter().filter(far).filter(|jump| !slept(jump));
         let jumps = jumps.flat_map(|jump| [jump.from, jump.until]);
         let jumped = |at: Instant| seen(at) && c.event.at - at < TimeDelta::minutes(2);
-        c.event.at - life.from < case.promise.settle || jumps.into_iter().any(jumped)
+        // Whoever begins with a wrong clock is told the time with each answer.
+        let wrong = |jump: &Jump| {
+            let told = jump.from.max(life.from) + ON_ITS_WAY;
+            jump.by.abs() > TOLD_TO_THE_SECOND && c.event.at >= told && c.event.at < jump.until
+        };
+        let wrong = life.operator == 0 && case.script.jumps.iter().any(wrong);
+        wrong || c.event.at - life.from < case.promise.settle || jumps.into_iter().any(jumped)
     };
     commands(case)
         .filter(Command::lowers)

@@ -6,6 +6,7 @@ use primetime_core::Instant;
 use serde_json::{Value, json};
 
 use super::{Broken, Case, text};
+use crate::cloud::Machine;
 use crate::script::Part;
 
 /// S7, S18: a launch's token stands in the ledger of a guarded run before the call.
@@ -14,8 +15,8 @@ pub(super) fn intent_before_effect(case: Case<'_>) -> Option<Broken> {
     Some(format!("S7: {first} was launched and stood in no ledger"))
 }
 
-/// S8: as many instances as asked for, and not one more but for those that somebody took; fewer only where the cloud could
-/// not be asked for a part of the event.
+/// S8, S9: as many instances as asked for, and not one more but for those that somebody took; fewer only where the cloud
+/// could not be asked for a part of the event. Where they do not join, three times as many at most.
 pub(super) fn nothing_is_started_twice(case: Case<'_>) -> Option<Broken> {
     let (started, asked) = (case.recording.machines.len(), case.promise.machines);
     let consolidated = case.script.outages.iter().any(|o| o.part == Part::Consolidation);
@@ -23,8 +24,22 @@ pub(super) fn nothing_is_started_twice(case: Case<'_>) -> Option<Broken> {
     let out = |part| matches!(part, Part::Cloud | Part::CloudThrottles);
     let mut outages = case.script.outages.iter();
     let mute = outages.any(|o| out(o.part) && o.until > case.promise.window_from);
-    ((started < asked && !mute) || started > asked + taken)
+    let never_joins = case.script.outages.iter().any(|o| o.part == Part::NeverJoins);
+    let most = if never_joins { asked * 3 } else { asked };
+    ((started < asked && !mute) || started > most + taken)
         .then(|| format!("S8: {started} instances were started for {asked}"))
+}
+
+/// S8: a tenth more than asked for, or one, is the most that is alive at once.
+pub(super) fn few_are_replaced_at_once(case: Case<'_>) -> Option<Broken> {
+    let asked = case.promise.machines;
+    case.recording.machines.iter().find_map(|last| {
+        let at = last.started_at;
+        let lives = |m: &&Machine| m.started_at <= at && m.ended_at.is_none_or(|ended| ended > at);
+        let alive = case.recording.machines.iter().filter(lives).count();
+        (alive > asked + (asked / 10).max(1))
+            .then(|| format!("S8: {alive} instances are alive at {at}, {asked} were asked for"))
+    })
 }
 
 /// S16: no more than a step's share of a run's instances is chosen to go within a step's time.

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use chrono::TimeDelta;
 use primetime_core::Instant;
-use primetime_core::run::Stage;
+use primetime_core::run::{Stage, Verdict};
 use serde_json::Value;
 
 use super::{Broken, Case, number, text};
+use crate::script::Part;
 
 /// S6: the baseline of a hold is written once.
 pub(super) fn a_baseline_is_written_once(case: Case<'_>) -> Option<Broken> {
@@ -88,6 +89,39 @@ pub(super) fn ready_is_said_of_what_is_ready(case: Case<'_>) -> Option<Broken> {
         }
     }
     None
+}
+
+/// What stands in the way of machines and pods, and of nothing that an operator needs to see or to say it.
+const OF_CAPACITY: [Part; 6] = [
+    Part::Images,
+    Part::NeverJoins,
+    Part::Cloud,
+    Part::CloudThrottles,
+    Part::CloudLags,
+    Part::Consolidation,
+];
+
+/// How long it may take to say it.
+const TO_SAY_IT: TimeDelta = TimeDelta::seconds(5);
+
+/// L2: where not everything is ready at T0, `AtRisk` was said before.
+pub(super) fn at_risk_is_said_in_time(case: Case<'_>) -> Option<Broken> {
+    let script = case.script;
+    let of_capacity = script.outages.iter().all(|o| OF_CAPACITY.contains(&o.part));
+    if !of_capacity || !script.faults.is_empty() || !script.jumps.is_empty() {
+        return None;
+    }
+    let look = case.recording.looks.iter().find(|look| look.at >= case.t0)?;
+    let (name, floor) = case.promise.floors.iter().find(|(name, floor)| {
+        look.workloads.iter().find(|w| w.name == *name).is_none_or(|w| w.ready < *floor)
+    })?;
+    let before = case.of("SurgeRun").take_while(|run| run.at <= case.t0 - TO_SAY_IT);
+    let mut last: BTreeMap<&str, &str> = BTreeMap::new();
+    for run in before {
+        last.insert(run.key.2.as_str(), text(&run.object, "/status/verdict").unwrap_or_default());
+    }
+    let said = last.values().any(|verdict| *verdict == Verdict::AtRisk.as_str());
+    (!said).then(|| format!("L2: {name} is not at {floor} at T0, and no run says AtRisk: {last:?}"))
 }
 
 /// The workloads of a run and what it plans for them: that is what it may call ready.

@@ -319,6 +319,19 @@ impl Store {
         Ok(self.remember(if gone { "DELETED" } else { "MODIFIED" }, key, after))
     }
 
+    /// Replaces a field of an object, whatever its schema says.
+    ///
+    /// # Errors
+    ///
+    /// If it is not there.
+    pub fn corrupt(&mut self, key: &Key, pointer: &str, value: &Value) -> Result<(), Refusal> {
+        let missing = || Refusal::NotFound(format!("{} \"{}\" {pointer}", key.0.plural, key.2));
+        let mut object = self.objects.get(key).ok_or_else(missing)?.as_ref().clone();
+        value.clone_into(object.pointer_mut(pointer).ok_or_else(missing)?);
+        self.remember("MODIFIED", key, object);
+        Ok(())
+    }
+
     /// Deletes an object, or marks it as deleting while it has finalizers. What it owns goes with it.
     ///
     /// # Errors

@@ -1,5 +1,7 @@
 //! What people read of a run: counts, verdict, stage, conditions.
 
+use chrono::TimeDelta;
+
 use super::{Run, baseline_of};
 use crate::Instant;
 use crate::demand;
@@ -10,7 +12,7 @@ use crate::run::{
     MachineStatus, RunStatus, SignalStatus, Stage, TargetStatus, Verdict, set_condition,
 };
 use crate::signal::{Reading, Why};
-use crate::surge::Target;
+use crate::surge::{MachineGroup, Target};
 use crate::timeline;
 use crate::verdict::{self, Progress};
 use crate::world::Seen;
@@ -26,6 +28,7 @@ impl Run<'_> {
                     Seen::Known(_) => self.contested(t),
                     Seen::Unknown(_) => None,
                 };
+                let trouble = self.unreadable(t).map(|why| unreadable(t, why)).or(trouble);
                 let held = self.world.holds.get(&hold::name(&t.workload));
                 Progress {
                     name: t.name.clone(),
@@ -51,7 +54,9 @@ impl Run<'_> {
                         .rev()
                         .find(|b| b.group == g.name)
                         .and_then(|b| b.shortfall.clone());
-                    refused.filter(|_| missing)
+                    let joins = || self.not_joined(g, status);
+                    let short = shown.is_some_and(|m| m.joined < g.count);
+                    refused.filter(|_| missing).or_else(|| joins().filter(|_| short))
                 };
                 Progress {
                     name: format!("machines {}", g.name),
@@ -64,6 +69,14 @@ impl Run<'_> {
                 }
             });
         targets.chain(machines).collect()
+    }
+
+    fn not_joined(&self, group: &MachineGroup, status: &RunStatus) -> Option<String> {
+        let lead = self.world.classes.get(&group.class)?.lead;
+        let late = machines::not_joined(status, group, lead, self.now);
+        (late > 0).then(|| {
+            format!("{late} run and have not joined in twice their lead time; they are replaced")
+        })
     }
 
     fn contested(&self, target: &Target) -> Option<String> {
@@ -108,6 +121,9 @@ impl Run<'_> {
             if all_there && status.ready_time.is_none() && self.now >= self.timeline.begin {
                 status.ready_time = Some(self.now);
             }
+        }
+        if let Some(error) = self.world.clock_error {
+            status.message = format!("{}; {}", status.message, wrong_clock(error));
         }
         let sum = |n: &dyn Fn(&TargetStatus) -> u32| status.targets.iter().map(n).sum::<u32>();
         status.ready_summary =
@@ -157,7 +173,9 @@ impl Run<'_> {
                 planned.min(ceiling)
             })
             .or(shown.planned);
-        shown.floor = self.claimed(target).map(|c| c.floor);
+        if self.unreadable(target).is_none() {
+            shown.floor = self.claimed(target).map(|c| c.floor);
+        }
         shown.highest_floor = shown.highest_floor.max(shown.floor);
         shown.ready = match self.world.target(&target.workload) {
             Seen::Known(live) => Some(live.ready),
@@ -200,6 +218,15 @@ impl Run<'_> {
         let machines = status.living().count();
         let blind = self.readings.iter().any(|r| r.load.is_err());
         let mut parts = floors;
+        for target in &self.announcement.targets {
+            parts.extend(self.unreadable(target).map(|why| unreadable(target, why)));
+        }
+        let waiting = self.announcement.targets.iter().filter(|t| !is_done(status, t));
+        for target in waiting {
+            if self.world.target(&target.workload).known().is_some_and(|live| live.rolling) {
+                parts.push(format!("{} waits for its rollout", target.name));
+            }
+        }
         if machines > 0 {
             parts.push(format!("{machines} machines to give back"));
         }
@@ -211,6 +238,24 @@ impl Run<'_> {
         }
         format!("releasing: {}", parts.join(", "))
     }
+}
+
+fn unreadable(target: &Target, why: &str) -> String {
+    let name = hold::name(&target.workload);
+    format!("SurgeHold {name} cannot be read, so the target is left as it is: {why}")
+}
+
+fn wrong_clock(error: TimeDelta) -> String {
+    let by = error.num_seconds().abs();
+    let side = if error > TimeDelta::zero() { "ahead of" } else { "behind" };
+    format!(
+        "nothing is lowered: the operator's clock is {by} s {side} the API server's; set it right"
+    )
+}
+
+fn is_done(status: &RunStatus, target: &Target) -> bool {
+    let mut floors = status.release.iter().flat_map(|r| &r.floors);
+    floors.any(|f| f.target == target.name && f.done)
 }
 
 /// What has to be ready of a target now: the plan, or the floor where that is higher.

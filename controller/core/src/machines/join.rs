@@ -1,0 +1,218 @@
+//! Instances that run and never become nodes: replaced one by one, a bounded number of times, and never before the
+//! replacement is there.
+
+use chrono::TimeDelta;
+
+use super::wind_down::looked_since;
+use super::{MachineAct, joined, launched};
+use crate::Instant;
+use crate::run::{LedgerInstance, LedgerState, RunStatus};
+use crate::surge::MachineGroup;
+use crate::world::World;
+
+/// An instance has not joined when it is no node after so many times its class's lead time.
+const LEADS: i32 = 2;
+
+/// So many times its count a group may have started at most: a template whose instances never join would start new ones
+/// all night (<https://github.com/kubernetes-sigs/karpenter/issues/1905>: 235 nodes in twelve hours).
+const MOST: u32 = 3;
+
+/// When an instance that is seen to run now counts as one that does not join.
+#[must_use]
+pub fn late_from(instance: &LedgerInstance, lead: TimeDelta) -> Instant {
+    instance.since + lead * LEADS
+}
+
+fn late<'a>(
+    status: &'a RunStatus,
+    group: &'a str,
+    lead: TimeDelta,
+    now: Instant,
+) -> impl Iterator<Item = &'a LedgerInstance> {
+    let batches = status.ledger.iter().filter(move |b| b.group == group);
+    batches.flat_map(|b| &b.instances).filter(move |i| {
+        let waits = i.state == LedgerState::Live && i.join_time.is_none();
+        waits && now >= late_from(i, lead)
+    })
+}
+
+/// How many instances of a group have not joined in time.
+#[must_use]
+pub fn not_joined(status: &RunStatus, group: &MachineGroup, lead: TimeDelta, now: Instant) -> u32 {
+    count(late(status, &group.name, lead, now))
+}
+
+/// Asks for a fresh list of nodes where somebody seems not to have joined: that may be the list's fault.
+#[must_use]
+pub fn look(
+    status: &RunStatus,
+    group: &MachineGroup,
+    world: &World,
+    lead: TimeDelta,
+    now: Instant,
+) -> Option<MachineAct> {
+    let unsure = not_joined(status, group, lead, now) > 0 && !is_fresh(world, now);
+    unsure.then_some(MachineAct::LookAtNodes)
+}
+
+fn is_fresh(world: &World, now: Instant) -> bool {
+    looked_since(world, Instant::MIN_UTC, now)
+}
+
+fn count<T>(all: impl Iterator<Item = T>) -> u32 {
+    u32::try_from(all.count()).unwrap_or(u32::MAX)
+}
+
+/// How many instances beyond its count a group may have now, in place of those that did not join: a tenth at a time.
+#[must_use]
+pub fn replacements(
+    status: &RunStatus,
+    group: &MachineGroup,
+    world: &World,
+    lead: TimeDelta,
+    now: Instant,
+) -> u32 {
+    if !is_fresh(world, now) {
+        return 0;
+    }
+    let ever = status.ledger.iter().filter(|b| b.group == group.name).flat_map(|b| &b.instances);
+    let left = group.count.saturating_mul(MOST).saturating_sub(count(ever));
+    let spare = (group.count / 10).max(1);
+    // What was replaced already counts until its predecessor has gone.
+    let replaced = launched(status, &group.name).saturating_sub(group.count);
+    not_joined(status, group, lead, now).min(spare).min(left + replaced)
+}
+
+/// Gives up the oldest of those that did not join, once their replacements have.
+pub fn give_up(
+    status: &mut RunStatus,
+    group: &MachineGroup,
+    world: &World,
+    lead: TimeDelta,
+    now: Instant,
+) {
+    let waits = not_joined(status, group, lead, now);
+    let surplus = (joined(status, &group.name, world) + waits).saturating_sub(group.count);
+    if surplus == 0 || !is_fresh(world, now) {
+        return;
+    }
+    let mut oldest: Vec<(Instant, String)> =
+        late(status, &group.name, lead, now).map(|i| (i.since, i.id.clone())).collect();
+    oldest.sort();
+    oldest.truncate(usize::try_from(surplus).unwrap_or(usize::MAX));
+    for instance in status.ledger.iter_mut().flat_map(|b| &mut b.instances) {
+        if oldest.iter().any(|(_, id)| *id == instance.id) {
+            instance.state = LedgerState::Terminating;
+            instance.since = now;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{group, launch, now, run, with_live};
+    use super::super::{acts, intend, settle};
+    use super::*;
+    use crate::seconds;
+    use crate::world::{LaunchAnswer, Node};
+
+    const LEAD: TimeDelta = TimeDelta::seconds(600);
+
+    /// The first so many have joined; nodes were listed just now.
+    fn with_nodes(n: usize, at: Instant) -> World {
+        let node = |i: usize| Node {
+            name: format!("ip-10-0-0-{i}"),
+            ready: true,
+            unschedulable: false,
+            pods_left: None,
+        };
+        let mut world = World { nodes_as_of: Some(at), ..World::default() };
+        world.nodes = (0..n).map(|i| (format!("i-{i:03}"), node(i))).collect();
+        world
+    }
+
+    fn intended(status: &mut RunStatus, world: &World, at: Instant) -> u32 {
+        let before = status.ledger.len();
+        settle(status, world, &run(), at);
+        intend(status, &run(), &group(), (&launch(), LEAD), world, at);
+        status.ledger.get(before).map_or(0, |batch| batch.count)
+    }
+
+    /// The last entry is answered with new instances.
+    fn came(status: &mut RunStatus, world: &mut World, at: Instant) {
+        let (token, first) = {
+            let last = status.ledger.last().unwrap();
+            (last.token.clone(), status.ledger.iter().map(|b| b.instances.len()).sum::<usize>())
+        };
+        let count = usize::try_from(status.ledger.last().unwrap().count).unwrap();
+        let ids = (first..first + count).map(|i| format!("i-{i:03}")).collect();
+        world.launches.insert(token, LaunchAnswer::Came { ids, shortfall: None });
+        settle(status, world, &run(), at);
+    }
+
+    #[test]
+    fn one_that_does_not_join_is_replaced_and_ended_when_its_replacement_has_joined() {
+        let mut status = with_live(17);
+        let early = now() + seconds(1199);
+        assert_eq!(intended(&mut status, &with_nodes(15, early), early), 0, "it may still join");
+        let late = now() + seconds(1200);
+        let mut world = with_nodes(15, late);
+        assert_eq!(intended(&mut status, &world, late), 1, "a tenth at a time");
+        came(&mut status, &mut world, late);
+        assert_eq!(intended(&mut status, &world, late), 0);
+        give_up(&mut status, &group(), &world, LEAD, late);
+        assert_eq!(status.living().count(), 18, "nothing goes before its replacement has come");
+        let join = |world: &mut World, id: &str| {
+            let node = world.nodes.values().next().unwrap().clone();
+            world.nodes.insert(id.into(), node);
+        };
+        join(&mut world, "i-017");
+        let stale = World { nodes_as_of: Some(late - seconds(61)), ..world.clone() };
+        give_up(&mut status, &group(), &stale, LEAD, late);
+        assert_eq!(status.living().count(), 18);
+        let asked = look(&status, &group(), &stale, LEAD, late);
+        assert_eq!(asked, Some(MachineAct::LookAtNodes), "it may be on a newer list");
+        settle(&mut status, &world, &run(), late);
+        give_up(&mut status, &group(), &world, LEAD, late);
+        let ended = acts(&status, &run(), &world, late);
+        assert!(
+            matches!(ended.as_slice(), [MachineAct::Terminate { ids, .. }] if ids == &["i-015"]),
+            "{ended:?}"
+        );
+        assert_eq!(intended(&mut status, &world, late), 1, "then the next");
+    }
+
+    #[test]
+    fn a_template_whose_instances_never_join_starts_three_times_its_count_at_most() {
+        let mut status = with_live(17);
+        let mut at = now();
+        let mut alive = 0;
+        for _ in 0..200 {
+            at += seconds(1201);
+            let mut world = with_nodes(0, at);
+            if intended(&mut status, &world, at) > 0 {
+                came(&mut status, &mut world, at);
+            }
+            give_up(&mut status, &group(), &world, LEAD, at);
+            alive = alive.max(launched(&status, "burst"));
+        }
+        let ever: usize = status.ledger.iter().map(|b| b.instances.len()).sum();
+        assert!(ever <= 51, "{ever}");
+        assert!(ever > 17, "it tries");
+        assert!(alive <= 18, "{alive}");
+    }
+
+    #[test]
+    fn one_that_joins_after_all_stays() {
+        let mut status = with_live(17);
+        let late = now() + seconds(1200);
+        let mut world = with_nodes(16, late);
+        assert_eq!(intended(&mut status, &world, late), 1);
+        came(&mut status, &mut world, late);
+        let world = with_nodes(17, late);
+        settle(&mut status, &world, &run(), late);
+        give_up(&mut status, &group(), &world, LEAD, late);
+        assert_eq!(launched(&status, "burst"), 18, "the other one goes with the release");
+        assert_eq!(intended(&mut status, &world, late), 0);
+    }
+}
