@@ -285,7 +285,7 @@ fn rows_of(namespace: &str, run: &RunRecord, world: &World) -> Vec<Row> {
         }
         show("primetime_signal_unknown", label(), yes(signal.unknown_since.is_some()));
     }
-    for action in ["Hold", "Boost", "Extend", "Release"] {
+    for action in ["Hold", "Boost", "Extend", "Release", "Start"] {
         let count = world
             .overrides
             .iter()
@@ -302,5 +302,6 @@ fn word(action: &overrides::Action) -> &'static str {
         overrides::Action::Boost { .. } => "Boost",
         overrides::Action::Extend => "Extend",
         overrides::Action::Release => "Release",
+        overrides::Action::Start => "Start",
     }
 }

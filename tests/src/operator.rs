@@ -15,6 +15,9 @@ use crate::wait::wait_for;
 /// Namespace and name of the release.
 pub const RELEASE: &str = "primetime";
 
+/// The operator's key to the cloud: it must not be read anywhere.
+pub const SECRET: &str = "canary-that-sings-to-nobody";
+
 /// The operator, outside of the cluster but with nothing more than its account inside.
 #[derive(Debug)]
 pub struct Operator {
@@ -140,7 +143,7 @@ impl Operator {
                 .env("POD_NAMESPACE", RELEASE)
                 .env("POD_NAME", &self.identity)
                 .env("AWS_ACCESS_KEY_ID", "test")
-                .env("AWS_SECRET_ACCESS_KEY", "test")
+                .env("AWS_SECRET_ACCESS_KEY", SECRET)
                 .env("AWS_EC2_METADATA_DISABLED", "true")
                 .args([
                     "--cluster-name",
@@ -175,6 +178,15 @@ impl Operator {
             (Err(error), Some(process)) => Err(error.context(process.tail())),
             (result, _) => result.map(|_| ()),
         }
+    }
+
+    /// Everything it has logged, in all its lives.
+    ///
+    /// # Errors
+    ///
+    /// If it has logged nothing.
+    pub fn logged(&self) -> Result<String> {
+        Ok(std::fs::read_to_string(self.folder.join("primetime.log"))?)
     }
 
     /// Kills the operator as a crash would: SIGKILL.

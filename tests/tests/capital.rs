@@ -6,6 +6,7 @@ use primetime_core::run::{Stage, Verdict};
 use primetime_tests::capital::{self, BREAKING_SESSIONS, PEAK_SESSIONS, USUAL_SESSIONS};
 use primetime_tests::dashboard;
 use primetime_tests::evening::{Evening, SHOP};
+use primetime_tests::operator::SECRET;
 use primetime_tests::plane::Options;
 use primetime_tests::process::run;
 use primetime_tests::tools::root;
@@ -176,6 +177,19 @@ async fn told(evening: &Evening) -> Result<()> {
     Ok(())
 }
 
+/// S21: the key to the cloud stands in no log, metric, event or object.
+async fn secrets_are_kept(evening: &Evening) -> Result<()> {
+    let mut get = evening.plane.kubectl();
+    let kinds = "surgeruns,surgeholds,scheduledsurges,instanceclasses,metricssources,events";
+    let objects = run(get.args(["get", kinds, "--all-namespaces", "--output=json"])).await?;
+    let (logged, metrics) = (evening.operator.logged()?, evening.operator.metrics().await?);
+    ensure!(logged.contains("primetime starts") && objects.contains("SurgeRun"));
+    for (what, text) in [("log", logged), ("metrics", metrics), ("objects", objects)] {
+        ensure!(!text.contains(SECRET), "the {what} give the operator's key away");
+    }
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_capital_evening() -> Result<()> {
     let mut evening =
@@ -189,5 +203,6 @@ async fn the_capital_evening() -> Result<()> {
     held(&mut evening).await?;
     released(&mut evening).await?;
     told(&evening).await?;
+    secrets_are_kept(&evening).await?;
     evening.end()
 }

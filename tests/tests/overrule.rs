@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use anyhow::{Result, ensure};
 use chrono::{TimeDelta, Utc};
+use primetime_api::StartPolicy;
 use primetime_core::run::Stage;
 use primetime_tests::capital;
 use primetime_tests::evening::{Evening, SHOP};
@@ -38,6 +39,40 @@ macro_rules! obeyed {
         $evening.until($what, 5, $look).await?;
         eprintln!("{} after {} ms", $what, sent.elapsed().as_millis());
     };
+}
+
+/// An event whose second nobody knows: ready, and waiting for a person; a second start is harmless.
+async fn armed(evening: &Evening) -> Result<()> {
+    let show = Utc::now() + TimeDelta::seconds(16);
+    let mut surge = capital::web_only("launch", show, 30, 60)?;
+    surge.spec.start_policy = StartPolicy::Manual;
+    surge.spec.armed_seconds = Some(600);
+    surge.spec.hold = None;
+    evening.announce(&surge).await?;
+    evening
+        .until("the launch to be armed past its hour", 60, |e| async move {
+            let status = e.status("launch").await?;
+            let armed = status.stage == Stage::Ready && status.message.contains("; armed: ");
+            let late = Utc::now() > show + TimeDelta::seconds(5);
+            Ok((armed && late, format!("{:?}: {}", status.stage, status.message)))
+        })
+        .await?;
+    ensure!(evening.status("launch").await?.started_time.is_none());
+    alice(evening, &["start", "launch", "--reason", "the host has said it"]).await?;
+    obeyed!(evening, "the start was obeyed", |e| stage(e, "launch", Stage::Live));
+    let started = evening.status("launch").await?.started_time;
+    alice(evening, &["start", "launch", "--reason", "and again"]).await?;
+    evening.until("the launch to be over", 120, |e| stage(e, "launch", Stage::Done)).await?;
+    let status = evening.status("launch").await?;
+    ensure!(started.is_some() && status.started_time == started, "{status:?}");
+    let lasted = status.release.zip(started).map(|(way, started)| way.start_time - started);
+    ensure!(lasted.is_some_and(|t| t >= TimeDelta::seconds(30)), "it lasted {lasted:?}");
+    evening
+        .until("everything to be back after the launch", 60, |e| async move {
+            let back = e.everything_is_back().await;
+            Ok((back.is_ok(), format!("{back:?}")))
+        })
+        .await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -145,6 +180,7 @@ async fn people_overrule_and_runs_overlap() -> Result<()> {
             Ok((back.is_ok(), format!("{back:?}")))
         })
         .await?;
+    armed(&evening).await?;
     let extended =
         alice(&evening, &["extend", "nothing", "--for", "10m", "--reason", "no such surge"]).await;
     ensure!(extended.is_err_and(|e| format!("{e:#}").contains("there is no surge \"nothing\"")));

@@ -28,7 +28,7 @@ fn recurs(surge: &mut Value, cron: Option<&str>) {
 }
 
 /// What is wrong, the change that makes it so, and what the error has to say.
-const SURGES: [(&str, Change, &str); 43] = [
+const SURGES: [(&str, Change, &str); 44] = [
     (
         "the end before the start",
         |s| s["spec"]["schedule"]["durationSeconds"] = json!(-5),
@@ -39,6 +39,11 @@ const SURGES: [(&str, Change, &str); 43] = [
         "more than a week",
         |s| s["spec"]["schedule"]["durationSeconds"] = json!(604_801),
         "durationSeconds",
+    ),
+    (
+        "a wait for a start where it begins by itself",
+        |s| s["spec"]["armedSeconds"] = json!(3600),
+        "belongs to startPolicy Manual only",
     ),
     (
         "31 April",

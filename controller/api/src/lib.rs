@@ -23,7 +23,7 @@ pub use schedule::{ExcludedDays, Schedule, Window};
 pub use source::{MetricsSource, MetricsSourceSpec};
 pub use surge::{
     HoldAfterEnd, MachineGroup, ObjectRef, Release, ScheduledSurge, ScheduledSurgeSpec, Signal,
-    Target, surge_record,
+    StartPolicy, Target, surge_record,
 };
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;

@@ -20,6 +20,8 @@ pub enum OverrideAction {
     Extend,
     /// Come down now, step by step; live load no longer keeps the floor up.
     Release,
+    /// The event of a surge with startPolicy Manual begins now. A second start changes nothing.
+    Start,
 }
 
 /// What on-call asks for.
@@ -33,7 +35,7 @@ pub enum OverrideAction {
     shortname = "overrides",
     category = "primetime",
     derive = "PartialEq",
-    doc = "What on-call asks of a surge: hold, boost, extend or release, with a reason and an expiry. The API server records the author.",
+    doc = "What on-call asks of a surge: hold, boost, extend, release or start, with a reason and an expiry. The API server records the author.",
     printcolumn(name = "Surge", type_ = "string", json_path = ".spec.surgeRef.name"),
     printcolumn(name = "Action", type_ = "string", json_path = ".spec.action"),
     printcolumn(name = "Author", type_ = "string", json_path = ".spec.author"),
@@ -86,6 +88,7 @@ impl SurgeOverride {
             (OverrideAction::Hold, ..) => Action::Hold,
             (OverrideAction::Extend, ..) => Action::Extend,
             (OverrideAction::Release, ..) => Action::Release,
+            (OverrideAction::Start, ..) => Action::Start,
             (OverrideAction::Boost, Some(n), None) => {
                 Action::Boost { target: spec.target.clone(), amount: Boost::Replicas(n) }
             }

@@ -9,7 +9,9 @@ use primetime_core::run::{RunRecord, RunStatus};
 use primetime_core::surge::Window;
 
 use crate::names::FINALIZER;
-use crate::surge::{HoldAfterEnd, MachineGroup, Release, ScheduledSurgeSpec, Signal, Target};
+use crate::surge::{
+    HoldAfterEnd, MachineGroup, Release, ScheduledSurgeSpec, Signal, StartPolicy, Target,
+};
 use crate::validate;
 
 /// One occurrence of a surge: frozen instants and a copy of what the surge asked for.
@@ -98,6 +100,13 @@ pub struct SurgeRunSpec {
     /// The way down.
     #[serde(default)]
     pub release: Release,
+    /// Whether the event begins by itself or when a person says so.
+    #[serde(default)]
+    pub start_policy: StartPolicy,
+    /// Manual: how many seconds after the announced start somebody may start it; as long as the event lasts, where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 604_800))]
+    pub armed_seconds: Option<u32>,
 }
 
 /// The spec of the run of an occurrence: a copy of the surge, with its instants.
@@ -116,6 +125,8 @@ pub fn run_spec(planned: &PlannedRun, spec: &ScheduledSurgeSpec) -> SurgeRunSpec
         signals: spec.signals.clone(),
         hold: spec.hold.clone(),
         release: spec.release.clone(),
+        start_policy: spec.start_policy,
+        armed_seconds: spec.armed_seconds,
     }
 }
 
@@ -143,6 +154,7 @@ pub fn run_record(object: &SurgeRun) -> RunRecord {
             &spec.signals,
             spec.hold.as_ref(),
             &spec.release,
+            (spec.start_policy, spec.armed_seconds),
         )
         .map_err(|reasons| reasons.join("; ")),
         status: object.status.clone().unwrap_or_default(),

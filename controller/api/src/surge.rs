@@ -1,6 +1,7 @@
 //! `ScheduledSurge`: when, what must be ready, how far it may grow. Like a CronJob.
 
 use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use primetime_core::surge::Workload;
@@ -37,6 +38,8 @@ use crate::validate;
         .message("spec: at least one target or one group of machines"),
     validation = Rule::new("!has(self.signals) || self.signals.all(s, self.targets.exists(t, t.name == s.target))")
         .message("spec.signals: each signal must name a target of this surge"),
+    validation = Rule::new("!has(self.armedSeconds) || self.startPolicy == 'Manual'")
+        .message("spec.armedSeconds: belongs to startPolicy Manual only"),
     validation = Rule::new("self.targets.all(t, self.targets.exists_one(u, u.scaleTargetRef == t.scaleTargetRef))")
         .message("spec.targets: the same workload is named twice")
 )]
@@ -68,6 +71,14 @@ pub struct ScheduledSurgeSpec {
     /// The way down.
     #[serde(default)]
     pub release: Release,
+    /// Whether the event begins by itself or when a person says so.
+    #[serde(default)]
+    pub start_policy: StartPolicy,
+    /// Manual: how many seconds after the announced start somebody may start it; as long as the event lasts, where absent.
+    /// Then it is called off.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 604_800))]
+    pub armed_seconds: Option<u32>,
     /// Nothing new is planned while this is true; a run that has begun goes on.
     #[serde(default)]
     pub suspend: bool,
@@ -84,6 +95,16 @@ pub struct ScheduledSurgeSpec {
     #[serde(default = "default_history_limit")]
     #[schemars(range(min = 1, max = 100))]
     pub history_limit: u32,
+}
+
+/// Who says that an event begins.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum StartPolicy {
+    /// The clock.
+    #[default]
+    Automatic,
+    /// A person, with `kubectl surge start`: for events whose second nobody knows. Everything is ready by T0 and stays so.
+    Manual,
 }
 
 fn default_upcoming_limit() -> u32 {

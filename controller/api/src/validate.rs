@@ -9,7 +9,9 @@ use primetime_core::surge::{self, Announcement, ReleasePace, Want};
 use primetime_core::world::SurgeSpec;
 
 pub use self::schedule::{LATEST_ANNOUNCEMENT, not_in_the_past};
-use crate::surge::{HoldAfterEnd, MachineGroup, Release, ScheduledSurgeSpec, Signal, Target};
+use crate::surge::{
+    HoldAfterEnd, MachineGroup, Release, ScheduledSurgeSpec, Signal, StartPolicy, Target,
+};
 
 fn seconds(n: u32) -> TimeDelta {
     TimeDelta::seconds(i64::from(n))
@@ -28,6 +30,7 @@ pub fn surge(spec: &ScheduledSurgeSpec) -> Result<SurgeSpec, Vec<String>> {
         &spec.signals,
         spec.hold.as_ref(),
         &spec.release,
+        (spec.start_policy, spec.armed_seconds),
     );
     match (schedule, announcement) {
         (Ok(schedule), Ok(announcement)) => Ok(SurgeSpec {
@@ -58,8 +61,12 @@ pub fn announcement(
     signals: &[Signal],
     hold: Option<&HoldAfterEnd>,
     release: &Release,
+    (start_policy, armed_seconds): (StartPolicy, Option<u32>),
 ) -> Result<Announcement, Vec<String>> {
     let mut errors = Vec::new();
+    if armed_seconds.is_some() && start_policy != StartPolicy::Manual {
+        errors.push("spec.armedSeconds: belongs to startPolicy Manual only".to_owned());
+    }
     let mut keep = |result: Result<_, String>| result.map_err(|e| errors.push(e)).ok();
     let good_targets: Vec<_> = targets
         .iter()
@@ -107,6 +114,10 @@ pub fn announcement(
         release: ReleasePace {
             step_percent: release.step_percent.clamp(1, 100),
             step_time: seconds(release.step_seconds.max(1)),
+        },
+        start: match start_policy {
+            StartPolicy::Automatic => surge::Start::Automatic,
+            StartPolicy::Manual => surge::Start::Manual { within: armed_seconds.map(seconds) },
         },
     })
 }

@@ -16,7 +16,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 use crate::cluster::Where;
-use crate::overrule::{Boost, Overrule};
+use crate::overrule::{Boost, Overrule, Start};
 use primetime_api::OverrideAction;
 use primetime_core::schedule::tzdb_version;
 
@@ -63,6 +63,8 @@ enum Online {
     Extend(Overrule),
     /// Come down now, step by step.
     Release(Overrule),
+    /// Let the event of an armed surge begin now; a second start changes nothing.
+    Start(Start),
 }
 
 /// What needs no cluster.
@@ -102,6 +104,7 @@ async fn online(place: &Where, command: &Online) -> Result<()> {
         Online::Boost { overrule, boost } => (OverrideAction::Boost, overrule, boost),
         Online::Extend(overrule) => (OverrideAction::Extend, overrule, &Boost::default()),
         Online::Release(overrule) => (OverrideAction::Release, overrule, &Boost::default()),
+        Online::Start(start) => (OverrideAction::Start, &Overrule::from(start), &Boost::default()),
     };
     overrule::send(&place.connect().await?, action, overrule, boost).await
 }

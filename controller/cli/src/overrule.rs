@@ -24,6 +24,25 @@ pub struct Overrule {
     reason: String,
 }
 
+/// Which event begins.
+#[derive(Debug, clap::Args)]
+pub struct Start {
+    /// Name of the surge.
+    surge: String,
+    /// Why now, for whoever reads the log tomorrow.
+    #[arg(long)]
+    reason: String,
+}
+
+/// A start is a moment: ten minutes are enough for an operator that is just being restarted.
+const START_LASTS: TimeDelta = TimeDelta::minutes(10);
+
+impl From<&Start> for Overrule {
+    fn from(start: &Start) -> Self {
+        Self { surge: start.surge.clone(), lasts: START_LASTS, reason: start.reason.clone() }
+    }
+}
+
 /// How much higher.
 #[derive(Debug, Default, clap::Args)]
 #[group(id = "amount", required = false, multiple = true)]

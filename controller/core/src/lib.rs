@@ -12,6 +12,7 @@
 //! | [`timeline`] | when each step must start so that it is ready in time |
 //! | [`signal`] | live load to required replicas; `Unknown` is a value |
 //! | [`overrides`] | what on-call asked for |
+//! | [`armed`] | events that a person starts: the instants that count |
 //! | [`demand`] | the floor one run asks of one target now |
 //! | [`hold`] | floors of all runs to one level; what is still ours |
 //! | [`write`] | a level to the patches that reach it |
@@ -24,6 +25,7 @@
 //! | [`port`] | what the shell reaches the outside through |
 //! | [`plan`] | all of it, in order |
 
+pub mod armed;
 pub mod decimal;
 pub mod decision;
 pub mod demand;

@@ -19,6 +19,8 @@ pub enum Action {
     Extend,
     /// Come down now, step by step.
     Release,
+    /// The event begins now, where it does not begin by itself.
+    Start,
 }
 
 /// How much higher.
@@ -57,6 +59,7 @@ impl Override {
             Action::Hold => "hold".to_owned(),
             Action::Extend => "extend".to_owned(),
             Action::Release => "release".to_owned(),
+            Action::Start => "start".to_owned(),
             Action::Boost { target, amount } => {
                 let target = target.as_deref().unwrap_or("all targets");
                 match amount {
@@ -104,7 +107,13 @@ impl<'a> InForce<'a> {
 
     /// The newest word on coming down: `Release`, or one that forbids it.
     fn newest_on_lowering(&self) -> Option<&'a Override> {
-        self.iter().filter(|o| !matches!(o.action, Action::Boost { .. })).last()
+        self.iter().filter(|o| !matches!(o.action, Action::Boost { .. } | Action::Start)).last()
+    }
+
+    /// Somebody has said since an instant that the event begins.
+    #[must_use]
+    pub fn start(&self, since: Instant) -> bool {
+        self.iter().any(|o| o.action == Action::Start && o.created >= since)
     }
 
     /// The newest word is to come down now.

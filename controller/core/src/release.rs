@@ -1,10 +1,11 @@
 //! Holding after the end, then coming down: slow, stepwise, reversible, gated on evidence.
 
 use crate::Instant;
+use crate::armed;
 use crate::overrides::InForce;
 use crate::run::{Release, ReleaseCause, ReleaseFloor, RunRecord, RunStatus};
 use crate::signal::{Reading, Required};
-use crate::surge::{Announcement, HoldAfterEnd, ReleasePace};
+use crate::surge::{Announcement, HoldAfterEnd, ReleasePace, Window};
 
 /// Remembers the highest load of each signal, and since when all of them are below the share of their peak.
 ///
@@ -51,6 +52,7 @@ pub fn cause(
     announcement: &Announcement,
     status: &RunStatus,
     overrides: &InForce<'_>,
+    window: &Window,
     now: Instant,
 ) -> Option<ReleaseCause> {
     if run.deleting {
@@ -59,9 +61,12 @@ pub fn cause(
     if overrides.release() {
         return Some(ReleaseCause::Override);
     }
-    let end = overrides.end(run.window.end);
+    let end = overrides.end(window.end);
     if now < end || overrides.hold() {
         return None;
+    }
+    if armed::waits(run, announcement) {
+        return Some(ReleaseCause::NeverStarted);
     }
     let Some(hold) = announcement.hold else {
         return Some(ReleaseCause::End);

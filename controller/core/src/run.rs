@@ -295,6 +295,8 @@ pub enum ReleaseCause {
     End,
     /// The longest hold after the end is over.
     HoldExpired,
+    /// Nobody said that the event begins.
+    NeverStarted,
     /// A person said so.
     Override,
     /// The run was deleted.
@@ -309,6 +311,7 @@ impl ReleaseCause {
             Self::LoadGone => "the load has gone",
             Self::End => "the event is over",
             Self::HoldExpired => "the longest hold after the end is over",
+            Self::NeverStarted => "nobody has started the event",
             Self::Override => "an override asks for it",
             Self::Deleted => "the run was deleted",
         }
@@ -360,6 +363,9 @@ pub struct RunStatus {
     /// When everything was first ready.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ready_time: Option<Instant>,
+    /// When a person said that the event begins, where it does not begin by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_time: Option<Instant>,
     /// When everything was given back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub completion_time: Option<Instant>,
@@ -429,7 +435,7 @@ impl RunStatus {
             )
         });
         let instants = steps.flatten().chain(entries).chain(self.quiet_since.as_mut());
-        for instant in instants.chain(self.ready_time.as_mut()) {
+        for instant in instants.chain(self.ready_time.as_mut()).chain(self.started_time.as_mut()) {
             *instant = now.min(*instant);
         }
     }

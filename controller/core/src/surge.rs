@@ -142,6 +142,18 @@ pub struct ReleasePace {
     pub step_time: TimeDelta,
 }
 
+/// Who says that an event begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// The clock.
+    Automatic,
+    /// A person, from the announced start on: everything is ready, and waits.
+    Manual {
+        /// For so long; as long as the event lasts, where absent.
+        within: Option<TimeDelta>,
+    },
+}
+
 /// Everything an occurrence needs to know: frozen into its run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Announcement {
@@ -155,6 +167,8 @@ pub struct Announcement {
     pub hold: Option<HoldAfterEnd>,
     /// Coming down.
     pub release: ReleasePace,
+    /// How it begins.
+    pub start: Start,
 }
 
 impl Announcement {

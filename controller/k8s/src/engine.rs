@@ -198,6 +198,7 @@ impl Engine {
                 next.map_or(at_most, |at| (at - self.clock.now()).to_std().unwrap_or_default());
             let pause = pause.clamp(Duration::from_millis(1), at_most);
             tokio::select! {
+                biased;
                 () = self.shared.rung() => {}
                 () = tokio::time::sleep(pause) => {}
             }
@@ -250,7 +251,8 @@ impl Engine {
         tokio::spawn(async move {
             // A lane whose work panicked, or was cancelled, would stay busy for ever: the guard frees it.
             let guard = engine.lanes.guard(&lane);
-            let result = engine.guarded(effect, cloud).await;
+            let permits = if cloud { &engine.cloud_permits } else { &engine.permits };
+            let result = led(&engine.leadership, permits, effect).await;
             let now = engine.clock.now();
             let outcome = result.as_ref().map_or_else(CallError::reason, |_| "ok");
             engine.observer.finished(kind, outcome, due.map(|at| now - at));
@@ -264,20 +266,6 @@ impl Engine {
             engine.shared.ring();
         });
         None
-    }
-
-    /// Leadership is checked at the write, not only at start.
-    async fn guarded(
-        &self,
-        effect: impl Future<Output = Result<Outcome, CallError>>,
-        cloud: bool,
-    ) -> Result<Outcome, CallError> {
-        let permits = if cloud { &self.cloud_permits } else { &self.permits };
-        let _permit = permits.acquire().await.map_err(|e| CallError::Failed(e.to_string()))?;
-        if !self.leadership.leads() {
-            return Err(CallError::Failed("this process does not lead any more".to_owned()));
-        }
-        effect.await
     }
 
     /// Tells Kubernetes Events, after everything else. Runs for ever.
@@ -328,5 +316,38 @@ impl Engine {
                 });
             }
         }
+    }
+}
+
+/// Does something if this process still leads when its turn has come: leadership is checked at the write, not only at
+/// start.
+async fn led<T>(
+    leadership: &Leadership,
+    permits: &Semaphore,
+    effect: impl Future<Output = Result<T, CallError>>,
+) -> Result<T, CallError> {
+    let _permit = permits.acquire().await.map_err(|e| CallError::Failed(e.to_string()))?;
+    if !leadership.leads() {
+        return Err(CallError::Failed("this process does not lead any more".to_owned()));
+    }
+    effect.await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn who_has_lost_the_lease_in_the_queue_does_nothing_when_its_turn_comes() {
+        let leadership = Leadership::alone(Instant::UNIX_EPOCH);
+        let permits = Semaphore::new(1);
+        let effect = async { Ok(()) };
+        assert!(led(&leadership, &permits, effect).await.is_ok());
+        let busy = permits.acquire().await.unwrap();
+        let mut waits = std::pin::pin!(led(&leadership, &permits, async { Ok(()) }));
+        assert!(futures::poll!(&mut waits).is_pending());
+        leadership.lost();
+        drop(busy);
+        assert!(matches!(waits.await, Err(CallError::Failed(_))));
     }
 }

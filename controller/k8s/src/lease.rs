@@ -68,7 +68,7 @@ impl Leadership {
         }
     }
 
-    fn lost(&self) {
+    pub(crate) fn lost(&self) {
         self.until.store(0, Ordering::Release);
     }
 }

@@ -47,6 +47,15 @@ fn capital() -> Value {
     named("primetime.dev/v1alpha1", "ScheduledSurge", "capital")
 }
 
+/// The evening begins when a person says so.
+fn armed() -> (Scenario, Promise) {
+    let (mut scenario, promise) = plain();
+    for surge in scenario.objects.iter_mut().filter(|o| o["kind"] == "ScheduledSurge") {
+        surge["spec"]["startPolicy"] = "Manual".into();
+    }
+    (scenario, promise)
+}
+
 fn hold(target: &str) -> Value {
     named("primetime.dev/v1alpha1", "SurgeHold", &format!("deployment-{target}"))
 }
@@ -377,6 +386,20 @@ fn deploys_and_records() -> Vec<Named> {
                 |_| {},
             ),
         ),
+        ("K16: a person says when it begins, and another one says it again", {
+            let (mut scenario, mut promise) = armed();
+            let start = |n: i64| {
+                let mut start = override_until("Start", at(n + 20));
+                start["metadata"]["name"] = format!("start-{n}").into();
+                Deed::create(at(n), start)
+            };
+            scenario.deeds = vec![start(20), start(30)];
+            promise.end = at(20 + DURATION);
+            promise.until = promise.end;
+            promise.patience_ends += seconds(20);
+            with((scenario, promise), Script::default())
+        }),
+        ("K16: nobody says that it begins", with(armed(), Script::default())),
         (
             "F46: a hold says nonsense for a while",
             deeds(

@@ -7,6 +7,7 @@ use chrono::TimeDelta;
 
 use super::{Act, Draft, Record};
 use crate::Instant;
+use crate::armed;
 use crate::decision;
 use crate::demand::{self, Demand, Facts};
 use crate::hold::{self, Claim};
@@ -17,7 +18,7 @@ use crate::report;
 use crate::run::{ReleaseCause, RunRecord, RunStatus, Stage, Verdict, set_condition};
 use crate::schedule;
 use crate::signal::{self, Reading, Required, Sample, Why};
-use crate::surge::{Announcement, MachineGroup, Target};
+use crate::surge::{Announcement, MachineGroup, Target, Window};
 use crate::timeline::{self, PREPARE_AHEAD, Timeline};
 use crate::world::{Seen, World};
 use crate::write;
@@ -26,6 +27,8 @@ use crate::write;
 struct Run<'a> {
     record: &'a RunRecord,
     announcement: &'a Announcement,
+    /// The instants that count now.
+    window: Window,
     world: &'a World,
     overrides: InForce<'a>,
     timeline: Timeline,
@@ -56,6 +59,9 @@ pub(super) fn plan(record: &RunRecord, world: &World, now: Instant, draft: &mut 
     run.begin_release(&mut status, draft);
 
     let begun = now >= run.timeline.begin - PREPARE_AHEAD;
+    if begun && run.is_armed() && status.release.is_none() {
+        run.hear_of_a_start(&mut status);
+    }
     if begun && status.release.is_none() && !record.guarded {
         draft.record(Record::Guard { run: record.name.clone() });
     }
@@ -104,6 +110,7 @@ fn urgent(before: &RunStatus, after: &RunStatus) -> bool {
         || before.stage != after.stage
         || before.verdict != after.verdict
         || before.overrides != after.overrides
+        || before.started_time != after.started_time
         || before.completion_time != after.completion_time
         || states(before) != states(after)
         || floors(before) != floors(after)
@@ -117,15 +124,15 @@ impl<'a> Run<'a> {
         now: Instant,
     ) -> Self {
         let overrides = overrides::in_force(&world.overrides, record, now);
-        let timeline =
-            timeline::plan(announcement, &record.window, world, |t| baseline_of(t, world));
+        let window = armed::window(record, announcement);
+        let timeline = timeline::plan(announcement, &window, world, |t| baseline_of(t, world));
         let readings = if now < timeline.begin - PREPARE_AHEAD {
             Vec::new()
         } else {
             announcement.signals.iter().map(|s| read(s, world, now)).collect()
         };
-        let end = overrides.end(record.window.end);
-        Self { record, announcement, world, overrides, timeline, readings, end, now }
+        let end = overrides.end(window.end);
+        Self { record, announcement, window, world, overrides, timeline, readings, end, now }
     }
 
     /// The run's claim on a target, as recorded in its hold.
@@ -183,9 +190,14 @@ impl<'a> Run<'a> {
             }
             return;
         }
-        let Some(cause) =
-            release::cause(self.record, self.announcement, status, &self.overrides, self.now)
-        else {
+        let Some(cause) = release::cause(
+            self.record,
+            self.announcement,
+            status,
+            &self.overrides,
+            &self.window,
+            self.now,
+        ) else {
             return;
         };
         // The way down is not begun while nothing may be lowered: a clock that jumped would end the event for good.
@@ -196,6 +208,18 @@ impl<'a> Run<'a> {
         let floors: Vec<_> =
             targets.filter_map(|t| Some((t.name.clone(), self.reached(t)?))).collect();
         status.release = Some(release::begin(cause, &floors, self.now));
+    }
+
+    /// A person has yet to say that the event begins.
+    fn is_armed(&self) -> bool {
+        armed::waits(self.record, self.announcement)
+    }
+
+    /// A start counts that was said of this run: since its preparation began, in the seconds of creation times.
+    fn hear_of_a_start(&self, status: &mut RunStatus) {
+        if self.overrides.start(self.timeline.begin - PREPARE_AHEAD - TimeDelta::seconds(1)) {
+            status.started_time = Some(self.now);
+        }
     }
 
     /// The next step down, if the way down has begun and its beginning is on record.
@@ -311,7 +335,7 @@ impl<'a> Run<'a> {
         let release = self.record.status.release.as_ref();
         let facts = Facts {
             run: &self.record.name,
-            window: &self.record.window,
+            window: &self.window,
             end: self.end,
             baseline,
             start,
@@ -410,11 +434,10 @@ impl<'a> Run<'a> {
         {
             return;
         }
-        let called_off = way.start_time < self.record.window.start;
+        let called_off = way.start_time < self.window.start || self.is_armed();
         status.stage = if called_off { Stage::Cancelled } else { Stage::Done };
         status.completion_time = Some(self.now);
-        let report =
-            report::write(self.announcement, &self.record.window, status, way.cause, self.now);
+        let report = report::write(self.announcement, &self.window, status, way.cause, self.now);
         status.message = format!(
             "everything was given back; {}",
             match report.slack_seconds {
@@ -428,7 +451,7 @@ impl<'a> Run<'a> {
 
     /// The next instant at which something changes by itself.
     fn set_wake(&self, status: &RunStatus, draft: &mut Draft) {
-        let window = &self.record.window;
+        let window = &self.window;
         let mut instants = vec![
             self.timeline.begin - PREPARE_AHEAD,
             self.timeline.begin,

@@ -318,6 +318,7 @@ mod tests {
                     signals: vec![],
                     hold: None,
                     release: pace,
+                    start: crate::surge::Start::Automatic,
                 },
             };
             let surge = SurgeRecord {

@@ -2,6 +2,8 @@
 
 #![allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // small numbers
 
+mod armed;
+
 use std::collections::BTreeMap;
 
 use chrono::{TimeDelta, TimeZone};
@@ -99,6 +101,7 @@ fn capital() -> SurgeRecord {
                     max_time: seconds(7200),
                 }),
                 release: ReleasePace { step_percent: 20, step_time: seconds(120) },
+                start: crate::surge::Start::Automatic,
             },
         }),
         status: SurgeStatus::default(),

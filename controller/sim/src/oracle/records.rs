@@ -101,8 +101,8 @@ const OF_CAPACITY: [Part; 6] = [
     Part::Consolidation,
 ];
 
-/// How long it may take to say it.
-const TO_SAY_IT: TimeDelta = TimeDelta::seconds(5);
+/// It is said when three quarters of a lead time of 15 s have passed, and that takes a moment.
+const TO_SAY_IT: TimeDelta = TimeDelta::seconds(3);
 
 /// L2: where not everything is ready at T0, `AtRisk` was said before.
 pub(super) fn at_risk_is_said_in_time(case: Case<'_>) -> Option<Broken> {

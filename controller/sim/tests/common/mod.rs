@@ -45,6 +45,14 @@ fn broken(
     (broken, recording.hash())
 }
 
+/// Where two evenings begin to differ, as far as that is seen in their requests.
+fn differ(one: &[String], other: &[String]) -> String {
+    let both = one.iter().zip(other).enumerate();
+    let first = both.into_iter().find(|(_, (a, b))| a != b);
+    let told = first.map(|(n, (a, b))| format!("request {n} is {a} and then {b}"));
+    told.unwrap_or_else(|| "not in its requests".to_owned())
+}
+
 /// Plays all of them. Says of each that broke a rule which, and the shortest script that breaks it. Where `same` has an
 /// evening without a fault, those with one have to end as it does.
 pub fn play_all(evenings: &[(Scenario, Promise)], cases: &[Case], same: &[Recording]) {
@@ -57,9 +65,10 @@ pub fn play_all(evenings: &[(Scenario, Promise)], cases: &[Case], same: &[Record
                     let evening = &evenings[case.evening];
                     let same = same.get(case.evening);
                     let (mut rules, hash) = broken(evening, &case.script, case.seed, same);
-                    let again = || play(&evening.0, &case.script, case.seed).unwrap().hash();
-                    if case.twice && hash != again() {
-                        rules.push("the same seed gives another evening".to_owned());
+                    let again = || play(&evening.0, &case.script, case.seed).unwrap();
+                    if case.twice && hash != again().hash() {
+                        let told = differ(&again().requests, &again().requests);
+                        rules.push(format!("the same seed gives another evening: {told}"));
                     }
                     let Some(first) = rules.first() else { continue };
                     // The shortest script that breaks the same rule, which is named before the colon.

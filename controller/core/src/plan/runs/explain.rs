@@ -109,7 +109,7 @@ impl Run<'_> {
             })
             .collect();
         let progress = self.progress(status);
-        let (verdict, message) = verdict::judge(&progress, self.record.window.ready_by, self.now);
+        let (verdict, message) = verdict::judge(&progress, self.window.ready_by, self.now);
         let all_there = verdict == Verdict::Ready;
         status.stage = self.stage(status, all_there);
         if status.stage == Stage::Releasing {
@@ -121,6 +121,13 @@ impl Run<'_> {
             if all_there && status.ready_time.is_none() && self.now >= self.timeline.begin {
                 status.ready_time = Some(self.now);
             }
+        }
+        if self.is_armed() && status.release.is_none() && self.now >= self.timeline.begin {
+            let until = self.end.format("%H:%M:%SZ");
+            status.message = format!(
+                "{}; armed: it begins when a person says so, until {until}",
+                status.message
+            );
         }
         if let Some(error) = self.world.clock_error {
             status.message = format!("{}; {}", status.message, wrong_clock(error));
@@ -197,7 +204,7 @@ impl Run<'_> {
         }
         match self.now {
             now if now >= self.end => Stage::Holding,
-            now if now >= self.record.window.start => Stage::Live,
+            now if now >= self.window.start && !self.is_armed() => Stage::Live,
             now if now < self.timeline.begin => Stage::Planned,
             _ if all_there => Stage::Ready,
             _ => Stage::WarmingUp,

@@ -81,7 +81,7 @@ fn floor_change(
     match (old, target.floor) {
         (None, Some(new)) => {
             let from = target.baseline.map_or_else(String::new, |b| format!("{b} -> "));
-            let t0 = run.record.window.ready_by.format("%H:%M:%SZ");
+            let t0 = run.window.ready_by.format("%H:%M:%SZ");
             Some(("FloorRaised", format!("{name} {from}{new}: planned to be ready by {t0}")))
         }
         (Some(old), Some(new)) if new > old => {
