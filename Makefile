@@ -41,6 +41,7 @@ generate: tools ## Regenerate crds/, the chart's copy, docs/, and the rights tha
 	    --set clusterName=x -s templates/rbac.yaml; } > controller/sim/src/server/granted.yaml
 
 bench: tools build ## Measure lateness, memory and idle requests as ratios in one run
+	target/debug/primetime-bench-schedules
 	target/debug/primetime-bench
 
 soak: prerequisites ## Every fault at every request of the simulated evenings, and PRIMETIME_SEEDS drawn ones

@@ -62,6 +62,10 @@ pub struct Args {
     #[arg(long, env = "PRIMETIME_CLOUD_INTERVAL_SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
     pub cloud_interval_seconds: u32,
 
+    /// A folder with time zone data that counts instead of the bundled one, such as /usr/share/zoneinfo.
+    #[arg(long, env = "PRIMETIME_ZONEINFO")]
+    pub zoneinfo: Option<PathBuf>,
+
     /// What is logged: a level, or tracing directives.
     #[arg(long, env = "PRIMETIME_LOG", default_value = "info")]
     pub log: String,

@@ -22,7 +22,7 @@ use primetime_k8s::engine::{Engine, Settings};
 use primetime_k8s::lease::{self, Candidate, Leadership};
 use primetime_k8s::server_time::ServerTime;
 use primetime_k8s::watch::{self, Shared};
-use primetime_k8s::{call, signals};
+use primetime_k8s::{call, signals, zoneinfo};
 use primetime_prom::Prometheus;
 use tracing::{error, info};
 use tracing_subscriber::EnvFilter;
@@ -72,6 +72,9 @@ async fn client(server_time: &ServerTime) -> Result<Client> {
 async fn run(args: Args) -> Result<()> {
     // Only ring is compiled in; a second provider would make this fail at start and not at 20:59.
     let _ = rustls::crypto::ring::default_provider().install_default();
+    if let Some(folder) = &args.zoneinfo {
+        zoneinfo::mount(folder).with_context(|| format!("--zoneinfo {}", folder.display()))?;
+    }
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let server_time = ServerTime::of(clock.clone());
     let client = client(&server_time).await?;

@@ -16,7 +16,11 @@ const LAYERS: [(&str, &[&str], &[&str]); 9] = [
         &["primetime-core", "primetime-api", "primetime-k8s", "primetime-prom"],
         &["aws-sdk-ec2"],
     ),
-    ("kubectl-surge", &["primetime-core", "primetime-api", "primetime-sim"], &["aws-sdk-ec2"]),
+    (
+        "kubectl-surge",
+        &["primetime-core", "primetime-api", "primetime-k8s", "primetime-sim"],
+        &["aws-sdk-ec2"],
+    ),
     (
         "primetime",
         &["primetime-core", "primetime-api", "primetime-k8s", "primetime-ec2", "primetime-prom"],

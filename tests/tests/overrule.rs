@@ -67,6 +67,8 @@ async fn armed(evening: &Evening) -> Result<()> {
     ensure!(started.is_some() && status.started_time == started, "{status:?}");
     let lasted = status.release.zip(started).map(|(way, started)| way.start_time - started);
     ensure!(lasted.is_some_and(|t| t >= TimeDelta::seconds(30)), "it lasted {lasted:?}");
+    let nothing = alice(evening, &["start", "launch", "--reason", "too late"]).await;
+    ensure!(nothing.is_err_and(|e| format!("{e:#}").contains("has no run to start")));
     evening
         .until("everything to be back after the launch", 60, |e| async move {
             let back = e.everything_is_back().await;

@@ -9,16 +9,18 @@ mod simulate;
 mod status;
 mod validate;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::OnceLock;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 
 use crate::cluster::Where;
 use crate::overrule::{Boost, Overrule, Start};
 use primetime_api::OverrideAction;
 use primetime_core::schedule::tzdb_version;
+use primetime_k8s::zoneinfo;
 
 /// Surges for people: what is coming, what is going on, and how to overrule it.
 #[derive(Debug, Parser)]
@@ -26,6 +28,9 @@ use primetime_core::schedule::tzdb_version;
 struct Args {
     #[command(flatten)]
     place: Where,
+    /// A folder with time zone data that counts instead of the bundled one, such as /usr/share/zoneinfo.
+    #[arg(long, global = true, env = "PRIMETIME_ZONEINFO")]
+    zoneinfo: Option<PathBuf>,
     #[command(subcommand)]
     command: Command,
 }
@@ -78,13 +83,16 @@ enum Offline {
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    let result = match &args.command {
+    let mounted = args.zoneinfo.as_deref().map_or(Ok(()), |folder| {
+        zoneinfo::mount(folder).with_context(|| format!("--zoneinfo {}", folder.display()))
+    });
+    let result = mounted.and_then(|()| match &args.command {
         Command::Offline(Offline::Simulate(what)) => {
             simulate::run(what).map(|()| ExitCode::SUCCESS)
         }
         Command::Offline(Offline::Validate(what)) => validate::run(what),
         Command::Online(what) => online(&args.place, what).map(|()| ExitCode::SUCCESS),
-    };
+    });
     result.unwrap_or_else(|error| {
         if screen::is_closed(&error) {
             return ExitCode::SUCCESS;

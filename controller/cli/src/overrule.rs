@@ -4,9 +4,11 @@ use anyhow::{Context, Result, bail};
 use chrono::TimeDelta;
 use k8s_openapi::api::authentication::v1::SelfSubjectReview;
 use kube::Api;
-use kube::api::PostParams;
+use kube::ResourceExt;
+use kube::api::{ListParams, PostParams};
 use primetime_api::{
-    ObjectRef, OverrideAction, ScheduledSurge, SurgeOverride, SurgeOverrideSpec, SurgeRun,
+    FINALIZER, ObjectRef, OverrideAction, ScheduledSurge, StartPolicy, SurgeOverride,
+    SurgeOverrideSpec, SurgeRun,
 };
 
 use crate::cluster::{Cluster, bounded, now};
@@ -93,6 +95,9 @@ pub async fn send(
         bail!("--reason: say why, for whoever reads the log tomorrow");
     }
     check(cluster, &overrule.surge, boost.target.as_deref()).await?;
+    if action == OverrideAction::Start {
+        may_start(cluster, &overrule.surge).await?;
+    }
     let expire_time = now() + overrule.lasts;
     let word = format!("{action:?}").to_lowercase();
     let name = format!("{}-{word}-{}", overrule.surge, now().format("%H%M%S%3f"));
@@ -138,6 +143,32 @@ async fn check(cluster: &Cluster, surge: &str, target: Option<&str>) -> Result<(
         }
         _ => Ok(()),
     }
+}
+
+/// Whether there is something to start: a run whose preparation has begun and that waits for a person, or was started.
+async fn may_start(cluster: &Cluster, surge: &str) -> Result<()> {
+    let runs: Api<SurgeRun> = Api::namespaced(cluster.client.clone(), &cluster.namespace);
+    let mut runs = bounded(runs.list(&ListParams::default())).await?.items;
+    runs.retain(|run| {
+        let over = run.status.as_ref().is_some_and(|s| s.completion_time.is_some());
+        run.spec.surge_name.as_deref().unwrap_or(&run.name_any()) == surge && !over
+    });
+    runs.sort_by_key(|run| run.spec.start_time);
+    let Some(next) = runs.first() else { bail!("surge {surge} has no run to start") };
+    if next.spec.start_policy == StartPolicy::Automatic {
+        let start = next.spec.start_time.format("%Y-%m-%d %H:%M:%SZ");
+        bail!("surge {surge} begins by itself at {start}: its startPolicy is Automatic")
+    }
+    if !runs.iter().any(|run| run.finalizers().iter().any(|f| f == FINALIZER)) {
+        let begins =
+            next.status.as_ref().and_then(|s| s.begin_time).unwrap_or(next.spec.ready_time);
+        bail!(
+            "run {} is not being prepared yet, which begins at {}; until then move startTime",
+            next.name_any(),
+            begins.format("%Y-%m-%d %H:%M:%SZ")
+        )
+    }
+    Ok(())
 }
 
 #[cfg(test)]

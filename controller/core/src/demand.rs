@@ -46,6 +46,12 @@ pub struct Facts<'a> {
     pub release: Option<&'a Release>,
 }
 
+impl Demand {
+    fn as_it_is(claim: Claim, planned: u32) -> Self {
+        Self { claim, planned, clipped_from: None, raised_by_signal: false }
+    }
+}
+
 /// The planned floor of a target and the highest one it may climb to.
 #[must_use]
 pub fn plan_and_ceiling(target: &Target, baseline: u32) -> (u32, u32) {
@@ -63,8 +69,12 @@ pub fn demand(target: &Target, facts: Facts<'_>, now: Instant) -> Option<Demand>
     let on_the_way_down = facts.release.map(|r| r.floors.iter().find(|f| f.target == target.name));
 
     let (asked, raised_by_signal) = match on_the_way_down {
-        // The run let go before it ever held this target.
-        Some(None) => return None,
+        Some(None) => match facts.claimed {
+            // Its hold could not be read when the way down began: it stays until its own way down is on record.
+            Some(claim) => return Some(Demand::as_it_is(claim.clone(), planned)),
+            // The run let go before it ever held this target.
+            None => return None,
+        },
         Some(Some(floor)) if floor.done => return None,
         Some(Some(floor)) => (floor.floor.max(boost), false),
         // A hold that is younger than now says that the clock has gone back: what was asked for is asked for further on.

@@ -81,12 +81,24 @@ pub const FORGOTTEN_AFTER: TimeDelta = TimeDelta::minutes(10);
 /// (<https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-idempotency.html>): later only its tag tells what became of it.
 pub const RESENT_FOR: TimeDelta = TimeDelta::minutes(10);
 
-/// What is said of an entry that was struck.
-const NEVER_SHOWN: &str = "the cloud never showed an instance of this entry";
+/// Closes an entry of which nobody knows whether more will come.
+fn strike(batch: &mut Batch) {
+    batch.settled = true;
+    let came = batch.instances.len();
+    batch.shortfall = Some(if came == 0 {
+        "the cloud never showed an instance of this entry".to_owned()
+    } else {
+        format!("the cloud never showed more than {came} instances of this entry")
+    });
+}
 
 /// Writes what the cloud said into the ledger.
 pub fn settle(status: &mut RunStatus, world: &World, run: &RunRecord, now: Instant) {
     let fleet = world.fleets.get(&run.uid);
+    let shown_at = match fleet {
+        Some(Seen::Known(fleet)) => Some(fleet.at),
+        _ => None,
+    };
     for batch in &mut status.ledger {
         if let Some(Seen::Known(fleet)) = fleet {
             adopt(batch, fleet, now);
@@ -95,14 +107,6 @@ pub fn settle(status: &mut RunStatus, world: &World, run: &RunRecord, now: Insta
             instance.join_time = world.nodes.contains_key(&instance.id).then_some(now);
         }
         if batch.settled {
-            continue;
-        }
-        let asked_until = batch.time + RESENT_FOR;
-        if let Some(Seen::Known(fleet)) = fleet
-            && fleet.at >= asked_until + STRIKE_AFTER
-        {
-            batch.settled = true;
-            batch.shortfall = Some(NEVER_SHOWN.to_owned());
             continue;
         }
         match world.launches.get(&batch.token) {
@@ -124,6 +128,12 @@ pub fn settle(status: &mut RunStatus, world: &World, run: &RunRecord, now: Insta
             Some(LaunchAnswer::Refused(refusal)) => {
                 note_shortfall(batch, Some(refusal), now);
                 batch.settled = true;
+            }
+            // The call is not repeated any more, and the cloud has had the time to show what came of it.
+            None if world.trusts_its_clock(now)
+                && shown_at.is_some_and(|at| at >= batch.time + RESENT_FOR + STRIKE_AFTER) =>
+            {
+                strike(batch);
             }
             None => {}
         }

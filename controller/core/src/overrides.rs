@@ -110,10 +110,10 @@ impl<'a> InForce<'a> {
         self.iter().filter(|o| !matches!(o.action, Action::Boost { .. } | Action::Start)).last()
     }
 
-    /// Somebody has said since an instant that the event begins.
+    /// When somebody first said that the event begins.
     #[must_use]
-    pub fn start(&self, since: Instant) -> bool {
-        self.iter().any(|o| o.action == Action::Start && o.created >= since)
+    pub fn start(&self) -> Option<Instant> {
+        self.iter().filter(|o| o.action == Action::Start).map(|o| o.created).min()
     }
 
     /// The newest word is to come down now.

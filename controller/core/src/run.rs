@@ -435,7 +435,7 @@ impl RunStatus {
             )
         });
         let instants = steps.flatten().chain(entries).chain(self.quiet_since.as_mut());
-        for instant in instants.chain(self.ready_time.as_mut()).chain(self.started_time.as_mut()) {
+        for instant in instants.chain(self.ready_time.as_mut()) {
             *instant = now.min(*instant);
         }
     }

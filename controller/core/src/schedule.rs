@@ -2,6 +2,7 @@
 
 pub mod cron;
 pub mod once;
+mod tzdb;
 pub mod zone;
 
 use chrono::TimeDelta;
@@ -10,7 +11,8 @@ use jiff::civil::Date;
 
 pub use self::cron::Cron;
 pub use self::once::OneOff;
-pub use self::zone::{Zone, in_zone, tzdb_version};
+pub use self::tzdb::{Tzdb, tzdb_version};
+pub use self::zone::{Zone, in_zone};
 use crate::Instant;
 
 /// Why a schedule gives no instant. Each message says what is wrong and what to write instead.
@@ -34,14 +36,14 @@ pub enum ScheduleError {
         "timeZone: required, because startTime \"{0}\" is a wall clock without an offset; write the zone of the event, such as Europe/Paris"
     )]
     ZoneMissing(String),
-    /// Not in the bundled data.
+    /// Not in the data that counts.
     #[error(
         "timeZone: \"{name}\" is not an IANA time zone in tzdb {version}; write a name such as Europe/Paris or UTC"
     )]
     UnknownZone {
         /// What was written.
         name: String,
-        /// The version of the bundled data.
+        /// The version of the data.
         version: String,
     },
     /// Skipped when clocks go forward.

@@ -290,6 +290,12 @@ pub struct World {
 }
 
 impl World {
+    /// The clock that `now` is read from is believed: it is the API server's, and has not jumped lately.
+    #[must_use]
+    pub fn trusts_its_clock(&self, now: Instant) -> bool {
+        self.clock_error.is_none() && now >= self.may_lower_from
+    }
+
     /// What is known of a workload.
     #[must_use]
     pub fn target(&self, workload: &Workload) -> Seen<TargetState> {

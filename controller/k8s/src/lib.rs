@@ -15,3 +15,4 @@ pub mod record;
 pub mod server_time;
 pub mod signals;
 pub mod watch;
+pub mod zoneinfo;

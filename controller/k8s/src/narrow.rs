@@ -89,11 +89,14 @@ pub(crate) fn count(n: Option<i32>) -> u32 {
 impl Scalable {
     /// Keeps what the planner needs.
     #[must_use]
-    pub fn replicas(&self) -> Replicas {
+    pub fn replicas(&self, kind: &str) -> Replicas {
+        // A count of 0 is left out there; other kinds have other fields, or none.
+        let rolls = matches!(kind, "Deployment" | "StatefulSet");
+        let updated = self.status.updated_replicas.unwrap_or_default();
         Replicas {
             wanted: self.spec.replicas.map_or(1, |n| count(Some(n))),
             ready: count(self.status.ready_replicas),
-            rolling: self.status.updated_replicas.is_some_and(|n| Some(n) < self.status.replicas),
+            rolling: rolls && updated < self.status.replicas.unwrap_or_default(),
             written_by: writer_of_replicas(&self.metadata),
         }
     }

@@ -13,6 +13,7 @@ use primetime_core::run::RunStatus;
 use primetime_core::world::SurgeStatus;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
+use tracing::warn;
 
 use crate::call::{CallError, bounded};
 use crate::index::Key;
@@ -196,6 +197,13 @@ impl Records<'_> {
         let api = self.api::<SurgeRun>();
         let run =
             bounded(api.patch_status(name, &PatchParams::default(), &Patch::Merge(&patch))).await?;
+        if run.status.as_ref() != Some(after) {
+            let fix = "kubectl apply -f charts/primetime/crds";
+            warn!(
+                run = name,
+                fix, "the API server keeps less than was written: its CRDs are older"
+            );
+        }
         self.show_run(&run);
         Ok(())
     }

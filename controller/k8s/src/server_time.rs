@@ -5,6 +5,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta};
 use futures::future::BoxFuture;
@@ -13,58 +14,69 @@ use http::{Request, Response};
 use primetime_core::Instant;
 use primetime_core::port::Clock;
 use tower::{Layer, Service};
-use tracing::{info, warn};
+use tracing::warn;
 
-/// Two clocks that are kept in time differ by less: NTP keeps to milliseconds, and `Date` leaves out up to a second.
-const TOLERANCE: TimeDelta = TimeDelta::seconds(2);
+/// Two clocks that are kept in time differ by less: NTP keeps to milliseconds, `Date` leaves out up to a second, and what is
+/// decided by the clock takes minutes.
+const TOLERANCE: TimeDelta = TimeDelta::seconds(15);
+
+/// A clock is believed again when no answer has contradicted it for so long: of several API servers one may be wrong too.
+const AGREES_FOR: Duration = Duration::from_mins(2);
 
 /// What the API server's answers say of this machine's clock. Clones share it.
 #[derive(Clone)]
 pub struct ServerTime {
     clock: Arc<dyn Clock>,
-    error: Arc<Mutex<Option<TimeDelta>>>,
+    contradicted: Arc<Mutex<Option<Contradiction>>>,
+}
+
+/// What an answer said that was made by another clock.
+#[derive(Clone, Copy, Debug)]
+struct Contradiction {
+    by: TimeDelta,
+    /// When it was said last.
+    last: tokio::time::Instant,
+    /// Nobody has said otherwise since.
+    stands: bool,
 }
 
 impl ServerTime {
     /// Nothing is known yet.
     #[must_use]
     pub fn of(clock: Arc<dyn Clock>) -> Self {
-        Self { clock, error: Arc::default() }
+        Self { clock, contradicted: Arc::default() }
     }
 
     /// By how much this machine's clock is ahead of the API server's, or behind it where negative; nothing while they agree.
     #[must_use]
     pub fn error(&self) -> Option<TimeDelta> {
-        *self.error.lock().unwrap_or_else(PoisonError::into_inner)
+        let known = *self.contradicted.lock().unwrap_or_else(PoisonError::into_inner);
+        known.filter(|c| c.stands || c.last.elapsed() < AGREES_FOR).map(|c| c.by)
     }
 
     /// An answer was made at `date`, between two instants of our own clock.
     fn note(&self, date: Instant, sent: Instant, received: Instant) {
         let ahead = sent - (date + TimeDelta::seconds(1));
         let behind = date - received;
-        let error = if ahead > TOLERANCE {
-            Some(ahead)
+        let by = if ahead > TOLERANCE {
+            ahead
         } else if behind > TOLERANCE {
-            Some(-behind)
+            -behind
         } else {
-            None
-        };
-        let mut known = self.error.lock().unwrap_or_else(PoisonError::into_inner);
-        let same = match (*known, error) {
-            // How long answers take is no news.
-            (Some(known), Some(error)) => (known - error).abs() <= TOLERANCE * 5,
-            (known, error) => known == error,
-        };
-        if same {
+            let mut known = self.contradicted.lock().unwrap_or_else(PoisonError::into_inner);
+            known.iter_mut().for_each(|c| c.stands = false);
             return;
-        }
-        *known = error;
-        if let Some(by) = error {
+        };
+        let before = self.error();
+        // How long answers take is no news.
+        let known = before.filter(|known| (*known - by).abs() <= TOLERANCE);
+        if known.is_none() {
             let seconds = by.num_seconds();
             warn!(seconds, "this machine's clock is not the API server's: nothing is lowered");
-        } else {
-            info!("this machine's clock and the API server's agree again");
         }
+        let last = tokio::time::Instant::now();
+        let now = Contradiction { by: known.unwrap_or(by), last, stands: true };
+        *self.contradicted.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
     }
 }
 
@@ -125,20 +137,26 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_clock_that_is_not_the_servers_is_found_and_one_that_is_slow_to_hear_of_it_is_not() {
+    #[tokio::test(start_paused = true)]
+    async fn a_clock_that_is_not_the_servers_is_found_and_believed_again_in_time() {
         let server_time = ServerTime::of(Arc::new(Wrong));
         let at = |second| Instant::UNIX_EPOCH + TimeDelta::seconds(second);
+        let error = || server_time.error().map(|error| error.num_seconds());
         let note = |date, sent, received| {
             server_time.note(at(date), at(sent), at(received));
-            server_time.error().map(|error| error.num_seconds())
+            error()
         };
         assert_eq!(note(100, 100, 100), None);
-        assert_eq!(note(100, 103, 103), None, "a second is left out, two are tolerated");
+        assert_eq!(note(100, 116, 116), None, "a second is left out, 15 are tolerated");
         assert_eq!(note(100, 80, 140), None, "it may have been made at any time in between");
         assert_eq!(note(100, 1741, 1742), Some(1640), "ahead");
-        assert_eq!(note(100, 1745, 1750), Some(1640), "no news");
+        assert_eq!(note(100, 1750, 1760), Some(1640), "no news");
         assert_eq!(note(4000, 396, 400), Some(-3600), "behind");
-        assert_eq!(note(400, 400, 400), None, "it was set right");
+        assert_eq!(note(400, 400, 400), Some(-3600), "one of several agrees");
+        tokio::time::sleep(AGREES_FOR).await;
+        assert_eq!(error(), None, "it was set right, and nobody contradicts");
+        assert_eq!(note(4000, 396, 400), Some(-3600));
+        tokio::time::sleep(AGREES_FOR).await;
+        assert_eq!(error(), Some(-3600), "nobody has said otherwise");
     }
 }

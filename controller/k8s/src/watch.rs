@@ -306,12 +306,13 @@ async fn workloads(client: Client, shared: Shared) {
 }
 
 async fn watch_workload(api: Api<Scalable>, shared: Shared, kind: (String, String)) {
+    let name = kind.1.clone();
     watch(
         api,
         shared,
         kind.1.clone(),
         move |index| index.workloads.get_mut(&kind),
-        |o: &Scalable| Some((key(o), o.replicas())),
+        move |o: &Scalable| Some((key(o), o.replicas(&name))),
     )
     .await;
 }

@@ -1,5 +1,5 @@
-//! Instances that run and never become nodes: replaced one by one, a bounded number of times, and never before the
-//! replacement is there.
+//! Instances that run and never become nodes: replaced one by one, a bounded number of times. What is about to join is not
+//! ended for what has not joined either.
 
 use chrono::TimeDelta;
 
@@ -23,14 +23,20 @@ pub fn late_from(instance: &LedgerInstance, lead: TimeDelta) -> Instant {
     instance.since + lead * LEADS
 }
 
+fn instances<'a>(
+    status: &'a RunStatus,
+    group: &'a str,
+) -> impl Iterator<Item = &'a LedgerInstance> {
+    status.ledger.iter().filter(move |b| b.group == group).flat_map(|b| &b.instances)
+}
+
 fn late<'a>(
     status: &'a RunStatus,
     group: &'a str,
     lead: TimeDelta,
     now: Instant,
 ) -> impl Iterator<Item = &'a LedgerInstance> {
-    let batches = status.ledger.iter().filter(move |b| b.group == group);
-    batches.flat_map(|b| &b.instances).filter(move |i| {
+    instances(status, group).filter(move |i| {
         let waits = i.state == LedgerState::Live && i.join_time.is_none();
         waits && now >= late_from(i, lead)
     })
@@ -72,18 +78,20 @@ pub fn replacements(
     lead: TimeDelta,
     now: Instant,
 ) -> u32 {
-    if !is_fresh(world, now) {
+    if !is_fresh(world, now) || !world.trusts_its_clock(now) {
         return 0;
     }
-    let ever = status.ledger.iter().filter(|b| b.group == group.name).flat_map(|b| &b.instances);
-    let left = group.count.saturating_mul(MOST).saturating_sub(count(ever));
-    let spare = (group.count / 10).max(1);
+    let ever = count(instances(status, &group.name));
+    let left = group.count.saturating_mul(MOST).saturating_sub(ever);
+    let going = instances(status, &group.name).filter(|i| i.state == LedgerState::Terminating);
+    let spare = (group.count / 10).max(1).saturating_sub(count(going));
     // What was replaced already counts until its predecessor has gone.
     let replaced = launched(status, &group.name).saturating_sub(group.count);
     not_joined(status, group, lead, now).min(spare).min(left + replaced)
 }
 
-/// Gives up the oldest of those that did not join, once their replacements have.
+/// Gives up what did not join: the oldest, once a machine that was started later has joined; else the newest, so that
+/// another may be tried and those that are about to join are left alone. Where none has ever joined it is not their fault.
 pub fn give_up(
     status: &mut RunStatus,
     group: &MachineGroup,
@@ -91,17 +99,24 @@ pub fn give_up(
     lead: TimeDelta,
     now: Instant,
 ) {
-    let waits = not_joined(status, group, lead, now);
-    let surplus = (joined(status, &group.name, world) + waits).saturating_sub(group.count);
-    if surplus == 0 || !is_fresh(world, now) {
+    let mut waiting: Vec<(Instant, String)> =
+        late(status, &group.name, lead, now).map(|i| (i.since, i.id.clone())).collect();
+    waiting.sort();
+    let surplus =
+        (joined(status, &group.name, world) + count(waiting.iter())).saturating_sub(group.count);
+    let some_join = instances(status, &group.name).any(|i| i.join_time.is_some());
+    if surplus == 0 || !some_join || !is_fresh(world, now) {
         return;
     }
-    let mut oldest: Vec<(Instant, String)> =
-        late(status, &group.name, lead, now).map(|i| (i.since, i.id.clone())).collect();
-    oldest.sort();
-    oldest.truncate(usize::try_from(surplus).unwrap_or(usize::MAX));
+    let oldest = waiting.first().map(|(since, _)| *since);
+    let replaced = instances(status, &group.name)
+        .any(|i| i.join_time.is_some() && Some(i.since) > oldest && i.state == LedgerState::Live);
+    if !replaced {
+        waiting.reverse();
+    }
+    waiting.truncate(usize::try_from(surplus).unwrap_or(usize::MAX));
     for instance in status.ledger.iter_mut().flat_map(|b| &mut b.instances) {
-        if oldest.iter().any(|(_, id)| *id == instance.id) {
+        if waiting.iter().any(|(_, id)| *id == instance.id) {
             instance.state = LedgerState::Terminating;
             instance.since = now;
         }
@@ -114,7 +129,7 @@ mod tests {
     use super::super::{acts, intend, settle};
     use super::*;
     use crate::seconds;
-    use crate::world::{LaunchAnswer, Node};
+    use crate::world::{Fleet, Instance, LaunchAnswer, Node, Seen};
 
     const LEAD: TimeDelta = TimeDelta::seconds(600);
 
@@ -179,6 +194,11 @@ mod tests {
             matches!(ended.as_slice(), [MachineAct::Terminate { ids, .. }] if ids == &["i-015"]),
             "{ended:?}"
         );
+        assert_eq!(intended(&mut status, &world, late), 0, "it has to go first");
+        let token = status.ledger.first().unwrap().token.clone();
+        let gone = Instance { id: "i-015".into(), token, terminated: true };
+        let fleet = Fleet { instances: vec![gone], at: late };
+        world.fleets.insert(run().uid, Seen::Known(fleet));
         assert_eq!(intended(&mut status, &world, late), 1, "then the next");
     }
 
@@ -189,7 +209,7 @@ mod tests {
         let mut alive = 0;
         for _ in 0..200 {
             at += seconds(1201);
-            let mut world = with_nodes(0, at);
+            let mut world = with_nodes(1, at);
             if intended(&mut status, &world, at) > 0 {
                 came(&mut status, &mut world, at);
             }
@@ -200,6 +220,31 @@ mod tests {
         assert!(ever <= 51, "{ever}");
         assert!(ever > 17, "it tries");
         assert!(alive <= 18, "{alive}");
+    }
+
+    #[test]
+    fn where_the_cloud_is_slow_nothing_is_ended_that_is_about_to_join() {
+        let mut status = with_live(17);
+        let alive = |status: &RunStatus| launched(status, "burst");
+        let mut at = now() + seconds(1200);
+        let mut world = with_nodes(0, at);
+        assert_eq!(intended(&mut status, &world, at), 1);
+        came(&mut status, &mut world, at);
+        at += seconds(1200);
+        let none = with_nodes(0, at);
+        give_up(&mut status, &group(), &none, LEAD, at);
+        assert_eq!(alive(&status), 18, "none has ever joined: that is not their fault");
+        let one = with_nodes(1, at);
+        settle(&mut status, &one, &run(), at);
+        give_up(&mut status, &group(), &one, LEAD, at);
+        let ended: Vec<&str> = status
+            .ledger
+            .iter()
+            .flat_map(|b| &b.instances)
+            .filter(|i| i.state == LedgerState::Terminating)
+            .map(|i| i.id.as_str())
+            .collect();
+        assert_eq!(ended, ["i-017"], "the replacement gives way to another one");
     }
 
     #[test]

@@ -2,9 +2,9 @@
 
 use chrono::TimeDelta;
 
-use super::NEVER_SHOWN;
+use super::strike;
 use crate::Instant;
-use crate::run::{LedgerState, RunRecord, RunStatus};
+use crate::run::{LedgerInstance, LedgerState, RunRecord, RunStatus};
 use crate::surge::ReleasePace;
 use crate::world::{Seen, World};
 
@@ -41,8 +41,7 @@ pub fn wind_down(
     for batch in &mut status.ledger {
         let silent = fleet_at.is_some_and(|at| at - batch.time.max(quiet_from) >= STRIKE_AFTER);
         if !batch.settled && silent {
-            batch.settled = true;
-            batch.shortfall = Some(NEVER_SHOWN.to_owned());
+            strike(batch);
         }
         for instance in &mut batch.instances {
             let node = world.nodes.get(&instance.id);
@@ -85,9 +84,14 @@ pub fn looked_since(world: &World, since: Instant, now: Instant) -> bool {
 /// See [`looked_since`].
 const FRESH: TimeDelta = TimeDelta::seconds(60);
 
-/// How many instances may begin to go in one step: at most the share of all that the run ever had, but one at least.
+/// How many instances may begin to go in one step: at most the share of all that were there when the release began, but
+/// one at least.
 fn stride(status: &RunStatus, pace: ReleasePace) -> usize {
-    let all: usize = status.ledger.iter().map(|b| b.instances.len()).sum();
+    let from = status.release.as_ref().map(|r| r.start_time);
+    let there = |i: &&LedgerInstance| {
+        i.state != LedgerState::Terminated || from.is_some_and(|from| i.since >= from)
+    };
+    let all = status.ledger.iter().flat_map(|b| &b.instances).filter(there).count();
     let percent = usize::try_from(pace.step_percent.clamp(1, 100)).unwrap_or(1);
     (all * percent / 100).max(1)
 }

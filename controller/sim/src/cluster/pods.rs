@@ -93,10 +93,11 @@ impl Cluster {
                 let updated = there.len();
                 there.extend(self.retire(store, old, &there, wanted, now)?);
                 let ready = there.iter().filter(|k| self.is_ready(k, now));
-                let status = json!({
-                    "replicas": there.len(), "readyReplicas": ready.count(),
-                    "updatedReplicas": updated,
-                });
+                let mut status = json!({"replicas": there.len(), "readyReplicas": ready.count()});
+                // The real one leaves a count of 0 out.
+                if updated > 0 {
+                    status["updatedReplicas"] = updated.into();
+                }
                 store.change(&key, Part::Status, |deployment| {
                     deployment["status"] = status;
                     Ok(())

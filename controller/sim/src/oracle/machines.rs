@@ -48,9 +48,10 @@ pub(super) fn sent_away_in_steps(case: Case<'_>) -> Option<Broken> {
     case.of("SurgeRun").find_map(|run| {
         let states: Vec<&str> = ledger(&run.object).filter_map(|i| text(i, "/state")).collect();
         let all = i64::try_from(states.len()).unwrap_or(i64::MAX);
+        let meant = i64::try_from(case.promise.machines).unwrap_or(i64::MAX);
         let left = states.iter().filter(|state| **state == "Live").count();
         let gone = all - i64::try_from(left).unwrap_or(i64::MAX);
-        let share = (all * case.promise.step_percent / 100).max(1);
+        let share = (meant * case.promise.step_percent / 100).max(1);
         let steps = chosen.entry(run.key.2.as_str()).or_default();
         // What was taken away by the cloud is not chosen.
         let reclaimed = case.recording.machines.iter().filter(|m| m.reclaimed).count();

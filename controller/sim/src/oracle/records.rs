@@ -108,7 +108,9 @@ const TO_SAY_IT: TimeDelta = TimeDelta::seconds(3);
 pub(super) fn at_risk_is_said_in_time(case: Case<'_>) -> Option<Broken> {
     let script = case.script;
     let of_capacity = script.outages.iter().all(|o| OF_CAPACITY.contains(&o.part));
-    if !of_capacity || !script.faults.is_empty() || !script.jumps.is_empty() {
+    let others = !script.faults.is_empty() || !script.jumps.is_empty();
+    // Who is called off before T0 promises nothing any more.
+    if !of_capacity || others || case.promise.until <= case.t0 {
         return None;
     }
     let look = case.recording.looks.iter().find(|look| look.at >= case.t0)?;

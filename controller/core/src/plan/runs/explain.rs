@@ -228,7 +228,8 @@ impl Run<'_> {
         for target in &self.announcement.targets {
             parts.extend(self.unreadable(target).map(|why| unreadable(target, why)));
         }
-        let waiting = self.announcement.targets.iter().filter(|t| !is_done(status, t));
+        let patient = status.release.as_ref().is_some_and(|way| self.waits_for_rollouts(way));
+        let waiting = self.announcement.targets.iter().filter(|t| patient && !is_done(status, t));
         for target in waiting {
             if self.world.target(&target.workload).known().is_some_and(|live| live.rolling) {
                 parts.push(format!("{} waits for its rollout", target.name));

@@ -49,16 +49,69 @@ fn an_event_that_nobody_starts_is_called_off_and_given_back() {
 }
 
 #[test]
-fn a_start_before_the_announced_hour_begins_at_once_and_one_of_long_ago_does_not() {
+fn a_start_before_the_announced_hour_begins_at_once_when_the_preparation_has_begun() {
     let mut evening = armed(None);
     evening.pass(t0() - seconds(2000), seconds(60));
-    evening.world.overrides.push(person(Action::Start, 600, &evening));
-    evening.pass(t0() - seconds(250), seconds(10));
-    assert_eq!(evening.run().status.started_time, None, "it was said before anything was prepared");
     evening.world.overrides.push(person(Action::Start, 10, &evening));
-    evening.pass(t0() - seconds(200), seconds(1));
+    evening.pass(t0() - seconds(950), seconds(10));
+    assert_eq!(
+        evening.run().status.started_time,
+        None,
+        "nothing was prepared while it was in force"
+    );
+    evening.pass(t0() - seconds(700), seconds(10));
+    evening.world.overrides.push(person(Action::Start, 10, &evening));
+    let said = evening.now;
+    evening.pass(said + seconds(2), seconds(1));
     assert_eq!(evening.run().status.stage, Stage::Live);
+    assert_eq!(evening.run().status.started_time, Some(said));
+    assert_eq!(evening.web().1, 180, "everything at once");
+}
+
+#[test]
+fn a_start_that_comes_after_the_wait_takes_the_release_back() {
+    let mut evening = armed(None);
+    evening.load = Box::new(sessions(36_000.0));
+    evening.pass(end() + seconds(400), seconds(10));
+    assert_eq!(evening.run().status.stage, Stage::Releasing, "{}", evening.log());
+    evening.world.overrides.push(person(Action::Start, 10, &evening));
+    evening.pass(end() + seconds(420), seconds(5));
+    assert_eq!(evening.run().status.stage, Stage::Live, "{}", evening.log());
     assert_eq!(evening.web().1, 180);
+}
+
+#[test]
+fn a_clock_that_goes_back_for_a_while_moves_no_start() {
+    let mut evening = armed(None);
+    evening.pass(start(), seconds(10));
+    evening.world.overrides.push(person(Action::Start, 10, &evening));
+    evening.pass(start() + seconds(300), seconds(10));
+    let started = evening.run().status.started_time;
+    let right = evening.now;
+    evening.now = right - seconds(3600);
+    evening.world.clock_error = Some(-seconds(3600));
+    evening.pass(evening.now + seconds(30), seconds(10));
+    evening.world.clock_error = None;
+    evening.now = right + seconds(60);
+    evening.pass(start() + seconds(7100), seconds(30));
+    assert_eq!(evening.run().status.started_time, started);
+    assert_eq!(evening.run().status.stage, Stage::Live, "{}", evening.log());
+}
+
+#[test]
+fn of_two_armed_runs_the_first_is_started() {
+    let mut evening = armed(Some(4 * 3600));
+    let spec = evening.world.surges.get_mut("capital").unwrap().spec.as_mut().unwrap();
+    let encore = spec.schedule.rules.first().unwrap().clone();
+    spec.schedule.rules.push(Rule { when: When::Once(start() + seconds(600)), ..encore });
+    evening.pass(start() + seconds(900), seconds(30));
+    evening.world.overrides.push(person(Action::Start, 10, &evening));
+    evening.pass(start() + seconds(960), seconds(10));
+    evening.world.overrides.push(person(Action::Start, 10, &evening));
+    evening.pass(start() + seconds(1020), seconds(10));
+    let started: Vec<bool> =
+        evening.world.runs.values().map(|r| r.status.started_time.is_some()).collect();
+    assert_eq!(started, [true, false], "and a second start belongs to it");
 }
 
 #[test]
