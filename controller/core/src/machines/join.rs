@@ -30,7 +30,8 @@ fn instances<'a>(
     status.ledger.iter().filter(move |b| b.group == group).flat_map(|b| &b.instances)
 }
 
-fn late<'a>(
+/// Those that are not known to have joined in time.
+fn overdue<'a>(
     status: &'a RunStatus,
     group: &'a str,
     lead: TimeDelta,
@@ -42,10 +43,28 @@ fn late<'a>(
     })
 }
 
+/// Those that have not: a list of nodes that was asked for since they are overdue does not have them. A watch may have
+/// missed them, and an older list may be from before they joined.
+fn late<'a>(
+    status: &'a RunStatus,
+    group: &'a str,
+    world: &'a World,
+    lead: TimeDelta,
+    now: Instant,
+) -> impl Iterator<Item = &'a LedgerInstance> {
+    overdue(status, group, lead, now).filter(move |i| looked_since(world, late_from(i, lead), now))
+}
+
 /// How many instances of a group have not joined in time.
 #[must_use]
-pub fn not_joined(status: &RunStatus, group: &MachineGroup, lead: TimeDelta, now: Instant) -> u32 {
-    count(late(status, &group.name, lead, now))
+pub fn not_joined(
+    status: &RunStatus,
+    group: &MachineGroup,
+    world: &World,
+    lead: TimeDelta,
+    now: Instant,
+) -> u32 {
+    count(late(status, &group.name, world, lead, now))
 }
 
 /// Asks for a fresh list of nodes where somebody seems not to have joined: that may be the list's fault.
@@ -57,12 +76,9 @@ pub fn look(
     lead: TimeDelta,
     now: Instant,
 ) -> Option<MachineAct> {
-    let unsure = not_joined(status, group, lead, now) > 0 && !is_fresh(world, now);
+    let mut overdue = overdue(status, &group.name, lead, now);
+    let unsure = overdue.any(|i| !looked_since(world, late_from(i, lead), now));
     unsure.then_some(MachineAct::LookAtNodes)
-}
-
-fn is_fresh(world: &World, now: Instant) -> bool {
-    looked_since(world, Instant::MIN_UTC, now)
 }
 
 fn count<T>(all: impl Iterator<Item = T>) -> u32 {
@@ -78,7 +94,7 @@ pub fn replacements(
     lead: TimeDelta,
     now: Instant,
 ) -> u32 {
-    if !is_fresh(world, now) || !world.trusts_its_clock(now) {
+    if !world.trusts_its_clock(now) {
         return 0;
     }
     let ever = count(instances(status, &group.name));
@@ -87,7 +103,7 @@ pub fn replacements(
     let spare = (group.count / 10).max(1).saturating_sub(count(going));
     // What was replaced already counts until its predecessor has gone.
     let replaced = launched(status, &group.name).saturating_sub(group.count);
-    not_joined(status, group, lead, now).min(spare).min(left + replaced)
+    not_joined(status, group, world, lead, now).min(spare).min(left + replaced)
 }
 
 /// Gives up what did not join: the oldest, once a machine that was started later has joined; else the newest, so that
@@ -100,12 +116,12 @@ pub fn give_up(
     now: Instant,
 ) {
     let mut waiting: Vec<(Instant, String)> =
-        late(status, &group.name, lead, now).map(|i| (i.since, i.id.clone())).collect();
+        late(status, &group.name, world, lead, now).map(|i| (i.since, i.id.clone())).collect();
     waiting.sort();
     let surplus =
         (joined(status, &group.name, world) + count(waiting.iter())).saturating_sub(group.count);
     let some_join = instances(status, &group.name).any(|i| i.join_time.is_some());
-    if surplus == 0 || !some_join || !is_fresh(world, now) {
+    if surplus == 0 || !some_join {
         return;
     }
     let oldest = waiting.first().map(|(since, _)| *since);
@@ -182,7 +198,7 @@ mod tests {
             world.nodes.insert(id.into(), node);
         };
         join(&mut world, "i-017");
-        let stale = World { nodes_as_of: Some(late - seconds(61)), ..world.clone() };
+        let stale = World { nodes_as_of: Some(late - seconds(1)), ..world.clone() };
         give_up(&mut status, &group(), &stale, LEAD, late);
         assert_eq!(status.living().count(), 18);
         let asked = look(&status, &group(), &stale, LEAD, late);
