@@ -293,6 +293,7 @@ pub fn restored(hold: &Hold, live: &TargetState) -> bool {
 mod tests {
     use super::*;
     use crate::seconds;
+    use crate::world::tests::plain;
     use chrono::TimeZone;
 
     fn now() -> Instant {
@@ -301,16 +302,6 @@ mod tests {
 
     fn web() -> Workload {
         Workload { api_version: "apps/v1".into(), kind: "Deployment".into(), name: "web".into() }
-    }
-
-    fn plain(replicas: u32) -> TargetState {
-        TargetState {
-            replicas,
-            ready: replicas,
-            rolling: false,
-            written_by: None,
-            autoscaler: None,
-        }
     }
 
     fn under_hpa(replicas: u32, min: u32, max: u32) -> TargetState {

@@ -305,3 +305,19 @@ impl World {
             .unwrap_or_else(|| Seen::Unknown("not looked at yet".to_owned()))
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A target that nothing scales, with all of its pods ready.
+    pub(crate) fn plain(replicas: u32) -> TargetState {
+        TargetState {
+            replicas,
+            ready: replicas,
+            rolling: false,
+            written_by: None,
+            autoscaler: None,
+        }
+    }
+}

@@ -124,6 +124,7 @@ fn replicas(hold: &Hold, live: &TargetState) -> Option<Write> {
 mod tests {
     use super::*;
     use crate::hold::{Claim, first, next};
+    use crate::world::tests::plain;
     use chrono::TimeZone;
 
     fn now() -> Instant {
@@ -132,16 +133,6 @@ mod tests {
 
     fn web() -> Workload {
         Workload { api_version: "apps/v1".into(), kind: "Deployment".into(), name: "web".into() }
-    }
-
-    fn plain(replicas: u32) -> TargetState {
-        TargetState {
-            replicas,
-            ready: replicas,
-            rolling: false,
-            written_by: None,
-            autoscaler: None,
-        }
     }
 
     fn scaled_by(

@@ -16,6 +16,7 @@ use crate::schedule::{Rule, Schedule, When, Zone};
 use crate::seconds;
 use crate::signal::{Sample, Why};
 use crate::surge::*;
+use crate::world::tests::plain;
 use crate::world::*;
 
 /// A world that carries out plans: an API server, kubelets, a cloud and a Prometheus in forty lines each.
@@ -126,16 +127,9 @@ impl Evening {
         let mut world = World { cluster: "paris".into(), ..World::default() };
         world.may_lower_from = chrono::DateTime::UNIX_EPOCH;
         world.surges.insert("capital".into(), capital());
-        let state = |replicas| TargetState {
-            replicas,
-            ready: replicas,
-            rolling: false,
-            written_by: None,
-            autoscaler: None,
-        };
-        let web = TargetState { autoscaler: Some(hpa(10, 60)), ..state(10) };
+        let web = TargetState { autoscaler: Some(hpa(10, 60)), ..plain(10) };
         world.targets.insert(workload("web"), Seen::Known(web));
-        world.targets.insert(workload("search"), Seen::Known(state(5)));
+        world.targets.insert(workload("search"), Seen::Known(plain(5)));
         let launch = Launch {
             template: "lt-1".into(),
             template_version: "1".into(),
@@ -733,13 +727,7 @@ fn writes_known_before_are_spread_so_that_the_last_is_in_time() {
     let mut world = World { cluster: "paris".into(), ..World::default() };
     for n in 0..500 {
         let workload = workload(&format!("w-{n:03}"));
-        let state = TargetState {
-            replicas: 1,
-            ready: 1,
-            rolling: false,
-            written_by: None,
-            autoscaler: None,
-        };
+        let state = plain(1);
         let claim = crate::hold::Claim { run: "r".into(), floor: 5, ceiling: 5 };
         let hold = crate::hold::first(&workload, &state, vec![claim], t0(), t0() - seconds(15));
         let name = crate::hold::name(&workload);
