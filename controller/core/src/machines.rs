@@ -210,7 +210,7 @@ pub fn intend(
     status: &mut RunStatus,
     run: &RunRecord,
     group: &MachineGroup,
-    (launch, lead): (&Launch, TimeDelta),
+    launch: &Launch,
     world: &World,
     now: Instant,
 ) {
@@ -220,7 +220,7 @@ pub fn intend(
     if entries().any(|b| !b.settled || b.retry_after_time.is_some_and(waits)) {
         return;
     }
-    let wanted = group.count + join::replacements(status, group, world, lead, now);
+    let wanted = group.count + join::replacements(status, group, world, now);
     let missing = wanted.saturating_sub(launched(status, &group.name));
     let attempt = entries().map(|b| b.attempt).max().unwrap_or(0) + 1;
     if missing == 0 || attempt > MAX_ATTEMPTS {
@@ -337,7 +337,7 @@ pub(crate) mod tests {
 
     pub(crate) fn intended(status: &mut RunStatus, at: Instant) {
         let world = World { cluster: CLUSTER.into(), ..World::default() };
-        intend(status, &run(), &group(), (&launch(), seconds(86_400)), &world, at);
+        intend(status, &run(), &group(), &launch(), &world, at);
     }
 
     fn ids(n: usize) -> Vec<String> {

@@ -422,20 +422,21 @@ impl RunStatus {
     /// What happened at an instant that has not come yet was written by a wrong clock: it counts as of now, so that nobody
     /// waits until that clock would be right.
     pub fn bring_back_to(&mut self, now: Instant) {
-        let release = self.release.iter_mut();
-        let steps = release.flat_map(|r| {
-            [Some(&mut r.start_time), Some(&mut r.step_time), r.machines_time.as_mut()]
-        });
-        let entries = self.ledger.iter_mut().flat_map(|b| {
-            std::iter::once(&mut b.time).chain(
-                b.instances
-                    .iter_mut()
-                    .flat_map(|i| [Some(&mut i.since), i.join_time.as_mut()])
-                    .flatten(),
-            )
-        });
-        let instants = steps.flatten().chain(entries).chain(self.quiet_since.as_mut());
-        for instant in instants.chain(self.ready_time.as_mut()) {
+        let mut instants: Vec<&mut Instant> = Vec::new();
+        if let Some(release) = &mut self.release {
+            instants.extend([&mut release.start_time, &mut release.step_time]);
+            instants.extend(release.machines_time.as_mut());
+        }
+        for batch in &mut self.ledger {
+            instants.push(&mut batch.time);
+            for instance in &mut batch.instances {
+                instants.push(&mut instance.since);
+                instants.extend(instance.join_time.as_mut());
+            }
+        }
+        instants.extend(self.quiet_since.as_mut());
+        instants.extend(self.ready_time.as_mut());
+        for instant in instants {
             *instant = now.min(*instant);
         }
     }

@@ -161,7 +161,9 @@ impl Engine {
                 );
                 self.shared.with(|index| index.mark(Scope::Everything));
             }
-            if std::mem::replace(&mut clock_error, self.server_time.error()) != clock_error {
+            let error = self.server_time.error();
+            if error != clock_error {
+                clock_error = error;
                 self.shared.with(|index| index.mark(Scope::Everything));
             }
             if self.leadership.leads() && self.shared.with(|index| index.synced()) {

@@ -188,8 +188,7 @@ pub struct Index {
     pub surges: Table<Key, SurgeRecord>,
     /// `SurgeRun`.
     pub runs: Table<Key, RunRecord>,
-    /// `SurgeHold`.
-    /// Our own records, or why one cannot be understood.
+    /// `SurgeHold`, or why one cannot be understood.
     pub holds: Table<Key, Result<HoldRecord, String>>,
     /// `SurgeOverride`.
     pub overrides: Table<Key, Override>,

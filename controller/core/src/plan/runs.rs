@@ -400,9 +400,9 @@ impl<'a> Run<'a> {
                     && self.now >= *start
                     && self.now < self.end
                 {
-                    let how = (&class.launch, class.lead);
-                    machines::intend(status, self.record, group, how, self.world, self.now);
-                    self.replace_lost(status, group, class.lead, draft);
+                    let (world, now) = (self.world, self.now);
+                    machines::intend(status, self.record, group, &class.launch, world, now);
+                    self.replace_lost(status, group, draft);
                 }
             }
             if let Some(at) = machines::next_try(status, self.now) {
@@ -428,21 +428,15 @@ impl<'a> Run<'a> {
     }
 
     /// Instances that do not join give way to those that came in their place.
-    fn replace_lost(
-        &self,
-        status: &mut RunStatus,
-        group: &MachineGroup,
-        lead: TimeDelta,
-        draft: &mut Draft,
-    ) {
+    fn replace_lost(&self, status: &mut RunStatus, group: &MachineGroup, draft: &mut Draft) {
         for instance in status.living().filter(|i| i.join_time.is_none()) {
-            draft.wake(machines::late_from(instance, lead), self.now);
+            draft.wake(machines::late_from(instance, group, self.world), self.now);
         }
         if self.now < self.world.may_lower_from {
             return draft.wake(self.world.may_lower_from, self.now);
         }
-        machines::give_up(status, group, self.world, lead, self.now);
-        if let Some(act) = machines::look(status, group, self.world, lead, self.now) {
+        machines::give_up(status, group, self.world, self.now);
+        if let Some(act) = machines::look(status, group, self.world, self.now) {
             draft.plan.acts.push(Act::Machine { run: self.record.name.clone(), act });
         }
     }

@@ -173,8 +173,8 @@ const MUTATIONS: [Mutation; 30] = [
     Mutation {
         name: "a machine that never joins is not replaced",
         file: "controller/core/src/machines/join.rs",
-        right: "not_joined(status, group, world, lead, now).min(spare).min(left + replaced)",
-        wrong: "not_joined(status, group, world, lead, now).min(spare).min(left + replaced).min(0)",
+        right: "not_joined(status, group, world, now).min(spare).min(left + replaced)",
+        wrong: "not_joined(status, group, world, now).min(spare).min(left + replaced).min(0)",
     },
     Mutation {
         name: "machines that never join are replaced all night",

@@ -72,8 +72,7 @@ impl Run<'_> {
     }
 
     fn not_joined(&self, group: &MachineGroup, status: &RunStatus) -> Option<String> {
-        let lead = self.world.classes.get(&group.class)?.lead;
-        let late = machines::not_joined(status, group, self.world, lead, self.now);
+        let late = machines::not_joined(status, group, self.world, self.now);
         (late > 0).then(|| {
             format!("{late} run and have not joined in twice their lead time; they are replaced")
         })
