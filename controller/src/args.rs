@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
 
+use crate::feeds::Below;
+
 /// How log lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
@@ -65,6 +67,16 @@ pub struct Args {
     /// A folder with time zone data that counts instead of the bundled one, such as /usr/share/zoneinfo.
     #[arg(long, env = "PRIMETIME_ZONEINFO")]
     pub zoneinfo: Option<PathBuf>,
+
+    /// An address below which feeds of calendars may be, such as https://guide.example.com/epg/; may be repeated, or be
+    /// several with commas between them. Without any, calendars are read from ConfigMaps only.
+    #[arg(
+        long = "calendar-url",
+        env = "PRIMETIME_CALENDAR_URLS",
+        value_delimiter = ',',
+        value_name = "URL"
+    )]
+    pub calendar_urls: Vec<Below>,
 
     /// What is logged: a level, or tracing directives.
     #[arg(long, env = "PRIMETIME_LOG", default_value = "info")]

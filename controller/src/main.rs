@@ -2,6 +2,7 @@
 
 mod args;
 mod clock;
+mod feeds;
 mod http;
 mod metrics;
 mod webhook;
@@ -22,13 +23,14 @@ use primetime_k8s::engine::{Engine, Settings};
 use primetime_k8s::lease::{self, Candidate, Leadership};
 use primetime_k8s::server_time::ServerTime;
 use primetime_k8s::watch::{self, Shared};
-use primetime_k8s::{call, signals, zoneinfo};
+use primetime_k8s::{calendars, call, signals, zoneinfo};
 use primetime_prom::Prometheus;
 use tracing::{error, info};
 use tracing_subscriber::EnvFilter;
 
 use crate::args::{Args, LogFormat};
 use crate::clock::SystemClock;
+use crate::feeds::HttpFeeds;
 use crate::metrics::Metrics;
 
 fn main() -> ExitCode {
@@ -146,12 +148,16 @@ async fn run(args: Args) -> Result<()> {
             }
         }
     };
+    let feeds = Arc::new(HttpFeeds::new(args.calendar_urls));
+    let calendars =
+        calendars::run(client.clone(), shared.clone(), feeds, clock.clone(), leadership.clone());
     tokio::select! {
         () = watch::everything(client.clone(), shared.clone()) => anyhow::bail!("the watches have ended"),
         () = engine.clone().run() => anyhow::bail!("the engine has ended"),
         () = engine.clone().tell_events() => anyhow::bail!("the events have ended"),
         () = engine.watch_cloud() => anyhow::bail!("the cloud watch has ended"),
         () = signals::run(shared, Arc::new(Prometheus::default()), clock) => anyhow::bail!("the signals have ended"),
+        () = calendars => anyhow::bail!("the calendars have ended"),
         () = election => anyhow::bail!("this process does not lead any more; a fresh one takes its place"),
         result = http => result.context("the HTTP server has ended"),
         result = webhook_or_never(webhook) => result.context("the webhook has ended"),

@@ -27,6 +27,8 @@ pub struct Operator {
     webhook: String,
     /// Port of probes and metrics.
     pub http_port: u16,
+    /// Port at which it may fetch feeds of calendars.
+    pub feeds_port: u16,
     ec2: String,
     identity: String,
     process: Option<Process>,
@@ -80,6 +82,7 @@ impl Operator {
             certs,
             webhook: format!("{}:{webhook_port}", plane.listen()),
             http_port,
+            feeds_port: free_port()?,
             ec2: ec2.to_owned(),
             identity: "primetime-0".to_owned(),
             process: None,
@@ -100,6 +103,7 @@ impl Operator {
             certs: self.certs.clone(),
             webhook: format!("127.0.0.1:{}", free_port()?),
             http_port: free_port()?,
+            feeds_port: self.feeds_port,
             ec2: self.ec2.clone(),
             identity: "primetime-1".to_owned(),
             process: None,
@@ -157,6 +161,7 @@ impl Operator {
                 .args(["--webhook-address", &self.webhook])
                 .arg("--webhook-cert-dir")
                 .arg(&self.certs)
+                .args(["--calendar-url", &format!("http://127.0.0.1:{}/feeds/", self.feeds_port)])
                 // The evening's clock is scaled; so is the operator's patience.
                 .args([
                     "--settle-seconds",

@@ -1,6 +1,9 @@
 //! Every example is what the API accepts.
 
-use primetime_api::{InstanceClass, MetricsSource, ScheduledSurge, SurgeOverride, validate};
+use primetime_api::{
+    InstanceClass, MetricsSource, ScheduledSurge, SurgeCalendar, SurgeOverride, how_to_read,
+    validate,
+};
 use primetime_tests::tools::root;
 
 #[test]
@@ -18,6 +21,11 @@ fn every_example_is_understood() {
                     let surge: ScheduledSurge = serde_json::from_value(object).expect(&place);
                     validate::surge(&surge.spec).expect(&place);
                 }
+                "SurgeCalendar" => {
+                    let calendar: SurgeCalendar = serde_json::from_value(object).expect(&place);
+                    how_to_read(&calendar.spec).expect(&place);
+                }
+                "ConfigMap" => {}
                 "InstanceClass" => {
                     serde_json::from_value::<InstanceClass>(object).expect(&place);
                 }

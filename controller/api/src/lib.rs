@@ -4,6 +4,7 @@
 //! What can be checked without a clock, a time zone or another object is a CEL rule with a human message; the rest is
 //! [`validate`].
 
+mod calendar;
 mod class;
 mod hold;
 mod names;
@@ -14,6 +15,10 @@ mod source;
 mod surge;
 pub mod validate;
 
+pub use calendar::{
+    CalendarFormat, ConfigMapKeyRef, HowToRead, Match, Place, SurgeCalendar, SurgeCalendarSpec,
+    calendar_record, how_to_read,
+};
 pub use class::{InstanceClass, InstanceClassSpec, LaunchTemplateRef};
 pub use hold::{SurgeHold, SurgeHoldSpec, hold_record};
 pub use names::{APP_FIELD_MANAGER, FINALIZER, GROUP, VERSION, tags};
@@ -37,6 +42,7 @@ pub fn crds() -> Vec<CustomResourceDefinition> {
         SurgeRun::crd(),
         SurgeHold::crd(),
         SurgeOverride::crd(),
+        SurgeCalendar::crd(),
         InstanceClass::crd(),
         MetricsSource::crd(),
     ]

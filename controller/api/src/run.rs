@@ -73,6 +73,10 @@ pub struct SurgeRunSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 256))]
     pub start_note: Option<String>,
+    /// The event of a calendar that it is: what stays the same when it is moved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 512))]
+    pub event_id: Option<String>,
     /// T0: everything is ready at this instant.
     pub ready_time: DateTime<Utc>,
     /// The event starts.
@@ -117,6 +121,7 @@ pub fn run_spec(planned: &PlannedRun, spec: &ScheduledSurgeSpec) -> SurgeRunSpec
         surge_generation: Some(planned.generation),
         time_zone: spec.schedule.time_zone.clone(),
         start_note: planned.note.clone(),
+        event_id: planned.event.clone(),
         ready_time: planned.window.ready_by,
         start_time: planned.window.start,
         end_time: planned.window.end,
@@ -147,6 +152,7 @@ pub fn run_record(object: &SurgeRun) -> RunRecord {
         deleting: object.metadata.deletion_timestamp.is_some(),
         guarded: object.finalizers().iter().any(|f| f == FINALIZER),
         time_zone: spec.time_zone.clone(),
+        event: spec.event_id.clone(),
         window: Window { ready_by: spec.ready_time, start: spec.start_time, end: spec.end_time },
         announcement: validate::announcement(
             &spec.targets,

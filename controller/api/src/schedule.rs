@@ -3,7 +3,9 @@
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
-/// When the event is: once, again and again, or in several windows.
+use crate::surge::ObjectRef;
+
+/// When the event is: once, again and again, in several windows, or whenever a calendar says so.
 ///
 /// A local time that summer time skips is read with the offset before the gap (02:30 becomes 03:30), and one that it
 /// repeats is the first of the two (RFC 5545, 3.3.5); it happens once, and the run says so. A `startTime` of that kind is
@@ -11,9 +13,9 @@ use serde::{Deserialize, Serialize};
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("(has(self.startTime) ? 1 : 0) + (has(self.cron) ? 1 : 0) + (has(self.windows) ? 1 : 0) == 1")
-        .message("spec.schedule: exactly one of startTime, cron and windows"),
-    validation = Rule::new("has(self.windows) != has(self.durationSeconds)")
+    validation = Rule::new("(has(self.startTime) ? 1 : 0) + (has(self.cron) ? 1 : 0) + (has(self.windows) ? 1 : 0) + (has(self.calendarRef) ? 1 : 0) == 1")
+        .message("spec.schedule: exactly one of startTime, cron, windows and calendarRef"),
+    validation = Rule::new("has(self.calendarRef) || has(self.windows) != has(self.durationSeconds)")
         .message("spec.schedule.durationSeconds: required with startTime or cron; windows have their own"),
     validation = Rule::new("!has(self.startTime) || self.startTime.matches('^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(Z|[+-][0-9]{2}:[0-9]{2})?$')")
         .message("spec.schedule.startTime: must be a wall clock such as 2014-01-12T21:00:00 or an instant such as 2014-01-12T21:00:00+01:00"),
@@ -38,11 +40,15 @@ pub struct Schedule {
     #[schemars(length(min = 1, max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".to_owned()]))]
     pub windows: Vec<Window>,
+    /// Or a SurgeCalendar of the same namespace: each of its events is one. Those without an end last durationSeconds, or an
+    /// hour.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calendar_ref: Option<ObjectRef>,
     /// An IANA time zone name, such as Europe/Paris.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 64))]
     pub time_zone: Option<String>,
-    /// How long the event lasts at least, in seconds of elapsed time; at most 7 days.
+    /// How long the event lasts at least, in seconds of elapsed time; at most 7 days. Required with startTime and cron.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 604_800))]
     #[x_kube(validation = Rule::new("self > 0").message("spec.schedule.durationSeconds: the end must be after the start"))]

@@ -34,6 +34,7 @@ pub fn surge(spec: &ScheduledSurgeSpec) -> Result<SurgeSpec, Vec<String>> {
     );
     match (schedule, announcement) {
         (Ok(schedule), Ok(announcement)) => Ok(SurgeSpec {
+            follows: schedule::follows(&spec.schedule),
             schedule,
             ready_before: seconds(spec.ready_before_seconds),
             suspend: spec.suspend,

@@ -1,6 +1,7 @@
 //! `kubectl surge next`: a calendar of what is coming.
 
-use std::collections::BTreeSet;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::path::PathBuf;
 
@@ -8,15 +9,17 @@ use anyhow::{Result, bail};
 use chrono::{DateTime, Datelike, SecondsFormat, TimeDelta, Utc};
 use kube::api::ListParams;
 use kube::{Api, ResourceExt};
-use primetime_api::{ScheduledSurge, SurgeRun, run_record, surge_record};
+use primetime_api::{
+    ScheduledSurge, SurgeCalendar, SurgeRun, calendar_record, run_record, surge_record,
+};
 use primetime_core::Instant;
-use primetime_core::schedule::{Zone, in_zone};
-use primetime_core::surge::{Window, Workload, run_name};
-use primetime_core::world::SurgeRecord;
-use primetime_sim::announced::surge;
+use primetime_core::schedule::{Schedule, Zone, in_zone};
+use primetime_core::surge::{Start, Window, Workload, run_name};
+use primetime_core::world::{SurgeRecord, World};
+use primetime_sim::announced::{followed, surge};
 use serde::Serialize;
 
-use crate::cluster::{Where, bounded, now};
+use crate::cluster::{Cluster, Where, bounded, now};
 use crate::files;
 use crate::screen::{self, Output};
 
@@ -55,6 +58,10 @@ fn instant(text: &str) -> Result<DateTime<Utc>, String> {
 struct Known {
     namespace: String,
     surge: SurgeRecord,
+    /// When, as far as that is known.
+    schedule: Result<Schedule, Vec<String>>,
+    /// What is wrong with the calendar that it follows.
+    trouble: Option<String>,
     planned: BTreeSet<Instant>,
     cancelled: BTreeSet<Instant>,
 }
@@ -134,6 +141,7 @@ async fn in_cluster(place: &Where) -> Result<Vec<Known>> {
     };
     let everything = ListParams::default();
     let surges = bounded(surges.list(&everything)).await?;
+    let calendars = calendars(&cluster, &surges.items).await?;
     let runs = bounded(runs.list(&everything)).await?;
     let known = surges.iter().map(|object| {
         let surge = surge_record(object);
@@ -144,25 +152,67 @@ async fn in_cluster(place: &Where) -> Result<Vec<Known>> {
         let named = surge.status.scheduled_times.iter().copied();
         let cancelled = named.filter(|start| !planned.contains(start)).collect();
         let namespace = object.namespace().unwrap_or_default();
-        Known { namespace, surge, planned, cancelled }
+        let nothing = World::default();
+        let world = calendars.get(&namespace).unwrap_or(&nothing);
+        let spec = surge.spec.as_ref().ok();
+        let schedule = spec.map_or(Ok(Schedule::default()), |spec| {
+            world.schedule(spec).map(Cow::into_owned).map_err(|why| vec![why])
+        });
+        let name = spec.and_then(|spec| spec.follows.as_ref()).map(|f| &f.calendar);
+        let trouble = name.and_then(|name| {
+            let trouble = world.calendars.get(name)?.status.trouble()?;
+            Some(format!("SurgeCalendar {name}: {trouble}"))
+        });
+        Known { namespace, surge, schedule, trouble, planned, cancelled }
     });
     Ok(known.collect())
 }
 
+/// What is known of the calendars that surges follow, by namespace.
+async fn calendars(
+    cluster: &Cluster,
+    surges: &[ScheduledSurge],
+) -> Result<BTreeMap<String, World>> {
+    let mut known: BTreeMap<String, World> = BTreeMap::new();
+    if surges.iter().all(|surge| surge.spec.schedule.calendar_ref.is_none()) {
+        return Ok(known);
+    }
+    let client = cluster.client.clone();
+    let api: Api<SurgeCalendar> =
+        if cluster.all { Api::all(client) } else { Api::namespaced(client, &cluster.namespace) };
+    for calendar in bounded(api.list(&ListParams::default())).await? {
+        let world = known.entry(calendar.namespace().unwrap_or_default()).or_default();
+        world.calendars.insert(calendar.name_any(), calendar_record(&calendar));
+    }
+    Ok(known)
+}
+
 fn in_files(args: &Args) -> Result<Vec<Known>> {
-    let (mut known, mut wrong) = (Vec::new(), Vec::new());
+    let (mut known, mut wrong, mut documents) = (Vec::new(), Vec::new(), Vec::new());
     for file in &args.files {
-        for object in files::objects(file)? {
+        documents.push((file, files::objects(file)?));
+    }
+    let all: Vec<_> = documents.iter().flat_map(|(_, objects)| objects.clone()).collect();
+    let from = args.from.unwrap_or_else(now);
+    for (file, objects) in &documents {
+        for object in objects {
             if object.get("kind").and_then(serde_json::Value::as_str) != Some("ScheduledSurge") {
                 continue;
             }
-            match surge::read(&object) {
-                Ok((surge, _)) => known.push(Known {
-                    namespace: surge.namespace().unwrap_or_else(|| "default".to_owned()),
+            let read = surge::read(object).and_then(|(surge, spec)| {
+                let namespace = surge.namespace().unwrap_or_else(|| "default".to_owned());
+                let (schedule, _) = followed::schedule(&spec, &namespace, &all, from)?;
+                Ok(Known {
+                    namespace,
                     surge: surge_record(&surge),
+                    schedule: Ok(schedule),
+                    trouble: None,
                     planned: BTreeSet::new(),
                     cancelled: BTreeSet::new(),
-                }),
+                })
+            });
+            match read {
+                Ok(one) => known.push(one),
                 Err(errors) => {
                     wrong.extend(errors.iter().map(|why| format!("{}: {why}", file.display())));
                 }
@@ -182,10 +232,10 @@ fn in_files(args: &Args) -> Result<Vec<Known>> {
 fn coming(known: &[Known], from: Instant, until: Instant) -> Vec<Coming<'_>> {
     let mut all = Vec::new();
     for one in known {
-        let Ok(spec) = &one.surge.spec else { continue };
-        let longest = spec.schedule.rules.iter().map(|rule| rule.duration).max();
+        let (Ok(spec), Ok(schedule)) = (&one.surge.spec, &one.schedule) else { continue };
+        let longest = schedule.rules.iter().map(|rule| rule.duration).max();
         let since = from - longest.unwrap_or_default();
-        for occurrence in spec.schedule.between(since, until) {
+        for occurrence in schedule.between(since, until) {
             if occurrence.end <= from {
                 continue;
             }
@@ -197,11 +247,15 @@ fn coming(known: &[Known], from: Instant, until: Instant) -> Vec<Coming<'_>> {
             } else if suspended {
                 warnings.push("suspended: it is not planned".to_owned());
             }
+            if let Start::Manual { .. } = spec.announcement.start {
+                warnings.push("armed: it begins when a person starts it".to_owned());
+            }
+            warnings.extend(one.trouble.clone());
             let (start, end) = (occurrence.start, occurrence.end);
             all.push(Coming {
                 known: one,
                 window: Window { ready_by: start - spec.ready_before, start, end },
-                zone: spec.schedule.zone_name(),
+                zone: schedule.zone_name(),
                 planned: !cancelled && !suspended,
                 targets: spec.announcement.targets.iter().map(|t| &t.workload).collect(),
                 warnings,
@@ -267,7 +321,7 @@ fn table(known: &[Known], coming: &[Coming<'_>], args: &Args) -> String {
 /// Surges that cannot be understood, and why.
 fn invalid(known: &[Known]) -> impl Iterator<Item = (String, String)> + '_ {
     known.iter().filter_map(|one| {
-        let why = one.surge.spec.as_ref().err()?;
+        let why = one.surge.spec.as_ref().err().or_else(|| one.schedule.as_ref().err())?;
         Some((format!("{}/{}", one.namespace, one.surge.name), why.join("; ")))
     })
 }
@@ -287,9 +341,12 @@ mod tests {
             }]},
         }))
         .unwrap();
+        let surge = surge_record(&surge);
         Known {
             namespace: "shop".into(),
-            surge: surge_record(&surge),
+            schedule: Ok(surge.spec.clone().unwrap().schedule),
+            trouble: None,
+            surge,
             planned: BTreeSet::new(),
             cancelled: BTreeSet::new(),
         }

@@ -192,7 +192,7 @@ fn read(args: &Args) -> Result<Evening> {
         hpa_percent: args.hpa_percent,
     };
     let curve = |spec: &SurgeSpec| load(args, spec).map_err(|e| format!("{e:#}"));
-    Evening::read(documents, assumptions, crate::cluster::now(), curve).map_err(|errors| {
+    Evening::read(&documents, assumptions, crate::cluster::now(), curve).map_err(|errors| {
         let files: Vec<_> = args.files.iter().map(|f| f.display().to_string()).collect();
         anyhow::anyhow!("{}:\n  {}", files.join(", "), errors.join("\n  "))
     })

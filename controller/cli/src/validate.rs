@@ -5,7 +5,9 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use primetime_api::validate::not_in_the_past;
-use primetime_api::{InstanceClass, MetricsSource, SurgeHold, SurgeOverride, SurgeRun};
+use primetime_api::{
+    InstanceClass, MetricsSource, SurgeCalendar, SurgeHold, SurgeOverride, SurgeRun, how_to_read,
+};
 use primetime_sim::announced::surge::{read, strict};
 use serde_json::Value;
 
@@ -57,6 +59,12 @@ fn errors(object: &Value) -> Option<Vec<String>> {
             late.map_err(|why| vec![format!("ScheduledSurge {}: {why}", text("/metadata/name"))])
         }),
         "SurgeOverride" => strict::<SurgeOverride>(object).map(drop),
+        "SurgeCalendar" => strict::<SurgeCalendar>(object).and_then(|(calendar, _)| {
+            let name = text("/metadata/name");
+            let said = |why| format!("SurgeCalendar {name}: {why}");
+            let how = how_to_read(&calendar.spec);
+            how.map(drop).map_err(|wrong| wrong.into_iter().map(said).collect())
+        }),
         "InstanceClass" => strict::<InstanceClass>(object).map(drop),
         "MetricsSource" => strict::<MetricsSource>(object).map(drop),
         "SurgeRun" => strict::<SurgeRun>(object).map(drop),

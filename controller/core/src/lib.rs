@@ -26,6 +26,7 @@
 //! | [`plan`] | all of it, in order |
 
 pub mod armed;
+pub mod calendar;
 pub mod decimal;
 pub mod decision;
 pub mod demand;

@@ -3,7 +3,10 @@
 mod join;
 mod wind_down;
 
+use std::hash::Hasher;
+
 use chrono::TimeDelta;
+use siphasher::sip::SipHasher13;
 
 use crate::Instant;
 use crate::run::{Batch, Launch, LedgerInstance, LedgerState, RunRecord, RunStatus};
@@ -51,11 +54,12 @@ pub enum MachineAct {
 /// The token of a ledger entry: at most 64 ASCII characters, the same for the same cluster, run, group and attempt.
 #[must_use]
 pub fn token(cluster: &str, run_uid: &str, group: &str, attempt: u32) -> String {
-    let mut hash = 0xcbf2_9ce4_8422_2325_u64; // FNV-1a: not a secret, only short and stable
-    for byte in cluster.bytes().chain([0]).chain(group.bytes()) {
-        hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    // Not a secret, only short, and the same from release to release.
+    let mut hasher = SipHasher13::new();
+    for part in [cluster, "\0", group] {
+        hasher.write(part.as_bytes());
     }
-    format!("pt-{run_uid}-{hash:016x}-{attempt}")
+    format!("pt-{run_uid}-{:016x}-{attempt}", hasher.finish())
 }
 
 /// When the next call may be made after a refusal. Classes of trouble are answered differently.
@@ -329,6 +333,7 @@ pub(crate) mod tests {
             deleting: false,
             guarded: true,
             time_zone: None,
+            event: None,
             window: Window { ready_by: now(), start: now(), end: now() },
             announcement: Err("not needed here".into()),
             status: RunStatus::default(),

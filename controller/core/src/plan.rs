@@ -4,6 +4,7 @@
 //! world already shows as persisted. So "intent before effect" needs no bookkeeping: whoever crashes between the
 //! two plans the same act again from the same record.
 
+mod calendars;
 mod holds;
 mod runs;
 mod surges;
@@ -11,6 +12,7 @@ mod surges;
 use std::collections::BTreeMap;
 
 use crate::Instant;
+use crate::calendar::CalendarStatus;
 use crate::decision::Decision;
 use crate::hold::Hold;
 use crate::machines::MachineAct;
@@ -45,6 +47,8 @@ pub struct PlannedRun {
     pub window: Window,
     /// Said where its start was not as simple as that.
     pub note: Option<String>,
+    /// The event of a calendar that it is.
+    pub event: Option<String>,
 }
 
 /// A change of our own objects.
@@ -54,6 +58,15 @@ pub enum Record {
     CreateRun(PlannedRun),
     /// The surge was edited and the run has not begun: copy the surge again.
     ReplanRun(PlannedRun),
+    /// The event of a run that has begun goes on for longer: its end moves, and nothing else of it.
+    LengthenRun {
+        /// Name of the run.
+        run: String,
+        /// The new end.
+        end: Instant,
+        /// What people are told of it.
+        news: Decision,
+    },
     /// The occurrence moved before its run had begun, or it is long over.
     DeleteRun {
         /// Name of the run.
@@ -90,6 +103,13 @@ pub enum Record {
         surge: String,
         /// The new status.
         status: Box<SurgeStatus>,
+    },
+    /// Write the status of a calendar.
+    CalendarStatus {
+        /// Name of the calendar.
+        calendar: String,
+        /// The new status.
+        status: Box<CalendarStatus>,
     },
     /// Begin to hold a target.
     CreateHold {
@@ -157,7 +177,11 @@ impl Draft {
 #[must_use]
 pub fn plan(world: &World, now: Instant) -> Plan {
     let mut draft = Draft::default();
-    // 1. Each surge has the runs of its next occurrences.
+    // 1. Each calendar says what counts of its feed.
+    for calendar in world.calendars.values() {
+        calendars::plan(calendar, world, now, &mut draft);
+    }
+    // 2. Each surge has the runs of its next occurrences.
     let mut runs: BTreeMap<&str, Vec<&RunRecord>> = BTreeMap::new();
     for run in world.runs.values() {
         runs.entry(&run.surge).or_default().push(run);
@@ -166,11 +190,11 @@ pub fn plan(world: &World, now: Instant) -> Plan {
         let of_its_name = runs.get(surge.name.as_str()).map_or(&[][..], Vec::as_slice);
         surges::plan(surge, of_its_name, world, now, &mut draft);
     }
-    // 2. Each run says what it asks of each target, keeps its ledger, and explains itself.
+    // 3. Each run says what it asks of each target, keeps its ledger, and explains itself.
     for run in world.runs.values() {
         runs::plan(run, world, now, &mut draft);
     }
-    // 3. The claims of all runs meet in one hold per target.
+    // 4. The claims of all runs meet in one hold per target.
     holds::plan(world, now, &mut draft);
     draft.plan
 }

@@ -52,6 +52,30 @@ pub struct Question {
     pub max_age_seconds: u32,
 }
 
+/// What the address of a feed answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fetched {
+    /// The same as when its tag was given.
+    Unchanged,
+    /// A text, and the tag of this version of it where there is one.
+    Text {
+        /// The text.
+        bytes: Vec<u8>,
+        /// The tag.
+        tag: Option<String>,
+    },
+}
+
+/// Feeds at addresses. Every look has an upper bound on its time and size.
+pub trait Feeds: Send + Sync {
+    /// Fetches a text; `tag` is that of the version that is known already. An error is a sentence for people.
+    fn fetch<'a>(
+        &'a self,
+        url: &'a str,
+        tag: Option<&'a str>,
+    ) -> Answer<'a, Result<Fetched, String>>;
+}
+
 /// A source of live load. Never fails: doubt is a [`Sample::Unknown`].
 pub trait Metrics: Send + Sync {
     /// Asks for one number.

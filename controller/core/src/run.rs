@@ -461,6 +461,8 @@ pub struct RunRecord {
     pub guarded: bool,
     /// The zone in which people read its instants.
     pub time_zone: Option<String>,
+    /// The event of a calendar that it is.
+    pub event: Option<String>,
     /// Instants.
     pub window: Window,
     /// What it must have ready, or why that cannot be understood.

@@ -107,6 +107,10 @@ pub struct Rule {
     pub when: When,
     /// How long it lasts at least, in elapsed time.
     pub duration: TimeDelta,
+    /// The event of a calendar that it is: that stays the same when it is moved.
+    pub event: Option<String>,
+    /// What is to be said of it.
+    pub note: Option<String>,
 }
 
 /// Days on which nothing begins, the last one included.
@@ -163,6 +167,8 @@ pub struct Occurrence {
     pub end: Instant,
     /// Which of several times of the event it is.
     pub name: Option<String>,
+    /// The event of a calendar that it is.
+    pub event: Option<String>,
     /// Said where the clock on the wall does not show its start, or shows it twice.
     pub note: Option<String>,
 }
@@ -183,10 +189,11 @@ impl Schedule {
                 start,
                 end: start + rule.duration,
                 name: rule.name.clone(),
+                event: rule.event.clone(),
                 note,
             };
             match &rule.when {
-                When::Once(start) => all.push(occurrence(*start, None)),
+                When::Once(start) => all.push(occurrence(*start, rule.note.clone())),
                 When::Cron(cron) => {
                     // Where a zone has skipped a whole day, what belongs to it begins on the next.
                     let first = zone.date(from).saturating_sub(2.days());
@@ -281,6 +288,8 @@ mod tests {
             name: None,
             when: When::Cron(Cron::read(cron).unwrap()),
             duration: TimeDelta::hours(hours),
+            event: None,
+            note: None,
         }
     }
 
@@ -370,7 +379,13 @@ mod tests {
     #[test]
     fn what_is_once_is_upcoming_however_far_and_then_over() {
         let start = at("2040-01-12T20:00:00Z");
-        let rule = Rule { name: None, when: When::Once(start), duration: TimeDelta::hours(2) };
+        let rule = Rule {
+            name: None,
+            when: When::Once(start),
+            duration: TimeDelta::hours(2),
+            event: None,
+            note: None,
+        };
         let once = Schedule { rules: vec![rule], ..Schedule::default() };
         assert_eq!(
             starts(&once.upcoming(at("2026-01-01T00:00:00Z"), 3, at("2026-01-01T00:00:00Z"))),

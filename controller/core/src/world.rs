@@ -3,11 +3,13 @@
 //! Every observation may be [`Seen::Unknown`], which never lowers anything. Maps are ordered: the same world gives
 //! the same plan.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use chrono::TimeDelta;
 
 use crate::Instant;
+use crate::calendar::{CalendarRecord, Reading};
 use crate::hold::{HoldRecord, Level};
 use crate::overrides::Override;
 use crate::run::{Condition, Launch, RunRecord};
@@ -58,6 +60,8 @@ pub struct SurgeRecord {
 pub struct SurgeSpec {
     /// When.
     pub schedule: Schedule,
+    /// Or: whenever a calendar says so.
+    pub follows: Option<Follows>,
     /// How long before the start everything must be ready.
     pub ready_before: TimeDelta,
     /// Nothing new is planned.
@@ -70,6 +74,15 @@ pub struct SurgeSpec {
     pub history_limit: usize,
     /// What.
     pub announcement: Announcement,
+}
+
+/// The calendar that says when.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Follows {
+    /// Its name.
+    pub calendar: String,
+    /// How long an event lasts of which the calendar says no end.
+    pub duration: TimeDelta,
 }
 
 /// The status of a `ScheduledSurge`.
@@ -253,6 +266,10 @@ pub struct Node {
 pub struct World {
     /// Announcements by name.
     pub surges: BTreeMap<String, SurgeRecord>,
+    /// Calendars by name.
+    pub calendars: BTreeMap<String, CalendarRecord>,
+    /// The last look at the feed of each calendar.
+    pub readings: BTreeMap<String, Reading>,
     /// Occurrences by name.
     pub runs: BTreeMap<String, RunRecord>,
     /// Holds by name.
@@ -294,6 +311,23 @@ impl World {
     #[must_use]
     pub fn trusts_its_clock(&self, now: Instant) -> bool {
         self.clock_error.is_none() && now >= self.may_lower_from
+    }
+
+    /// When a surge is: as it says itself, or as the calendar says that it follows.
+    ///
+    /// # Errors
+    ///
+    /// Why nothing is known of that calendar, which is no reason to plan anything, or to call anything off.
+    pub fn schedule<'a>(&self, spec: &'a SurgeSpec) -> Result<Cow<'a, Schedule>, String> {
+        let Some(Follows { calendar, duration }) = &spec.follows else {
+            return Ok(Cow::Borrowed(&spec.schedule));
+        };
+        let followed = self.calendars.get(calendar).map(|c| &c.status);
+        match followed.filter(|status| status.was_read()) {
+            Some(status) => Ok(Cow::Owned(status.schedule(&spec.schedule, *duration))),
+            None if followed.is_some() => Err(format!("SurgeCalendar {calendar} was not read yet")),
+            None => Err(format!("SurgeCalendar {calendar} is not there")),
+        }
     }
 
     /// What is known of a workload.

@@ -48,7 +48,7 @@ fn fields() -> impl Strategy<Value = String> {
 
 fn schedule(cron: &str, zone: &str) -> Option<Schedule> {
     let when = When::Cron(Cron::read(cron).ok()?);
-    let rule = Rule { name: None, when, duration: TimeDelta::minutes(30) };
+    let rule = Rule { name: None, when, duration: TimeDelta::minutes(30), event: None, note: None };
     Some(Schedule { zone: Some(Zone::named(zone).unwrap()), rules: vec![rule], exclude: vec![] })
 }
 

@@ -20,7 +20,8 @@ const UNTIL: &str = "2036-01-01T00:00:00Z";
 
 fn daily(zone: &str, cron: &str, minutes: i64) -> Schedule {
     let when = When::Cron(Cron::read(cron).unwrap());
-    let rule = Rule { name: None, when, duration: TimeDelta::minutes(minutes) };
+    let rule =
+        Rule { name: None, when, duration: TimeDelta::minutes(minutes), event: None, note: None };
     Schedule { zone: Some(Zone::named(zone).unwrap()), rules: vec![rule], exclude: vec![] }
 }
 

@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use primetime_api::HowToRead;
 use primetime_core::Instant;
+use primetime_core::calendar::{CalendarRecord, Reading};
 use primetime_core::hold::{self, HoldRecord, Level};
 use primetime_core::overrides::Override;
 use primetime_core::port::Question;
@@ -36,6 +38,15 @@ pub struct Source {
     pub question: Question,
     /// Seconds between two questions.
     pub interval_seconds: u32,
+}
+
+/// A calendar as the shell needs it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Calendar {
+    /// What the planner needs.
+    pub record: CalendarRecord,
+    /// What the reader of feeds needs, where that can be understood.
+    pub how: Option<HowToRead>,
 }
 
 /// A map that keeps the newer of two versions, and forgets what a relist no longer shows.
@@ -186,6 +197,10 @@ pub enum Scope {
 pub struct Index {
     /// `ScheduledSurge`.
     pub surges: Table<Key, SurgeRecord>,
+    /// `SurgeCalendar`. Not waited for: where the definition of the kind is older than the operator there are none.
+    pub calendars: Table<Key, Calendar>,
+    /// The last look at the feed of each.
+    pub readings: BTreeMap<Key, Reading>,
     /// `SurgeRun`.
     pub runs: Table<Key, RunRecord>,
     /// `SurgeHold`, or why one cannot be understood.
@@ -272,6 +287,7 @@ impl Index {
 
     fn is_ours(&self, namespace: &str) -> bool {
         self.surges.of_namespace(namespace).next().is_some()
+            || self.calendars.of_namespace(namespace).next().is_some()
             || self.runs.of_namespace(namespace).next().is_some()
             || self.holds.of_namespace(namespace).next().is_some()
     }
@@ -280,9 +296,10 @@ impl Index {
     #[must_use]
     pub fn namespaces(&self) -> BTreeSet<String> {
         let surges = self.surges.iter().map(|((ns, _), _)| ns);
+        let calendars = self.calendars.iter().map(|((ns, _), _)| ns);
         let runs = self.runs.iter().map(|((ns, _), _)| ns);
         let holds = self.holds.iter().map(|((ns, _), _)| ns);
-        surges.chain(runs).chain(holds).cloned().collect()
+        surges.chain(calendars).chain(runs).chain(holds).cloned().collect()
     }
 
     /// Kinds of workloads that anything of ours names.
@@ -358,6 +375,16 @@ impl Index {
     ) -> World {
         let mut world = World {
             surges: records(&self.surges, namespace),
+            calendars: records(&self.calendars, namespace)
+                .into_iter()
+                .map(|(name, calendar)| (name, calendar.record))
+                .collect(),
+            readings: self
+                .readings
+                .range((namespace.to_owned(), String::new())..)
+                .take_while(|((ns, _), _)| ns == namespace)
+                .map(|((_, name), reading)| (name.clone(), reading.clone()))
+                .collect(),
             runs: records(&self.runs, namespace),
             overrides: self
                 .overrides

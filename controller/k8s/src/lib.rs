@@ -4,6 +4,7 @@
 //! persists its records ([`record`]) and performs its acts ([`apply`], [`drain`]). Nothing here decides.
 
 pub mod apply;
+pub mod calendars;
 pub mod call;
 pub mod drain;
 pub mod engine;

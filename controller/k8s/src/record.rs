@@ -4,9 +4,11 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference}
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::{Client, Resource, ResourceExt};
 use primetime_api::{
-    FINALIZER, ScheduledSurge, SurgeHold, SurgeHoldSpec, SurgeRun, hold_record, run_record,
-    run_spec, surge_record,
+    FINALIZER, ScheduledSurge, SurgeCalendar, SurgeHold, SurgeHoldSpec, SurgeRun, calendar_record,
+    hold_record, how_to_read, run_record, run_spec, surge_record,
 };
+use primetime_core::Instant;
+use primetime_core::calendar::CalendarStatus;
 use primetime_core::hold::Hold;
 use primetime_core::plan::PlannedRun;
 use primetime_core::run::RunStatus;
@@ -16,7 +18,7 @@ use serde_json::{Map, Value, json};
 use tracing::warn;
 
 use crate::call::{CallError, bounded};
-use crate::index::Key;
+use crate::index::{Calendar, Key};
 use crate::watch::Shared;
 
 /// Writes the records of one namespace.
@@ -135,6 +137,24 @@ impl Records<'_> {
         Ok(())
     }
 
+    /// Moves the end of a run that has begun, if it is as it was planned from.
+    ///
+    /// # Errors
+    ///
+    /// See [`CallError`].
+    pub async fn lengthen_run(
+        &self,
+        name: &str,
+        end: Instant,
+        version: &str,
+    ) -> Result<(), CallError> {
+        let patch = json!({"metadata": {"resourceVersion": version}, "spec": {"endTime": end}});
+        let api = self.api::<SurgeRun>();
+        let run = bounded(api.patch(name, &PatchParams::default(), &Patch::Merge(&patch))).await?;
+        self.show_run(&run);
+        Ok(())
+    }
+
     /// Deletes a run that has not begun, or is long over, if it is as it was planned from.
     ///
     /// # Errors
@@ -226,6 +246,29 @@ impl Records<'_> {
             bounded(api.patch_status(name, &PatchParams::default(), &Patch::Merge(&patch))).await?;
         let version = surge.resource_version().unwrap_or_default();
         self.shared.with(|index| index.surges.apply(self.key(name), surge_record(&surge), version));
+        Ok(())
+    }
+
+    /// Writes what changed in the status of a calendar.
+    ///
+    /// # Errors
+    ///
+    /// See [`CallError`].
+    pub async fn calendar_status(
+        &self,
+        name: &str,
+        before: &CalendarStatus,
+        after: &CalendarStatus,
+        version: &str,
+    ) -> Result<(), CallError> {
+        let patch = patch_of("status", before, after, version)?;
+        let api = self.api::<SurgeCalendar>();
+        let calendar =
+            bounded(api.patch_status(name, &PatchParams::default(), &Patch::Merge(&patch))).await?;
+        let version = calendar.resource_version().unwrap_or_default();
+        let row =
+            Calendar { record: calendar_record(&calendar), how: how_to_read(&calendar.spec).ok() };
+        self.shared.with(|index| index.calendars.apply(self.key(name), row, version));
         Ok(())
     }
 

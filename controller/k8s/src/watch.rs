@@ -15,9 +15,10 @@ use kube::api::{Api, ApiResource};
 use kube::core::{DeserializeGuard, GroupVersionKind};
 use kube::{Client, Resource, ResourceExt};
 use primetime_api::{
-    InstanceClass, MetricsSource, ScheduledSurge, SurgeHold, SurgeOverride, SurgeRun, hold_record,
-    run_record, surge_record,
+    InstanceClass, MetricsSource, ScheduledSurge, SurgeCalendar, SurgeHold, SurgeOverride,
+    SurgeRun, calendar_record, hold_record, how_to_read, run_record, surge_record,
 };
+use primetime_core::calendar::{CalendarRecord, CalendarStatus};
 use primetime_core::port::Question;
 use primetime_core::run::{RunRecord, RunStatus};
 use primetime_core::surge::Window;
@@ -27,7 +28,7 @@ use tracing::{info, warn};
 
 use self::stream::watch;
 use crate::call;
-use crate::index::{Index, Key, Source, Table};
+use crate::index::{Calendar, Index, Key, Source, Table};
 use crate::narrow::{self, Scalable, ScaledObject};
 
 /// The index, and a bell that rings when it has changed.
@@ -109,6 +110,7 @@ fn read_run(object: &DeserializeGuard<SurgeRun>) -> RunRecord {
             deleting: object.meta().deletion_timestamp.is_some(),
             guarded: object.finalizers().iter().any(|f| f == primetime_api::FINALIZER),
             time_zone: None,
+            event: None,
             window: Window {
                 ready_by: chrono::DateTime::UNIX_EPOCH,
                 start: chrono::DateTime::UNIX_EPOCH,
@@ -116,6 +118,24 @@ fn read_run(object: &DeserializeGuard<SurgeRun>) -> RunRecord {
             },
             announcement: Err(error.to_string()),
             status: RunStatus::default(),
+        },
+    }
+}
+
+/// A calendar that cannot even be decoded is shown as refused.
+fn read_calendar(object: &DeserializeGuard<SurgeCalendar>) -> Calendar {
+    match &object.0 {
+        Ok(calendar) => {
+            Calendar { record: calendar_record(calendar), how: how_to_read(&calendar.spec).ok() }
+        }
+        Err(error) => Calendar {
+            record: CalendarRecord {
+                name: object.name_any(),
+                generation: object.meta().generation.unwrap_or_default(),
+                spec: Err(vec![error.to_string()]),
+                status: CalendarStatus::default(),
+            },
+            how: None,
         },
     }
 }
@@ -144,6 +164,14 @@ pub async fn everything(client: Client, shared: Shared) {
         n,
         |i| Some(&mut i.surges),
         |o| Some((key(o), read_surge(o))),
+    );
+    let (s, n) = all("SurgeCalendar");
+    let calendars = watch(
+        Api::<DeserializeGuard<SurgeCalendar>>::all(client.clone()),
+        s,
+        n,
+        |i| Some(&mut i.calendars),
+        |o| Some((key(o), read_calendar(o))),
     );
     let (s, n) = all("SurgeRun");
     let runs = watch(
@@ -199,6 +227,7 @@ pub async fn everything(client: Client, shared: Shared) {
     // Unlike `join!`, this polls only what was woken.
     let all = FuturesUnordered::from_iter([
         surges.boxed(),
+        calendars.boxed(),
         runs.boxed(),
         holds.boxed(),
         overrides.boxed(),

@@ -1,5 +1,6 @@
 //! The evening of a surge that somebody wrote: what is given, what is assumed, and who looks after it.
 
+pub mod followed;
 pub mod surge;
 mod target;
 
@@ -120,24 +121,25 @@ impl Evening {
     ///
     /// What is wrong with them, a sentence a line.
     pub fn read(
-        documents: Vec<Value>,
+        documents: &[Value],
         assumptions: Assumptions,
         now: Instant,
         curve: impl FnOnce(&SurgeSpec) -> Result<Option<Curve>, String>,
     ) -> Result<Self, Vec<String>> {
         let (mut surges, mut given) = (Vec::new(), Vec::new());
         for document in documents {
-            match text(&document, "/kind") {
-                "ScheduledSurge" => surges.push(document),
-                "InstanceClass" => given.push(strict::<InstanceClass>(&document)?.1),
-                "MetricsSource" => given.push(strict::<MetricsSource>(&document)?.1),
-                "Deployment" | "HorizontalPodAutoscaler" => given.push(document),
-                "Namespace" => {}
+            match text(document, "/kind") {
+                "ScheduledSurge" => surges.push(document.clone()),
+                "InstanceClass" => given.push(strict::<InstanceClass>(document)?.1),
+                "MetricsSource" => given.push(strict::<MetricsSource>(document)?.1),
+                "Deployment" | "HorizontalPodAutoscaler" => given.push(document.clone()),
+                // A calendar, and what it is read from, are looked up where a surge follows it.
+                "Namespace" | "SurgeCalendar" | "ConfigMap" => {}
                 kind => {
                     return Err(vec![format!(
                         "{kind} {}: not understood here; simulate reads one ScheduledSurge, and Deployment, \
-                     HorizontalPodAutoscaler, InstanceClass and MetricsSource beside it",
-                        text(&document, "/metadata/name")
+                     HorizontalPodAutoscaler, InstanceClass, MetricsSource, SurgeCalendar and ConfigMap beside it",
+                        text(document, "/metadata/name")
                     )]);
                 }
             }
@@ -146,11 +148,21 @@ impl Evening {
             return Err(vec![format!("{} ScheduledSurges; one evening at a time", surges.len())]);
         };
         let (mut surge, mut spec) = read_surge(object)?;
-        let next = spec.schedule.next_or_last(now);
-        let Occurrence { start, end, .. } =
-            next.ok_or_else(|| vec!["spec.schedule: every day is excluded".to_owned()])?;
+        let namespace = surge.metadata.namespace.clone().unwrap_or_else(|| "default".to_owned());
+        let (schedule, _) = followed::schedule(&spec, &namespace, documents, now)?;
+        let next = schedule.next_or_last(now);
+        let Occurrence { start, end, .. } = next.ok_or_else(|| {
+            vec!["spec.schedule: nothing is to come, or every day is excluded".to_owned()]
+        })?;
         // One evening of those that recur.
-        let once = Rule { name: None, when: When::Once(start), duration: end - start };
+        let once = Rule {
+            name: None,
+            when: When::Once(start),
+            duration: end - start,
+            event: None,
+            note: None,
+        };
+        spec.follows = None;
         spec.schedule = Schedule { rules: vec![once], exclude: vec![], ..spec.schedule };
         surge.spec.schedule = primetime_api::Schedule {
             start_time: Some(start.format("%Y-%m-%dT%H:%M:%SZ").to_string()),
@@ -160,7 +172,6 @@ impl Evening {
         };
         let curve = curve(&spec).map_err(|e| vec![e])?;
         let name = surge.metadata.name.clone().unwrap_or_else(|| "surge".to_owned());
-        let namespace = surge.metadata.namespace.clone().unwrap_or_else(|| "default".to_owned());
         fits(&given, &spec, &namespace)?;
         for target in &spec.announcement.targets {
             if target.workload.kind != "Deployment" {

@@ -7,13 +7,13 @@ use chrono::TimeDelta;
 use kube::Client;
 use primetime_core::Instant;
 use primetime_core::plan::Plan;
-use primetime_core::port::{Clock, Cloud, Metrics};
+use primetime_core::port::{Answer, Clock, Cloud, Feeds, Fetched, Metrics};
 use primetime_core::world::World;
 use primetime_k8s::engine::{Engine, Observer, Settings};
 use primetime_k8s::lease::{self, Candidate, Leadership};
 use primetime_k8s::server_time::ServerTime;
-use primetime_k8s::signals;
 use primetime_k8s::watch::{self, Shared};
+use primetime_k8s::{calendars, signals};
 
 use tower::Layer;
 
@@ -63,6 +63,19 @@ struct Silent;
 impl Observer for Silent {
     fn finished(&self, _: &'static str, _: &'static str, _: Option<TimeDelta>) {}
     fn planned(&self, _: &str, _: &World, _: &Plan, _: Duration) {}
+}
+
+/// Calendars of these evenings stand in a `ConfigMap`: no address is allowed.
+struct NoFeeds;
+
+impl Feeds for NoFeeds {
+    fn fetch<'a>(
+        &'a self,
+        url: &'a str,
+        _: Option<&'a str>,
+    ) -> Answer<'a, Result<Fetched, String>> {
+        Box::pin(async move { Err(format!("{url} is not allowed")) })
+    }
 }
 
 /// The lives of the n-th operator, one after the other.
@@ -154,7 +167,10 @@ async fn life(around: &Surroundings, gate: &Gate, n: usize, elected: bool) {
         let (namespace, name) = ("primetime-system".to_owned(), "primetime".to_owned());
         let candidate = Candidate { namespace, name, identity };
         let bell = shared.clone();
-        lease::run(client.clone(), candidate, leadership, clock.clone(), move || bell.ring()).await;
+        lease::run(client.clone(), candidate, leadership.clone(), clock.clone(), move || {
+            bell.ring();
+        })
+        .await;
     };
     tokio::select! {
         biased;
@@ -163,6 +179,7 @@ async fn life(around: &Surroundings, gate: &Gate, n: usize, elected: bool) {
         () = engine.clone().run() => {}
         () = engine.clone().tell_events() => {}
         () = engine.watch_cloud() => {}
+        () = calendars::run(client.clone(), shared.clone(), Arc::new(NoFeeds), clock.clone(), leadership.clone()) => {}
         () = signals::run(shared.clone(), metrics, clock.clone()) => {}
     }
     // What this process has in mind dies with it.

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::cloud::Supply;
 use crate::cluster::{self, Pace};
-use crate::evening::{Deed, SHOP, Scenario, Until};
+use crate::evening::{Act, Deed, SHOP, Scenario, Until};
 use crate::load::Load;
 use crate::oracle::Promise;
 
@@ -311,6 +311,51 @@ pub fn elected() -> (Scenario, Promise) {
     (scenario, promise)
 }
 
+/// A calendar with the show at an instant, or with nothing in it.
+fn guide(start: Option<Instant>) -> Value {
+    let stamp = |at: Instant| at.format("%Y%m%dT%H%M%SZ").to_string();
+    let event = start.map(|start| {
+        let end = stamp(start + seconds(DURATION));
+        let start = stamp(start);
+        format!("BEGIN:VEVENT\r\nUID:capital\r\nDTSTART:{start}\r\nDTEND:{end}\r\nSUMMARY:Capital\r\nEND:VEVENT\r\n")
+    });
+    let text = format!("BEGIN:VCALENDAR\r\n{}END:VCALENDAR\r\n", event.unwrap_or_default());
+    json!({
+        "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "guide", "namespace": SHOP},
+        "data": {"guide.ics": text},
+    })
+}
+
+/// A calendar announces the evening; it moves it by half a minute while there is time, and is empty later.
+#[must_use]
+pub fn followed() -> (Scenario, Promise) {
+    let (mut scenario, promise) = plain();
+    scenario.name = "an evening that a calendar moves";
+    let mut surge = capital("capital");
+    surge["spec"]["schedule"] = json!({"calendarRef": {"name": "guide"}});
+    scenario.objects.retain(|o| o["kind"] != "ScheduledSurge");
+    scenario.objects.extend([
+        guide(Some(show() + seconds(30))),
+        json!({
+            "apiVersion": "primetime.dev/v1alpha1", "kind": "SurgeCalendar",
+            "metadata": {"name": "guide", "namespace": SHOP},
+            "spec": {
+                "format": "iCalendar", "configMapKeyRef": {"name": "guide", "key": "guide.ics"},
+                "match": {"title": "capital*"}, "intervalSeconds": 10,
+            },
+        }),
+        surge,
+    ]);
+    let change = |at: Instant, start: Option<Instant>| Deed {
+        at,
+        act: Act::Change { object: guide(start), manager: "broadcaster" },
+    };
+    scenario.begin = show() - seconds(140);
+    scenario.deeds =
+        vec![change(show() - seconds(120), Some(show())), change(show() + seconds(20), None)];
+    (scenario, promise)
+}
+
 /// All of them, each with what it has to keep.
 #[must_use]
 pub fn all() -> Vec<(Scenario, Promise)> {
@@ -324,5 +369,6 @@ pub fn all() -> Vec<(Scenario, Promise)> {
         under_keda(),
         elected(),
         encore(),
+        followed(),
     ]
 }

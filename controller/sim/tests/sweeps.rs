@@ -7,7 +7,7 @@ use primetime_core::Instant;
 use primetime_sim::evening::{Act, Deed, Recording, SHOP, Until, play};
 use primetime_sim::load::Load;
 use primetime_sim::oracle::judge;
-use primetime_sim::scenario::{elected, plain, seconds, show, under_keda};
+use primetime_sim::scenario::{elected, followed, plain, seconds, show, under_keda};
 use primetime_sim::script::{Part, Script};
 use primetime_sim::server::access::{Access, Asks};
 use serde_json::{Value, json};
@@ -153,7 +153,8 @@ fn what_is_granted_is_used() {
     let stretched = announced(json!({"durationSeconds": 90}));
     let later = at(30).format("%Y-%m-%dT%H:%M:%SZ").to_string();
     let moved = announced(json!({"startTime": later}));
-    let evenings = [elected().0, plain().0, under_keda().0, lasting, stretched, moved];
+    let evenings =
+        [elected().0, plain().0, under_keda().0, lasting, stretched, moved, followed().0];
     // What watches do not show has to be asked for.
     let scripts = [Script::default(), Script::out(Part::WatchesSilent, at(-40), at(-20))];
     let used: BTreeSet<Asks> = evenings

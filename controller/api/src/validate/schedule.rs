@@ -4,6 +4,8 @@ use chrono::{Datelike, TimeDelta};
 use primetime_core::Instant;
 use primetime_core::schedule::{Cron, Days, OneOff, Rule, Schedule, ScheduleError, When, Zone};
 
+use primetime_core::world::Follows;
+
 use crate::schedule as written;
 
 /// A start that lies further back than this when a surge is announced is a mistake, not a late announcement.
@@ -56,10 +58,20 @@ pub fn schedule(schedule: &written::Schedule) -> Result<Schedule, Vec<String>> {
 const ZONE_OF_DAYS: &str = "spec.schedule.timeZone: required with cron and exclude; write the zone of the event, such as Europe/Paris";
 
 fn beginnings<'a>(schedule: &'a written::Schedule, errors: &mut Vec<String>) -> Vec<Beginning<'a>> {
-    let forms =
-        [schedule.start_time.is_some(), schedule.cron.is_some(), !schedule.windows.is_empty()];
+    let follows = schedule.calendar_ref.is_some();
+    let forms = [
+        schedule.start_time.is_some(),
+        schedule.cron.is_some(),
+        !schedule.windows.is_empty(),
+        follows,
+    ];
     if forms.into_iter().filter(|there| *there).count() != 1 {
-        errors.push("spec.schedule: exactly one of startTime, cron and windows".to_owned());
+        errors.push(
+            "spec.schedule: exactly one of startTime, cron, windows and calendarRef".to_owned(),
+        );
+        return Vec::new();
+    }
+    if follows {
         return Vec::new();
     }
     if schedule.windows.is_empty() != schedule.duration_seconds.is_some() {
@@ -126,7 +138,7 @@ fn rule(beginning: &Beginning<'_>, zone: Option<&str>) -> Result<Rule, String> {
         }
         _ => return Err(format!("{path}: exactly one of startTime and cron")),
     };
-    Ok(Rule { name: beginning.name.map(str::to_owned), when, duration })
+    Ok(Rule { name: beginning.name.map(str::to_owned), when, duration, event: None, note: None })
 }
 
 /// Whether all that a schedule announces lies too far in the past to announce it now.
@@ -145,6 +157,18 @@ pub fn not_in_the_past(schedule: &Schedule, now: Instant) -> Result<(), String> 
         last.start.format("%Y-%m-%dT%H:%M:%SZ"),
         now.format("%Y-%m-%dT%H:%M:%SZ")
     ))
+}
+
+/// How long an event lasts of which neither calendar nor surge says it.
+const UNLESS_SAID: TimeDelta = TimeDelta::hours(1);
+
+/// The calendar that a schedule follows.
+pub fn follows(schedule: &written::Schedule) -> Option<Follows> {
+    let seconds = |n: i32| TimeDelta::seconds(i64::from(n.max(1)));
+    schedule.calendar_ref.as_ref().map(|calendar| Follows {
+        calendar: calendar.name.clone(),
+        duration: schedule.duration_seconds.map_or(UNLESS_SAID, seconds),
+    })
 }
 
 #[cfg(test)]
@@ -171,10 +195,10 @@ mod tests {
     fn each_mistake_is_named_with_its_field() {
         let cron = |cron: &str, seconds: i32| json!({"cron": cron, "timeZone": "Europe/Paris", "durationSeconds": seconds});
         for (schedule, said) in [
-            (json!({}), "spec.schedule: exactly one of startTime, cron and windows"),
+            (json!({}), "spec.schedule: exactly one of startTime, cron, windows and calendarRef"),
             (
                 json!({"cron": "0 21 * * *", "startTime": "2026-01-12T21:00:00Z", "durationSeconds": 1}),
-                "spec.schedule: exactly one of startTime, cron and windows",
+                "spec.schedule: exactly one of startTime, cron, windows and calendarRef",
             ),
             (
                 json!({"cron": "0 21 * * *", "timeZone": "UTC"}),

@@ -61,7 +61,13 @@ fn target(name: &str, want: Want, max: Option<u32>) -> Target {
 }
 
 fn once(start: Instant) -> Schedule {
-    let rule = Rule { name: None, when: When::Once(start), duration: seconds(7200) };
+    let rule = Rule {
+        name: None,
+        when: When::Once(start),
+        duration: seconds(7200),
+        event: None,
+        note: None,
+    };
     let zone = Some(Zone::named("Europe/Paris").unwrap());
     Schedule { zone, rules: vec![rule], exclude: vec![] }
 }
@@ -73,6 +79,7 @@ fn capital() -> SurgeRecord {
         generation: 1,
         deleting: false,
         spec: Ok(SurgeSpec {
+            follows: None,
             schedule: once(start()),
             ready_before: seconds(600),
             suspend: false,
@@ -217,11 +224,15 @@ impl Evening {
                     deleting: false,
                     guarded: false,
                     time_zone: spec.schedule.zone_name().map(str::to_owned),
+                    event: None,
                     window,
                     announcement: Ok(spec.announcement),
                     status: RunStatus::default(),
                 };
                 assert!(world.runs.insert(run, record).is_none(), "a name is created once");
+            }
+            Record::LengthenRun { .. } | Record::CalendarStatus { .. } => {
+                panic!("no calendar here")
             }
             Record::ReplanRun(PlannedRun { name: run, surge, generation, window, .. }) => {
                 let spec = world.surges[&surge].spec.clone().unwrap();
@@ -580,6 +591,41 @@ fn a_step_down_that_is_not_on_record_yet_moves_no_floor() {
         !plan.records.iter().any(|r| matches!(r, Record::UpdateHold { .. })),
         "the hold follows the record, not the plan"
     );
+}
+
+/// A write to the hold that fails again and again: the next step is not taken on top of one that nobody has taken over, so
+/// that it never comes down by several at once.
+#[test]
+fn the_next_step_down_waits_until_the_last_one_stands_in_the_hold() {
+    let mut evening = Evening::new();
+    evening.pass(end(), seconds(20));
+    evening.load = Box::new(sessions(100.0));
+    evening.pass(end() + seconds(900), seconds(20));
+    let floor = |evening: &Evening| {
+        let way = evening.run().status.release.as_ref().expect("a way down");
+        way.floors.iter().find(|f| f.target == "web").expect("web").floor
+    };
+    let held = |evening: &Evening| {
+        let hold = evening.world.holds.values().find(|h| h.hold.target_ref == workload("web"));
+        hold.and_then(|h| h.hold.claims.first().map(|c| c.floor)).expect("a claim on web")
+    };
+    let before = held(&evening);
+    for _ in 0..10 {
+        evening.now += seconds(121);
+        evening.world.samples.insert(
+            ("main".into(), "sum(shop_sessions)".into()),
+            Sample::Known { value: 100.0, at: evening.now },
+        );
+        for record in plan(&evening.world, evening.now).records {
+            if !matches!(record, Record::UpdateHold { .. }) {
+                evening.persist(record);
+            }
+        }
+    }
+    assert_eq!(held(&evening), before);
+    let stride = before.div_ceil(5);
+    let floor = floor(&evening);
+    assert!(floor < before && before - floor <= stride, "{floor} while {before} is held");
 }
 
 #[test]

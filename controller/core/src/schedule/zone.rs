@@ -63,6 +63,19 @@ impl Zone {
         &self.name
     }
 
+    /// What the clock on the wall shows there.
+    #[must_use]
+    pub fn clock(&self, at: Instant) -> civil::DateTime {
+        self.rules.to_datetime(timestamp(at))
+    }
+
+    /// The instant that a wall clock of an event means whose hour somebody else has written, by the rule for what recurs; and
+    /// a word where the clock does not show it, or shows it twice. Nothing only at the ends of time.
+    #[must_use]
+    pub fn resolve(&self, clock: civil::DateTime) -> Option<(Instant, Option<String>)> {
+        self.rightly(clock).map(|resolved| (resolved.at, resolved.note))
+    }
+
     /// The date there.
     pub(super) fn date(&self, at: Instant) -> civil::Date {
         self.rules.to_datetime(timestamp(at)).date()

@@ -7,6 +7,7 @@ use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Resource;
 use primetime_api::SurgeRun;
 use primetime_core::Instant;
+use primetime_core::calendar::CalendarStatus;
 use primetime_core::decision::Decision;
 use primetime_core::hold::Hold;
 use primetime_core::plan::Record;
@@ -45,16 +46,23 @@ impl Engine {
                     engine.records(&ns).replan_run(&planned).await.map(|()| Outcome::Done)
                 })
             }
+            Record::LengthenRun { run, end, news } => {
+                let planned = world.runs.get(&run);
+                let about = planned.map(|run| reference(namespace, run));
+                let version = self.version(namespace, &run, planned, |index| &index.runs)?;
+                self.start(work(namespace, "run", &run, "lengthen_run"), look, async move {
+                    engine.records(&ns).lengthen_run(&run, end, &version).await?;
+                    engine.tell(&ns, &run, about, Some(news));
+                    Ok(Outcome::Done)
+                })
+            }
             Record::DeleteRun { run, uid, news } => {
                 let planned = world.runs.get(&run);
                 let about = planned.map(|run| reference(namespace, run));
                 let version = self.version(namespace, &run, planned, |index| &index.runs)?;
                 self.start(work(namespace, "run", &run, "delete_run"), look, async move {
                     engine.records(&ns).delete_run(&run, &uid, &version).await?;
-                    if let (Some(news), Some(about)) = (news, about) {
-                        tracing::info!(namespace = ns, run, "{}", news.message);
-                        engine.events.tell(&about, news);
-                    }
+                    engine.tell(&ns, &run, about, news);
                     Ok(Outcome::Again(Duration::from_secs(1)))
                 })
             }
@@ -66,6 +74,9 @@ impl Engine {
             Record::SurgeStatus { surge, status } => {
                 self.surge_status(namespace, surge, *status, world, look)
             }
+            Record::CalendarStatus { calendar, status } => {
+                self.calendar_status(namespace, calendar, *status, world, look)
+            }
             Record::CreateHold { name, hold } => {
                 self.start(work(namespace, "hold", &name, "create_hold"), look, async move {
                     engine.records(&ns).create_hold(&name, &hold).await.map(|()| Outcome::Done)
@@ -75,6 +86,19 @@ impl Engine {
                 self.update_hold(namespace, name, *hold, world, look)
             }
             Record::DeleteHold { name } => self.delete_hold(namespace, name, world, look),
+        }
+    }
+
+    fn tell(
+        &self,
+        namespace: &str,
+        run: &str,
+        about: Option<ObjectReference>,
+        news: Option<Decision>,
+    ) {
+        if let (Some(news), Some(about)) = (news, about) {
+            tracing::info!(namespace, run, "{}", news.message);
+            self.events.tell(&about, news);
         }
     }
 
@@ -167,6 +191,28 @@ impl Engine {
                 .surge_status(&name, &before.status, &status, &version)
                 .await
                 .map(|()| Outcome::Done)
+        })
+    }
+
+    fn calendar_status(
+        self: &Arc<Self>,
+        namespace: &str,
+        name: String,
+        status: CalendarStatus,
+        world: &World,
+        look: Look,
+    ) -> Option<Instant> {
+        let key = (namespace.to_owned(), name.clone());
+        let row = self.shared.with(|index| index.calendars.get(&key).cloned())?;
+        if Some(&row.value.record) != world.calendars.get(&name) {
+            return None;
+        }
+        let engine = self.clone();
+        let ns = namespace.to_owned();
+        self.start(work(namespace, "calendar", &name, "calendar_status"), look, async move {
+            let (before, version) = (row.value.record.status, row.version);
+            let records = engine.records(&ns);
+            records.calendar_status(&name, &before, &status, &version).await.map(|()| Outcome::Done)
         })
     }
 

@@ -52,9 +52,10 @@ const fn cluster(
 }
 
 /// All of them.
-pub const ALL: [Kind; 28] = ranked([
+pub const ALL: [Kind; 29] = ranked([
     namespaced("primetime.dev", "v1alpha1", "scheduledsurges", "ScheduledSurge"),
     namespaced("primetime.dev", "v1alpha1", "surgeruns", "SurgeRun"),
+    namespaced("primetime.dev", "v1alpha1", "surgecalendars", "SurgeCalendar"),
     Kind { status: false, ..namespaced("primetime.dev", "v1alpha1", "surgeholds", "SurgeHold") },
     Kind {
         status: false,

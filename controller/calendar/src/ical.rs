@@ -1,0 +1,491 @@
+//! Events of an iCalendar file (RFC 5545): single and recurring ones, moved and cancelled occurrences, all-day events, and
+//! times in a zone, in UTC or of nobody's zone.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::TimeDelta;
+use icalendar::parser::{Component, Property, read_components, unfold};
+use jiff::ToSpan;
+use jiff::civil;
+use primetime_core::Instant;
+
+use crate::limits::{DEPTH, EVENTS, word};
+use crate::recurrence::{self, Budget};
+use crate::time::{Moment, Times};
+use crate::{Event, Feed, FeedError, Horizon};
+
+pub(crate) fn read(text: &str, horizon: Horizon<'_>) -> Result<Feed, FeedError> {
+    is_bounded(text)?;
+    let text = unfold(text);
+    let parsed = read_components(&text).map_err(|why| FeedError::Malformed(first_line(&why)))?;
+    let mut budget = Budget::default();
+    let mut feed = Feed::default();
+    for calendar in parsed.iter().filter(|c| is(c.name.as_str(), "VCALENDAR")) {
+        let times = Times::of(calendar, horizon, &mut budget)?;
+        let mut series: BTreeMap<String, Series<'_>> = BTreeMap::new();
+        for event in calendar.components.iter().filter(|c| is(c.name.as_str(), "VEVENT")) {
+            feed.total += 1;
+            match Written::read(event, &times) {
+                Ok(written) => {
+                    series.entry(written.uid.clone()).or_default().add(written);
+                }
+                Err(why) => feed.problem(&title(event), &why),
+            }
+        }
+        for of_one_uid in series.into_values() {
+            of_one_uid.follow(horizon, &mut budget, &mut feed)?;
+        }
+    }
+    Ok(feed)
+}
+
+/// Refuses, before anything recursive looks at it, what is nested deeper or longer than any calendar.
+fn is_bounded(text: &str) -> Result<(), FeedError> {
+    let (mut depth, mut events) = (0_usize, 0_usize);
+    for line in text.lines() {
+        let begins = |with: &str| {
+            line.get(..with.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(with))
+        };
+        if begins("BEGIN:") {
+            depth += 1;
+            events += usize::from(begins("BEGIN:VEVENT"));
+        } else if begins("END:") {
+            depth = depth.saturating_sub(1);
+        }
+        if depth > DEPTH {
+            return Err(FeedError::TooDeep { most: DEPTH });
+        }
+        if events > EVENTS {
+            return Err(FeedError::TooMany { most: EVENTS });
+        }
+    }
+    if depth == 0 {
+        return Ok(());
+    }
+    Err(FeedError::Malformed("it breaks off in the middle".to_owned()))
+}
+
+/// Of an explanation with a picture the line that says where.
+fn first_line(why: &str) -> String {
+    let line = why.lines().find(|line| line.contains("at line")).or_else(|| why.lines().next());
+    word(line.unwrap_or_default())
+}
+
+fn is(name: &str, other: &str) -> bool {
+    name.eq_ignore_ascii_case(other)
+}
+
+fn all<'a>(event: &'a Component<'_>, name: &str) -> impl Iterator<Item = &'a Property<'a>> {
+    event.properties.iter().filter(move |p| is(p.name.as_str(), name))
+}
+
+fn one<'a>(event: &'a Component<'_>, name: &str) -> Option<&'a Property<'a>> {
+    all(event, name).next()
+}
+
+fn plain(property: &Property<'_>) -> String {
+    word(property.val.clone().unescape_text().as_str())
+}
+
+fn title(event: &Component<'_>) -> String {
+    one(event, "SUMMARY").map(plain).unwrap_or_default()
+}
+
+/// How long an event is: whole days are counted on the calendar, the rest on a watch.
+#[derive(Clone, Copy)]
+struct Length {
+    days: i64,
+    rest: TimeDelta,
+}
+
+/// An event as it is written, its times read.
+struct Written<'a> {
+    uid: String,
+    title: String,
+    categories: Vec<String>,
+    cancelled: bool,
+    sequence: i64,
+    start: Moment<'a>,
+    length: Option<Length>,
+    rules: Vec<String>,
+    also: Vec<Moment<'a>>,
+    except: Vec<Moment<'a>>,
+    /// It is one occurrence of a series, moved or changed.
+    instead_of: Option<Moment<'a>>,
+}
+
+impl<'a> Written<'a> {
+    fn read(event: &Component<'_>, times: &'a Times<'_>) -> Result<Self, String> {
+        let start = one(event, "DTSTART").ok_or("it has no DTSTART")?;
+        let start = times.read(start).map_err(|why| format!("DTSTART {why}"))?;
+        let several = |name: &str| -> Result<Vec<Moment<'a>>, String> {
+            let mut moments = Vec::new();
+            for property in all(event, name) {
+                let read = times.read_all(property).map_err(|why| format!("{name} {why}"))?;
+                moments.extend(read);
+            }
+            Ok(moments)
+        };
+        let instead_of = one(event, "RECURRENCE-ID")
+            .map(|at| times.read(at).map_err(|why| format!("RECURRENCE-ID {why}")))
+            .transpose()?;
+        let title = title(event);
+        let uid = one(event, "UID").map(plain).filter(|uid| !uid.is_empty());
+        Ok(Self {
+            uid: uid.unwrap_or_else(|| format!("{title}@{}", start.clock)),
+            categories: all(event, "CATEGORIES").flat_map(|p| words(p.val.as_str())).collect(),
+            cancelled: one(event, "STATUS").is_some_and(|p| is(p.val.as_str(), "CANCELLED")),
+            sequence: one(event, "SEQUENCE").and_then(|p| p.val.as_str().parse().ok()).unwrap_or(0),
+            length: length(event, &start, times)?,
+            rules: all(event, "RRULE").map(|p| p.val.as_str().to_owned()).collect(),
+            also: several("RDATE")?,
+            except: several("EXDATE")?,
+            instead_of,
+            start,
+            title,
+        })
+    }
+
+    fn end(&self, start: &Moment<'_>) -> Option<Instant> {
+        let length = self.length?;
+        let days = start.clock.checked_add(i32::try_from(length.days).ok()?.days()).ok()?;
+        let (end, _) = start.at(days).resolve()?;
+        end.checked_add_signed(length.rest)
+    }
+
+    fn event(&self, key: String, start: &Moment<'_>) -> Option<Event> {
+        let (at, note) = start.resolve()?;
+        Some(Event {
+            key,
+            title: self.title.clone(),
+            channel: None,
+            categories: self.categories.clone(),
+            start: at,
+            end: self.end(start).filter(|end| *end > at),
+            cancelled: self.cancelled,
+            note,
+        })
+    }
+}
+
+/// A list of words, of which each may have commas behind a backslash.
+fn words(list: &str) -> Vec<String> {
+    let (mut words, mut said, mut escaped) = (Vec::new(), String::new(), false);
+    for character in list.chars() {
+        match character {
+            '\\' if !escaped => escaped = true,
+            ',' if !escaped => words.push(std::mem::take(&mut said)),
+            _ => {
+                said.push(character);
+                escaped = false;
+            }
+        }
+    }
+    words.push(said);
+    words.iter().map(|text| word(text)).filter(|text| !text.is_empty()).collect()
+}
+
+fn length(
+    event: &Component<'_>,
+    start: &Moment<'_>,
+    times: &Times<'_>,
+) -> Result<Option<Length>, String> {
+    if let Some(end) = one(event, "DTEND") {
+        let end = times.read(end).map_err(|why| format!("DTEND {why}"))?;
+        if start.is_date && end.is_date {
+            let days = (end.clock.date() - start.clock.date()).get_days();
+            return Ok(Some(Length { days: i64::from(days), rest: TimeDelta::zero() }));
+        }
+        let (from, to) = (start.resolve(), end.resolve());
+        let rest = from.zip(to).map(|((from, _), (to, _))| to - from);
+        return Ok(rest.map(|rest| Length { days: 0, rest }));
+    }
+    if let Some(duration) = one(event, "DURATION") {
+        let text = duration.val.as_str();
+        let read = text
+            .parse::<jiff::Span>()
+            .map_err(|_| format!("DURATION \"{}\" is none, such as PT2H30M", word(text)))?;
+        let days = i64::from(read.get_weeks()) * 7 + i64::from(read.get_days());
+        let seconds = i64::from(read.get_hours()) * 3600 + read.get_minutes() * 60;
+        let rest = TimeDelta::try_seconds(seconds + read.get_seconds()).unwrap_or_default();
+        return Ok(Some(Length { days, rest }));
+    }
+    // RFC 5545, 3.6.1: an all-day event without an end lasts its day.
+    Ok(start.is_date.then_some(Length { days: 1, rest: TimeDelta::zero() }))
+}
+
+/// All events with the same id: one, or a series with those of its occurrences that were changed.
+#[derive(Default)]
+struct Series<'a> {
+    whole: Option<Written<'a>>,
+    changed: Vec<Written<'a>>,
+}
+
+impl<'a> Series<'a> {
+    fn add(&mut self, written: Written<'a>) {
+        if written.instead_of.is_some() {
+            self.changed.push(written);
+        } else if self.whole.as_ref().is_none_or(|w| w.sequence <= written.sequence) {
+            self.whole = Some(written);
+        }
+    }
+
+    fn follow(
+        mut self,
+        horizon: Horizon<'_>,
+        budget: &mut Budget,
+        feed: &mut Feed,
+    ) -> Result<(), FeedError> {
+        // Of two versions of an occurrence the later one counts.
+        self.changed.sort_by_key(|w| w.sequence);
+        let mut changed: BTreeMap<Instant, &Written<'_>> = BTreeMap::new();
+        for one in &self.changed {
+            if let Some((at, _)) = one.instead_of.as_ref().and_then(Moment::resolve) {
+                changed.insert(at, one);
+            }
+        }
+        if let Some(whole) = &self.whole {
+            follow(whole, &changed, horizon, budget, feed)?;
+        }
+        for (at, one) in changed {
+            feed.see(one.event(occurrence_key(&one.uid, at), &one.start), horizon);
+        }
+        Ok(())
+    }
+}
+
+fn occurrence_key(uid: &str, at: Instant) -> String {
+    format!("{uid}/{}", at.format("%Y%m%dT%H%M%SZ"))
+}
+
+fn follow(
+    whole: &Written<'_>,
+    changed: &BTreeMap<Instant, &Written<'_>>,
+    horizon: Horizon<'_>,
+    budget: &mut Budget,
+    feed: &mut Feed,
+) -> Result<(), FeedError> {
+    let recurs = !whole.rules.is_empty() || !whole.also.is_empty();
+    let mut starts: Vec<Moment<'_>> = vec![whole.start.clone()];
+    let until = whole.start.shown(horizon.until);
+    for rule in &whole.rules {
+        let last = match until_of(rule, &whole.start) {
+            Ok(last) => last,
+            Err(why) => {
+                feed.problem(&whole.title, &why);
+                continue;
+            }
+        };
+        match recurrence::clocks(rule, whole.start.clock, last, until, budget)? {
+            Ok(clocks) => {
+                starts.extend(clocks.into_iter().map(|clock| whole.start.at(clock)));
+            }
+            Err(why) => feed.problem(&whole.title, &why),
+        }
+    }
+    starts.extend(whole.also.iter().cloned());
+    let except: BTreeSet<Instant> = whole
+        .except
+        .iter()
+        .filter(|m| !m.is_date)
+        .filter_map(Moment::resolve)
+        .map(|r| r.0)
+        .collect();
+    let days: BTreeSet<civil::Date> =
+        whole.except.iter().filter(|m| m.is_date).map(|m| m.clock.date()).collect();
+    let mut seen = BTreeSet::new();
+    for start in starts {
+        let Some((at, _)) = start.resolve() else { continue };
+        let gone = except.contains(&at) || days.contains(&start.clock.date());
+        if gone || changed.contains_key(&at) || !seen.insert(at) {
+            continue;
+        }
+        let key = if recurs { occurrence_key(&whole.uid, at) } else { whole.uid.clone() };
+        feed.see(whole.event(key, &start), horizon);
+    }
+    Ok(())
+}
+
+/// Until when a rule goes on, as the clock of its event shows it.
+fn until_of(rule: &str, start: &Moment<'_>) -> Result<Option<civil::DateTime>, String> {
+    let Some(part) = rule.split(';').find(|part| recurrence::named(part, "UNTIL")) else {
+        return Ok(None);
+    };
+    let text = part.split_once('=').map_or("", |(_, value)| value.trim());
+    let read = start.until(text);
+    read.map(Some).ok_or_else(|| format!("rule with UNTIL \"{}\" cannot be followed", word(text)))
+}
+
+impl Feed {
+    fn problem(&mut self, title: &str, why: &str) {
+        if self.problems.len() < crate::limits::PROBLEMS {
+            self.problems.push(word(&format!("\"{title}\": {why}")));
+        }
+    }
+
+    fn see(&mut self, event: Option<Event>, horizon: Horizon<'_>) {
+        self.events.extend(event.filter(|e| horizon.shows(e.start, e.end)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Format, read};
+    use primetime_core::schedule::Zone;
+
+    fn at(text: &str) -> Instant {
+        text.parse().unwrap()
+    }
+
+    fn calendar(inner: &str) -> Result<Feed, FeedError> {
+        let zone = Zone::named("Europe/Paris").unwrap();
+        let (from, until) = (at("2026-03-20T00:00:00Z"), at("2026-04-10T00:00:00Z"));
+        let text = format!("BEGIN:VCALENDAR\r\nVERSION:2.0\r\n{inner}END:VCALENDAR\r\n");
+        read(text.as_bytes(), Format::ICalendar, Horizon { from, until, zone: &zone })
+    }
+
+    fn event(lines: &str) -> String {
+        let lines: Vec<&str> = lines.lines().map(str::trim).collect();
+        format!("BEGIN:VEVENT\r\n{}\r\nEND:VEVENT\r\n", lines.join("\r\n"))
+    }
+
+    fn times(feed: &Feed) -> Vec<(String, String, Option<i64>)> {
+        let line = |e: &Event| {
+            let minutes = e.end.map(|end| (end - e.start).num_minutes());
+            (e.key.clone(), e.start.format("%m-%dT%H:%M").to_string(), minutes)
+        };
+        feed.events.iter().map(line).collect()
+    }
+
+    fn row(key: &str, start: &str, minutes: i64) -> (String, String, Option<i64>) {
+        (key.to_owned(), start.to_owned(), Some(minutes))
+    }
+
+    #[test]
+    fn a_series_keeps_its_hour_across_summer_time_without_what_is_taken_out_and_with_what_is_moved()
+    {
+        let show = event(
+            "UID:show
+            SUMMARY:Capital\\, la
+              grande
+            CATEGORIES:tv,shop\\,ping
+            DTSTART;TZID=Europe/Paris:20260301T205000
+            DTEND;TZID=Europe/Paris:20260301T225000
+            RRULE:FREQ=WEEKLY;BYDAY=SU;UNTIL=20260405T185000Z
+            EXDATE;TZID=Europe/Paris:20260322T205000",
+        );
+        let moved = event(
+            "UID:show
+            SUMMARY:Capital
+            RECURRENCE-ID;TZID=Europe/Paris:20260329T205000
+            DTSTART;TZID=Europe/Paris:20260329T210200
+            DTEND;TZID=Europe/Paris:20260329T230200",
+        );
+        // A folded line goes on after one blank.
+        let show = show.replace("la\r\ngrande", "la\r\n  grande");
+        let feed = calendar(&format!("{show}{moved}")).unwrap();
+        assert_eq!(
+            times(&feed),
+            [
+                row("show/20260329T185000Z", "03-29T19:02", 120),
+                row("show/20260405T185000Z", "04-05T18:50", 120),
+            ]
+        );
+        let last = feed.events.last().unwrap();
+        assert_eq!((last.title.as_str(), feed.total), ("Capital, la grande", 2));
+        assert_eq!(last.categories, ["tv", "shop,ping"]);
+    }
+
+    #[test]
+    fn all_day_floating_and_utc_times_and_lengths() {
+        let feed = calendar(
+            &[
+                event("UID:a\nDTSTART;VALUE=DATE:20260328\nDTEND;VALUE=DATE:20260330"),
+                event("UID:b\nDTSTART;VALUE=DATE:20260401"),
+                event("UID:c\nDTSTART:20260401T210000\nDURATION:P1DT30M"),
+                event("UID:d\nDTSTART:20260401T200000Z\nDTEND:20260401T213000Z"),
+                event("UID:e\nDTSTART:20260329T023000\nDURATION:PT1H"),
+            ]
+            .concat(),
+        )
+        .unwrap();
+        assert_eq!(
+            times(&feed),
+            [
+                row("a", "03-27T23:00", 47 * 60),
+                row("e", "03-29T01:30", 60),
+                row("b", "03-31T22:00", 24 * 60),
+                row("c", "04-01T19:00", 24 * 60 + 30),
+                row("d", "04-01T20:00", 90),
+            ]
+        );
+        let note = feed.events.iter().find(|e| e.key == "e").unwrap().note.as_deref();
+        assert!(note.unwrap().contains("does not exist in Europe/Paris"));
+    }
+
+    #[test]
+    fn a_zone_of_the_file_is_read_like_any_other() {
+        let zone = "BEGIN:VTIMEZONE\r\nTZID:Romance Standard Time\r\n\
+            BEGIN:STANDARD\r\nDTSTART:16010101T030000\r\nTZOFFSETFROM:+0200\r\nTZOFFSETTO:+0100\r\n\
+            RRULE:FREQ=YEARLY;INTERVAL=1;BYDAY=-1SU;BYMONTH=10\r\nEND:STANDARD\r\n\
+            BEGIN:DAYLIGHT\r\nDTSTART:16010101T020000\r\nTZOFFSETFROM:+0100\r\nTZOFFSETTO:+0200\r\n\
+            RRULE:FREQ=YEARLY;INTERVAL=1;BYDAY=-1SU;BYMONTH=3\r\nEND:DAYLIGHT\r\nEND:VTIMEZONE\r\n";
+        let of_outlook = |uid: &str, start: &str| {
+            event(&format!(
+                "UID:{uid}\nDTSTART;TZID=\"Romance Standard Time\":{start}\nDURATION:PT1H"
+            ))
+        };
+        let feed = calendar(&[
+            zone.to_owned(),
+            of_outlook("a", "20260322T210000"),
+            of_outlook("b", "20260329T023000"),
+            of_outlook("c", "20260329T210000"),
+            event("UID:d\nDTSTART;TZID=/example.org/20260101_1/Europe/Paris:20260330T210000\nDURATION:PT1H"),
+            event("UID:e\nSUMMARY:Nowhere\nDTSTART;TZID=Nowhere:20260330T210000\nDURATION:PT1H"),
+        ].concat()).unwrap();
+        assert_eq!(
+            times(&feed),
+            [
+                row("a", "03-22T20:00", 60),
+                row("b", "03-29T01:30", 60),
+                row("c", "03-29T19:00", 60),
+                row("d", "03-30T19:00", 60),
+            ]
+        );
+        assert_eq!(
+            feed.problems,
+            [
+                "\"Nowhere\": DTSTART TZID \"Nowhere\" is neither a time zone's name nor defined in the file"
+            ]
+        );
+    }
+
+    #[test]
+    fn what_is_cancelled_says_so_and_the_later_version_counts() {
+        let feed = calendar(&[
+            event("UID:a\nSEQUENCE:2\nSTATUS:CANCELLED\nDTSTART:20260401T200000Z\nDTEND:20260401T210000Z"),
+            event("UID:a\nSEQUENCE:1\nDTSTART:20260401T200000Z\nDTEND:20260401T210000Z"),
+        ].concat()).unwrap();
+        assert_eq!(feed.events.iter().map(|e| e.cancelled).collect::<Vec<_>>(), [true]);
+    }
+
+    #[test]
+    fn bombs_and_pieces_are_refused() {
+        let daily = event("UID:x\nDTSTART:19000101T000000Z\nDURATION:PT1H\nRRULE:FREQ=DAILY");
+        let daily = |n: usize| {
+            (0..n).map(|i| daily.replace("UID:x", &format!("UID:{i}"))).collect::<String>()
+        };
+        for (inner, said) in [
+            ("BEGIN:A\r\n".repeat(10_000), "nested more than 16 deep"),
+            (event("UID:a\nDTSTART:20260401T200000Z").repeat(50_001), "more than 50000 events"),
+            ("BEGIN:VEVENT\r\n".to_owned(), "breaks off in the middle"),
+            ("no colon\r\n".to_owned(), "cannot be read"),
+            (daily(100), "take more than 1000000 steps"),
+        ] {
+            let why = calendar(&inner).unwrap_err().to_string();
+            assert!(why.contains(said), "{why}");
+            assert!(why.len() < 300, "{why}");
+        }
+    }
+}

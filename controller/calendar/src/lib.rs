@@ -1,0 +1,173 @@
+//! Feeds of events, read: iCalendar (RFC 5545) and XMLTV programme guides.
+//!
+//! A feed is somebody else's text. What is in it is bounded before it is looked at, what cannot be understood is said with
+//! its event, and nothing of it can keep a reader busy: no clock, no I/O, one pass.
+//!
+//! | room | rule |
+//! |---|---|
+//! | [`limits`] | how much of a feed is read, and what is refused unread |
+//! | `ical` | events of an iCalendar file, moved and cancelled ones |
+//! | `time` | whose clock a time of it is |
+//! | `recurrence` | a rule to the clocks that it names |
+//! | `xmltv` | programmes of a guide |
+//! | [`select`] | the events that a surge is about |
+
+mod ical;
+pub mod limits;
+mod recurrence;
+pub mod select;
+mod time;
+mod xmltv;
+
+use primetime_core::Instant;
+use primetime_core::calendar::{self, Entry};
+use primetime_core::schedule::Zone;
+
+pub use select::Select;
+
+/// An event of a feed, at one time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// What stays the same when it is moved: the event's own id and which of its occurrences it is.
+    pub key: String,
+    /// How people call it.
+    pub title: String,
+    /// Where it is broadcast, in a programme guide.
+    pub channel: Option<String>,
+    /// What kind of event it is.
+    pub categories: Vec<String>,
+    /// When it begins.
+    pub start: Instant,
+    /// When it ends, where the feed says so.
+    pub end: Option<Instant>,
+    /// It was called off, and the feed says so.
+    pub cancelled: bool,
+    /// Said where the clock on the wall does not show its start, or shows it twice.
+    pub note: Option<String>,
+}
+
+/// What was found in a feed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Feed {
+    /// Events that have not ended when the horizon begins and start before it ends, in order of start, then key.
+    pub events: Vec<Event>,
+    /// How many events the feed has in all, whenever they are, recurring ones once: what shows that it has shrunk.
+    pub total: usize,
+    /// What could not be understood, event by event; bounded.
+    pub problems: Vec<String>,
+}
+
+/// Why a feed cannot be read at all.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum FeedError {
+    /// Nothing.
+    #[error("the feed is empty")]
+    Empty,
+    /// More than is read.
+    #[error("the feed has {bytes} bytes; at most {most} are read")]
+    TooLong {
+        /// Its size.
+        bytes: usize,
+        /// The limit.
+        most: usize,
+    },
+    /// A compressed feed.
+    #[error("the feed is compressed; serve it as plain text")]
+    Compressed,
+    /// Something else than what was asked for.
+    #[error("the feed is {found} and no {expected}")]
+    SomethingElse {
+        /// What it seems to be.
+        found: &'static str,
+        /// What was expected.
+        expected: &'static str,
+    },
+    /// Not in UTF-8.
+    #[error("the feed is not in UTF-8")]
+    NotUtf8,
+    /// Deeper than any feed is.
+    #[error("the feed is nested more than {most} deep")]
+    TooDeep {
+        /// The limit.
+        most: usize,
+    },
+    /// More than is read.
+    #[error("the feed has more than {most} events")]
+    TooMany {
+        /// The limit.
+        most: usize,
+    },
+    /// Its rules would have to be followed for too long.
+    #[error(
+        "the rules of the feed take more than {most} steps to follow; let old ones end, or begin later"
+    )]
+    TooMuchToFollow {
+        /// The limit.
+        most: u64,
+    },
+    /// It breaks off, or is not well-formed.
+    #[error("the feed cannot be read: {0}")]
+    Malformed(String),
+}
+
+/// What is looked at.
+#[derive(Clone, Copy, Debug)]
+pub struct Horizon<'a> {
+    /// Events that have ended by then are left out.
+    pub from: Instant,
+    /// So are those that start then or later.
+    pub until: Instant,
+    /// Whose clock floating times and all-day events mean.
+    pub zone: &'a Zone,
+}
+
+/// The format of a feed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// RFC 5545.
+    ICalendar,
+    /// A programme guide.
+    Xmltv,
+}
+
+/// Reads a feed.
+///
+/// # Errors
+///
+/// Why nothing of it can be used. What is wrong with single events stands in [`Feed::problems`].
+pub fn read(bytes: &[u8], format: Format, horizon: Horizon<'_>) -> Result<Feed, FeedError> {
+    let text = limits::text(bytes, format)?;
+    let mut feed = match format {
+        Format::ICalendar => ical::read(text, horizon)?,
+        Format::Xmltv => xmltv::read(text, horizon)?,
+    };
+    feed.events.sort_by(|a, b| (a.start, &a.key).cmp(&(b.start, &b.key)));
+    feed.problems.truncate(limits::PROBLEMS);
+    Ok(feed)
+}
+
+/// What of a feed a calendar keeps: the events that it is about.
+#[must_use]
+pub fn entries(feed: Feed, select: &Select) -> calendar::Feed {
+    let (off, on): (Vec<Event>, Vec<Event>) =
+        feed.events.into_iter().filter(|event| select.fits(event)).partition(|e| e.cancelled);
+    let entry = |event: Event| Entry {
+        start_time: event.start,
+        id: event.key,
+        title: event.title,
+        end_time: event.end,
+        note: event.note,
+    };
+    calendar::Feed {
+        entries: on.into_iter().map(entry).collect(),
+        cancelled: off.into_iter().map(|event| event.key).collect(),
+        total: feed.total as u64,
+        problems: feed.problems,
+    }
+}
+
+impl Horizon<'_> {
+    fn shows(&self, start: Instant, end: Option<Instant>) -> bool {
+        start < self.until && end.unwrap_or(start) >= self.from
+    }
+}

@@ -1,0 +1,204 @@
+//! A rule to the wall clocks that it names (RFC 5545, 3.3.10).
+//!
+//! Rules are followed as if there were no zones: each clock is understood afterwards, by the same rule as a cron. So the
+//! zone data of the library behind this never counts, and summer time moves no event.
+
+use chrono::{Datelike, NaiveDateTime, TimeDelta, TimeZone, Timelike, Utc};
+use jiff::civil;
+use rrule::{Frequency, RRule, RRuleSet, Tz, Unvalidated};
+
+use crate::FeedError;
+use crate::limits::{RULE, STEPS};
+
+/// What is left of the steps that all rules of a feed may take.
+#[derive(Debug)]
+pub(crate) struct Budget(u64);
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self(STEPS)
+    }
+}
+
+/// A rule that names no clock at all is looked at for so many steps by the library before it gives up.
+const IN_VAIN: u64 = 100_000;
+
+impl Budget {
+    fn take(&mut self, steps: u64) -> Result<(), FeedError> {
+        let left = self.0.checked_sub(steps).ok_or(FeedError::TooMuchToFollow { most: STEPS })?;
+        self.0 = left;
+        Ok(())
+    }
+}
+
+/// The clocks of a rule that begins at one, in order, up to another.
+///
+/// `last` is the rule's own UNTIL as its clock shows it.
+///
+/// # Errors
+///
+/// The outer one if the feed is a bomb, the inner one if the rule is none, or one that no event has.
+pub(crate) fn clocks(
+    rule: &str,
+    first: civil::DateTime,
+    last: Option<civil::DateTime>,
+    until: civil::DateTime,
+    budget: &mut Budget,
+) -> Result<Result<Vec<civil::DateTime>, String>, FeedError> {
+    let until = last.map_or(until, |last| last.min(until));
+    let set = match set(rule, first, until) {
+        Ok(Some(set)) => set,
+        Ok(None) => return Ok(Ok(Vec::new())),
+        Err(why) => return Ok(Err(why)),
+    };
+    let unit = match set.get_rrule().first().map(RRule::get_freq) {
+        Some(Frequency::Yearly | Frequency::Monthly) => TimeDelta::days(28),
+        Some(Frequency::Weekly) => TimeDelta::weeks(1),
+        Some(Frequency::Hourly) => TimeDelta::hours(1),
+        _ => TimeDelta::days(1),
+    };
+    let span = naive(until).zip(naive(first)).map_or(TimeDelta::zero(), |(b, a)| b - a);
+    let units = span.num_seconds() / unit.num_seconds().max(1);
+    budget.take(u64::try_from(units).unwrap_or_default() + 1)?;
+    let mut found = Vec::new();
+    for clock in &set.limit() {
+        budget.take(1)?;
+        found.extend(civil_of(clock.naive_utc()));
+    }
+    if found.is_empty() {
+        budget.take(IN_VAIN)?;
+    }
+    Ok(Ok(found))
+}
+
+/// The rule without its UNTIL, which is said in another way, and with one that ends the looking; nothing where it is over
+/// before it begins.
+fn set(
+    rule: &str,
+    first: civil::DateTime,
+    until: civil::DateTime,
+) -> Result<Option<RRuleSet>, String> {
+    let shown = || rule.chars().take(80).collect::<String>();
+    let none = |why: String| format!("rule \"{}\" cannot be followed: {why}", shown());
+    if rule.len() > RULE {
+        return Err(none(format!("it is longer than {RULE} characters")));
+    }
+    let (Some(first), Some(until)) = (naive(first), naive(until)) else {
+        return Err(none("it is out of range".to_owned()));
+    };
+    if until < first {
+        return Ok(None);
+    }
+    let parts = rule.split(';').filter(|part| !named(part, "UNTIL") && !part.is_empty());
+    let read: RRule<Unvalidated> = parts
+        .collect::<Vec<_>>()
+        .join(";")
+        .parse()
+        .map_err(|why: rrule::RRuleError| none(why.to_string()))?;
+    let often = matches!(read.get_freq(), Frequency::Minutely | Frequency::Secondly)
+        || read.get_by_minute().len() > 1
+        || read.get_by_second().len() > 1;
+    if often {
+        return Err(none("events recur once an hour at most".to_owned()));
+    }
+    let utc = |clock: &NaiveDateTime| Tz::UTC.from_utc_datetime(clock);
+    let read = read.until(utc(&until));
+    read.build(utc(&first)).map(Some).map_err(|why| none(why.to_string()))
+}
+
+/// Whether a part of a rule is the one of a name.
+pub(crate) fn named(part: &str, name: &str) -> bool {
+    part.split_once('=').is_some_and(|(key, _)| key.trim().eq_ignore_ascii_case(name))
+}
+
+fn naive(clock: civil::DateTime) -> Option<NaiveDateTime> {
+    let date = chrono::NaiveDate::from_ymd_opt(
+        i32::from(clock.year()),
+        u32::try_from(clock.month()).ok()?,
+        u32::try_from(clock.day()).ok()?,
+    )?;
+    date.and_hms_opt(
+        u32::try_from(clock.hour()).ok()?,
+        u32::try_from(clock.minute()).ok()?,
+        u32::try_from(clock.second()).ok()?,
+    )
+}
+
+/// The same clock in the other library's words.
+pub(crate) fn civil_of(clock: NaiveDateTime) -> Option<civil::DateTime> {
+    let small = |n: u32| i8::try_from(n).ok();
+    civil::DateTime::new(
+        i16::try_from(clock.year()).ok()?,
+        small(clock.month())?,
+        small(clock.day())?,
+        small(clock.hour())?,
+        small(clock.minute())?,
+        small(clock.second())?,
+        0,
+    )
+    .ok()
+}
+
+/// The clock of UTC at an instant.
+pub(crate) fn utc_clock(at: chrono::DateTime<Utc>) -> Option<civil::DateTime> {
+    civil_of(at.naive_utc())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn follow(rule: &str, first: &str, until: &str) -> Result<Vec<String>, String> {
+        let clock = |text: &str| text.parse::<civil::DateTime>().unwrap();
+        let found =
+            clocks(rule, clock(first), None, clock(until), &mut Budget::default()).unwrap()?;
+        Ok(found.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn sundays_and_last_thursdays() {
+        assert_eq!(
+            follow("FREQ=WEEKLY;BYDAY=SU", "2026-03-22T20:50:00", "2026-04-06T00:00:00").unwrap(),
+            ["2026-03-22T20:50:00", "2026-03-29T20:50:00", "2026-04-05T20:50:00"]
+        );
+        assert_eq!(
+            follow("FREQ=MONTHLY;BYDAY=-1TH", "2026-10-29T18:00:00", "2027-01-01T00:00:00")
+                .unwrap(),
+            ["2026-10-29T18:00:00", "2026-11-26T18:00:00", "2026-12-31T18:00:00"]
+        );
+        assert_eq!(
+            follow("FREQ=DAILY;COUNT=2", "2026-11-22T20:00:00", "2027-01-01T00:00:00")
+                .unwrap()
+                .len(),
+            2
+        );
+    }
+
+    #[test]
+    fn what_is_no_rule_or_too_often_is_said() {
+        for (rule, said) in [
+            ("FREQ=OFTEN", "cannot be followed"),
+            ("FREQ=SECONDLY", "once an hour at most"),
+            ("FREQ=DAILY;BYMINUTE=0,1,2", "once an hour at most"),
+            (&format!("FREQ=DAILY;BYHOUR={}", "1,".repeat(1_000)), "longer than"),
+            ("", "cannot be followed"),
+        ] {
+            let why = follow(rule, "2026-11-22T20:00:00", "2027-01-01T00:00:00").unwrap_err();
+            assert!(why.contains(said), "{rule}: {why}");
+        }
+    }
+
+    #[test]
+    fn rules_that_never_name_a_day_use_the_budget_up() {
+        let clock = |text: &str| text.parse::<civil::DateTime>().unwrap();
+        let (first, until) = (clock("2026-01-01T00:00:00"), clock("2027-01-01T00:00:00"));
+        let mut budget = Budget::default();
+        let rule = "FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=30";
+        let mut followed = 0;
+        while clocks(rule, first, None, until, &mut budget).is_ok() {
+            followed += 1;
+            assert!(followed < 100, "a bomb of such rules ends");
+        }
+        assert!(followed > 3, "one or two of them are borne");
+    }
+}

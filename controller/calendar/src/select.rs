@@ -1,0 +1,71 @@
+//! Which events of a feed a surge is about.
+
+use crate::Event;
+
+/// What an event has to be like. What is absent does not matter.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Select {
+    /// The channel of a programme guide, such as `m6.fr`.
+    pub channel: Option<String>,
+    /// The title, whatever the case of its letters; `*` stands for anything: `Capital*`.
+    pub title: Option<String>,
+    /// One of its categories, whatever the case of its letters.
+    pub category: Option<String>,
+}
+
+impl Select {
+    /// Whether an event is one of them.
+    #[must_use]
+    pub fn fits(&self, event: &Event) -> bool {
+        let channel = self.channel.as_ref().is_none_or(|c| event.channel.as_ref() == Some(c));
+        let title = self.title.as_ref().is_none_or(|t| is_like(&event.title, t));
+        let one_of = |wanted: &String| {
+            event.categories.iter().any(|c| c.to_lowercase() == wanted.to_lowercase())
+        };
+        channel && title && self.category.as_ref().is_none_or(one_of)
+    }
+}
+
+/// Whether a text is like a pattern: its parts between the `*` in this order, the first at the beginning, the last at the
+/// end. Takes the shortest way to each part, and so no longer than text and pattern are.
+fn is_like(text: &str, pattern: &str) -> bool {
+    let (text, pattern) = (text.to_lowercase(), pattern.to_lowercase());
+    let mut parts = pattern.split('*');
+    let Some(mut rest) = parts.next().and_then(|first| text.strip_prefix(first)) else {
+        return false;
+    };
+    let mut parts: Vec<&str> = parts.collect();
+    let Some(last) = parts.pop() else {
+        return rest.is_empty();
+    };
+    for part in parts {
+        let Some((_, after)) = rest.split_once(part) else {
+            return false;
+        };
+        rest = after;
+    }
+    rest.ends_with(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_star_is_anything_and_case_does_not_matter() {
+        for (text, pattern, fits) in [
+            ("Capital", "capital", true),
+            ("Capital : spéciale", "capital*", true),
+            ("Le grand CAPITAL", "*Capital", true),
+            ("Enquête: Capital, la suite", "*capital*suite", true),
+            ("Capital", "Capital*x", false),
+            ("Capitale", "Capital", false),
+            ("abab", "ab*ab", true),
+            ("aba", "ab*ba", false),
+            ("", "*", true),
+            ("x", "", false),
+        ] {
+            assert_eq!(is_like(text, pattern), fits, "{text} ~ {pattern}");
+        }
+    }
+}

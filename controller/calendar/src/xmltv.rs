@@ -1,0 +1,268 @@
+//! Programmes of an XMLTV guide (<https://github.com/XMLTV/xmltv/blob/master/xmltv.dtd>).
+//!
+//! A programme has no id: what stays when it is moved are its channel, its title, its episode and the day. A time without an
+//! offset is UTC, as the DTD says. Entities that a guide defines for itself are not followed.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, FixedOffset, NaiveDate, NaiveDateTime, TimeZone, Utc};
+use primetime_core::Instant;
+use quick_xml::events::{BytesStart, Event as Xml};
+use quick_xml::{Reader, XmlVersion};
+
+use crate::limits::{DEPTH, EVENTS, word};
+use crate::{Event, Feed, FeedError, Horizon};
+
+/// A programme while it is read.
+#[derive(Default)]
+struct Programme {
+    start: String,
+    stop: Option<String>,
+    channel: String,
+    title: Option<String>,
+    categories: Vec<String>,
+    episode: Option<String>,
+}
+
+pub(crate) fn read(text: &str, horizon: Horizon<'_>) -> Result<Feed, FeedError> {
+    let mut reader = Reader::from_str(text);
+    let mut feed = Feed::default();
+    reader.config_mut().expand_empty_elements = true;
+    let mut path: Vec<String> = Vec::new();
+    let mut programme: Option<Programme> = None;
+    let mut said = String::new();
+    let mut times: BTreeMap<String, usize> = BTreeMap::new();
+    let broken = |why: String| FeedError::Malformed(why);
+    loop {
+        match reader.read_event().map_err(|why| broken(why.to_string()))? {
+            Xml::Start(tag) => {
+                if path.len() >= DEPTH {
+                    return Err(FeedError::TooDeep { most: DEPTH });
+                }
+                let name = tag.name().as_ref().to_owned();
+                if path.is_empty() && name != "tv" {
+                    let expected = "XMLTV guide (<tv>)";
+                    return Err(FeedError::SomethingElse { found: "XML", expected });
+                }
+                if name == "programme" && path.len() == 1 {
+                    feed.total += 1;
+                    if feed.total > EVENTS {
+                        return Err(FeedError::TooMany { most: EVENTS });
+                    }
+                    programme = Some(begun(&tag)?);
+                }
+                said.clear();
+                path.push(name);
+            }
+            Xml::Text(text) => said.push_str(&text.xml10_content()),
+            Xml::GeneralRef(entity) => said.push_str(&resolved(&entity)),
+            Xml::CData(text) => said.push_str(&text.xml10_content()),
+            Xml::End(_) => {
+                let name = path.pop().unwrap_or_default();
+                match (&mut programme, name.as_str()) {
+                    (Some(p), "title") => p.title = p.title.take().or_else(|| Some(word(&said))),
+                    (Some(p), "category") => p.categories.push(word(&said)),
+                    (Some(p), "episode-num") => {
+                        p.episode = p.episode.take().or_else(|| Some(word(&said)));
+                    }
+                    (Some(_), "programme") => {
+                        if let Some(done) = programme.take() {
+                            keep(done, horizon, &mut times, &mut feed);
+                        }
+                    }
+                    _ => {}
+                }
+                said.clear();
+            }
+            Xml::Eof if path.is_empty() => return Ok(feed),
+            Xml::Eof => return Err(broken("it breaks off in the middle".to_owned())),
+            _ => {}
+        }
+    }
+}
+
+/// The five entities of XML, and characters by number. Others say nothing.
+fn resolved(entity: &quick_xml::events::BytesRef<'_>) -> String {
+    if let Ok(Some(character)) = entity.resolve_char_ref() {
+        return character.to_string();
+    }
+    quick_xml::escape::resolve_predefined_entity(entity).unwrap_or_default().to_owned()
+}
+
+fn begun(tag: &BytesStart<'_>) -> Result<Programme, FeedError> {
+    let mut programme = Programme::default();
+    for attribute in tag.attributes() {
+        let attribute = attribute.map_err(|why| FeedError::Malformed(why.to_string()))?;
+        let value = attribute.normalized_value(XmlVersion::Implicit1_0);
+        let value = value.map_err(|why| FeedError::Malformed(why.to_string()))?.into_owned();
+        match attribute.key.as_ref() {
+            "start" => programme.start = value,
+            "stop" => programme.stop = Some(value),
+            "channel" => programme.channel = word(&value),
+            _ => {}
+        }
+    }
+    Ok(programme)
+}
+
+fn keep(
+    programme: Programme,
+    horizon: Horizon<'_>,
+    times: &mut BTreeMap<String, usize>,
+    feed: &mut Feed,
+) {
+    let Programme { start, stop, channel, title, categories, episode } = programme;
+    let title = title.unwrap_or_default();
+    let Some(begins) = instant(&start) else {
+        let start = word(&start);
+        feed.problems.push(format!("\"{title}\" on {channel}: start \"{start}\" is no time"));
+        return;
+    };
+    let end = stop.as_deref().and_then(instant).filter(|end| *end > begins);
+    if !horizon.shows(begins, end) {
+        return;
+    }
+    let day = horizon.zone.clock(begins).date();
+    let mut key = format!("{channel}/{title}/{}/{day}", episode.unwrap_or_default());
+    let nth = times.entry(key.clone()).or_default();
+    *nth += 1;
+    if *nth > 1 {
+        key = format!("{key}/{nth}");
+    }
+    feed.events.push(Event {
+        key,
+        title,
+        channel: Some(channel),
+        categories,
+        start: begins,
+        end,
+        cancelled: false,
+        note: None,
+    });
+}
+
+/// `20140112205000 +0100`; the time may be cut after the day, the hour or the minute, and the offset may be absent.
+fn instant(text: &str) -> Option<Instant> {
+    let (clock, offset) = match text.trim().split_once(' ') {
+        Some((clock, offset)) => (clock, Some(offset.trim())),
+        None => (text.trim(), None),
+    };
+    if !clock.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    let padded = format!("{clock:0<14}");
+    let local = if matches!(clock.len(), 8 | 10 | 12 | 14) {
+        NaiveDateTime::parse_from_str(&padded, "%Y%m%d%H%M%S").ok()?
+    } else {
+        return None;
+    };
+    if NaiveDate::parse_from_str(clock.get(..8)?, "%Y%m%d").is_err() {
+        return None;
+    }
+    match offset {
+        None | Some("UTC" | "GMT" | "Z") => Some(Utc.from_utc_datetime(&local)),
+        Some(offset) => {
+            let zone: FixedOffset =
+                DateTime::parse_from_str(&format!("20000101000000 {offset}"), "%Y%m%d%H%M%S %z")
+                    .ok()?
+                    .timezone();
+            zone.from_local_datetime(&local).single().map(|at| at.to_utc())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Format, read};
+    use primetime_core::schedule::Zone;
+
+    fn at(text: &str) -> Instant {
+        text.parse().unwrap()
+    }
+
+    fn guide(programmes: &str) -> Result<Feed, FeedError> {
+        let zone = Zone::named("Europe/Paris").unwrap();
+        let (from, until) = (at("2014-01-12T00:00:00Z"), at("2014-01-19T00:00:00Z"));
+        let text = format!(
+            "<?xml version=\"1.0\"?><!DOCTYPE tv SYSTEM \"xmltv.dtd\"><tv>{programmes}</tv>"
+        );
+        read(text.as_bytes(), Format::Xmltv, Horizon { from, until, zone: &zone })
+    }
+
+    #[test]
+    fn a_programme_is_read_with_its_channel_and_categories() {
+        let feed = guide(
+            r#"<channel id="m6.fr"><display-name>M6</display-name></channel>
+            <programme start="20140112205000 +0100" stop="20140112230000 +0100" channel="m6.fr">
+              <title lang="fr">Capital &amp; <![CDATA[<Co>]]></title><desc>x</desc>
+              <category>Magazine</category><category>&#201;conomie</category>
+            </programme>
+            <programme start="20131201205000 +0100" channel="m6.fr"><title>Long ago</title></programme>
+            <programme start="yesterday" channel="m6.fr"><title>Odd</title></programme>"#,
+        )
+        .unwrap();
+        let [one] = feed.events.as_slice() else { panic!("{feed:?}") };
+        assert_eq!((one.title.as_str(), one.channel.as_deref()), ("Capital & <Co>", Some("m6.fr")));
+        assert_eq!(one.categories, ["Magazine", "\u{c9}conomie"]);
+        assert_eq!(
+            (one.start, one.end),
+            (at("2014-01-12T19:50:00Z"), Some(at("2014-01-12T22:00:00Z")))
+        );
+        assert_eq!(feed.total, 3);
+        assert_eq!(feed.problems, ["\"Odd\" on m6.fr: start \"yesterday\" is no time"]);
+    }
+
+    #[test]
+    fn a_programme_that_starts_late_is_the_same_one() {
+        let key = |start: &str| {
+            let one = format!(
+                r#"<programme start="{start} +0100" channel="m6.fr"><title>Capital</title></programme>"#
+            );
+            guide(&one).unwrap().events.pop().unwrap().key
+        };
+        assert_eq!(key("20140112205000"), key("20140112210200"));
+        assert_ne!(key("20140112205000"), key("20140113205000"));
+    }
+
+    #[test]
+    fn two_of_one_day_are_two() {
+        let twice = guide(
+            r#"<programme start="20140112090000" channel="m6.fr"><title>News</title></programme>
+            <programme start="201401122000 +0100" channel="m6.fr"><title>News</title></programme>"#,
+        );
+        let keys: Vec<_> = twice.unwrap().events.into_iter().map(|e| (e.key, e.start)).collect();
+        assert_eq!(
+            keys,
+            [
+                ("m6.fr/News//2014-01-12".to_owned(), at("2014-01-12T09:00:00Z")),
+                ("m6.fr/News//2014-01-12/2".to_owned(), at("2014-01-12T19:00:00Z")),
+            ]
+        );
+    }
+
+    #[test]
+    fn what_is_no_guide_is_refused() {
+        for (programmes, said) in [
+            ("<programme", "cannot be read"),
+            ("</tv><tv>", ""),
+            (&"<a>".repeat(100), "nested more than 16 deep"),
+            (&"<programme/>".repeat(50_001), "more than 50000 events"),
+        ] {
+            match guide(programmes) {
+                Ok(feed) => assert_eq!((said, feed), ("", Feed::default())),
+                Err(why) => assert!(why.to_string().contains(said), "{why}"),
+            }
+        }
+        // Entities that stand for each other are not followed: nothing grows.
+        let bomb = r#"<!DOCTYPE tv [<!ENTITY a "ha"><!ENTITY b "&a;&a;">]><tv><programme start="20140112090000" channel="c"><title>&b;</title></programme></tv>"#;
+        let zone = Zone::utc();
+        let horizon = Horizon {
+            from: at("2014-01-12T00:00:00Z"),
+            until: at("2014-01-19T00:00:00Z"),
+            zone: &zone,
+        };
+        let feed = read(bomb.as_bytes(), Format::Xmltv, horizon).unwrap();
+        assert_eq!(feed.events.first().map(|e| e.title.as_str()), Some(""));
+    }
+}

@@ -1,0 +1,401 @@
+//! A calendar that surges follow: what was read of its feed, and what of that is believed.
+//!
+//! A feed is somebody else's. What it moves, moves; what it calls off is called off. That it breaks, empties or loses most of
+//! what it had says more of the feed than of the events: then the last good copy counts, until a person says otherwise.
+
+use std::collections::BTreeSet;
+use std::hash::Hasher;
+
+use chrono::TimeDelta;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use siphasher::sip::SipHasher13;
+
+use crate::Instant;
+use crate::run::{Condition, set_condition};
+use crate::schedule::{Rule, Schedule, When};
+
+/// So many events of a calendar are kept: those that come first. The schema says so too.
+pub const KEPT: usize = 64;
+
+/// A feed that is read again and again says so only this often.
+pub const SAID_AGAIN: TimeDelta = TimeDelta::minutes(5);
+
+/// Feeds are read with the events of the last days in them: whose clock is wrong by less has missed nothing, and a look by a
+/// clock that was wrong by more is forgotten.
+pub const LOOKED_BACK: TimeDelta = TimeDelta::days(8);
+
+/// No event is longer: what a feed says beyond that is cut.
+pub const LONGEST: TimeDelta = TimeDelta::days(7);
+
+/// Whether a calendar was read; the type of its condition.
+pub const READY: &str = "Ready";
+
+/// An event of a calendar.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Entry {
+    /// When it starts.
+    pub start_time: Instant,
+    /// What stays the same when it is moved.
+    pub id: String,
+    /// How people call it.
+    pub title: String,
+    /// When it ends, where the feed says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end_time: Option<Instant>,
+    /// Said where the clock on the wall does not show its start, or shows it twice.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+}
+
+/// What was found in a feed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Feed {
+    /// The events that the calendar is about, in order.
+    pub entries: Vec<Entry>,
+    /// Ids of those that the feed itself calls off.
+    pub cancelled: BTreeSet<String>,
+    /// How many events the feed has in all.
+    pub total: u64,
+    /// What could not be understood.
+    pub problems: Vec<String>,
+}
+
+/// The last look at a feed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reading {
+    /// What was looked at, as [`CalendarSpec::what`] says it.
+    pub what: String,
+    /// When.
+    pub at: Instant,
+    /// What was found, or why nothing was.
+    pub found: Result<Feed, String>,
+}
+
+/// A validated `SurgeCalendar`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CalendarSpec {
+    /// The feed and which events of it, in words: who changes that follows something else.
+    pub what: String,
+    /// A person believes the feed of this digest, however little is left in it.
+    pub accept_digest: Option<String>,
+}
+
+/// A `SurgeCalendar`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CalendarRecord {
+    /// Name of the object.
+    pub name: String,
+    /// Generation of its spec.
+    pub generation: i64,
+    /// Spec, or every reason why it cannot be understood.
+    pub spec: Result<CalendarSpec, Vec<String>>,
+    /// Its status as last written.
+    pub status: CalendarStatus,
+}
+
+/// The status of a `SurgeCalendar`: the last good copy of what matters of its feed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CalendarStatus {
+    /// The generation this status speaks of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// The feed and the events that are followed, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub following: Option<String>,
+    /// The events to come, and those that go on: the next 64.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    pub entries: Vec<Entry>,
+    /// How many events the feed has in all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub total: Option<u64>,
+    /// When the feed was last read and believed; five minutes behind at most while it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_read_time: Option<Instant>,
+    /// The digest of a feed that is not believed, because most of what it had is gone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pending_digest: Option<String>,
+    /// Problems and states.
+    #[serde(default)]
+    pub conditions: Vec<Condition>,
+}
+
+impl Feed {
+    /// What distinguishes it from others: a person can say that this one is right.
+    #[must_use]
+    pub fn digest(&self) -> String {
+        let mut hasher = SipHasher13::new();
+        hasher.write_u64(self.total);
+        for entry in &self.entries {
+            hasher.write(entry.id.as_bytes());
+            hasher.write_i64(entry.start_time.timestamp());
+            hasher.write_i64(entry.end_time.map_or(-1, |end| end.timestamp()));
+        }
+        format!("{:016x}", hasher.finish())
+    }
+}
+
+impl CalendarStatus {
+    /// It was read, once at least.
+    #[must_use]
+    pub fn was_read(&self) -> bool {
+        self.last_read_time.is_some()
+    }
+
+    /// What is wrong with it.
+    #[must_use]
+    pub fn trouble(&self) -> Option<&str> {
+        let ready = self.conditions.iter().find(|c| c.type_ == READY && c.status != "True")?;
+        Some(&ready.message)
+    }
+
+    /// Its events as a schedule: each once.
+    #[must_use]
+    pub fn schedule(&self, like: &Schedule, unless_said: TimeDelta) -> Schedule {
+        let rule = |entry: &Entry| {
+            let says = entry.end_time.map(|end| end - entry.start_time);
+            let without = says
+                .is_none()
+                .then(|| format!("the calendar says no end: {} s", unless_said.num_seconds()));
+            let notes: Vec<String> = entry.note.clone().into_iter().chain(without).collect();
+            Rule {
+                name: None,
+                when: When::Once(entry.start_time),
+                duration: says.unwrap_or(unless_said).min(LONGEST),
+                event: Some(entry.id.clone()),
+                note: (!notes.is_empty()).then(|| notes.join("; ")),
+            }
+        };
+        Schedule { rules: self.entries.iter().map(rule).collect(), ..like.clone() }
+    }
+}
+
+/// What a calendar says after a look at its feed.
+#[must_use]
+pub fn read(calendar: &CalendarRecord, reading: Option<&Reading>, now: Instant) -> CalendarStatus {
+    let mut status = CalendarStatus {
+        observed_generation: Some(calendar.generation),
+        ..calendar.status.clone()
+    };
+    let spec = match &calendar.spec {
+        Ok(spec) => spec,
+        Err(reasons) => {
+            status.say(false, "Invalid", reasons.join("; "), now);
+            return status;
+        }
+    };
+    let of_today = |reading: &&Reading| (now - reading.at).abs() < LOOKED_BACK;
+    let Some(reading) = reading.filter(|r| r.what == spec.what).filter(of_today) else {
+        return calendar.status.clone();
+    };
+    let feed = match &reading.found {
+        Ok(feed) => feed,
+        Err(why) => {
+            let kept = status.last_read_time.map_or_else(
+                || "nothing was read yet".to_owned(),
+                |at| format!("the copy of {} counts", at.format("%Y-%m-%dT%H:%M:%SZ")),
+            );
+            status.say(false, "Unreadable", format!("{why}; {kept}"), now);
+            return status;
+        }
+    };
+    let digest = feed.digest();
+    let accepted = spec.accept_digest.as_ref() == Some(&digest);
+    let is_another = status.following.as_ref() != Some(&spec.what);
+    if let Some(why) = shrunk(&status, feed, now).filter(|_| !accepted && !is_another) {
+        let how = format!("{why}; nothing is called off until spec.acceptDigest is \"{digest}\"");
+        status.pending_digest = Some(digest);
+        status.say(false, "Shrunk", how, now);
+        return status;
+    }
+    let goes_on = |entry: &&Entry| entry.end_time.unwrap_or(entry.start_time + LONGEST) > now;
+    let kept: Vec<Entry> = feed.entries.iter().filter(goes_on).take(KEPT).cloned().collect();
+    let news = is_another || status.entries != kept || status.total != Some(feed.total);
+    let said = status.last_read_time;
+    if news || said.is_none_or(|said| reading.at - said >= SAID_AGAIN) {
+        status.last_read_time = Some(reading.at);
+    }
+    status.following = Some(spec.what.clone());
+    (status.entries, status.total, status.pending_digest) = (kept, Some(feed.total), None);
+    let coming = match status.entries.len() {
+        1 => "1 event to come".to_owned(),
+        n => format!("{n} events to come"),
+    };
+    let problems = feed.problems.first().map(|first| match feed.problems.len() {
+        1 => format!("; left out: {first}"),
+        n => format!("; left out: {first}, and {} more", n - 1),
+    });
+    status.say(true, "Read", format!("{coming}{}", problems.unwrap_or_default()), now);
+    status
+}
+
+impl CalendarStatus {
+    fn say(&mut self, ready: bool, reason: &str, message: String, now: Instant) {
+        set_condition(&mut self.conditions, READY, ready, reason, message, now);
+    }
+}
+
+/// Why a feed is doubted: more than half of all its events are gone, or more than half of those to come that matter, where
+/// these are three at least. What the feed itself calls off is not missed.
+fn shrunk(before: &CalendarStatus, feed: &Feed, now: Instant) -> Option<String> {
+    let total = before.total.unwrap_or_default();
+    if feed.total * 2 < total {
+        return Some(format!("the feed has {} of {total} events", feed.total));
+    }
+    let to_come: Vec<&Entry> = before.entries.iter().filter(|e| e.start_time > now).collect();
+    let is_there = |entry: &Entry| {
+        feed.cancelled.contains(&entry.id)
+            || feed.entries.iter().any(|e| e.id == entry.id || e.start_time == entry.start_time)
+    };
+    let gone = to_come.iter().filter(|entry| !is_there(entry)).count();
+    (to_come.len() >= 3 && gone * 2 > to_come.len())
+        .then(|| format!("{gone} of {} events to come are gone from the feed", to_come.len()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> Instant {
+        text.parse().unwrap()
+    }
+
+    fn now() -> Instant {
+        at("2026-11-22T00:00:00Z")
+    }
+
+    fn entry(id: &str, start: &str) -> Entry {
+        let start_time = at(start);
+        let end_time = Some(start_time + TimeDelta::hours(2));
+        Entry { start_time, id: id.into(), title: "Capital".into(), end_time, note: None }
+    }
+
+    fn sundays(count: i64) -> Vec<Entry> {
+        let start = |n: i64| (at("2026-11-22T19:50:00Z") + TimeDelta::weeks(n)).to_rfc3339();
+        (0..count).map(|n| entry(&format!("show/{n}"), &start(n))).collect()
+    }
+
+    fn feed(entries: Vec<Entry>) -> Feed {
+        Feed { total: entries.len() as u64, entries, ..Feed::default() }
+    }
+
+    fn calendar() -> CalendarRecord {
+        CalendarRecord {
+            name: "m6".into(),
+            generation: 1,
+            spec: Ok(CalendarSpec { what: "guide".into(), accept_digest: None }),
+            status: CalendarStatus::default(),
+        }
+    }
+
+    fn look(calendar: &mut CalendarRecord, found: Result<Feed, String>) -> (String, String) {
+        let reading = Reading { what: "guide".into(), at: now(), found };
+        calendar.status = read(calendar, Some(&reading), now());
+        let ready = calendar.status.conditions.first().unwrap();
+        (ready.reason.clone(), ready.message.clone())
+    }
+
+    #[test]
+    fn what_a_feed_moves_is_moved_and_what_it_calls_off_is_called_off() {
+        let mut m6 = calendar();
+        assert_eq!(look(&mut m6, Ok(feed(sundays(4)))).1, "4 events to come");
+        let mut later = feed(sundays(3));
+        later.entries[0] = entry("show/0", "2026-11-22T20:02:00Z");
+        assert_eq!(look(&mut m6, Ok(later.clone())).0, "Read");
+        assert_eq!(m6.status.entries, later.entries);
+        let cancelled = Feed {
+            cancelled: ["show/0", "show/1", "show/2"].map(Into::into).into(),
+            total: 3,
+            ..Feed::default()
+        };
+        assert_eq!(look(&mut m6, Ok(cancelled)).1, "0 events to come");
+    }
+
+    #[test]
+    fn a_feed_that_breaks_or_shrinks_calls_nothing_off_by_itself() {
+        let mut m6 = calendar();
+        look(&mut m6, Ok(feed(sundays(4))));
+        let good = m6.status.entries.clone();
+        let (reason, said) = look(&mut m6, Err("HTTP 500".into()));
+        assert_eq!(
+            (reason.as_str(), said.as_str()),
+            ("Unreadable", "HTTP 500; the copy of 2026-11-22T00:00:00Z counts")
+        );
+        assert_eq!(look(&mut m6, Ok(feed(vec![]))).0, "Shrunk");
+        assert_eq!(look(&mut m6, Ok(feed(sundays(1)))).0, "Shrunk");
+        // As many as before, and others: a channel was renamed.
+        let others = Feed { total: 4, ..feed(vec![entry("other", "2026-12-01T00:00:00Z")]) };
+        assert_eq!(
+            look(&mut m6, Ok(others)).1.split(';').next(),
+            Some("4 of 4 events to come are gone from the feed")
+        );
+        assert_eq!(m6.status.entries, good);
+        assert_eq!(m6.status.trouble().map(str::is_empty), Some(false));
+    }
+
+    #[test]
+    fn a_person_can_say_that_so_little_is_right() {
+        let mut m6 = calendar();
+        look(&mut m6, Ok(feed(sundays(4))));
+        look(&mut m6, Ok(feed(vec![])));
+        m6.spec = Ok(CalendarSpec {
+            what: "guide".into(),
+            accept_digest: m6.status.pending_digest.clone(),
+        });
+        assert_eq!(look(&mut m6, Ok(feed(vec![]))).0, "Read");
+        assert_eq!((m6.status.entries.len(), m6.status.pending_digest.clone()), (0, None));
+    }
+
+    #[test]
+    fn ids_that_are_new_at_each_look_are_the_same_events() {
+        let mut m6 = calendar();
+        look(&mut m6, Ok(feed(sundays(4))));
+        let mut renamed = sundays(4);
+        for entry in &mut renamed {
+            entry.id.push_str("-b");
+        }
+        assert_eq!(look(&mut m6, Ok(feed(renamed))).0, "Read");
+    }
+
+    #[test]
+    fn another_feed_is_not_compared_and_an_older_look_says_nothing() {
+        let mut m6 = calendar();
+        look(&mut m6, Ok(feed(sundays(4))));
+        m6.spec = Ok(CalendarSpec { what: "another".into(), accept_digest: None });
+        let before = m6.status.clone();
+        look(&mut m6, Ok(feed(vec![])));
+        assert_eq!(m6.status, before, "that look was at the guide");
+        let reading = Reading { what: "another".into(), at: now(), found: Ok(feed(sundays(1))) };
+        assert_eq!(read(&m6, Some(&reading), now()).entries.len(), 1);
+    }
+
+    #[test]
+    fn a_look_by_a_wrong_clock_is_forgotten() {
+        let mut m6 = calendar();
+        look(&mut m6, Ok(feed(sundays(4))));
+        for wrong in [now() - TimeDelta::days(700), now() + TimeDelta::days(700)] {
+            let reading = Reading {
+                what: "guide".into(),
+                at: wrong,
+                found: Ok(feed(sundays(4).split_off(3))),
+            };
+            assert_eq!(read(&m6, Some(&reading), now()), m6.status);
+        }
+    }
+
+    #[test]
+    fn that_it_was_read_again_is_said_now_and_then() {
+        let mut m6 = calendar();
+        look(&mut m6, Ok(feed(sundays(4))));
+        let again = |seconds: i64| {
+            let at = now() + TimeDelta::seconds(seconds);
+            let reading = Reading { what: "guide".into(), at, found: Ok(feed(sundays(4))) };
+            read(&m6, Some(&reading), at).last_read_time.unwrap()
+        };
+        assert_eq!(again(60), now());
+        assert_eq!(again(300), now() + TimeDelta::minutes(5));
+    }
+}

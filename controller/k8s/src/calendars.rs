@@ -1,0 +1,174 @@
+//! Looks at the feeds of calendars, each at its own pace: a key of a `ConfigMap`, or an address.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::{Api, Client};
+use primetime_api::{ConfigMapKeyRef, HowToRead, Place};
+use primetime_calendar::{Horizon, entries};
+use primetime_core::calendar::{Feed, LOOKED_BACK, Reading};
+use primetime_core::port::{Clock, Feeds, Fetched};
+use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio::task::JoinHandle;
+
+use crate::call::{CallError, bounded};
+use crate::index::{Key, Scope};
+use crate::lease::Leadership;
+use crate::watch::Shared;
+
+/// Events so far ahead are looked for.
+const AHEAD: TimeDelta = TimeDelta::days(400);
+
+/// A feed that has not changed is read anew after this: other events are within sight by then.
+const ANEW: Duration = Duration::from_hours(1);
+
+/// How often is looked for calendars that came, went or changed.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// What readers of feeds need.
+#[derive(Clone)]
+struct Means {
+    client: Client,
+    shared: Shared,
+    feeds: Arc<dyn Feeds>,
+    clock: Arc<dyn Clock>,
+}
+
+/// Who reads the feed of a calendar, until it is dropped.
+struct Reader {
+    how: HowToRead,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Looks for ever, while this process leads. A feed that hangs, or that its reader cannot bear, touches no other.
+pub async fn run(
+    client: Client,
+    shared: Shared,
+    feeds: Arc<dyn Feeds>,
+    clock: Arc<dyn Clock>,
+    leadership: Leadership,
+) {
+    let means = Means { client, shared, feeds, clock };
+    let mut readers: BTreeMap<Key, Reader> = BTreeMap::new();
+    loop {
+        let wanted = if leadership.leads() { means.wanted() } else { BTreeMap::new() };
+        readers.retain(|key, reader| wanted.get(key) == Some(&reader.how));
+        for (key, how) in wanted {
+            let failed = readers.get(&key).map(|reader| reader.task.is_finished());
+            if failed == Some(false) {
+                continue;
+            }
+            let mut wait = Duration::ZERO;
+            if failed == Some(true) {
+                means.show(&key, &how, Err("the reader of the feed has failed".to_owned()));
+                wait = interval(&how);
+            }
+            let task = tokio::spawn(follow(means.clone(), key.clone(), how.clone(), wait));
+            readers.insert(key, Reader { how, task });
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+fn interval(how: &HowToRead) -> Duration {
+    Duration::from_secs(u64::from(how.interval_seconds))
+}
+
+/// Reads one feed for ever.
+async fn follow(means: Means, key: Key, how: HowToRead, wait: Duration) {
+    tokio::time::sleep(wait).await;
+    // The tag of the version that was read last, and when.
+    let mut version: Option<(String, tokio::time::Instant)> = None;
+    let mut last: Option<Feed> = None;
+    loop {
+        let began = tokio::time::Instant::now();
+        let known = version.as_ref().filter(|(_, read)| read.elapsed() < ANEW);
+        let found = match means.fetch(&key.0, &how.place, known.map(|(tag, _)| tag.as_str())).await
+        {
+            Ok(Fetched::Unchanged) => last
+                .clone()
+                .ok_or_else(|| "it says that it has not changed, and was never read".to_owned()),
+            Ok(Fetched::Text { bytes, tag }) => {
+                let read = aside(|| means.read(&bytes, &how));
+                version = tag.filter(|_| read.is_ok()).map(|tag| (tag, began));
+                last = read.clone().ok();
+                read
+            }
+            Err(why) => Err(why),
+        };
+        means.show(&key, &how, found);
+        tokio::time::sleep(interval(&how)).await;
+    }
+}
+
+/// Tens of megabytes take tenths of a second: nobody else waits for them.
+fn aside<T>(work: impl FnOnce() -> T) -> T {
+    match Handle::current().runtime_flavor() {
+        RuntimeFlavor::MultiThread => tokio::task::block_in_place(work),
+        _ => work(),
+    }
+}
+
+impl Means {
+    /// The calendars whose feeds can be read. What belongs to others is forgotten.
+    fn wanted(&self) -> BTreeMap<Key, HowToRead> {
+        self.shared.with(|index| {
+            let calendars = &index.calendars;
+            index.readings.retain(|key, _| calendars.get(key).is_some());
+            let how =
+                index.calendars.iter().map(|(key, row)| Some((key.clone(), row.how.clone()?)));
+            how.flatten().collect()
+        })
+    }
+
+    async fn fetch(
+        &self,
+        namespace: &str,
+        place: &Place,
+        tag: Option<&str>,
+    ) -> Result<Fetched, String> {
+        let ConfigMapKeyRef { name, key } = match place {
+            Place::Url(url) => return self.feeds.fetch(url, tag).await,
+            Place::ConfigMap(at) => at,
+        };
+        let api: Api<ConfigMap> = Api::namespaced(self.client.clone(), namespace);
+        let map = match bounded(api.get(name)).await {
+            Ok(map) => map,
+            Err(CallError::NotFound(_)) => return Err(format!("ConfigMap {name} is not there")),
+            Err(why) => return Err(format!("ConfigMap {name}: {why}")),
+        };
+        if tag.is_some() && tag == map.metadata.resource_version.as_deref() {
+            return Ok(Fetched::Unchanged);
+        }
+        let text = map.data.and_then(|mut data| data.remove(key)).map(String::into_bytes);
+        let binary = || map.binary_data.and_then(|mut data| data.remove(key)).map(|bytes| bytes.0);
+        let bytes = text.or_else(binary);
+        let bytes = bytes.ok_or_else(|| format!("ConfigMap {name} has no key {key}"))?;
+        Ok(Fetched::Text { bytes, tag: map.metadata.resource_version })
+    }
+
+    fn read(&self, bytes: &[u8], how: &HowToRead) -> Result<Feed, String> {
+        let now = self.clock.now();
+        let horizon = Horizon { from: now - LOOKED_BACK, until: now + AHEAD, zone: &how.zone };
+        let feed = primetime_calendar::read(bytes, how.format, horizon);
+        feed.map(|feed| entries(feed, &how.select)).map_err(|why| why.to_string())
+    }
+
+    fn show(&self, key: &Key, how: &HowToRead, found: Result<Feed, String>) {
+        let reading = Reading { what: how.words(), at: self.clock.now(), found };
+        self.shared.with(|index| {
+            index.readings.insert(key.clone(), reading);
+            index.mark(Scope::Namespace(key.0.clone()));
+        });
+        self.shared.ring();
+    }
+}

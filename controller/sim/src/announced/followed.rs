@@ -1,0 +1,70 @@
+//! Calendars that stand in the same file as the surge that follows them, each with its `ConfigMap`.
+
+use primetime_api::{Place, SurgeCalendar, calendar_record, how_to_read};
+use primetime_calendar::{Horizon, entries};
+use primetime_core::Instant;
+use primetime_core::calendar::{self, CalendarStatus, LOOKED_BACK, Reading};
+use primetime_core::schedule::Schedule;
+use primetime_core::world::SurgeSpec;
+use serde_json::Value;
+
+use super::surge::strict;
+use super::text;
+
+/// When a surge is: as it says itself, or as the calendar beside it says, read at an instant.
+///
+/// # Errors
+///
+/// Why the calendar beside it cannot be read.
+pub fn schedule(
+    spec: &SurgeSpec,
+    namespace: &str,
+    documents: &[Value],
+    now: Instant,
+) -> Result<(Schedule, Option<CalendarStatus>), Vec<String>> {
+    let Some(follows) = &spec.follows else { return Ok((spec.schedule.clone(), None)) };
+    let status = read(&follows.calendar, namespace, documents, now)?;
+    Ok((status.schedule(&spec.schedule, follows.duration), Some(status)))
+}
+
+fn find<'a>(documents: &'a [Value], kind: &str, namespace: &str, name: &str) -> Option<&'a Value> {
+    documents.iter().find(|object| {
+        let there = text(object, "/metadata/namespace");
+        let there = if there.is_empty() { "default" } else { there };
+        text(object, "/kind") == kind
+            && text(object, "/metadata/name") == name
+            && there == namespace
+    })
+}
+
+fn read(
+    name: &str,
+    namespace: &str,
+    documents: &[Value],
+    now: Instant,
+) -> Result<CalendarStatus, Vec<String>> {
+    let said = |why: String| vec![format!("SurgeCalendar {name}: {why}")];
+    let object = find(documents, "SurgeCalendar", namespace, name)
+        .ok_or_else(|| said(format!("is not among these files, in namespace {namespace}")))?;
+    let (calendar, _) = strict::<SurgeCalendar>(object)?;
+    let how = how_to_read(&calendar.spec).map_err(|why| said(why.join("; ")))?;
+    let at = match &how.place {
+        Place::ConfigMap(at) => at,
+        Place::Url(url) => {
+            return Err(said(format!(
+                "{url} is not asked here; put a copy of it into a ConfigMap"
+            )));
+        }
+    };
+    let map = find(documents, "ConfigMap", namespace, &at.name)
+        .ok_or_else(|| said(format!("ConfigMap {} is not among these files", at.name)))?;
+    let feed = map.get("data").and_then(|data| data.get(&at.key)).and_then(Value::as_str);
+    let feed = feed.ok_or_else(|| said(format!("ConfigMap {} has no key {}", at.name, at.key)))?;
+    let until = now + chrono::TimeDelta::days(400);
+    let horizon = Horizon { from: now - LOOKED_BACK, until, zone: &how.zone };
+    let found = primetime_calendar::read(feed.as_bytes(), how.format, horizon)
+        .map(|feed| entries(feed, &how.select))
+        .map_err(|why| said(why.to_string()))?;
+    let reading = Reading { what: how.words(), at: now, found: Ok(found) };
+    Ok(calendar::read(&calendar_record(&calendar), Some(&reading), now))
+}
