@@ -95,8 +95,8 @@ const MUTATIONS: [Mutation; 30] = [
     Mutation {
         name: "a token is different at each attempt to send it",
         file: "controller/core/src/machines.rs",
-        right: "token: token(&world.cluster, &run.uid, &group.name, attempt),",
-        wrong: "token: token(&world.cluster, &run.uid, &now.to_string(), attempt),",
+        right: "batch: Box::new(b.clone()), run_uid",
+        wrong: "batch: Box::new(Batch { token: format!(\"{}-{}\", b.token, now.timestamp()), ..b.clone() }), run_uid",
     },
     Mutation {
         name: "a fresh process lowers at once",
