@@ -42,6 +42,7 @@ generate: tools ## Regenerate crds/, the chart's copy, docs/, and the rights tha
 
 bench: tools build ## Measure lateness, memory and idle requests as ratios in one run
 	target/debug/primetime-bench-schedules
+	target/debug/primetime-bench-feeds
 	target/debug/primetime-bench
 
 soak: prerequisites ## Every fault at every request of the simulated evenings, and PRIMETIME_SEEDS drawn ones

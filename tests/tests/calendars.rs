@@ -247,7 +247,7 @@ async fn a_feed_that_breaks_empties_or_shrinks_calls_nothing_off() -> Result<()>
         (Answers::Redirect, "redirects are not followed"),
         (Answers::Text("<!DOCTYPE html><html>Sign in".into()), "is an HTML page and no iCalendar"),
         (Answers::Bytes(gzip), "is compressed"),
-        (Answers::Bytes(vec![b' '; 33 << 20]), "at most 32 MiB are read"),
+        (Answers::Bytes(vec![b' '; 21 << 20]), "at most 20 MiB are read"),
         (Answers::Text("BEGIN:VCALENDAR\r\nBEGIN:VEVENT\r\n".into()), "breaks off in the middle"),
     ] {
         broadcaster.say("weekly.ics", answer);

@@ -5,15 +5,26 @@ use std::collections::{BTreeMap, BTreeSet};
 use cargo_metadata::{DependencyKind, MetadataCommand};
 
 /// What a crate may name of our own crates, and what it must never pull in, however indirectly.
-const LAYERS: [(&str, &[&str], &[&str]); 9] = [
+const LAYERS: [(&str, &[&str], &[&str]); 10] = [
     ("primetime-core", &[], &["tokio", "kube", "k8s-openapi", "aws-sdk-ec2", "hyper", "http"]),
-    ("primetime-api", &["primetime-core"], &["kube-client", "hyper", "aws-sdk-ec2"]),
-    ("primetime-k8s", &["primetime-core", "primetime-api"], &["aws-sdk-ec2"]),
+    ("primetime-calendar", &["primetime-core"], &["tokio", "kube", "k8s-openapi", "hyper", "http"]),
+    (
+        "primetime-api",
+        &["primetime-core", "primetime-calendar"],
+        &["kube-client", "hyper", "aws-sdk-ec2"],
+    ),
+    ("primetime-k8s", &["primetime-core", "primetime-api", "primetime-calendar"], &["aws-sdk-ec2"]),
     ("primetime-ec2", &["primetime-core"], &["kube-client"]),
     ("primetime-prom", &["primetime-core"], &["kube-client", "aws-sdk-ec2"]),
     (
         "primetime-sim",
-        &["primetime-core", "primetime-api", "primetime-k8s", "primetime-prom"],
+        &[
+            "primetime-core",
+            "primetime-api",
+            "primetime-calendar",
+            "primetime-k8s",
+            "primetime-prom",
+        ],
         &["aws-sdk-ec2"],
     ),
     (
@@ -23,10 +34,21 @@ const LAYERS: [(&str, &[&str], &[&str]); 9] = [
     ),
     (
         "primetime",
-        &["primetime-core", "primetime-api", "primetime-k8s", "primetime-ec2", "primetime-prom"],
+        &[
+            "primetime-core",
+            "primetime-api",
+            "primetime-calendar",
+            "primetime-k8s",
+            "primetime-ec2",
+            "primetime-prom",
+        ],
         &[],
     ),
-    ("primetime-tests", &["primetime-core", "primetime-api"], &["aws-sdk-ec2"]),
+    (
+        "primetime-tests",
+        &["primetime-core", "primetime-api", "primetime-calendar"],
+        &["aws-sdk-ec2"],
+    ),
 ];
 
 #[test]

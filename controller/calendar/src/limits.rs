@@ -3,8 +3,14 @@
 
 use crate::{FeedError, Format};
 
-/// The longest feed.
-pub const BYTES: usize = 32 << 20;
+/// The longest programme guide.
+pub const XMLTV_BYTES: usize = 20 << 20;
+
+/// The longest calendar: read into a tree, it takes twenty times its size.
+pub const ICALENDAR_BYTES: usize = 4 << 20;
+
+/// The longest feed of any kind.
+pub const BYTES: usize = XMLTV_BYTES;
 
 /// The most events in one.
 pub const EVENTS: usize = 50_000;
@@ -30,8 +36,12 @@ pub const WORD: usize = 200;
 ///
 /// What it is instead.
 pub fn text(bytes: &[u8], format: Format) -> Result<&str, FeedError> {
-    if bytes.len() > BYTES {
-        return Err(FeedError::TooLong { bytes: bytes.len(), most: BYTES });
+    let most = match format {
+        Format::ICalendar => ICALENDAR_BYTES,
+        Format::Xmltv => XMLTV_BYTES,
+    };
+    if bytes.len() > most {
+        return Err(FeedError::TooLong { bytes: bytes.len(), most });
     }
     if [&b"\x1f\x8b"[..], b"PK\x03\x04", b"BZh", b"\xfd7zXZ"].iter().any(|m| bytes.starts_with(m)) {
         return Err(FeedError::Compressed);

@@ -31,34 +31,38 @@ impl Budget {
     }
 }
 
-/// The clocks of a rule that begins at one, in order, up to another.
-///
-/// `last` is the rule's own UNTIL as its clock shows it.
+/// What of a rule is looked at, all of it by its own clock.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Span {
+    /// Its first.
+    pub first: civil::DateTime,
+    /// Its own UNTIL.
+    pub last: Option<civil::DateTime>,
+    /// From when on it matters; some before may be found too.
+    pub from: civil::DateTime,
+    /// Until when it matters.
+    pub until: civil::DateTime,
+}
+
+/// The clocks that a rule names, in order.
 ///
 /// # Errors
 ///
 /// The outer one if the feed is a bomb, the inner one if the rule is none, or one that no event has.
 pub(crate) fn clocks(
     rule: &str,
-    first: civil::DateTime,
-    last: Option<civil::DateTime>,
-    until: civil::DateTime,
+    span: Span,
     budget: &mut Budget,
 ) -> Result<Result<Vec<civil::DateTime>, String>, FeedError> {
-    let until = last.map_or(until, |last| last.min(until));
-    let set = match set(rule, first, until) {
+    let until = span.last.map_or(span.until, |last| last.min(span.until));
+    let set = match set(rule, span, until) {
         Ok(Some(set)) => set,
         Ok(None) => return Ok(Ok(Vec::new())),
         Err(why) => return Ok(Err(why)),
     };
-    let unit = match set.get_rrule().first().map(RRule::get_freq) {
-        Some(Frequency::Yearly | Frequency::Monthly) => TimeDelta::days(28),
-        Some(Frequency::Weekly) => TimeDelta::weeks(1),
-        Some(Frequency::Hourly) => TimeDelta::hours(1),
-        _ => TimeDelta::days(1),
-    };
-    let span = naive(until).zip(naive(first)).map_or(TimeDelta::zero(), |(b, a)| b - a);
-    let units = span.num_seconds() / unit.num_seconds().max(1);
+    let unit = set.get_rrule().first().map_or(TimeDelta::days(1), |rule| unit(rule.get_freq()));
+    let looked_at = naive(until).map(|until| until - set.get_dt_start().naive_utc());
+    let units = looked_at.unwrap_or_default().num_seconds() / unit.num_seconds().max(1);
     budget.take(u64::try_from(units).unwrap_or_default() + 1)?;
     let mut found = Vec::new();
     for clock in &set.limit() {
@@ -71,24 +75,41 @@ pub(crate) fn clocks(
     Ok(Ok(found))
 }
 
+/// How far one step of a rule goes, at least.
+fn unit(frequency: Frequency) -> TimeDelta {
+    match frequency {
+        Frequency::Yearly | Frequency::Monthly => TimeDelta::days(28),
+        Frequency::Weekly => TimeDelta::weeks(1),
+        Frequency::Hourly => TimeDelta::hours(1),
+        _ => TimeDelta::days(1),
+    }
+}
+
+/// Where a rule may begin without naming other clocks from `from` on: whole steps later. Not where it counts, nor where its
+/// steps are months, which are not all alike and few.
+fn skipped(rule: &RRule<Unvalidated>, first: NaiveDateTime, from: NaiveDateTime) -> NaiveDateTime {
+    let months = matches!(rule.get_freq(), Frequency::Yearly | Frequency::Monthly);
+    if rule.get_count().is_some() || months || rule.get_interval() == 0 {
+        return first;
+    }
+    let stride = unit(rule.get_freq()).num_seconds() * i64::from(rule.get_interval());
+    let steps = (from - first).num_seconds().div_euclid(stride) - 1;
+    first + TimeDelta::seconds(stride * steps.max(0))
+}
+
 /// The rule without its UNTIL, which is said in another way, and with one that ends the looking; nothing where it is over
 /// before it begins.
-fn set(
-    rule: &str,
-    first: civil::DateTime,
-    until: civil::DateTime,
-) -> Result<Option<RRuleSet>, String> {
+fn set(rule: &str, span: Span, until: civil::DateTime) -> Result<Option<RRuleSet>, String> {
     let shown = || rule.chars().take(80).collect::<String>();
     let none = |why: String| format!("rule \"{}\" cannot be followed: {why}", shown());
     if rule.len() > RULE {
         return Err(none(format!("it is longer than {RULE} characters")));
     }
-    let (Some(first), Some(until)) = (naive(first), naive(until)) else {
+    let (Some(first), Some(from), Some(until)) =
+        (naive(span.first), naive(span.from), naive(until))
+    else {
         return Err(none("it is out of range".to_owned()));
     };
-    if until < first {
-        return Ok(None);
-    }
     let parts = rule.split(';').filter(|part| !named(part, "UNTIL") && !part.is_empty());
     let read: RRule<Unvalidated> = parts
         .collect::<Vec<_>>()
@@ -100,6 +121,10 @@ fn set(
         || read.get_by_second().len() > 1;
     if often {
         return Err(none("events recur once an hour at most".to_owned()));
+    }
+    let first = skipped(&read, first, from);
+    if until < first {
+        return Ok(None);
     }
     let utc = |clock: &NaiveDateTime| Tz::UTC.from_utc_datetime(clock);
     let read = read.until(utc(&until));
@@ -149,10 +174,42 @@ mod tests {
     use super::*;
 
     fn follow(rule: &str, first: &str, until: &str) -> Result<Vec<String>, String> {
+        follow_from(rule, first, first, until)
+    }
+
+    fn follow_from(
+        rule: &str,
+        first: &str,
+        from: &str,
+        until: &str,
+    ) -> Result<Vec<String>, String> {
         let clock = |text: &str| text.parse::<civil::DateTime>().unwrap();
-        let found =
-            clocks(rule, clock(first), None, clock(until), &mut Budget::default()).unwrap()?;
-        Ok(found.iter().map(ToString::to_string).collect())
+        let (first, from, until) = (clock(first), clock(from), clock(until));
+        let span = Span { first, last: None, from, until };
+        let found = clocks(rule, span, &mut Budget::default()).unwrap()?;
+        let found = found.iter().filter(|clock| **clock >= from);
+        Ok(found.map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn what_lies_long_ago_is_skipped_and_changes_nothing() {
+        let (first, from, until) =
+            ("2020-01-07T20:50:00", "2026-11-22T00:00:00", "2027-03-01T00:00:00");
+        for rule in [
+            "FREQ=DAILY;INTERVAL=3",
+            "FREQ=DAILY;BYMONTH=1,2;BYDAY=MO",
+            "FREQ=WEEKLY;INTERVAL=2;BYDAY=TU,SU",
+            "FREQ=WEEKLY;INTERVAL=2;BYDAY=TU,SU;WKST=SU",
+            "FREQ=HOURLY;INTERVAL=7",
+            "FREQ=MONTHLY;BYDAY=-1TH",
+            "FREQ=YEARLY;BYMONTH=12;BYMONTHDAY=24",
+            "FREQ=DAILY;COUNT=2530",
+        ] {
+            let mut whole = follow(rule, first, until).unwrap();
+            whole.retain(|clock| clock.as_str() >= from);
+            assert!(!whole.is_empty(), "{rule}");
+            assert_eq!(follow_from(rule, first, from, until).unwrap(), whole, "{rule}");
+        }
     }
 
     #[test]
@@ -195,7 +252,8 @@ mod tests {
         let mut budget = Budget::default();
         let rule = "FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=30";
         let mut followed = 0;
-        while clocks(rule, first, None, until, &mut budget).is_ok() {
+        let span = Span { first, last: None, from: first, until };
+        while clocks(rule, span, &mut budget).is_ok() {
             followed += 1;
             assert!(followed < 100, "a bomb of such rules ends");
         }

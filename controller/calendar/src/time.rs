@@ -10,7 +10,7 @@ use primetime_core::Instant;
 use primetime_core::schedule::Zone;
 
 use crate::limits::word;
-use crate::recurrence::{self, Budget, utc_clock};
+use crate::recurrence::{self, Budget, Span, utc_clock};
 use crate::{FeedError, Horizon};
 
 /// Whose clock it is.
@@ -187,8 +187,9 @@ impl Defined {
                 continue;
             };
             let mut clocks = vec![start];
+            let span = Span { first: start, last: None, from: start, until };
             if let Some(rule) = value("RRULE")
-                && let Ok(more) = recurrence::clocks(rule, start, None, until, budget)?
+                && let Ok(more) = recurrence::clocks(rule, span, budget)?
             {
                 clocks = more;
             }
