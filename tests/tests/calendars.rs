@@ -217,7 +217,7 @@ async fn an_event_that_moves_moves_its_run_and_one_that_goes_on_lengthens_it() -
         "jsonpath={.items[*].message}{.items[*].note}",
     ]);
     let events = run(&mut events).await?;
-    ensure!(events.contains("up until then, not until"), "{events}");
+    ensure!(events.contains("its event was moved or stretched"), "{events}");
     evening.end()
 }
 

@@ -8,7 +8,7 @@ use primetime_core::decimal::Decimal;
 use primetime_core::surge::{self, Announcement, ReleasePace, Want};
 use primetime_core::world::SurgeSpec;
 
-pub use self::schedule::{LATEST_ANNOUNCEMENT, not_in_the_past};
+pub use self::schedule::{LATEST_ANNOUNCEMENT, not_in_the_past, schedule as schedule_of};
 use crate::surge::{
     HoldAfterEnd, MachineGroup, Release, ScheduledSurgeSpec, Signal, StartPolicy, Target,
 };

@@ -32,7 +32,7 @@ pub(crate) fn read(text: &str, horizon: Horizon<'_>) -> Result<Feed, FeedError> 
     let mut programme: Option<Programme> = None;
     let mut said = String::new();
     let mut times: BTreeMap<String, usize> = BTreeMap::new();
-    let broken = |why: String| FeedError::Malformed(why);
+    let broken = |why: String| FeedError::Malformed(word(&why));
     loop {
         match reader.read_event().map_err(|why| broken(why.to_string()))? {
             Xml::Start(tag) => {
@@ -92,9 +92,9 @@ fn resolved(entity: &quick_xml::events::BytesRef<'_>) -> String {
 fn begun(tag: &BytesStart<'_>) -> Result<Programme, FeedError> {
     let mut programme = Programme::default();
     for attribute in tag.attributes() {
-        let attribute = attribute.map_err(|why| FeedError::Malformed(why.to_string()))?;
+        let attribute = attribute.map_err(|why| FeedError::Malformed(word(&why.to_string())))?;
         let value = attribute.normalized_value(XmlVersion::Implicit1_0);
-        let value = value.map_err(|why| FeedError::Malformed(why.to_string()))?.into_owned();
+        let value = value.map_err(|why| FeedError::Malformed(word(&why.to_string())))?.into_owned();
         match attribute.key.as_ref() {
             "start" => programme.start = value,
             "stop" => programme.stop = Some(value),

@@ -173,9 +173,15 @@ impl CalendarStatus {
     }
 }
 
-/// What a calendar says after a look at its feed.
+/// What a calendar says after a look at its feed. By a wrong clock all of it may be over, or far away: then events move, and
+/// none of them goes.
 #[must_use]
-pub fn read(calendar: &CalendarRecord, reading: Option<&Reading>, now: Instant) -> CalendarStatus {
+pub fn read(
+    calendar: &CalendarRecord,
+    reading: Option<&Reading>,
+    clock_is_wrong: bool,
+    now: Instant,
+) -> CalendarStatus {
     let mut status = CalendarStatus {
         observed_generation: Some(calendar.generation),
         ..calendar.status.clone()
@@ -211,7 +217,13 @@ pub fn read(calendar: &CalendarRecord, reading: Option<&Reading>, now: Instant) 
         status.say(false, "Shrunk", how, now);
         return status;
     }
-    let goes_on = |entry: &&Entry| entry.end_time.unwrap_or(entry.start_time + LONGEST) > now;
+    let is_there = |entry: &Entry| feed.entries.iter().any(|e| e.id == entry.id);
+    if clock_is_wrong && !status.entries.iter().all(is_there) {
+        return calendar.status.clone();
+    }
+    let goes_on = |entry: &&Entry| {
+        clock_is_wrong || entry.end_time.unwrap_or(entry.start_time + LONGEST) > now
+    };
     let kept: Vec<Entry> = feed.entries.iter().filter(goes_on).take(KEPT).cloned().collect();
     let news = is_another || status.entries != kept || status.total != Some(feed.total);
     let said = status.last_read_time;
@@ -293,7 +305,7 @@ mod tests {
 
     fn look(calendar: &mut CalendarRecord, found: Result<Feed, String>) -> (String, String) {
         let reading = Reading { what: "guide".into(), at: now(), found };
-        calendar.status = read(calendar, Some(&reading), now());
+        calendar.status = read(calendar, Some(&reading), false, now());
         let ready = calendar.status.conditions.first().unwrap();
         (ready.reason.clone(), ready.message.clone())
     }
@@ -369,7 +381,22 @@ mod tests {
         look(&mut m6, Ok(feed(vec![])));
         assert_eq!(m6.status, before, "that look was at the guide");
         let reading = Reading { what: "another".into(), at: now(), found: Ok(feed(sundays(1))) };
-        assert_eq!(read(&m6, Some(&reading), now()).entries.len(), 1);
+        assert_eq!(read(&m6, Some(&reading), false, now()).entries.len(), 1);
+    }
+
+    #[test]
+    fn by_a_wrong_clock_events_move_and_none_goes() {
+        let mut m6 = calendar();
+        look(&mut m6, Ok(feed(sundays(4))));
+        let later = now() + TimeDelta::days(60);
+        let by_it = |found: Feed| {
+            let reading = Reading { what: "guide".into(), at: later, found: Ok(found) };
+            read(&m6, Some(&reading), true, later).entries
+        };
+        assert_eq!(by_it(feed(sundays(3))), m6.status.entries);
+        let mut moved = sundays(4);
+        moved[0] = entry("show/0", "2026-11-22T20:02:00Z");
+        assert_eq!(by_it(feed(moved.clone())), moved);
     }
 
     #[test]
@@ -382,7 +409,7 @@ mod tests {
                 at: wrong,
                 found: Ok(feed(sundays(4).split_off(3))),
             };
-            assert_eq!(read(&m6, Some(&reading), now()), m6.status);
+            assert_eq!(read(&m6, Some(&reading), false, now()), m6.status);
         }
     }
 
@@ -393,7 +420,7 @@ mod tests {
         let again = |seconds: i64| {
             let at = now() + TimeDelta::seconds(seconds);
             let reading = Reading { what: "guide".into(), at, found: Ok(feed(sundays(4))) };
-            read(&m6, Some(&reading), at).last_read_time.unwrap()
+            read(&m6, Some(&reading), false, at).last_read_time.unwrap()
         };
         assert_eq!(again(60), now());
         assert_eq!(again(300), now() + TimeDelta::minutes(5));

@@ -58,12 +58,12 @@ pub enum Record {
     CreateRun(PlannedRun),
     /// The surge was edited and the run has not begun: copy the surge again.
     ReplanRun(PlannedRun),
-    /// The event of a run that has begun goes on for longer: its end moves, and nothing else of it.
-    LengthenRun {
+    /// The event of a run that has begun starts earlier or goes on for longer: its instants move, and nothing else of it.
+    StretchRun {
         /// Name of the run.
         run: String,
-        /// The new end.
-        end: Instant,
+        /// The new instants: none of them is for less.
+        window: Window,
         /// What people are told of it.
         news: Decision,
     },

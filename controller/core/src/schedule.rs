@@ -89,6 +89,11 @@ pub enum ScheduleError {
     Cron(String),
 }
 
+/// What somebody wrote, as an error repeats it: so much of it, and nothing that a terminal would obey.
+fn shown(text: &str, most: usize) -> String {
+    text.chars().filter(|c| !c.is_control()).take(most).collect()
+}
+
 /// How an event's beginning is said.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum When {
@@ -131,7 +136,7 @@ impl Days {
     pub fn read(date: &str, last_date: Option<&str>) -> Result<Self, String> {
         let read = |field: &str, text: &str| {
             let date = text.parse::<Date>().ok().filter(|date| date.to_string() == text);
-            let text: String = text.chars().take(40).collect();
+            let text = shown(text, 40);
             date.ok_or_else(|| {
                 format!(
                     "{field}: \"{text}\" is not a date that exists; write one such as 2026-12-24"

@@ -7,11 +7,11 @@ use primetime_api::{
     FINALIZER, ScheduledSurge, SurgeCalendar, SurgeHold, SurgeHoldSpec, SurgeRun, calendar_record,
     hold_record, how_to_read, run_record, run_spec, surge_record,
 };
-use primetime_core::Instant;
 use primetime_core::calendar::CalendarStatus;
 use primetime_core::hold::Hold;
 use primetime_core::plan::PlannedRun;
 use primetime_core::run::RunStatus;
+use primetime_core::surge::Window;
 use primetime_core::world::SurgeStatus;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -137,18 +137,23 @@ impl Records<'_> {
         Ok(())
     }
 
-    /// Moves the end of a run that has begun, if it is as it was planned from.
+    /// Moves the instants of a run that has begun, if it is as it was planned from.
     ///
     /// # Errors
     ///
     /// See [`CallError`].
-    pub async fn lengthen_run(
+    pub async fn stretch_run(
         &self,
         name: &str,
-        end: Instant,
+        window: Window,
         version: &str,
     ) -> Result<(), CallError> {
-        let patch = json!({"metadata": {"resourceVersion": version}, "spec": {"endTime": end}});
+        let patch = json!({
+            "metadata": {"resourceVersion": version},
+            "spec": {
+                "readyTime": window.ready_by, "startTime": window.start, "endTime": window.end,
+            },
+        });
         let api = self.api::<SurgeRun>();
         let run = bounded(api.patch(name, &PatchParams::default(), &Patch::Merge(&patch))).await?;
         self.show_run(&run);

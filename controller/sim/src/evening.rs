@@ -131,6 +131,7 @@ async fn evening(scenario: &Scenario, script: &Script, seed: u64) -> Recording {
     recording.broken = set_up.and(result).err().map(|e| e.to_string());
     recording.history = server.with(Store::take_history);
     (recording.requests, recording.pauses) = (gate.requests(), gate.pauses());
+    recording.late = gate.late();
     (recording.used, recording.forbidden) = (server.used(), server.forbidden());
     let lives = surroundings.lives.lock().unwrap_or_else(PoisonError::into_inner);
     recording.lives.clone_from(&lives);

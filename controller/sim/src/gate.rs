@@ -58,6 +58,8 @@ pub struct Gate {
     requests: Arc<Mutex<Vec<String>>>,
     silent_until: Arc<Mutex<Option<Instant>>>,
     pauses: Arc<Mutex<Vec<Pause>>>,
+    /// When requests were done that had been sent [`LATE`] before.
+    late: Arc<Mutex<Vec<Instant>>>,
     alive: Arc<AtomicBool>,
     crashed: Arc<Notify>,
     operator: Option<usize>,
@@ -80,6 +82,7 @@ impl Gate {
             requests: Arc::default(),
             silent_until: Arc::default(),
             pauses: Arc::default(),
+            late: Arc::default(),
             alive: Arc::new(AtomicBool::new(true)),
             crashed: Arc::new(Notify::new()),
             operator: None,
@@ -182,8 +185,10 @@ impl Gate {
             _ => None,
         };
         if fault == Some(Fault::Late) && !out {
+            let (late, clock) = (self.late.clone(), self.clock.clone());
             tokio::spawn(async move {
                 tokio::time::sleep(LATE).await;
+                locked(&late).push(clock.now());
                 effect();
             });
             return std::future::pending().await;
@@ -229,6 +234,12 @@ impl Gate {
     #[must_use]
     pub fn pauses(&self) -> Vec<Pause> {
         locked(&self.pauses).clone()
+    }
+
+    /// When requests were done that had been sent [`LATE`] before.
+    #[must_use]
+    pub fn late(&self) -> Vec<Instant> {
+        locked(&self.late).clone()
     }
 
     /// Ends the process behind this door.

@@ -6,11 +6,9 @@ use crate::calendar::{self, CalendarRecord};
 use crate::world::World;
 
 pub(super) fn plan(calendar: &CalendarRecord, world: &World, now: Instant, draft: &mut Draft) {
-    // By a wrong clock everything may be over, or far away.
-    if world.clock_error.is_some() && calendar.status.was_read() {
-        return;
-    }
-    let status = calendar::read(calendar, world.readings.get(&calendar.name), now);
+    let clock_is_wrong = world.clock_error.is_some();
+    let reading = world.readings.get(&calendar.name);
+    let status = calendar::read(calendar, reading, clock_is_wrong, now);
     if status != calendar.status {
         let calendar = calendar.name.clone();
         draft.record(Record::CalendarStatus { calendar, status: Box::new(status) });

@@ -304,13 +304,16 @@ impl<'a> Occurrences<'a> {
             return;
         }
         // A feed may ask for more of what has begun, never for less: that takes a person.
-        if moved && window.end > run.window.end && self.now < run.window.end {
-            let (start, end, was) = (clock(window.start), clock(window.end), clock(run.window.end));
-            let message = format!(
-                "its event starts at {start} and ends at {end} now: up until then, not until {was}"
-            );
-            let news = Decision { time: self.now, reason: "Lengthened".into(), message };
-            draft.record(Record::LengthenRun { run: run.name.clone(), end: window.end, news });
+        let wider = Window {
+            ready_by: window.ready_by.min(run.window.ready_by),
+            start: window.start.min(run.window.start),
+            end: window.end.max(run.window.end),
+        };
+        if moved && wider != run.window && self.now < run.window.end {
+            let message = said("its event was moved or stretched", &wider);
+            let news = Decision { time: self.now, reason: "Stretched".into(), message };
+            let run = run.name.clone();
+            draft.record(Record::StretchRun { run, window: wider, news });
         }
     }
 

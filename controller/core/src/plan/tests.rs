@@ -231,7 +231,7 @@ impl Evening {
                 };
                 assert!(world.runs.insert(run, record).is_none(), "a name is created once");
             }
-            Record::LengthenRun { .. } | Record::CalendarStatus { .. } => {
+            Record::StretchRun { .. } | Record::CalendarStatus { .. } => {
                 panic!("no calendar here")
             }
             Record::ReplanRun(PlannedRun { name: run, surge, generation, window, .. }) => {

@@ -59,7 +59,7 @@ struct Numbers {
 
 impl Field {
     fn error(&self, text: &str, why: &str) -> ScheduleError {
-        let text: String = text.chars().take(40).collect();
+        let text = super::shown(text, 40);
         ScheduleError::Cron(format!("\"{text}\" in the {} field: {why}", self.name))
     }
 

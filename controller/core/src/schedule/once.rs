@@ -51,7 +51,7 @@ impl OneOff {
     /// Every way in which the text does not name exactly one instant: see [`ScheduleError`].
     pub fn start(&self) -> Result<Instant, ScheduleError> {
         let text = self.start_time.as_str();
-        let shown: String = text.chars().take(40).collect();
+        let shown = super::shown(text, 40);
         let malformed = || ScheduleError::Malformed(shown.clone());
         let zone = self.time_zone.as_deref().map(Zone::named).transpose()?;
         let no_such_date = |why: String| ScheduleError::NoSuchDate { text: shown.clone(), why };

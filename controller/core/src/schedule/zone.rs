@@ -38,7 +38,7 @@ impl Zone {
     /// [`ScheduleError::UnknownZone`].
     pub fn named(name: &str) -> Result<Self, ScheduleError> {
         let unknown = || ScheduleError::UnknownZone {
-            name: name.chars().take(64).collect(),
+            name: super::shown(name, 64),
             version: tzdb_version().to_owned(),
         };
         // The legacy abbreviations (EST, MST, HST) are fixed offsets that ignore summer time: nobody means them.

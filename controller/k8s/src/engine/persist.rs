@@ -46,12 +46,12 @@ impl Engine {
                     engine.records(&ns).replan_run(&planned).await.map(|()| Outcome::Done)
                 })
             }
-            Record::LengthenRun { run, end, news } => {
+            Record::StretchRun { run, window, news } => {
                 let planned = world.runs.get(&run);
                 let about = planned.map(|run| reference(namespace, run));
                 let version = self.version(namespace, &run, planned, |index| &index.runs)?;
-                self.start(work(namespace, "run", &run, "lengthen_run"), look, async move {
-                    engine.records(&ns).lengthen_run(&run, end, &version).await?;
+                self.start(work(namespace, "run", &run, "stretch_run"), look, async move {
+                    engine.records(&ns).stretch_run(&run, window, &version).await?;
                     engine.tell(&ns, &run, about, Some(news));
                     Ok(Outcome::Done)
                 })

@@ -66,5 +66,5 @@ fn read(
         .map(|feed| entries(feed, &how.select))
         .map_err(|why| said(why.to_string()))?;
     let reading = Reading { what: how.words(), at: now, found: Ok(found) };
-    Ok(calendar::read(&calendar_record(&calendar), Some(&reading), now))
+    Ok(calendar::read(&calendar_record(&calendar), Some(&reading), false, now))
 }

@@ -59,6 +59,8 @@ pub struct Recording {
     pub lives: Vec<Life>,
     /// When operators stood still.
     pub pauses: Vec<Pause>,
+    /// When requests were done that had been sent [`crate::gate::LATE`] before.
+    pub late: Vec<Instant>,
     /// What the operators asked for.
     pub requests: Vec<String>,
     /// When all runs were over; nothing if they never were.

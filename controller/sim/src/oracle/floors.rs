@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::{Broken, Case, number, text};
 use crate::evening::Recording;
+use crate::gate::LATE;
 use crate::script::{Jump, Part};
 use crate::server::store::Event;
 
@@ -351,8 +352,11 @@ pub(super) fn nothing_is_lowered_blindly(case: Case<'_>) -> Option<Broken> {
         else {
             return false;
         };
+        // What was sent long ago is not called back.
+        let late = case.recording.late.contains(&c.event.at);
+        let sent = if late { c.event.at - LATE } else { c.event.at };
         // A process that begins after a jump has not seen it.
-        let seen = |at: Instant| at >= life.from && at + ON_ITS_WAY < c.event.at;
+        let seen = |at: Instant| at >= life.from && at + ON_ITS_WAY < sent;
         // The clock of the first operator's machine.
         let far = |jump: &&Jump| jump.by.abs() > NO_JUMP && life.operator == 0;
         // Who stood still while the clock went there and came back has not seen it.
@@ -362,11 +366,11 @@ pub(super) fn nothing_is_lowered_blindly(case: Case<'_>) -> Option<Broken> {
         };
         let jumps = case.script.jumps.iter().filter(far).filter(|jump| !slept(jump));
         let jumps = jumps.flat_map(|jump| [jump.from, jump.until]);
-        let jumped = |at: Instant| seen(at) && c.event.at - at < TimeDelta::minutes(2);
+        let jumped = |at: Instant| seen(at) && sent - at < TimeDelta::minutes(2);
         // Whoever begins with a wrong clock is told the time with each answer.
         let wrong = |jump: &Jump| {
             let told = jump.from.max(life.from) + ON_ITS_WAY;
-            jump.by.abs() > NOT_TOLD && c.event.at >= told && c.event.at < jump.until
+            jump.by.abs() > NOT_TOLD && sent >= told && sent < jump.until
         };
         let wrong = life.operator == 0 && case.script.jumps.iter().any(wrong);
         wrong || c.event.at - life.from < case.promise.settle || jumps.into_iter().any(jumped)

@@ -109,8 +109,8 @@ impl Small {
                 self.told.extend(news.map(|news| news.message));
                 self.world.runs.remove(&run).unwrap();
             }
-            Record::LengthenRun { run, end, .. } => {
-                self.world.runs.get_mut(&run).unwrap().window.end = end;
+            Record::StretchRun { run, window, .. } => {
+                self.world.runs.get_mut(&run).unwrap().window = window;
             }
             Record::SurgeStatus { status, .. } => {
                 self.world.surges.get_mut("show").unwrap().status = *status;

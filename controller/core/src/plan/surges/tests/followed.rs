@@ -91,7 +91,7 @@ fn an_event_that_moves_stretches_or_vanishes_moves_stretches_or_cancels_its_run(
 }
 
 #[test]
-fn a_run_that_has_begun_is_lengthened_with_its_event_and_never_shortened_or_taken_back() {
+fn a_run_that_has_begun_is_stretched_with_its_event_and_never_shortened_or_taken_back() {
     let mut small = following(&[("a", "2026-11-22T19:50:00Z", "2026-11-22T22:00:00Z")]);
     small.look(FRIDAY);
     small.world.runs.get_mut(RUN).unwrap().guarded = true;
@@ -103,6 +103,11 @@ fn a_run_that_has_begun_is_lengthened_with_its_event_and_never_shortened_or_take
     assert_eq!(small.look(soon), [RUN]);
     small.says(&[]);
     assert_eq!(small.look(soon), [RUN]);
+    assert_eq!(small.window(RUN).0, at("2026-11-22T19:50:00Z"));
+    // Early: everything has to be ready earlier.
+    small.says(&[("a", "2026-11-22T19:46:00Z", "2026-11-22T21:00:00Z")]);
+    assert_eq!(small.look(soon), [RUN]);
+    assert_eq!(small.window(RUN).0, at("2026-11-22T19:46:00Z"));
     assert_eq!(small.window(RUN).1, at("2026-11-22T22:12:00Z"));
     // Moved to another day it is another run, and this one goes on until its end.
     small.says(&[("a", "2026-11-24T20:00:00Z", "2026-11-24T22:00:00Z")]);

@@ -1,0 +1,286 @@
+//! Whatever somebody writes into a schedule, a crontab or a feed is read or refused, in bounded time, and never ends the
+//! operator. `make test` runs the corpus in `tests/__fuzz__`; `make fuzz` draws as many inputs as one likes, and
+//! `cargo bolero test` lets coverage draw them.
+//!
+//! Bytes below 128 are the text itself, so that a corpus can be read; the others stand for words of the format, so that
+//! what is drawn gets beyond its first character.
+
+use bolero::check;
+use chrono::{DateTime, TimeDelta, Utc};
+use primetime_api::{Schedule, validate};
+use primetime_calendar::{Format, Horizon, Select, entries, limits, read};
+use primetime_core::schedule::{Cron, OneOff, Rule, When, Zone};
+
+/// Inputs that are drawn beside the corpus.
+fn drawn() -> usize {
+    std::env::var("PRIMETIME_FUZZ").ok().and_then(|n| n.parse().ok()).unwrap_or_default()
+}
+
+fn text(input: &[u8], words: &[&str]) -> String {
+    let word = |byte: u8| words[usize::from(byte - 128) % words.len()].to_owned();
+    input
+        .iter()
+        .map(|byte| if byte.is_ascii() { char::from(*byte).to_string() } else { word(*byte) })
+        .collect()
+}
+
+/// An error is a line, and nothing in it is obeyed by a terminal.
+fn one_line(why: &str) -> bool {
+    !why.is_empty() && !why.contains(char::is_control) && why.len() < 1_000
+}
+
+fn now() -> DateTime<Utc> {
+    "2026-11-22T00:00:00Z".parse().unwrap()
+}
+
+#[test]
+fn cron() {
+    let words = [
+        " ",
+        "*",
+        "*/",
+        "0",
+        "59",
+        "23",
+        "1-5",
+        ",",
+        "SUN",
+        "MON-FRI",
+        "JAN",
+        "29 2",
+        "31",
+        "L",
+        "#",
+        "@daily",
+        "TZ=",
+        "50 20 * * ",
+        "0 0 1 ",
+        "-",
+        "/",
+        "7",
+        "99999999999",
+    ];
+    check!().with_iterations(drawn()).for_each(|input| {
+        let cron = match Cron::read(&text(input, &words)) {
+            Ok(cron) => cron,
+            Err(why) => return assert!(one_line(&why.to_string()), "{why}"),
+        };
+        let rule = Rule {
+            name: None,
+            when: When::Cron(cron),
+            duration: TimeDelta::hours(1),
+            event: None,
+            note: None,
+        };
+        let zone = Some(Zone::named("America/Havana").unwrap());
+        let schedule =
+            primetime_core::schedule::Schedule { zone, rules: vec![rule], exclude: vec![] };
+        let next = schedule.upcoming(now(), 3, now());
+        assert_eq!(next.len(), 3, "what is accepted fires");
+        assert!(next.is_sorted_by(|a, b| a.start < b.start));
+        assert!(next.iter().all(|o| schedule.begins_at(o.start)));
+    });
+}
+
+#[test]
+fn start_time() {
+    let words = [
+        "2026-03-29T02:30:00",
+        "2014-01-12T21:00:00",
+        "Z",
+        "+01:00",
+        "-00:00",
+        "T",
+        ":",
+        "9999-12-31",
+        "0000",
+        "-",
+        "\n",
+        "Europe/Paris",
+        "Pacific/Apia",
+        "UTC",
+        "EST",
+        "Local",
+        "23:59:60",
+        ".5",
+    ];
+    check!().with_iterations(drawn()).for_each(|input| {
+        let written = text(input, &words);
+        let (start_time, time_zone) = match written.split_once('\n') {
+            Some((start, zone)) => (start.to_owned(), Some(zone.to_owned())),
+            None => (written, None),
+        };
+        let one = OneOff { start_time, time_zone };
+        match one.start() {
+            Ok(at) => assert_eq!(Ok(at), one.start()),
+            Err(why) => assert!(one_line(&why.to_string()), "{why}"),
+        }
+    });
+}
+
+#[test]
+fn schedule_fields() {
+    let words = [
+        "{",
+        "}",
+        "[",
+        "]",
+        ":",
+        ",",
+        "\"startTime\":\"2026-12-06T20:50:00\"",
+        "\"cron\":\"50 20 * * SUN\"",
+        "\"timeZone\":\"Europe/Paris\"",
+        "\"durationSeconds\":7200",
+        "\"durationSeconds\":-1",
+        "\"windows\":[",
+        "{\"name\":\"a\",\"cron\":\"0 8 * * MON\",\"durationSeconds\":3600}",
+        "\"exclude\":[",
+        "{\"date\":\"2026-12-24\",\"lastDate\":\"2026-12-26\"}",
+        "\"calendarRef\":{\"name\":\"guide\"}",
+        "null",
+        "\"durationSeconds\":604800",
+        "{\"date\":\"2026-02-30\"}",
+        "\"cron\":\"* * * * *\"",
+    ];
+    check!().with_iterations(drawn()).for_each(|input| {
+        let Ok(written) = serde_json::from_str::<Schedule>(&text(input, &words)) else { return };
+        match validate::schedule_of(&written) {
+            Ok(schedule) => {
+                let until = now() + TimeDelta::days(400);
+                assert!(schedule.between(now(), until).is_sorted_by(|a, b| a.start < b.start));
+            }
+            Err(errors) => {
+                assert!(!errors.is_empty());
+                assert!(
+                    errors.iter().all(|why| why.starts_with("spec.schedule") && one_line(why)),
+                    "{errors:?}"
+                );
+            }
+        }
+    });
+}
+
+/// A feed is read or refused; twice it is the same; and it is bounded, in order, and without control characters.
+fn reads(feed: &str, format: Format) {
+    let zone = Zone::named("Europe/Paris").unwrap();
+    let horizon = Horizon { from: now(), until: now() + TimeDelta::days(400), zone: &zone };
+    let found = read(feed.as_bytes(), format, horizon);
+    assert_eq!(found, read(feed.as_bytes(), format, horizon));
+    match found {
+        Err(why) => assert!(one_line(&why.to_string()), "{why}"),
+        Ok(found) => {
+            assert!(found.total <= limits::EVENTS && found.problems.len() <= limits::PROBLEMS);
+            assert!(found.events.is_sorted_by(|a, b| a.start <= b.start));
+            assert!(found.problems.iter().all(|why| one_line(why)), "{:?}", found.problems);
+            for event in &found.events {
+                assert!(
+                    event.start < horizon.until && event.end.is_none_or(|end| end > event.start)
+                );
+                assert!(
+                    !event.title.contains(char::is_control)
+                        && event.title.len() <= 4 * limits::WORD
+                );
+                assert!(event.key.len() <= 512, "the schema of a run says so: {}", event.key);
+            }
+            drop(
+                entries(found, &Select { title: Some("*a*".into()), ..Select::default() }).digest(),
+            );
+        }
+    }
+}
+
+#[test]
+fn icalendar() {
+    let words = [
+        "BEGIN:VCALENDAR\r\n",
+        "END:VCALENDAR\r\n",
+        "BEGIN:VEVENT\r\n",
+        "END:VEVENT\r\n",
+        "UID:a\r\n",
+        "UID:b\r\n",
+        "SUMMARY:Capital\r\n",
+        "DTSTART:20261206T195000Z\r\n",
+        "DTSTART;TZID=Europe/Paris:20261206T205000\r\n",
+        "DTSTART;VALUE=DATE:20261206\r\n",
+        "DTSTART:20261206T205000\r\n",
+        "DTEND:20261206T220000Z\r\n",
+        "DTEND;VALUE=DATE:20261208\r\n",
+        "DURATION:PT2H\r\n",
+        "DURATION:-P1W\r\n",
+        "RRULE:FREQ=WEEKLY;BYDAY=SU\r\n",
+        "RRULE:FREQ=DAILY;COUNT=3\r\n",
+        "RRULE:FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=30\r\n",
+        "RRULE:FREQ=MONTHLY;BYSETPOS=-1;BYDAY=MO,TU\r\n",
+        "RRULE:FREQ=",
+        "HOURLY",
+        ";INTERVAL=",
+        "65535",
+        ";UNTIL=20270101T000000Z",
+        ";BYWEEKNO=53",
+        ";BYYEARDAY=-366",
+        ";BYHOUR=0,12",
+        "EXDATE:20261213T195000Z\r\n",
+        "EXDATE;VALUE=DATE:20261213\r\n",
+        "RDATE:20261224T200000Z\r\n",
+        "RECURRENCE-ID:20261213T195000Z\r\n",
+        "STATUS:CANCELLED\r\n",
+        "SEQUENCE:2\r\n",
+        "CATEGORIES:a,b\\,c\r\n",
+        "BEGIN:VTIMEZONE\r\nTZID:X\r\nBEGIN:STANDARD\r\nDTSTART:16010101T030000\r\nTZOFFSETFROM:+0200\r\nTZOFFSETTO:+0100\r\n",
+        "END:STANDARD\r\nEND:VTIMEZONE\r\n",
+        "DTSTART;TZID=X:20261206T205000\r\n",
+        "\r\n ",
+        "DTSTART:99991231T235959Z\r\n",
+        "DTSTART:16010101T000000\r\n",
+        "é",
+        "\u{1b}[31m",
+        ";",
+        ":",
+        "=",
+    ];
+    check!().with_iterations(drawn()).for_each(|input| {
+        let feed = text(input, &words);
+        reads(&feed, Format::ICalendar);
+        reads(&format!("BEGIN:VCALENDAR\r\n{feed}END:VCALENDAR\r\n"), Format::ICalendar);
+    });
+}
+
+#[test]
+fn xmltv() {
+    let words = [
+        "<tv>",
+        "</tv>",
+        "<programme ",
+        "start=\"20261206205000 +0100\" ",
+        "stop=\"20261206230000 +0100\" ",
+        "channel=\"m6.fr\">",
+        "</programme>",
+        "<title>",
+        "</title>",
+        "<category>",
+        "</category>",
+        "Capital",
+        "&amp;",
+        "&#233;",
+        "&x;",
+        "<![CDATA[",
+        "]]>",
+        "<!--",
+        "-->",
+        "<?xml version=\"1.0\"?>",
+        "<!DOCTYPE tv [<!ENTITY x \"y\">]>",
+        "<episode-num>",
+        "</episode-num>",
+        "/>",
+        "start=\"2026\" ",
+        "start=\"99991231235959 -2359\" ",
+        "é",
+        "\u{1b}[31m",
+        "<programme start=\"20261206205000 +0100\" channel=\"m6.fr\"><title>Capital</title></programme>",
+    ];
+    check!().with_iterations(drawn()).for_each(|input| {
+        let feed = text(input, &words);
+        reads(&feed, Format::Xmltv);
+        reads(&format!("<tv>{feed}</tv>"), Format::Xmltv);
+    });
+}
