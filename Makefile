@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help prerequisites tools build demo test evenings lint generate bench soak mutations sweep deny clean
+.PHONY: help prerequisites tools build demo test evenings lint generate bench fuzz soak mutations sweep deny clean
 
 help: ## List the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
@@ -44,6 +44,9 @@ bench: tools build ## Measure lateness, memory and idle requests as ratios in on
 	target/debug/primetime-bench-schedules
 	target/debug/primetime-bench-feeds
 	target/debug/primetime-bench
+
+fuzz: prerequisites ## Draw so many inputs for each reader of what people write: PRIMETIME_FUZZ (100000)
+	PRIMETIME_FUZZ=$${PRIMETIME_FUZZ:-100000} cargo test --locked --package primetime-tests --test fuzz -- --nocapture
 
 soak: prerequisites ## Every fault at every request of the simulated evenings, and PRIMETIME_SEEDS drawn ones
 	PRIMETIME_SOAK=1 cargo test --release --locked --package primetime-sim -- --nocapture

@@ -76,7 +76,7 @@ fn cron() {
         let schedule =
             primetime_core::schedule::Schedule { zone, rules: vec![rule], exclude: vec![] };
         let next = schedule.upcoming(now(), 3, now());
-        assert_eq!(next.len(), 3, "what is accepted fires");
+        assert!(!next.is_empty(), "what is accepted fires");
         assert!(next.is_sorted_by(|a, b| a.start < b.start));
         assert!(next.iter().all(|o| schedule.begins_at(o.start)));
     });
@@ -180,7 +180,11 @@ fn reads(feed: &str, format: Format) {
                     !event.title.contains(char::is_control)
                         && event.title.len() <= 4 * limits::WORD
                 );
-                assert!(event.key.len() <= 512, "the schema of a run says so: {}", event.key);
+                assert!(
+                    event.key.chars().count() <= 512,
+                    "the schema of a run says so: {}",
+                    event.key
+                );
             }
             drop(
                 entries(found, &Select { title: Some("*a*".into()), ..Select::default() }).digest(),
@@ -283,4 +287,14 @@ fn xmltv() {
         reads(&feed, Format::Xmltv);
         reads(&format!("<tv>{feed}</tv>"), Format::Xmltv);
     });
+}
+
+/// Without one the targets above would see nothing.
+#[test]
+fn each_target_has_a_corpus() {
+    for target in ["cron", "start_time", "schedule_fields", "icalendar", "xmltv"] {
+        let corpus = primetime_tests::tools::root().join("tests/tests/__fuzz__").join(target);
+        let files = std::fs::read_dir(corpus.join("corpus")).unwrap().count();
+        assert!(files >= 10, "{target}: {files}");
+    }
 }

@@ -131,7 +131,8 @@ impl<'a> Written<'a> {
             .map(|at| times.read(at).map_err(|why| format!("RECURRENCE-ID {why}")))
             .transpose()?;
         let title = title(event);
-        let uid = one(event, "UID").map(plain).filter(|uid| !uid.is_empty());
+        let uid = one(event, "UID").map(|uid| uid.val.as_str().replace(char::is_control, ""));
+        let uid = uid.filter(|uid| !uid.is_empty());
         Ok(Self {
             uid: uid.unwrap_or_else(|| format!("{title}@{}", start.clock)),
             categories: all(event, "CATEGORIES").flat_map(|p| words(p.val.as_str())).collect(),
@@ -471,6 +472,15 @@ mod tests {
             event("UID:a\nSEQUENCE:1\nDTSTART:20260401T200000Z\nDTEND:20260401T210000Z"),
         ].concat()).unwrap();
         assert_eq!(feed.events.iter().map(|e| e.cancelled).collect::<Vec<_>>(), [true]);
+    }
+
+    #[test]
+    fn ids_are_short_and_stay_different() {
+        let long =
+            |end: &str| event(&format!("UID:{}{end}\nDTSTART:20260401T200000Z", "x".repeat(5_000)));
+        let feed = calendar(&[long("a"), long("b")].concat()).unwrap();
+        let keys: BTreeSet<&String> = feed.events.iter().map(|e| &e.key).collect();
+        assert_eq!((keys.len(), keys.iter().all(|key| key.len() == 200)), (2, true));
     }
 
     #[test]

@@ -141,6 +141,9 @@ pub fn read(bytes: &[u8], format: Format, horizon: Horizon<'_>) -> Result<Feed, 
         Format::ICalendar => ical::read(text, horizon)?,
         Format::Xmltv => xmltv::read(text, horizon)?,
     };
+    for event in &mut feed.events {
+        event.key = limits::key(std::mem::take(&mut event.key));
+    }
     feed.events.sort_by(|a, b| (a.start, &a.key).cmp(&(b.start, &b.key)));
     feed.problems.truncate(limits::PROBLEMS);
     Ok(feed)
