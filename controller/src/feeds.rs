@@ -49,7 +49,7 @@ fn parts(text: &str) -> Result<Below, String> {
     }
     // What a server may take for another path than it looks like.
     let path = uri.path().to_ascii_lowercase();
-    let tricks = ["%2e", "%2f", "%5c", "\\"].iter().any(|trick| path.contains(trick));
+    let tricks = ["%2e", "%2f", "%5c", "%25", ";", "\\"].iter().any(|trick| path.contains(trick));
     if tricks || path.split('/').any(|part| matches!(part, "." | "..")) {
         return Err(format!("the path of \"{text}\" must be written without dots and escapes"));
     }
@@ -164,6 +164,8 @@ mod tests {
         for trick in [
             "https://guide.example.com/epg/../secret",
             "https://guide.example.com/epg/%2e%2e/secret",
+            "https://guide.example.com/epg/..;/secret",
+            "https://guide.example.com/epg/%252e%252e/secret",
             "https://guide.example.com@evil.example/epg/",
             "file:///etc/passwd",
             "guide.example.com/epg",

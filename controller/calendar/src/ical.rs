@@ -2,6 +2,7 @@
 //! times in a zone, in UTC or of nobody's zone.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use chrono::TimeDelta;
 use icalendar::parser::{Component, Property, read_components, unfold};
@@ -10,14 +11,15 @@ use jiff::civil;
 use primetime_core::Instant;
 use primetime_core::calendar::LONGEST;
 
-use crate::limits::{DEPTH, EVENTS, word};
+use crate::limits::{CATEGORIES, DEPTH, EVENTS, word};
 use crate::recurrence::{self, Budget, Span};
 use crate::time::{Moment, Times};
 use crate::{Event, Feed, FeedError, Horizon};
 
 pub(crate) fn read(text: &str, horizon: Horizon<'_>) -> Result<Feed, FeedError> {
-    is_bounded(text)?;
+    // Folded lines hide what they begin with.
     let text = unfold(text);
+    is_bounded(&text)?;
     let parsed = read_components(&text).map_err(|why| FeedError::Malformed(first_line(&why)))?;
     let mut budget = Budget::default();
     let mut feed = Feed::default();
@@ -30,7 +32,10 @@ pub(crate) fn read(text: &str, horizon: Horizon<'_>) -> Result<Feed, FeedError> 
                 Ok(written) => {
                     series.entry(written.uid.clone()).or_default().add(written);
                 }
-                Err(why) => feed.problem(&title(event), &why),
+                Err(why) => {
+                    feed.unreadable += 1;
+                    feed.problem(&title(event), &why);
+                }
             }
         }
         for of_one_uid in series.into_values() {
@@ -102,8 +107,8 @@ struct Length {
 /// An event as it is written, its times read.
 struct Written<'a> {
     uid: String,
-    title: String,
-    categories: Vec<String>,
+    title: Arc<str>,
+    categories: Arc<[String]>,
     cancelled: bool,
     sequence: i64,
     start: Moment<'a>,
@@ -135,7 +140,10 @@ impl<'a> Written<'a> {
         let uid = uid.filter(|uid| !uid.is_empty());
         Ok(Self {
             uid: uid.unwrap_or_else(|| format!("{title}@{}", start.clock)),
-            categories: all(event, "CATEGORIES").flat_map(|p| words(p.val.as_str())).collect(),
+            categories: all(event, "CATEGORIES")
+                .flat_map(|p| words(p.val.as_str()))
+                .take(CATEGORIES)
+                .collect(),
             cancelled: one(event, "STATUS").is_some_and(|p| is(p.val.as_str(), "CANCELLED")),
             sequence: one(event, "SEQUENCE").and_then(|p| p.val.as_str().parse().ok()).unwrap_or(0),
             length: length(event, &start, times)?,
@@ -144,7 +152,7 @@ impl<'a> Written<'a> {
             except: several("EXDATE")?,
             instead_of,
             start,
-            title,
+            title: title.into(),
         })
     }
 
@@ -250,7 +258,7 @@ impl<'a> Series<'a> {
             follow(whole, &changed, horizon, budget, feed)?;
         }
         for (at, one) in changed {
-            feed.see(one.event(occurrence_key(&one.uid, at), &one.start), horizon);
+            feed.see(one.event(occurrence_key(&one.uid, at), &one.start), horizon)?;
         }
         Ok(())
     }
@@ -287,6 +295,7 @@ fn follow(
             Err(why) => feed.problem(&whole.title, &why),
         }
     }
+    budget.take(whole.also.len() as u64)?;
     starts.extend(whole.also.iter().cloned());
     let except: BTreeSet<Instant> = whole
         .except
@@ -305,7 +314,7 @@ fn follow(
             continue;
         }
         let key = if recurs { occurrence_key(&whole.uid, at) } else { whole.uid.clone() };
-        feed.see(whole.event(key, &start), horizon);
+        feed.see(whole.event(key, &start), horizon)?;
     }
     Ok(())
 }
@@ -327,8 +336,12 @@ impl Feed {
         }
     }
 
-    fn see(&mut self, event: Option<Event>, horizon: Horizon<'_>) {
+    fn see(&mut self, event: Option<Event>, horizon: Horizon<'_>) -> Result<(), FeedError> {
         self.events.extend(event.filter(|e| horizon.shows(e.start, e.end)));
+        if self.events.len() > EVENTS {
+            return Err(FeedError::TooMany { most: EVENTS });
+        }
+        Ok(())
     }
 }
 
@@ -397,8 +410,8 @@ mod tests {
             ]
         );
         let last = feed.events.last().unwrap();
-        assert_eq!((last.title.as_str(), feed.total), ("Capital, la grande", 2));
-        assert_eq!(last.categories, ["tv", "shop,ping"]);
+        assert_eq!((&*last.title, feed.total), ("Capital, la grande", 2));
+        assert_eq!(*last.categories, ["tv", "shop,ping"]);
     }
 
     #[test]
@@ -485,16 +498,21 @@ mod tests {
 
     #[test]
     fn bombs_and_pieces_are_refused() {
-        let hourly = event("UID:x\nDTSTART:19000101T000000Z\nDURATION:PT1H\nRRULE:FREQ=HOURLY");
-        let hourly = |n: usize| {
-            (0..n).map(|i| hourly.replace("UID:x", &format!("UID:{i}"))).collect::<String>()
+        let recurring = |rule: &str, n: usize| {
+            let one = |i: usize| {
+                event(&format!("UID:{i}\nDTSTART:19000101T000000Z\nDURATION:PT1H\nRRULE:{rule}"))
+            };
+            (0..n).map(one).collect::<String>()
         };
+        let never = "FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=30";
         for (inner, said) in [
             ("BEGIN:A\r\n".repeat(10_000), "nested more than 16 deep"),
+            ("BEG\r\n IN:A\r\n".repeat(10_000), "nested more than 16 deep"),
             (event("UID:a\nDTSTART:20260401T200000Z").repeat(50_001), "more than 50000 events"),
             ("BEGIN:VEVENT\r\n".to_owned(), "breaks off in the middle"),
             ("no colon\r\n".to_owned(), "cannot be read"),
-            (hourly(1_000), "take more than 1000000 steps"),
+            (recurring("FREQ=HOURLY", 1_000), "more than 50000 events"),
+            (recurring(never, 20), "take more than 1000000 steps"),
         ] {
             let why = calendar(&inner).err().map(|why| why.to_string()).unwrap();
             assert!(why.contains(said), "{why}");

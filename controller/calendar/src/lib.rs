@@ -19,6 +19,8 @@ pub mod select;
 mod time;
 mod xmltv;
 
+use std::sync::Arc;
+
 use primetime_core::Instant;
 use primetime_core::calendar::{self, Entry};
 use primetime_core::schedule::Zone;
@@ -31,11 +33,11 @@ pub struct Event {
     /// What stays the same when it is moved: the event's own id and which of its occurrences it is.
     pub key: String,
     /// How people call it.
-    pub title: String,
+    pub title: Arc<str>,
     /// Where it is broadcast, in a programme guide.
     pub channel: Option<String>,
     /// What kind of event it is.
-    pub categories: Vec<String>,
+    pub categories: Arc<[String]>,
     /// When it begins.
     pub start: Instant,
     /// When it ends, where the feed says so.
@@ -53,6 +55,8 @@ pub struct Feed {
     pub events: Vec<Event>,
     /// How many events the feed has in all, whenever they are, recurring ones once: what shows that it has shrunk.
     pub total: usize,
+    /// How many of them could not be understood.
+    pub unreadable: usize,
     /// What could not be understood, event by event; bounded.
     pub problems: Vec<String>,
 }
@@ -149,6 +153,9 @@ pub fn read(bytes: &[u8], format: Format, horizon: Horizon<'_>) -> Result<Feed, 
     Ok(feed)
 }
 
+/// So many of the events that matter are looked at: far more than a calendar keeps.
+const LOOKED_AT: usize = 1_000;
+
 /// What of a feed a calendar keeps: the events that it is about.
 #[must_use]
 pub fn entries(feed: Feed, select: &Select) -> calendar::Feed {
@@ -157,14 +164,15 @@ pub fn entries(feed: Feed, select: &Select) -> calendar::Feed {
     let entry = |event: Event| Entry {
         start_time: event.start,
         id: event.key,
-        title: event.title,
+        title: event.title.to_string(),
         end_time: event.end,
         note: event.note,
     };
     calendar::Feed {
-        entries: on.into_iter().map(entry).collect(),
+        entries: on.into_iter().map(entry).take(LOOKED_AT).collect(),
         cancelled: off.into_iter().map(|event| event.key).collect(),
         total: feed.total as u64,
+        unreadable: feed.unreadable as u64,
         problems: feed.problems,
     }
 }

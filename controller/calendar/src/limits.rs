@@ -31,6 +31,9 @@ pub const STEPS: u64 = 1_000_000;
 /// What is wrong with single events is said so many times.
 pub const PROBLEMS: usize = 20;
 
+/// So many categories of an event are looked at.
+pub const CATEGORIES: usize = 32;
+
 /// Longer words of a feed are cut.
 pub const WORD: usize = 200;
 

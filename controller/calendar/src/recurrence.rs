@@ -24,7 +24,8 @@ impl Default for Budget {
 const IN_VAIN: u64 = 100_000;
 
 impl Budget {
-    fn take(&mut self, steps: u64) -> Result<(), FeedError> {
+    /// Takes steps, if they are left.
+    pub(crate) fn take(&mut self, steps: u64) -> Result<(), FeedError> {
         let left = self.0.checked_sub(steps).ok_or(FeedError::TooMuchToFollow { most: STEPS })?;
         self.0 = left;
         Ok(())

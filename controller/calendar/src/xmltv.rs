@@ -1,16 +1,18 @@
 //! Programmes of an XMLTV guide (<https://github.com/XMLTV/xmltv/blob/master/xmltv.dtd>).
 //!
 //! A programme has no id: what stays when it is moved are its channel, its title, its episode and the day. A time without an
-//! offset is UTC, as the DTD says. Entities that a guide defines for itself are not followed.
+//! offset is the reader's; the DTD says UTC, which is what a reader without a zone has. Entities that a guide defines for itself are not followed.
 
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, FixedOffset, NaiveDate, NaiveDateTime, TimeZone, Utc};
 use primetime_core::Instant;
+use primetime_core::schedule::Zone;
 use quick_xml::events::{BytesStart, Event as Xml};
 use quick_xml::{Reader, XmlVersion};
 
-use crate::limits::{DEPTH, EVENTS, word};
+use crate::limits::{CATEGORIES, DEPTH, EVENTS, PROBLEMS, word};
+use crate::recurrence::civil_of;
 use crate::{Event, Feed, FeedError, Horizon};
 
 /// A programme while it is read.
@@ -61,7 +63,9 @@ pub(crate) fn read(text: &str, horizon: Horizon<'_>) -> Result<Feed, FeedError> 
                 let name = path.pop().unwrap_or_default();
                 match (&mut programme, name.as_str()) {
                     (Some(p), "title") => p.title = p.title.take().or_else(|| Some(word(&said))),
-                    (Some(p), "category") => p.categories.push(word(&said)),
+                    (Some(p), "category") if p.categories.len() < CATEGORIES => {
+                        p.categories.push(word(&said));
+                    }
                     (Some(p), "episode-num") => {
                         p.episode = p.episode.take().or_else(|| Some(word(&said)));
                     }
@@ -113,12 +117,16 @@ fn keep(
 ) {
     let Programme { start, stop, channel, title, categories, episode } = programme;
     let title = title.unwrap_or_default();
-    let Some(begins) = instant(&start) else {
+    let Some(begins) = instant(&start, horizon.zone) else {
         let start = word(&start);
-        feed.problems.push(format!("\"{title}\" on {channel}: start \"{start}\" is no time"));
+        feed.unreadable += 1;
+        if feed.problems.len() < PROBLEMS {
+            feed.problems.push(format!("\"{title}\" on {channel}: start \"{start}\" is no time"));
+        }
         return;
     };
-    let end = stop.as_deref().and_then(instant).filter(|end| *end > begins);
+    let end = stop.as_deref().and_then(|stop| instant(stop, horizon.zone));
+    let end = end.filter(|end| *end > begins);
     if !horizon.shows(begins, end) {
         return;
     }
@@ -131,9 +139,9 @@ fn keep(
     }
     feed.events.push(Event {
         key,
-        title,
+        title: title.into(),
         channel: Some(channel),
-        categories,
+        categories: categories.into(),
         start: begins,
         end,
         cancelled: false,
@@ -142,7 +150,7 @@ fn keep(
 }
 
 /// `20140112205000 +0100`; the time may be cut after the day, the hour or the minute, and the offset may be absent.
-fn instant(text: &str) -> Option<Instant> {
+fn instant(text: &str, reader: &Zone) -> Option<Instant> {
     let (clock, offset) = match text.trim().split_once(' ') {
         Some((clock, offset)) => (clock, Some(offset.trim())),
         None => (text.trim(), None),
@@ -160,7 +168,8 @@ fn instant(text: &str) -> Option<Instant> {
         return None;
     }
     match offset {
-        None | Some("UTC" | "GMT" | "Z") => Some(Utc.from_utc_datetime(&local)),
+        None => reader.resolve(civil_of(local)?).map(|(at, _)| at),
+        Some("UTC" | "GMT" | "Z") => Some(Utc.from_utc_datetime(&local)),
         Some(offset) => {
             let zone: FixedOffset =
                 DateTime::parse_from_str(&format!("20000101000000 {offset}"), "%Y%m%d%H%M%S %z")
@@ -175,7 +184,6 @@ fn instant(text: &str) -> Option<Instant> {
 mod tests {
     use super::*;
     use crate::{Format, read};
-    use primetime_core::schedule::Zone;
 
     fn at(text: &str) -> Instant {
         text.parse().unwrap()
@@ -203,8 +211,8 @@ mod tests {
         )
         .unwrap();
         let [one] = feed.events.as_slice() else { panic!("{feed:?}") };
-        assert_eq!((one.title.as_str(), one.channel.as_deref()), ("Capital & <Co>", Some("m6.fr")));
-        assert_eq!(one.categories, ["Magazine", "\u{c9}conomie"]);
+        assert_eq!((&*one.title, one.channel.as_deref()), ("Capital & <Co>", Some("m6.fr")));
+        assert_eq!(*one.categories, ["Magazine", "\u{c9}conomie"]);
         assert_eq!(
             (one.start, one.end),
             (at("2014-01-12T19:50:00Z"), Some(at("2014-01-12T22:00:00Z")))
@@ -235,7 +243,7 @@ mod tests {
         assert_eq!(
             keys,
             [
-                ("m6.fr/News//2014-01-12".to_owned(), at("2014-01-12T09:00:00Z")),
+                ("m6.fr/News//2014-01-12".to_owned(), at("2014-01-12T08:00:00Z")),
                 ("m6.fr/News//2014-01-12/2".to_owned(), at("2014-01-12T19:00:00Z")),
             ]
         );
@@ -263,6 +271,6 @@ mod tests {
             zone: &zone,
         };
         let feed = read(bomb.as_bytes(), Format::Xmltv, horizon).unwrap();
-        assert_eq!(feed.events.first().map(|e| e.title.as_str()), Some(""));
+        assert_eq!(feed.events.first().map(|e| &*e.title), Some(""));
     }
 }

@@ -58,7 +58,9 @@ pub struct Feed {
     pub cancelled: BTreeSet<String>,
     /// How many events the feed has in all.
     pub total: u64,
-    /// What could not be understood.
+    /// How many of them could not be understood.
+    pub unreadable: u64,
+    /// What could not be understood: the first of it.
     pub problems: Vec<String>,
 }
 
@@ -112,6 +114,9 @@ pub struct CalendarStatus {
     /// How many events the feed has in all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub total: Option<u64>,
+    /// How many of them could not be understood, and were left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left_out: Option<u64>,
     /// When the feed was last read and believed; five minutes behind at most while it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_read_time: Option<Instant>,
@@ -160,7 +165,11 @@ impl CalendarStatus {
             let without = says
                 .is_none()
                 .then(|| format!("the calendar says no end: {} s", unless_said.num_seconds()));
-            let notes: Vec<String> = entry.note.clone().into_iter().chain(without).collect();
+            let cut = says
+                .filter(|says| *says > LONGEST)
+                .map(|says| format!("the calendar says {} days: 7 are the most", says.num_days()));
+            let notes = entry.note.clone().into_iter().chain(without).chain(cut);
+            let notes: Vec<String> = notes.collect();
             Rule {
                 name: None,
                 when: When::Once(entry.start_time),
@@ -217,14 +226,14 @@ pub fn read(
         status.say(false, "Shrunk", how, now);
         return status;
     }
-    let is_there = |entry: &Entry| feed.entries.iter().any(|e| e.id == entry.id);
-    if clock_is_wrong && !status.entries.iter().all(is_there) {
-        return calendar.status.clone();
-    }
-    let goes_on = |entry: &&Entry| {
-        clock_is_wrong || entry.end_time.unwrap_or(entry.start_time + LONGEST) > now
+    let kept: Vec<Entry> = if clock_is_wrong && status.was_read() && !is_another {
+        let now_at =
+            |old: &Entry| feed.entries.iter().find(|e| e.id == old.id).unwrap_or(old).clone();
+        status.entries.iter().map(now_at).collect()
+    } else {
+        let goes_on = |e: &&Entry| e.end_time.unwrap_or(e.start_time + TimeDelta::days(1)) > now;
+        feed.entries.iter().filter(goes_on).take(KEPT).cloned().collect()
     };
-    let kept: Vec<Entry> = feed.entries.iter().filter(goes_on).take(KEPT).cloned().collect();
     let news = is_another || status.entries != kept || status.total != Some(feed.total);
     let said = status.last_read_time;
     if news || said.is_none_or(|said| reading.at - said >= SAID_AGAIN) {
@@ -232,12 +241,13 @@ pub fn read(
     }
     status.following = Some(spec.what.clone());
     (status.entries, status.total, status.pending_digest) = (kept, Some(feed.total), None);
+    status.left_out = (feed.unreadable > 0).then_some(feed.unreadable);
     let coming = match status.entries.len() {
         1 => "1 event to come".to_owned(),
         n => format!("{n} events to come"),
     };
-    let problems = feed.problems.first().map(|first| match feed.problems.len() {
-        1 => format!("; left out: {first}"),
+    let problems = feed.problems.first().map(|first| match feed.unreadable {
+        0 | 1 => format!("; left out: {first}"),
         n => format!("; left out: {first}, and {} more", n - 1),
     });
     status.say(true, "Read", format!("{coming}{}", problems.unwrap_or_default()), now);
@@ -250,8 +260,9 @@ impl CalendarStatus {
     }
 }
 
-/// Why a feed is doubted: more than half of all its events are gone, or more than half of those to come that matter, where
-/// these are three at least. What the feed itself calls off is not missed.
+/// Why a feed is doubted: of all its events more than half are gone; or of those to come that matter more than half where
+/// these are three at least, or all of them, or any while it is doubted already or fewer can be understood than before. What
+/// the feed itself calls off is not missed.
 fn shrunk(before: &CalendarStatus, feed: &Feed, now: Instant) -> Option<String> {
     let total = before.total.unwrap_or_default();
     if feed.total * 2 < total {
@@ -263,7 +274,10 @@ fn shrunk(before: &CalendarStatus, feed: &Feed, now: Instant) -> Option<String> 
             || feed.entries.iter().any(|e| e.id == entry.id || e.start_time == entry.start_time)
     };
     let gone = to_come.iter().filter(|entry| !is_there(entry)).count();
-    (to_come.len() >= 3 && gone * 2 > to_come.len())
+    let most = to_come.len() >= 3 && gone * 2 > to_come.len();
+    let garbled = feed.unreadable > before.left_out.unwrap_or_default();
+    let doubtful = most || gone == to_come.len() || before.pending_digest.is_some() || garbled;
+    (gone > 0 && doubtful)
         .then(|| format!("{gone} of {} events to come are gone from the feed", to_come.len()))
 }
 
@@ -346,6 +360,28 @@ mod tests {
         );
         assert_eq!(m6.status.entries, good);
         assert_eq!(m6.status.trouble().map(str::is_empty), Some(false));
+    }
+
+    #[test]
+    fn doubt_does_not_pass_with_time_and_the_only_event_is_not_lost() {
+        let mut m6 = calendar();
+        look(&mut m6, Ok(feed(sundays(3))));
+        let renamed = Feed { total: 3, ..Feed::default() };
+        look(&mut m6, Ok(renamed.clone()));
+        let later = now() + TimeDelta::days(10);
+        let reading = Reading { what: "guide".into(), at: later, found: Ok(renamed) };
+        assert_eq!(read(&m6, Some(&reading), false, later).entries.len(), 3, "one to come is left");
+        let mut m6 = calendar();
+        look(&mut m6, Ok(Feed { total: 50, ..feed(sundays(1)) }));
+        assert_eq!(look(&mut m6, Ok(Feed { total: 49, ..Feed::default() })).0, "Shrunk");
+        // One of two goes: that is what calling off looks like; but not where something has become unreadable.
+        let mut m6 = calendar();
+        look(&mut m6, Ok(feed(sundays(2))));
+        let garbled = Feed { total: 2, unreadable: 1, ..feed(sundays(1)) };
+        assert_eq!(look(&mut m6, Ok(garbled)).0, "Shrunk");
+        let mut m6 = calendar();
+        look(&mut m6, Ok(feed(sundays(2))));
+        assert_eq!(look(&mut m6, Ok(feed(sundays(1)))).1, "1 event to come");
     }
 
     #[test]

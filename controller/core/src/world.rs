@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use chrono::TimeDelta;
 
@@ -269,7 +270,7 @@ pub struct World {
     /// Calendars by name.
     pub calendars: BTreeMap<String, CalendarRecord>,
     /// The last look at the feed of each calendar.
-    pub readings: BTreeMap<String, Reading>,
+    pub readings: BTreeMap<String, Arc<Reading>>,
     /// Occurrences by name.
     pub runs: BTreeMap<String, RunRecord>,
     /// Holds by name.

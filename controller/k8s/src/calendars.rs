@@ -12,6 +12,7 @@ use primetime_calendar::{Horizon, entries};
 use primetime_core::calendar::{Feed, LOOKED_BACK, Reading};
 use primetime_core::port::{Clock, Feeds, Fetched};
 use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 use crate::call::{CallError, bounded};
@@ -25,6 +26,9 @@ const AHEAD: TimeDelta = TimeDelta::days(400);
 /// A feed that has not changed is read anew after this: other events are within sight by then.
 const ANEW: Duration = Duration::from_hours(1);
 
+/// Feeds that are held in memory at once: of 20 MiB at most each. One that hangs gives its place back after 30 s.
+const AT_ONCE: usize = 4;
+
 /// How often is looked for calendars that came, went or changed.
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -35,6 +39,8 @@ struct Means {
     shared: Shared,
     feeds: Arc<dyn Feeds>,
     clock: Arc<dyn Clock>,
+    at_once: Arc<Semaphore>,
+    one_by_one: Arc<Semaphore>,
 }
 
 /// Who reads the feed of a calendar, until it is dropped.
@@ -57,7 +63,8 @@ pub async fn run(
     clock: Arc<dyn Clock>,
     leadership: Leadership,
 ) {
-    let means = Means { client, shared, feeds, clock };
+    let (at_once, one_by_one) = (Semaphore::new(AT_ONCE).into(), Semaphore::new(1).into());
+    let means = Means { client, shared, feeds, clock, at_once, one_by_one };
     let mut readers: BTreeMap<Key, Reader> = BTreeMap::new();
     loop {
         let wanted = if leadership.leads() { means.wanted() } else { BTreeMap::new() };
@@ -91,6 +98,8 @@ async fn follow(means: Means, key: Key, how: HowToRead, wait: Duration) {
     let mut last: Option<Feed> = None;
     loop {
         let began = tokio::time::Instant::now();
+        // Both are dropped before the pause. That none is left cannot be: nobody closes them.
+        let place = means.at_once.acquire().await;
         let known = version.as_ref().filter(|(_, read)| read.elapsed() < ANEW);
         let found = match means.fetch(&key.0, &how.place, known.map(|(tag, _)| tag.as_str())).await
         {
@@ -98,13 +107,16 @@ async fn follow(means: Means, key: Key, how: HowToRead, wait: Duration) {
                 .clone()
                 .ok_or_else(|| "it says that it has not changed, and was never read".to_owned()),
             Ok(Fetched::Text { bytes, tag }) => {
+                let _turn = means.one_by_one.acquire().await;
                 let read = aside(|| means.read(&bytes, &how));
+                drop(bytes);
                 version = tag.filter(|_| read.is_ok()).map(|tag| (tag, began));
                 last = read.clone().ok();
                 read
             }
             Err(why) => Err(why),
         };
+        drop(place);
         means.show(&key, &how, found);
         tokio::time::sleep(interval(&how)).await;
     }
@@ -166,7 +178,7 @@ impl Means {
     fn show(&self, key: &Key, how: &HowToRead, found: Result<Feed, String>) {
         let reading = Reading { what: how.words(), at: self.clock.now(), found };
         self.shared.with(|index| {
-            index.readings.insert(key.clone(), reading);
+            index.readings.insert(key.clone(), Arc::new(reading));
             index.mark(Scope::Namespace(key.0.clone()));
         });
         self.shared.ring();

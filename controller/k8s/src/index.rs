@@ -1,6 +1,7 @@
 //! What the watches have seen, kept compactly: one small record per object, never the object itself.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use primetime_api::HowToRead;
 use primetime_core::Instant;
@@ -200,7 +201,7 @@ pub struct Index {
     /// `SurgeCalendar`. Not waited for: where the definition of the kind is older than the operator there are none.
     pub calendars: Table<Key, Calendar>,
     /// The last look at the feed of each.
-    pub readings: BTreeMap<Key, Reading>,
+    pub readings: BTreeMap<Key, Arc<Reading>>,
     /// `SurgeRun`.
     pub runs: Table<Key, RunRecord>,
     /// `SurgeHold`, or why one cannot be understood.

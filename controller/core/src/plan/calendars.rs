@@ -7,7 +7,7 @@ use crate::world::World;
 
 pub(super) fn plan(calendar: &CalendarRecord, world: &World, now: Instant, draft: &mut Draft) {
     let clock_is_wrong = world.clock_error.is_some();
-    let reading = world.readings.get(&calendar.name);
+    let reading = world.readings.get(&calendar.name).map(AsRef::as_ref);
     let status = calendar::read(calendar, reading, clock_is_wrong, now);
     if status != calendar.status {
         let calendar = calendar.name.clone();

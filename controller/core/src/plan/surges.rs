@@ -172,8 +172,9 @@ impl<'a> Occurrences<'a> {
 
     /// The starts that the status names: those that have a run which stays, and those whose run a person deleted.
     fn names(&self, had: &[Instant], last: Option<&Occurrence>) -> Vec<Instant> {
-        let wanted = self.wanted.iter().chain(last).map(|o| o.start);
-        let mut named: Vec<Instant> = wanted.filter(|start| self.run(*start).is_some()).collect();
+        // Also where an event was moved while its run goes on: when that is deleted, or has come down, it is not repeated.
+        let wanted = self.wanted.iter().chain(last).filter(|o| self.run_of(o).is_some());
+        let mut named: Vec<Instant> = wanted.map(|o| o.start).collect();
         named.extend(had);
         let is_last = |start: Instant| last.is_some_and(|last| last.start == start);
         named.retain(|start| match self.run(*start) {
@@ -198,7 +199,12 @@ impl<'a> Occurrences<'a> {
         }
         let deleted = |start: Instant| {
             let name = run_name(&self.surge.name, start);
-            format!("run {name} was deleted; move startTime to plan a new one")
+            match &self.spec.follows {
+                Some(_) => {
+                    format!("run {name} was deleted; if its event moves, it is planned again")
+                }
+                None => format!("run {name} was deleted; move startTime to plan a new one"),
+            }
         };
         let Some((next, more)) = planned.split_first() else {
             return match (cancelled, missed) {

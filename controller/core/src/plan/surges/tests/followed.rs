@@ -149,3 +149,24 @@ fn an_event_whose_run_a_person_deleted_stays_cancelled() {
     assert_eq!(small.look(FRIDAY), [""; 0]);
     assert_eq!(small.accepted().0, "Cancelled");
 }
+
+#[test]
+fn a_moved_event_whose_run_has_come_down_is_not_repeated() {
+    for deleted in [true, false] {
+        let mut small = following(&[("a", "2026-11-22T19:50:00Z", "2026-11-22T22:00:00Z")]);
+        small.look(FRIDAY);
+        small.world.runs.get_mut(RUN).unwrap().guarded = true;
+        small.says(&[("a", "2026-11-22T20:02:00Z", "2026-11-22T22:12:00Z")]);
+        small.look("2026-11-22T19:45:00Z");
+        let now = "2026-11-22T20:10:00Z";
+        if deleted {
+            small.world.runs.remove(RUN);
+            assert_eq!(small.look(now), [""; 0]);
+        } else {
+            let run = small.world.runs.get_mut(RUN).unwrap();
+            run.status.completion_time = Some(at(now));
+            run.guarded = false;
+            assert_eq!(small.look(now), [RUN]);
+        }
+    }
+}
