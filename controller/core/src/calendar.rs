@@ -182,13 +182,13 @@ impl CalendarStatus {
     }
 }
 
-/// What a calendar says after a look at its feed. By a wrong clock all of it may be over, or far away: then events move, and
-/// none of them goes.
+/// What a calendar says after a look at its feed. By a wrong clock all of it may be over, or far away: while
+/// that is `in_doubt`, events move and come, and none of them goes.
 #[must_use]
 pub fn read(
     calendar: &CalendarRecord,
     reading: Option<&Reading>,
-    clock_is_wrong: bool,
+    in_doubt: bool,
     now: Instant,
 ) -> CalendarStatus {
     let mut status = CalendarStatus {
@@ -226,12 +226,10 @@ pub fn read(
         status.say(false, "Shrunk", how, now);
         return status;
     }
-    let kept: Vec<Entry> = if clock_is_wrong && status.was_read() && !is_another {
-        let now_at =
-            |old: &Entry| feed.entries.iter().find(|e| e.id == old.id).unwrap_or(old).clone();
-        status.entries.iter().map(now_at).collect()
+    let goes_on = |e: &&Entry| e.end_time.unwrap_or(e.start_time + TimeDelta::days(1)) > now;
+    let kept: Vec<Entry> = if in_doubt && !is_another {
+        with_all(&status.entries, &feed.entries)
     } else {
-        let goes_on = |e: &&Entry| e.end_time.unwrap_or(e.start_time + TimeDelta::days(1)) > now;
         feed.entries.iter().filter(goes_on).take(KEPT).cloned().collect()
     };
     let news = is_another || status.entries != kept || status.total != Some(feed.total);
@@ -258,6 +256,16 @@ impl CalendarStatus {
     fn say(&mut self, ready: bool, reason: &str, message: String, now: Instant) {
         set_condition(&mut self.conditions, READY, ready, reason, message, now);
     }
+}
+
+/// What was known, as the feed has it now, and what is new in the feed as far as there is room.
+fn with_all(known: &[Entry], feed: &[Entry]) -> Vec<Entry> {
+    let now_at = |old: &Entry| feed.iter().find(|e| e.id == old.id).unwrap_or(old).clone();
+    let is_new = |e: &&Entry| known.iter().all(|old| old.id != e.id);
+    let new = feed.iter().filter(is_new).cloned();
+    let mut all: Vec<Entry> = known.iter().map(now_at).chain(new).take(KEPT).collect();
+    all.sort();
+    all
 }
 
 /// Why a feed is doubted: of all its events more than half are gone; or of those to come that matter more than half where
@@ -421,7 +429,7 @@ mod tests {
     }
 
     #[test]
-    fn by_a_wrong_clock_events_move_and_none_goes() {
+    fn by_a_wrong_clock_events_move_and_come_and_none_goes() {
         let mut m6 = calendar();
         look(&mut m6, Ok(feed(sundays(4))));
         let later = now() + TimeDelta::days(60);
@@ -433,6 +441,10 @@ mod tests {
         let mut moved = sundays(4);
         moved[0] = entry("show/0", "2026-11-22T20:02:00Z");
         assert_eq!(by_it(feed(moved.clone())), moved);
+        assert_eq!(by_it(feed(sundays(5))), sundays(5));
+        let crowd = (0..100).map(|n| entry(&format!("n/{n}"), "2026-11-15T00:00:00Z"));
+        let crowded = by_it(feed(crowd.chain(sundays(4)).collect()));
+        assert!(sundays(4).iter().all(|e| crowded.contains(e)) && crowded.len() == KEPT);
     }
 
     #[test]

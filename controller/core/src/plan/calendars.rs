@@ -6,9 +6,9 @@ use crate::calendar::{self, CalendarRecord};
 use crate::world::World;
 
 pub(super) fn plan(calendar: &CalendarRecord, world: &World, now: Instant, draft: &mut Draft) {
-    let clock_is_wrong = world.clock_error.is_some();
+    let in_doubt = !world.trusts_its_clock(now);
     let reading = world.readings.get(&calendar.name).map(AsRef::as_ref);
-    let status = calendar::read(calendar, reading, clock_is_wrong, now);
+    let status = calendar::read(calendar, reading, in_doubt, now);
     if status != calendar.status {
         let calendar = calendar.name.clone();
         draft.record(Record::CalendarStatus { calendar, status: Box::new(status) });
