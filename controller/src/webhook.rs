@@ -98,7 +98,8 @@ async fn review(State(served): State<Served>, Json(review): Json<Value>) -> Resp
     };
     let verdict = judge(request, &served).await;
     let response = match verdict {
-        Ok(()) => json!({"uid": uid, "allowed": true}),
+        Ok(None) => json!({"uid": uid, "allowed": true}),
+        Ok(Some(warning)) => json!({"uid": uid, "allowed": true, "warnings": [warning]}),
         Err(reasons) => json!({
             "uid": uid,
             "allowed": false,
@@ -113,25 +114,32 @@ fn at<'a>(value: &'a Value, pointer: &str) -> &'a Value {
     value.pointer(pointer).unwrap_or(&Value::Null)
 }
 
-async fn judge(request: &Value, served: &Served) -> Result<(), Vec<String>> {
+/// Nothing, or a warning, or every reason to refuse.
+async fn judge(request: &Value, served: &Served) -> Result<Option<String>, Vec<String>> {
     let surge: ScheduledSurge = serde_json::from_value(at(request, "/object").clone())
         .map_err(|e| vec![format!("spec: {e}")])?;
     // Labels, finalizers and owners of a surge that was accepted once can always be changed.
     if at(request, "/oldObject/spec") == at(request, "/object/spec") {
-        return Ok(());
+        return Ok(None);
     }
     let schedule = "/spec/schedule";
     let moved = at(at(request, "/oldObject"), schedule) != at(at(request, "/object"), schedule);
-    reasons_against(&surge, moved, served.clock.now())?;
-    kinds_scale(&surge, &served.client).await
+    let warning = reasons_against(&surge, moved, served.clock.now())?;
+    kinds_scale(&surge, &served.client).await?;
+    Ok(warning)
 }
 
-fn reasons_against(surge: &ScheduledSurge, moved: bool, now: Instant) -> Result<(), Vec<String>> {
+fn reasons_against(
+    surge: &ScheduledSurge,
+    moved: bool,
+    now: Instant,
+) -> Result<Option<String>, Vec<String>> {
     let spec = validate::surge(&surge.spec)?;
-    if moved {
-        validate::not_in_the_past(&spec.schedule, now).map_err(|e| vec![e])?;
+    if !moved {
+        return Ok(None);
     }
-    Ok(())
+    validate::not_in_the_past(&spec.schedule, now).map_err(|e| vec![e])?;
+    Ok(validate::short_of_time(&spec, now))
 }
 
 /// Every kind that is named must have a scale subresource. A cluster that cannot be asked refuses nothing.

@@ -28,7 +28,12 @@ fn recurs(surge: &mut Value, cron: Option<&str>) {
 }
 
 /// What is wrong, the change that makes it so, and what the error has to say.
-const SURGES: [(&str, Change, &str); 44] = [
+const SURGES: [(&str, Change, &str); 45] = [
+    (
+        "a calendar and a start",
+        |s| s["spec"]["schedule"]["calendarRef"] = json!({"name": "guide"}),
+        "exactly one of startTime, cron, windows and calendarRef",
+    ),
     (
         "the end before the start",
         |s| s["spec"]["schedule"]["durationSeconds"] = json!(-5),
@@ -350,6 +355,59 @@ fn others(good: &Value) -> Vec<(&'static str, Value, &'static str)> {
     ]
 }
 
+/// Calendars that say where their feed is twice, or in a way that nobody should.
+fn calendars() -> [(&'static str, Value, &'static str); 5] {
+    let at = json!({"name": "guide", "key": "guide.ics"});
+    let url = |url: &str| json!({"format": "iCalendar", "url": url});
+    [
+        (
+            "a calendar without a feed",
+            json!({"format": "XMLTV"}),
+            "exactly one of url and configMapKeyRef",
+        ),
+        (
+            "a calendar with two",
+            json!({"format": "XMLTV", "url": "https://a.example/x", "configMapKeyRef": at}),
+            "exactly one of url and configMapKeyRef",
+        ),
+        (
+            "credentials in an address",
+            url("https://me:secret@a.example/x"),
+            "must not carry credentials",
+        ),
+        ("a file", url("file:///etc/passwd"), "must begin with https:// or http://"),
+        (
+            "a channel of a calendar",
+            json!({"format": "iCalendar", "configMapKeyRef": at, "match": {"channel": "m6.fr"}}),
+            "programme guides (XMLTV) only have channels",
+        ),
+    ]
+}
+
+/// What is announced too late to be ready in time is taken, and kubectl prints a warning.
+async fn warned(evening: &Evening) -> Result<()> {
+    let mut soon = capital::web_only("soon", Utc::now() + TimeDelta::seconds(60), 15, 20)?;
+    for target in &mut soon.spec.targets {
+        target.lead_seconds = 600;
+    }
+    let file = root().join("target/evenings/soon.yaml");
+    std::fs::write(&file, capital::yaml(&soon)?)?;
+    let output = evening
+        .plane
+        .kubectl()
+        .args(["apply", "--dry-run=server", "-f"])
+        .arg(&file)
+        .output()
+        .await?;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    ensure!(output.status.success(), "{said}");
+    ensure!(
+        said.contains("Warning: ready late: target web needs 600 s until its pods are ready"),
+        "{said}"
+    );
+    Ok(())
+}
+
 async fn refused(evening: &Evening, object: &Value, what: &str, said: &str) -> Result<()> {
     match evening.plane.apply(&serde_yaml::to_string(object)?).await {
         Ok(applied) => anyhow::bail!("{what} was accepted: {applied}"),
@@ -393,9 +451,17 @@ async fn bad_input_is_refused_at_apply_with_a_clear_error() -> Result<()> {
     for (what, object, said) in others(&good) {
         refused(&evening, &object, what, said).await?;
     }
-    let written =
-        run(evening.plane.kubectl().args(["get", "surges,runs,holds", "-A", "-o", "name"])).await?;
+    for (what, spec, said) in calendars() {
+        let calendar = json!({
+            "apiVersion": "primetime.dev/v1alpha1", "kind": "SurgeCalendar",
+            "metadata": {"name": "guide", "namespace": "shop"}, "spec": spec,
+        });
+        refused(&evening, &calendar, what, said).await?;
+    }
+    let kinds = "surges,runs,holds,surgecalendars";
+    let written = run(evening.plane.kubectl().args(["get", kinds, "-A", "-o", "name"])).await?;
     ensure!(written.trim().is_empty(), "something was written: {written}");
+    warned(&evening).await?;
 
     let action = json!({
         "apiVersion": "primetime.dev/v1alpha1",

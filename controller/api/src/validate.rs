@@ -8,7 +8,9 @@ use primetime_core::decimal::Decimal;
 use primetime_core::surge::{self, Announcement, ReleasePace, Want};
 use primetime_core::world::SurgeSpec;
 
-pub use self::schedule::{LATEST_ANNOUNCEMENT, not_in_the_past, schedule as schedule_of};
+pub use self::schedule::{
+    LATEST_ANNOUNCEMENT, not_in_the_past, schedule as schedule_of, short_of_time,
+};
 use crate::surge::{
     HoldAfterEnd, MachineGroup, Release, ScheduledSurgeSpec, Signal, StartPolicy, Target,
 };

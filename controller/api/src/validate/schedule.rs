@@ -4,7 +4,7 @@ use chrono::{Datelike, TimeDelta};
 use primetime_core::Instant;
 use primetime_core::schedule::{Cron, Days, OneOff, Rule, Schedule, ScheduleError, When, Zone};
 
-use primetime_core::world::Follows;
+use primetime_core::world::{Follows, SurgeSpec};
 
 use crate::schedule as written;
 
@@ -157,6 +157,22 @@ pub fn not_in_the_past(schedule: &Schedule, now: Instant) -> Result<(), String> 
         last.start.format("%Y-%m-%dT%H:%M:%SZ"),
         now.format("%Y-%m-%dT%H:%M:%SZ")
     ))
+}
+
+/// What is to be said of a surge whose next event comes sooner than its pods can be ready: it is planned all the same, and
+/// late.
+#[must_use]
+pub fn short_of_time(spec: &SurgeSpec, now: Instant) -> Option<String> {
+    let start = spec.schedule.upcoming(now, 1, now).first().map(|o| o.start)?;
+    let has = (start - spec.ready_before - now).num_seconds();
+    let slowest = spec.announcement.targets.iter().max_by_key(|target| target.lead)?;
+    let needs = slowest.lead.num_seconds();
+    (has < needs).then(|| {
+        let t0 = (start - spec.ready_before).format("%Y-%m-%dT%H:%M:%SZ");
+        let when = if has < 0 { format!("was {} s ago", -has) } else { format!("is in {has} s") };
+        let name = &slowest.name;
+        format!("ready late: target {name} needs {needs} s until its pods are ready, and T0 ({t0}) {when}")
+    })
 }
 
 /// How long an event lasts of which neither calendar nor surge says it.
