@@ -68,13 +68,13 @@ pub struct Args {
     #[arg(long, env = "PRIMETIME_ZONEINFO")]
     pub zoneinfo: Option<PathBuf>,
 
-    /// An address below which feeds of calendars may be, such as https://guide.example.com/epg/; may be repeated, or be
-    /// several with commas between them. Without any, calendars are read from ConfigMaps only.
+    /// An address below which feeds of calendars may be; may be repeated, or be several with commas between them. Without
+    /// any, calendars are read from config maps only.
     #[arg(
         long = "calendar-url",
         env = "PRIMETIME_CALENDAR_URLS",
         value_delimiter = ',',
-        value_name = "URL"
+        value_name = "HTTPS://HOST/FOLDER/"
     )]
     pub calendar_urls: Vec<Below>,
 
