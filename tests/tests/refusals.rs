@@ -105,7 +105,11 @@ const SURGES: [(&str, Change, &str); 45] = [
         |s| s["spec"]["schedule"]["cron"] = json!("50 20 * * SUN"),
         "exactly one of startTime, cron, windows and calendarRef",
     ),
-    ("no start at all", |s| recurs(s, None), "exactly one of startTime, cron, windows and calendarRef"),
+    (
+        "no start at all",
+        |s| recurs(s, None),
+        "exactly one of startTime, cron, windows and calendarRef",
+    ),
     ("a second more", |s| recurs(s, Some("0 50 20 * * SUN")), "6 fields; write five"),
     ("a zone in front", |s| recurs(s, Some("TZ=UTC 50 20 * * SUN")), "write the zone in timeZone"),
     ("a word", |s| recurs(s, Some("@midnight")), "write five fields"),
