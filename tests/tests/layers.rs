@@ -13,18 +13,12 @@ const LAYERS: [(&str, &[&str], &[&str]); 10] = [
         &["primetime-core", "primetime-calendar"],
         &["kube-client", "hyper", "aws-sdk-ec2"],
     ),
-    ("primetime-k8s", &["primetime-core", "primetime-api", "primetime-calendar"], &["aws-sdk-ec2"]),
+    ("primetime-k8s", &["primetime-core", "primetime-api"], &["aws-sdk-ec2"]),
     ("primetime-ec2", &["primetime-core"], &["kube-client"]),
     ("primetime-prom", &["primetime-core"], &["kube-client", "aws-sdk-ec2"]),
     (
         "primetime-sim",
-        &[
-            "primetime-core",
-            "primetime-api",
-            "primetime-calendar",
-            "primetime-k8s",
-            "primetime-prom",
-        ],
+        &["primetime-core", "primetime-api", "primetime-k8s", "primetime-prom"],
         &["aws-sdk-ec2"],
     ),
     (

@@ -4,8 +4,11 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use primetime_calendar::{Format, Select};
-use primetime_core::calendar::{CalendarRecord, CalendarSpec, CalendarStatus};
+use primetime_calendar::{Format, Horizon, Select, entries};
+use primetime_core::Instant;
+use primetime_core::calendar::{
+    CalendarRecord, CalendarSpec, CalendarStatus, Feed, LOOKED_AHEAD, LOOKED_BACK,
+};
 use primetime_core::schedule::Zone;
 
 /// A feed, and which of its events matter.
@@ -189,6 +192,18 @@ pub fn how_to_read(spec: &SurgeCalendarSpec) -> Result<HowToRead, Vec<String>> {
 }
 
 impl HowToRead {
+    /// What a calendar looks at of a feed at an instant.
+    ///
+    /// # Errors
+    ///
+    /// Why the feed cannot be read, in a sentence.
+    pub fn read(&self, bytes: &[u8], now: Instant) -> Result<Feed, String> {
+        let (from, until) = (now - LOOKED_BACK, now + LOOKED_AHEAD);
+        let horizon = Horizon { from, until, zone: &self.zone };
+        let feed = primetime_calendar::read(bytes, self.format, horizon);
+        feed.map(|feed| entries(feed, &self.select)).map_err(|why| why.to_string())
+    }
+
     /// The same in words: who changes them follows something else.
     #[must_use]
     pub fn words(&self) -> String {

@@ -32,10 +32,7 @@ pub(crate) fn read(text: &str, horizon: Horizon<'_>) -> Result<Feed, FeedError> 
                 Ok(written) => {
                     series.entry(written.uid.clone()).or_default().add(written);
                 }
-                Err(why) => {
-                    feed.unreadable += 1;
-                    feed.problem(&title(event), &why);
-                }
+                Err(why) => feed.leave_out(&title(event), &why),
             }
         }
         for of_one_uid in series.into_values() {
@@ -283,7 +280,7 @@ fn follow(
         let last = match until_of(rule, &whole.start) {
             Ok(last) => last,
             Err(why) => {
-                feed.problem(&whole.title, &why);
+                feed.leave_out(&whole.title, &why);
                 continue;
             }
         };
@@ -292,7 +289,7 @@ fn follow(
             Ok(clocks) => {
                 starts.extend(clocks.into_iter().map(|clock| whole.start.at(clock)));
             }
-            Err(why) => feed.problem(&whole.title, &why),
+            Err(why) => feed.leave_out(&whole.title, &why),
         }
     }
     budget.take(whole.also.len() as u64)?;
@@ -330,12 +327,6 @@ fn until_of(rule: &str, start: &Moment<'_>) -> Result<Option<civil::DateTime>, S
 }
 
 impl Feed {
-    fn problem(&mut self, title: &str, why: &str) {
-        if self.problems.len() < crate::limits::PROBLEMS {
-            self.problems.push(word(&format!("\"{title}\": {why}")));
-        }
-    }
-
     fn see(&mut self, event: Option<Event>, horizon: Horizon<'_>) -> Result<(), FeedError> {
         self.events.extend(event.filter(|e| horizon.shows(e.start, e.end)));
         if self.events.len() > EVENTS {
@@ -485,6 +476,13 @@ mod tests {
             event("UID:a\nSEQUENCE:1\nDTSTART:20260401T200000Z\nDTEND:20260401T210000Z"),
         ].concat()).unwrap();
         assert_eq!(feed.events.iter().map(|e| e.cancelled).collect::<Vec<_>>(), [true]);
+    }
+
+    #[test]
+    fn a_rule_that_cannot_be_followed_is_said_and_counted() {
+        let odd = event("UID:a\nSUMMARY:Capital\nDTSTART:20260401T200000Z\nRRULE:FREQ=OFTEN");
+        let feed = calendar(&odd).unwrap();
+        assert_eq!((feed.total, feed.unreadable, feed.problems.len()), (1, 1, 1));
     }
 
     #[test]

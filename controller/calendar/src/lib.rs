@@ -149,7 +149,6 @@ pub fn read(bytes: &[u8], format: Format, horizon: Horizon<'_>) -> Result<Feed, 
         event.key = limits::key(std::mem::take(&mut event.key));
     }
     feed.events.sort_by(|a, b| (a.start, &a.key).cmp(&(b.start, &b.key)));
-    feed.problems.truncate(limits::PROBLEMS);
     Ok(feed)
 }
 
@@ -174,6 +173,16 @@ pub fn entries(feed: Feed, select: &Select) -> calendar::Feed {
         total: feed.total as u64,
         unreadable: feed.unreadable as u64,
         problems: feed.problems,
+    }
+}
+
+impl Feed {
+    /// An event, or a rule of one, cannot be understood: it is counted, and the first of them are said.
+    fn leave_out(&mut self, title: &str, why: &str) {
+        self.unreadable += 1;
+        if self.problems.len() < limits::PROBLEMS {
+            self.problems.push(limits::word(&format!("\"{title}\": {why}")));
+        }
     }
 }
 

@@ -137,7 +137,8 @@ pub(crate) fn named(part: &str, name: &str) -> bool {
     part.split_once('=').is_some_and(|(key, _)| key.trim().eq_ignore_ascii_case(name))
 }
 
-fn naive(clock: civil::DateTime) -> Option<NaiveDateTime> {
+/// A clock in the words of the library that follows rules.
+pub(crate) fn naive(clock: civil::DateTime) -> Option<NaiveDateTime> {
     let date = chrono::NaiveDate::from_ymd_opt(
         i32::from(clock.year()),
         u32::try_from(clock.month()).ok()?,

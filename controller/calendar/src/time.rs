@@ -10,7 +10,7 @@ use primetime_core::Instant;
 use primetime_core::schedule::Zone;
 
 use crate::limits::word;
-use crate::recurrence::{self, Budget, Span, utc_clock};
+use crate::recurrence::{self, Budget, Span, naive, utc_clock};
 use crate::{FeedError, Horizon};
 
 /// Whose clock it is.
@@ -66,10 +66,6 @@ impl Moment<'_> {
             (clock, false, false) => Some(clock),
         }
     }
-}
-
-fn naive(clock: civil::DateTime) -> Option<chrono::NaiveDateTime> {
-    clock.to_string().parse().ok()
 }
 
 /// A clock, whether it is a day only, and whether it is UTC's: `20140112`, `20140112T210000`, `20140112T200000Z`.

@@ -5,13 +5,13 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, FixedOffset, NaiveDate, NaiveDateTime, TimeZone, Utc};
+use chrono::{DateTime, FixedOffset, NaiveDateTime, TimeZone, Utc};
 use primetime_core::Instant;
 use primetime_core::schedule::Zone;
 use quick_xml::events::{BytesStart, Event as Xml};
 use quick_xml::{Reader, XmlVersion};
 
-use crate::limits::{CATEGORIES, DEPTH, EVENTS, PROBLEMS, word};
+use crate::limits::{CATEGORIES, DEPTH, EVENTS, word};
 use crate::recurrence::civil_of;
 use crate::{Event, Feed, FeedError, Horizon};
 
@@ -119,10 +119,7 @@ fn keep(
     let title = title.unwrap_or_default();
     let Some(begins) = instant(&start, horizon.zone) else {
         let start = word(&start);
-        feed.unreadable += 1;
-        if feed.problems.len() < PROBLEMS {
-            feed.problems.push(format!("\"{title}\" on {channel}: start \"{start}\" is no time"));
-        }
+        feed.leave_out(&title, &format!("on {channel}: start \"{start}\" is no time"));
         return;
     };
     let end = stop.as_deref().and_then(|stop| instant(stop, horizon.zone));
@@ -164,9 +161,6 @@ fn instant(text: &str, reader: &Zone) -> Option<Instant> {
     } else {
         return None;
     };
-    if NaiveDate::parse_from_str(clock.get(..8)?, "%Y%m%d").is_err() {
-        return None;
-    }
     match offset {
         None => reader.resolve(civil_of(local)?).map(|(at, _)| at),
         Some("UTC" | "GMT" | "Z") => Some(Utc.from_utc_datetime(&local)),
@@ -218,7 +212,7 @@ mod tests {
             (at("2014-01-12T19:50:00Z"), Some(at("2014-01-12T22:00:00Z")))
         );
         assert_eq!(feed.total, 3);
-        assert_eq!(feed.problems, ["\"Odd\" on m6.fr: start \"yesterday\" is no time"]);
+        assert_eq!(feed.problems, ["\"Odd\": on m6.fr: start \"yesterday\" is no time"]);
     }
 
     #[test]

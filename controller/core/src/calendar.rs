@@ -25,6 +25,9 @@ pub const SAID_AGAIN: TimeDelta = TimeDelta::minutes(5);
 /// clock that was wrong by more is forgotten.
 pub const LOOKED_BACK: TimeDelta = TimeDelta::days(8);
 
+/// Events so far ahead are looked for: a yearly one is within sight.
+pub const LOOKED_AHEAD: TimeDelta = TimeDelta::days(400);
+
 /// No event is longer: what a feed says beyond that is cut.
 pub const LONGEST: TimeDelta = TimeDelta::days(7);
 

@@ -4,12 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::TimeDelta;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{Api, Client};
 use primetime_api::{ConfigMapKeyRef, HowToRead, Place};
-use primetime_calendar::{Horizon, entries};
-use primetime_core::calendar::{Feed, LOOKED_BACK, Reading};
+use primetime_core::calendar::{Feed, Reading};
 use primetime_core::port::{Clock, Feeds, Fetched};
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::Semaphore;
@@ -19,9 +17,6 @@ use crate::call::{CallError, bounded};
 use crate::index::{Key, Scope};
 use crate::lease::Leadership;
 use crate::watch::Shared;
-
-/// Events so far ahead are looked for.
-const AHEAD: TimeDelta = TimeDelta::days(400);
 
 /// A feed that has not changed is read anew after this: other events are within sight by then.
 const ANEW: Duration = Duration::from_hours(1);
@@ -98,7 +93,7 @@ async fn follow(means: Means, key: Key, how: HowToRead, wait: Duration) {
     let mut last: Option<Feed> = None;
     loop {
         let began = tokio::time::Instant::now();
-        // Both are dropped before the pause. That none is left cannot be: nobody closes them.
+        // Kept until the feed is read. Nobody closes these semaphores, so that one can always be waited for.
         let place = means.at_once.acquire().await;
         let known = version.as_ref().filter(|(_, read)| read.elapsed() < ANEW);
         let found = match means.fetch(&key.0, &how.place, known.map(|(tag, _)| tag.as_str())).await
@@ -108,7 +103,7 @@ async fn follow(means: Means, key: Key, how: HowToRead, wait: Duration) {
                 .ok_or_else(|| "it says that it has not changed, and was never read".to_owned()),
             Ok(Fetched::Text { bytes, tag }) => {
                 let _turn = means.one_by_one.acquire().await;
-                let read = aside(|| means.read(&bytes, &how));
+                let read = aside(|| how.read(&bytes, means.clock.now()));
                 drop(bytes);
                 version = tag.filter(|_| read.is_ok()).map(|tag| (tag, began));
                 last = read.clone().ok();
@@ -166,13 +161,6 @@ impl Means {
         let bytes = text.or_else(binary);
         let bytes = bytes.ok_or_else(|| format!("ConfigMap {name} has no key {key}"))?;
         Ok(Fetched::Text { bytes, tag: map.metadata.resource_version })
-    }
-
-    fn read(&self, bytes: &[u8], how: &HowToRead) -> Result<Feed, String> {
-        let now = self.clock.now();
-        let horizon = Horizon { from: now - LOOKED_BACK, until: now + AHEAD, zone: &how.zone };
-        let feed = primetime_calendar::read(bytes, how.format, horizon);
-        feed.map(|feed| entries(feed, &how.select)).map_err(|why| why.to_string())
     }
 
     fn show(&self, key: &Key, how: &HowToRead, found: Result<Feed, String>) {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use primetime_api::HowToRead;
+use primetime_api::{HowToRead, SurgeCalendar, calendar_record, how_to_read};
 use primetime_core::Instant;
 use primetime_core::calendar::{CalendarRecord, Reading};
 use primetime_core::hold::{self, HoldRecord, Level};
@@ -48,6 +48,12 @@ pub struct Calendar {
     pub record: CalendarRecord,
     /// What the reader of feeds needs, where that can be understood.
     pub how: Option<HowToRead>,
+}
+
+impl From<&SurgeCalendar> for Calendar {
+    fn from(object: &SurgeCalendar) -> Self {
+        Self { record: calendar_record(object), how: how_to_read(&object.spec).ok() }
+    }
 }
 
 /// A map that keeps the newer of two versions, and forgets what a relist no longer shows.

@@ -4,8 +4,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference}
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::{Client, Resource, ResourceExt};
 use primetime_api::{
-    FINALIZER, ScheduledSurge, SurgeCalendar, SurgeHold, SurgeHoldSpec, SurgeRun, calendar_record,
-    hold_record, how_to_read, run_record, run_spec, surge_record,
+    FINALIZER, ScheduledSurge, SurgeCalendar, SurgeHold, SurgeHoldSpec, SurgeRun, hold_record,
+    run_record, run_spec, surge_record,
 };
 use primetime_core::calendar::CalendarStatus;
 use primetime_core::hold::Hold;
@@ -18,7 +18,7 @@ use serde_json::{Map, Value, json};
 use tracing::warn;
 
 use crate::call::{CallError, bounded};
-use crate::index::{Calendar, Key};
+use crate::index::Key;
 use crate::watch::Shared;
 
 /// Writes the records of one namespace.
@@ -271,9 +271,8 @@ impl Records<'_> {
         let calendar =
             bounded(api.patch_status(name, &PatchParams::default(), &Patch::Merge(&patch))).await?;
         let version = calendar.resource_version().unwrap_or_default();
-        let row =
-            Calendar { record: calendar_record(&calendar), how: how_to_read(&calendar.spec).ok() };
-        self.shared.with(|index| index.calendars.apply(self.key(name), row, version));
+        self.shared
+            .with(|index| index.calendars.apply(self.key(name), (&calendar).into(), version));
         Ok(())
     }
 

@@ -16,7 +16,7 @@ use kube::core::{DeserializeGuard, GroupVersionKind};
 use kube::{Client, Resource, ResourceExt};
 use primetime_api::{
     InstanceClass, MetricsSource, ScheduledSurge, SurgeCalendar, SurgeHold, SurgeOverride,
-    SurgeRun, calendar_record, hold_record, how_to_read, run_record, surge_record,
+    SurgeRun, hold_record, run_record, surge_record,
 };
 use primetime_core::calendar::{CalendarRecord, CalendarStatus};
 use primetime_core::port::Question;
@@ -125,9 +125,7 @@ fn read_run(object: &DeserializeGuard<SurgeRun>) -> RunRecord {
 /// A calendar that cannot even be decoded is shown as refused.
 fn read_calendar(object: &DeserializeGuard<SurgeCalendar>) -> Calendar {
     match &object.0 {
-        Ok(calendar) => {
-            Calendar { record: calendar_record(calendar), how: how_to_read(&calendar.spec).ok() }
-        }
+        Ok(calendar) => calendar.into(),
         Err(error) => Calendar {
             record: CalendarRecord {
                 name: object.name_any(),

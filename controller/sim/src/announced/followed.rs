@@ -1,9 +1,8 @@
 //! Calendars that stand in the same file as the surge that follows them, each with its `ConfigMap`.
 
 use primetime_api::{Place, SurgeCalendar, calendar_record, how_to_read};
-use primetime_calendar::{Horizon, entries};
 use primetime_core::Instant;
-use primetime_core::calendar::{self, CalendarStatus, LOOKED_BACK, Reading};
+use primetime_core::calendar::{self, CalendarStatus, Reading};
 use primetime_core::schedule::Schedule;
 use primetime_core::world::SurgeSpec;
 use serde_json::Value;
@@ -60,11 +59,7 @@ fn read(
         .ok_or_else(|| said(format!("ConfigMap {} is not among these files", at.name)))?;
     let feed = map.get("data").and_then(|data| data.get(&at.key)).and_then(Value::as_str);
     let feed = feed.ok_or_else(|| said(format!("ConfigMap {} has no key {}", at.name, at.key)))?;
-    let until = now + chrono::TimeDelta::days(400);
-    let horizon = Horizon { from: now - LOOKED_BACK, until, zone: &how.zone };
-    let found = primetime_calendar::read(feed.as_bytes(), how.format, horizon)
-        .map(|feed| entries(feed, &how.select))
-        .map_err(|why| said(why.to_string()))?;
+    let found = how.read(feed.as_bytes(), now).map_err(said)?;
     let reading = Reading { what: how.words(), at: now, found: Ok(found) };
     Ok(calendar::read(&calendar_record(&calendar), Some(&reading), false, now))
 }
