@@ -33,7 +33,6 @@ pub(crate) fn read(text: &str, horizon: Horizon<'_>) -> Result<Feed, FeedError> 
     let mut path: Vec<String> = Vec::new();
     let mut programme: Option<Programme> = None;
     let mut said = String::new();
-    let mut times: BTreeMap<String, usize> = BTreeMap::new();
     let broken = |why: String| FeedError::Malformed(word(&why));
     loop {
         match reader.read_event().map_err(|why| broken(why.to_string()))? {
@@ -71,14 +70,17 @@ pub(crate) fn read(text: &str, horizon: Horizon<'_>) -> Result<Feed, FeedError> 
                     }
                     (Some(_), "programme") => {
                         if let Some(done) = programme.take() {
-                            keep(done, horizon, &mut times, &mut feed);
+                            keep(done, horizon, &mut feed);
                         }
                     }
                     _ => {}
                 }
                 said.clear();
             }
-            Xml::Eof if path.is_empty() => return Ok(feed),
+            Xml::Eof if path.is_empty() => {
+                number(&mut feed.events);
+                return Ok(feed);
+            }
             Xml::Eof => return Err(broken("it breaks off in the middle".to_owned())),
             _ => {}
         }
@@ -109,12 +111,20 @@ fn begun(tag: &BytesStart<'_>) -> Result<Programme, FeedError> {
     Ok(programme)
 }
 
-fn keep(
-    programme: Programme,
-    horizon: Horizon<'_>,
-    times: &mut BTreeMap<String, usize>,
-    feed: &mut Feed,
-) {
+/// A programme that is shown again on the same day is the second of it, in whatever order a guide lists them.
+fn number(events: &mut [Event]) {
+    events.sort_by_key(|event| event.start);
+    let mut times: BTreeMap<String, usize> = BTreeMap::new();
+    for event in events {
+        let nth = times.entry(event.key.clone()).or_default();
+        *nth += 1;
+        if *nth > 1 {
+            event.key = format!("{}/{nth}", event.key);
+        }
+    }
+}
+
+fn keep(programme: Programme, horizon: Horizon<'_>, feed: &mut Feed) {
     let Programme { start, stop, channel, title, categories, episode } = programme;
     let title = title.unwrap_or_default();
     let Some(begins) = instant(&start, horizon.zone) else {
@@ -128,12 +138,7 @@ fn keep(
         return;
     }
     let day = horizon.zone.clock(begins).date();
-    let mut key = format!("{channel}/{title}/{}/{day}", episode.unwrap_or_default());
-    let nth = times.entry(key.clone()).or_default();
-    *nth += 1;
-    if *nth > 1 {
-        key = format!("{key}/{nth}");
-    }
+    let key = format!("{channel}/{title}/{}/{day}", episode.unwrap_or_default());
     feed.events.push(Event {
         key,
         title: title.into(),
@@ -228,10 +233,10 @@ mod tests {
     }
 
     #[test]
-    fn two_of_one_day_are_two() {
+    fn two_of_one_day_are_two_in_whatever_order_they_are_listed() {
         let twice = guide(
-            r#"<programme start="20140112090000" channel="m6.fr"><title>News</title></programme>
-            <programme start="201401122000 +0100" channel="m6.fr"><title>News</title></programme>"#,
+            r#"<programme start="201401122000 +0100" channel="m6.fr"><title>News</title></programme>
+            <programme start="20140112090000" channel="m6.fr"><title>News</title></programme>"#,
         );
         let keys: Vec<_> = twice.unwrap().events.into_iter().map(|e| (e.key, e.start)).collect();
         assert_eq!(
