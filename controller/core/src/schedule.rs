@@ -178,9 +178,16 @@ pub struct Occurrence {
     pub note: Option<String>,
 }
 
-/// As far ahead the next occurrences are looked for: a week; then a month, a year; then as long as a leap day may keep away.
-const HORIZONS: [TimeDelta; 4] =
-    [TimeDelta::days(8), TimeDelta::days(40), TimeDelta::days(400), TimeDelta::days(9 * 366)];
+/// As far ahead the next occurrences are looked for, further where they do not suffice: a week first; at last as long as a
+/// leap day may keep away.
+const HORIZONS: [TimeDelta; 6] = [
+    TimeDelta::days(8),
+    TimeDelta::days(32),
+    TimeDelta::days(100),
+    TimeDelta::days(200),
+    TimeDelta::days(400),
+    TimeDelta::days(9 * 366),
+];
 
 impl Schedule {
     /// All occurrences that start from one instant to before another: in order, and one at a time.
@@ -225,12 +232,13 @@ impl Schedule {
         let longest = self.rules.iter().map(|rule| rule.duration).max().unwrap_or_default();
         let horizons = HORIZONS.map(|horizon| (now + horizon).max(by));
         let horizons = if self.recurs() { &horizons[..] } else { &[Instant::MAX_UTC] };
-        let mut all = Vec::new();
+        let (mut all, mut from) = (Vec::new(), now - longest);
         for until in horizons {
-            all = self.between(now - longest, *until);
+            all.extend(self.between(from, *until));
             if all.iter().filter(|o| o.start > now).count() >= count {
                 break;
             }
+            from = *until;
         }
         all.retain(|o| o.end > now);
         let started = all.iter().filter(|o| o.start <= now).count();
