@@ -99,6 +99,9 @@ pub struct SurgeStatus {
     /// planned again.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub scheduled_times: Vec<Instant>,
+    /// The events of a calendar that these are: a cancelled one stays cancelled where its calendar moves it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub scheduled_events: Vec<ScheduledEvent>,
     /// The next or current occurrence, in UTC.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_start_time: Option<Instant>,
@@ -111,6 +114,18 @@ pub struct SurgeStatus {
     /// Problems and states.
     #[serde(default)]
     pub conditions: Vec<Condition>,
+}
+
+/// An event of a calendar that has, or had, a run.
+#[derive(
+    Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema,
+)]
+#[serde(rename_all = "camelCase")]
+pub struct ScheduledEvent {
+    /// What stays the same when it is moved.
+    pub event_id: String,
+    /// When its run starts, or where that was deleted, the event.
+    pub start_time: Instant,
 }
 
 /// What is known of a workload.

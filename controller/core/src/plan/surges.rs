@@ -12,7 +12,7 @@ use crate::run::{RunRecord, set_condition};
 use crate::schedule::{self, Occurrence, Schedule};
 use crate::surge::{Window, run_name};
 use crate::timeline;
-use crate::world::{SurgeRecord, SurgeSpec, SurgeStatus, World};
+use crate::world::{ScheduledEvent, SurgeRecord, SurgeSpec, SurgeStatus, World};
 
 /// A run has begun once it may have touched anything.
 fn begun(run: &RunRecord) -> bool {
@@ -122,6 +122,16 @@ impl<'a> Occurrences<'a> {
         self.run(occurrence.start).or_else(|| self.runs.iter().find(goes_on).copied())
     }
 
+    /// Its event had a run, and a person deleted that: also where a calendar has moved it since.
+    fn is_cancelled(&self, occurrence: &Occurrence) -> bool {
+        let same = |known: &&ScheduledEvent| Some(&known.event_id) == occurrence.event.as_ref();
+        let known = self.surge.status.scheduled_events.iter().find(same);
+        known.is_some_and(|known| {
+            self.run(known.start_time).is_none()
+                && !self.runs.iter().any(|run| run.event == occurrence.event)
+        })
+    }
+
     /// Whether it is too late to create its run.
     fn is_missed(&self, occurrence: &Occurrence) -> bool {
         let deadline = self.spec.starting_deadline.map(|deadline| occurrence.start + deadline);
@@ -134,6 +144,7 @@ impl<'a> Occurrences<'a> {
         self.withdraw(&had, draft);
         let last = self.schedule.last_once().filter(|_| self.wanted.is_empty());
         status.scheduled_times = self.names(&had, last.as_ref());
+        status.scheduled_events = self.events();
         let (mut planned, mut cancelled, mut missed) = (Vec::new(), None, None);
         for occurrence in self.wanted.iter().chain(&last) {
             let start = occurrence.start;
@@ -146,7 +157,9 @@ impl<'a> Occurrences<'a> {
                 }
                 // The run was there and somebody deleted it: that cancels the occurrence, it does not repeat it.
                 Some(_) => cancelled = cancelled.or(Some(start)),
-                None if had.contains(&start) => cancelled = cancelled.or(Some(start)),
+                None if had.contains(&start) || self.is_cancelled(occurrence) => {
+                    cancelled = cancelled.or(Some(start));
+                }
                 None if self.spec.suspend => {}
                 None if self.is_missed(occurrence) => missed = missed.or(Some(occurrence)),
                 None => {
@@ -173,7 +186,8 @@ impl<'a> Occurrences<'a> {
     /// The starts that the status names: those that have a run which stays, and those whose run a person deleted.
     fn names(&self, had: &[Instant], last: Option<&Occurrence>) -> Vec<Instant> {
         // Also where an event was moved while its run goes on: when that is deleted, or has come down, it is not repeated.
-        let wanted = self.wanted.iter().chain(last).filter(|o| self.run_of(o).is_some());
+        let has_or_had = |o: &&Occurrence| self.run_of(o).is_some() || self.is_cancelled(o);
+        let wanted = self.wanted.iter().chain(last).filter(has_or_had);
         let mut named: Vec<Instant> = wanted.map(|o| o.start).collect();
         named.extend(had);
         let is_last = |start: Instant| last.is_some_and(|last| last.start == start);
@@ -184,6 +198,30 @@ impl<'a> Occurrences<'a> {
         named.sort();
         named.dedup();
         named
+    }
+
+    /// The events that the status names: those whose run stays, and those whose run a person deleted.
+    fn events(&self) -> Vec<ScheduledEvent> {
+        let stays = |run: &&RunRecord| !self.withdraws(run) && run.window.end > self.now;
+        let now = self.wanted.iter().filter_map(|o| {
+            let start_time = match self.run_of(o).filter(stays) {
+                Some(run) => run.window.start,
+                None if self.is_cancelled(o) => o.start,
+                None => return None,
+            };
+            Some(ScheduledEvent { event_id: o.event.clone()?, start_time })
+        });
+        let mut events: Vec<_> = now.collect();
+        for known in &self.surge.status.scheduled_events {
+            let kept = self
+                .run(known.start_time)
+                .map_or_else(|| known.start_time + REMEMBERED > self.now, |run| stays(&run));
+            if kept && !events.iter().any(|e| e.event_id == known.event_id) {
+                events.push(known.clone());
+            }
+        }
+        events.sort_by(|a, b| (a.start_time, &a.event_id).cmp(&(b.start_time, &b.event_id)));
+        events
     }
 
     fn told(
@@ -201,7 +239,9 @@ impl<'a> Occurrences<'a> {
             let name = run_name(&self.surge.name, start);
             match &self.spec.follows {
                 Some(_) => {
-                    format!("run {name} was deleted; if its event moves, it is planned again")
+                    format!(
+                        "run {name} was deleted; its event stays cancelled, also where it moves"
+                    )
                 }
                 None => format!("run {name} was deleted; move startTime to plan a new one"),
             }

@@ -151,6 +151,31 @@ fn an_event_whose_run_a_person_deleted_stays_cancelled() {
 }
 
 #[test]
+fn an_event_that_a_person_cancelled_stays_cancelled_where_it_moves_and_the_next_one_is_planned() {
+    let next = ("b", "2026-11-29T19:50:00Z", "");
+    // The calendar moves it after the cancellation was seen, or at the same moment.
+    for at_once in [false, true] {
+        let mut small = following(&[("a", "2026-11-22T19:50:00Z", "2026-11-22T22:00:00Z"), next]);
+        small.look(FRIDAY);
+        small.world.runs.remove(RUN);
+        if !at_once {
+            assert_eq!(small.look(FRIDAY), ["show-20261129t195000z"]);
+        }
+        small.says(&[("a", "2026-11-22T20:02:00Z", "2026-11-22T22:12:00Z"), next]);
+        assert_eq!(small.look(FRIDAY), ["show-20261129t195000z"]);
+        assert!(small.accepted().1.contains("2026-11-22T20:02:00Z is cancelled"));
+        small.says(&[("a", "2026-11-23T20:02:00Z", ""), next]);
+        assert_eq!(small.look("2026-11-22T21:00:00Z"), ["show-20261129t195000z"]);
+        // It is forgotten once it is over.
+        small.says(&[next]);
+        small.look("2026-11-22T21:00:00Z");
+        small.look("2026-12-01T00:00:00Z");
+        let status = &small.world.surges.get("show").unwrap().status;
+        assert_eq!(status.scheduled_events, [], "nothing is remembered for ever");
+    }
+}
+
+#[test]
 fn a_moved_event_whose_run_has_come_down_is_not_repeated() {
     for deleted in [true, false] {
         let mut small = following(&[("a", "2026-11-22T19:50:00Z", "2026-11-22T22:00:00Z")]);
