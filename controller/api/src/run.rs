@@ -10,7 +10,7 @@ use primetime_core::surge::Window;
 
 use crate::names::FINALIZER;
 use crate::surge::{
-    HoldAfterEnd, MachineGroup, Release, ScheduledSurgeSpec, Signal, StartPolicy, Target,
+    HoldAfterEnd, MachineGroup, OnUnknown, Release, ScheduledSurgeSpec, Signal, StartPolicy, Target,
 };
 use crate::validate;
 
@@ -98,6 +98,9 @@ pub struct SurgeRunSpec {
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".to_owned()]))]
     pub signals: Vec<Signal>,
+    /// What becomes of floors on their way down while a signal is unknown.
+    #[serde(default)]
+    pub on_unknown: OnUnknown,
     /// Staying up after the end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hold: Option<HoldAfterEnd>,
@@ -128,6 +131,7 @@ pub fn run_spec(planned: &PlannedRun, spec: &ScheduledSurgeSpec) -> SurgeRunSpec
         targets: spec.targets.clone(),
         machines: spec.machines.clone(),
         signals: spec.signals.clone(),
+        on_unknown: spec.on_unknown,
         hold: spec.hold.clone(),
         release: spec.release.clone(),
         start_policy: spec.start_policy,
@@ -154,14 +158,16 @@ pub fn run_record(object: &SurgeRun) -> RunRecord {
         time_zone: spec.time_zone.clone(),
         event: spec.event_id.clone(),
         window: Window { ready_by: spec.ready_time, start: spec.start_time, end: spec.end_time },
-        announcement: validate::announcement(
-            &spec.targets,
-            &spec.machines,
-            &spec.signals,
-            spec.hold.as_ref(),
-            &spec.release,
-            (spec.start_policy, spec.armed_seconds),
-        )
+        announcement: validate::announcement(&validate::Announced {
+            targets: &spec.targets,
+            machines: &spec.machines,
+            signals: &spec.signals,
+            on_unknown: spec.on_unknown,
+            hold: spec.hold.as_ref(),
+            release: &spec.release,
+            start_policy: spec.start_policy,
+            armed_seconds: spec.armed_seconds,
+        })
         .map_err(|reasons| reasons.join("; ")),
         status: object.status.clone().unwrap_or_default(),
         name,

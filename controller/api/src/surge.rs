@@ -65,6 +65,9 @@ pub struct ScheduledSurgeSpec {
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".to_owned()]))]
     pub signals: Vec<Signal>,
+    /// What becomes of floors on their way down while a signal is unknown. Nothing is lowered then in any case.
+    #[serde(default)]
+    pub on_unknown: OnUnknown,
     /// After the end: stay up until the load has really gone. Without it the release begins at the end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hold: Option<HoldAfterEnd>,
@@ -164,6 +167,16 @@ pub struct Target {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 10000))]
     pub max_replicas: Option<i32>,
+    /// Signals climb in these steps, and beyond the last one to maxReplicas; without them, to just what the load needs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".to_owned()]))]
+    pub rungs: Vec<Rung>,
+    /// Signals never have more pods than this on their way at once, so that neither the control plane nor what the pods
+    /// connect to is the victim. Without it they climb to the full number in one write.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 10000))]
+    pub max_step_replicas: Option<i32>,
     /// Seconds from raising the target until its pods are ready.
     #[serde(default = "default_target_lead_seconds")]
     #[schemars(range(min = 1, max = 86400))]
@@ -218,6 +231,12 @@ pub struct MachineGroup {
 /// A live load.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("has(self.perReplica) != has(self.threshold)")
+        .message("spec.signals: exactly one of perReplica and threshold"),
+    validation = Rule::new("!has(self.lookAheadSeconds) || has(self.perReplica)")
+        .message("spec.signals: lookAheadSeconds belongs to perReplica only")
+)]
 pub struct Signal {
     /// Name within the surge: the on-call's word for the load, such as sessions.
     #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
@@ -230,9 +249,45 @@ pub struct Signal {
     /// The target it raises.
     #[schemars(length(min = 1, max = 63))]
     pub target: String,
-    /// What one replica carries: a decimal, such as "200".
+    /// The query counts what there is to do, and one replica does so much of it: a decimal, such as "200".
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 20), regex(pattern = r"^[0-9]+(\.[0-9]{1,6})?$"))]
-    pub per_replica: String,
+    pub per_replica: Option<String>,
+    /// Or: the query says how full the ready pods are, such as a latency or a share of their processors, and this is as full
+    /// as they may be. At twice this, twice the pods are asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 20), regex(pattern = r"^[0-9]+(\.[0-9]{1,6})?$"))]
+    pub threshold: Option<String>,
+    /// A load that rises is met where it will be in so many seconds; never further ahead than the target's leadSeconds, and
+    /// never at more than twice the load. 60 where absent; 0 meets the load as it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(max = 3600))]
+    pub look_ahead_seconds: Option<u32>,
+}
+
+/// Pods of most services are ready within a minute, and what is further ahead a slope cannot tell.
+pub(crate) const LOOK_AHEAD_SECONDS: u32 = 60;
+
+/// A step of a climb.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Rung {
+    /// What people call it, such as x5.
+    #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
+    pub name: String,
+    /// The replicas found when the target is first held, times this decimal.
+    #[schemars(length(min = 1, max = 12), regex(pattern = r"^[0-9]+(\.[0-9]{1,6})?$"))]
+    pub multiplier: String,
+}
+
+/// What becomes of a floor on its way down while the live load is unknown.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnUnknown {
+    /// It stays where it is.
+    #[default]
+    Hold,
+    /// It goes back up to the plan, where it is below that.
+    HoldOrPlan,
 }
 
 /// Staying up after the end.

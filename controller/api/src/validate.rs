@@ -12,7 +12,8 @@ pub use self::schedule::{
     LATEST_ANNOUNCEMENT, not_in_the_past, schedule as schedule_of, short_of_time,
 };
 use crate::surge::{
-    HoldAfterEnd, MachineGroup, Release, ScheduledSurgeSpec, Signal, StartPolicy, Target,
+    HoldAfterEnd, LOOK_AHEAD_SECONDS, MachineGroup, OnUnknown, Release, Rung, ScheduledSurgeSpec,
+    Signal, StartPolicy, Target,
 };
 
 fn seconds(n: u32) -> TimeDelta {
@@ -26,14 +27,16 @@ fn seconds(n: u32) -> TimeDelta {
 /// Every reason why it cannot be understood: a field path and a sentence each.
 pub fn surge(spec: &ScheduledSurgeSpec) -> Result<SurgeSpec, Vec<String>> {
     let schedule = schedule::schedule(&spec.schedule);
-    let announcement = announcement(
-        &spec.targets,
-        &spec.machines,
-        &spec.signals,
-        spec.hold.as_ref(),
-        &spec.release,
-        (spec.start_policy, spec.armed_seconds),
-    );
+    let announcement = announcement(&Announced {
+        targets: &spec.targets,
+        machines: &spec.machines,
+        signals: &spec.signals,
+        on_unknown: spec.on_unknown,
+        hold: spec.hold.as_ref(),
+        release: &spec.release,
+        start_policy: spec.start_policy,
+        armed_seconds: spec.armed_seconds,
+    });
     match (schedule, announcement) {
         (Ok(schedule), Ok(announcement)) => Ok(SurgeSpec {
             follows: schedule::follows(&spec.schedule),
@@ -53,19 +56,26 @@ pub fn surge(spec: &ScheduledSurgeSpec) -> Result<SurgeSpec, Vec<String>> {
     }
 }
 
+/// What a surge and a run have in common.
+pub(crate) struct Announced<'a> {
+    pub targets: &'a [Target],
+    pub machines: &'a [MachineGroup],
+    pub signals: &'a [Signal],
+    pub on_unknown: OnUnknown,
+    pub hold: Option<&'a HoldAfterEnd>,
+    pub release: &'a Release,
+    pub start_policy: StartPolicy,
+    pub armed_seconds: Option<u32>,
+}
+
 /// Validates what a surge and a run have in common.
 ///
 /// # Errors
 ///
 /// Every reason, with a field path each.
-pub fn announcement(
-    targets: &[Target],
-    machines: &[MachineGroup],
-    signals: &[Signal],
-    hold: Option<&HoldAfterEnd>,
-    release: &Release,
-    (start_policy, armed_seconds): (StartPolicy, Option<u32>),
-) -> Result<Announcement, Vec<String>> {
+pub(crate) fn announcement(announced: &Announced<'_>) -> Result<Announcement, Vec<String>> {
+    let &Announced { targets, machines, signals, hold, release, .. } = announced;
+    let &Announced { on_unknown, start_policy, armed_seconds, .. } = announced;
     let mut errors = Vec::new();
     if armed_seconds.is_some() && start_policy != StartPolicy::Manual {
         errors.push("spec.armedSeconds: belongs to startPolicy Manual only".to_owned());
@@ -109,6 +119,10 @@ pub fn announcement(
             })
             .collect(),
         signals: good_signals,
+        on_unknown: match on_unknown {
+            OnUnknown::Hold => surge::OnUnknown::Hold,
+            OnUnknown::HoldOrPlan => surge::OnUnknown::HoldOrPlan,
+        },
         hold: hold.map(|h| surge::HoldAfterEnd {
             until_below_percent: h.until_below_percent.clamp(1, 99),
             for_time: seconds(h.for_seconds),
@@ -166,19 +180,49 @@ fn target(target: &Target) -> Result<surge::Target, String> {
         workload: (&target.scale_target_ref).into(),
         want,
         max_replicas,
+        rungs: rungs(target)?,
+        max_step: target.max_step_replicas.map(|n| replicas("maxStepReplicas", n)).transpose()?,
         lead: seconds(target.lead_seconds),
     })
 }
 
+/// The steps of a climb, lowest first.
+fn rungs(target: &Target) -> Result<Vec<surge::Rung>, String> {
+    let read = |rung: &Rung| {
+        let multiplier = rung.multiplier.parse::<Decimal>();
+        let multiplier = multiplier.map_err(|e| format!("rungs: {}: {e}", rung.name))?;
+        Ok(surge::Rung { name: rung.name.clone(), multiplier })
+    };
+    let mut rungs = target.rungs.iter().map(read).collect::<Result<Vec<_>, String>>()?;
+    rungs.sort_by_key(|rung| rung.multiplier);
+    Ok(rungs)
+}
+
 fn signal(signal: &Signal, targets: &[Target]) -> Result<surge::Signal, String> {
-    if !targets.iter().any(|t| t.name == signal.target) {
+    let Some(target) = targets.iter().find(|t| t.name == signal.target) else {
         return Err(format!("target \"{}\" is not a target of this surge", signal.target));
-    }
+    };
+    let (carries, look_ahead) = match (&signal.per_replica, &signal.threshold) {
+        (Some(each), None) => {
+            let each = each.parse().map_err(|e| format!("perReplica: {e}"))?;
+            let ahead = signal.look_ahead_seconds.unwrap_or(LOOK_AHEAD_SECONDS);
+            (surge::Carries::PerReplica(each), ahead.min(target.lead_seconds))
+        }
+        (None, Some(_)) if signal.look_ahead_seconds.is_some() => {
+            return Err("lookAheadSeconds belongs to perReplica only".to_owned());
+        }
+        (None, Some(full)) => {
+            let full = full.parse().map_err(|e| format!("threshold: {e}"))?;
+            (surge::Carries::Threshold(full), 0)
+        }
+        _ => return Err("exactly one of perReplica and threshold".to_owned()),
+    };
     Ok(surge::Signal {
         name: signal.name.clone(),
         source: signal.metrics_source_ref.name.clone(),
         query: signal.query.clone(),
         target: signal.target.clone(),
-        per_replica: signal.per_replica.parse().map_err(|e| format!("perReplica: {e}"))?,
+        carries,
+        look_ahead: seconds(look_ahead),
     })
 }

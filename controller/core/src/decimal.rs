@@ -26,6 +26,14 @@ impl Decimal {
         u32::try_from(product.div_ceil(u128::from(UNIT))).unwrap_or(u32::MAX)
     }
 
+    /// The nearest float.
+    #[must_use]
+    pub fn as_f64(self) -> f64 {
+        #[expect(clippy::cast_precision_loss, reason = "below 2^53 for every accepted decimal")]
+        let millionths = self.millionths as f64;
+        millionths / 1e6
+    }
+
     /// How many units of `self` are needed to carry `load`, rounded up; `None` unless `load` is a finite number
     /// that is not negative.
     ///
@@ -35,9 +43,7 @@ impl Decimal {
         if !load.is_finite() || load < 0.0 {
             return None;
         }
-        #[expect(clippy::cast_precision_loss, reason = "below 2^53 for every accepted decimal")]
-        let per_unit = self.millionths as f64 / 1e6;
-        let units = (load / per_unit * (1.0 - 1e-9)).ceil();
+        let units = (load / self.as_f64() * (1.0 - 1e-9)).ceil();
         if units >= f64::from(u32::MAX) {
             return Some(u32::MAX);
         }

@@ -1,6 +1,7 @@
 //! The floor that one run asks of one target now.
 
 use crate::Instant;
+use crate::climb::{self, climb};
 use crate::hold::Claim;
 use crate::overrides::InForce;
 use crate::run::Release;
@@ -40,6 +41,8 @@ pub struct Facts<'a> {
     pub held_since: Option<Instant>,
     /// What the signals say.
     pub required: Required,
+    /// Pods that are ready, where that is known.
+    pub ready: Option<u32>,
     /// What on-call asked for.
     pub overrides: &'a InForce<'a>,
     /// The way down, once begun.
@@ -97,7 +100,9 @@ pub fn demand(target: &Target, facts: Facts<'_>, now: Instant) -> Option<Demand>
             let required = if now < facts.start { 0 } else { facts.required.replicas };
             let before = facts.claimed.map_or(0, |c| c.floor);
             let floor = ramped.max(before).max(boost);
-            (floor.max(required), required > floor)
+            let (baseline, ready) = (facts.baseline, facts.ready);
+            let from = climb::From { baseline, floor, ready, ceiling };
+            (climb(target, from, required), required > floor)
         }
     };
     let floor = asked.min(ceiling.max(facts.claimed.map_or(0, |c| c.floor)));
@@ -135,6 +140,8 @@ mod tests {
             },
             want: Want::Replicas(180),
             max_replicas: Some(260),
+            rungs: vec![],
+            max_step: None,
             lead: seconds(360),
         }
     }
@@ -151,6 +158,7 @@ mod tests {
             claimed: None,
             held_since: None,
             required: Required::default(),
+            ready: Some(10),
             overrides,
             release: None,
         };

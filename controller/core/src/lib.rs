@@ -27,6 +27,7 @@
 
 pub mod armed;
 pub mod calendar;
+pub mod climb;
 pub mod decimal;
 pub mod decision;
 pub mod demand;

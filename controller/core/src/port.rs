@@ -39,13 +39,11 @@ pub trait Cloud: Send + Sync {
     ) -> Answer<'a, Result<(), String>>;
 }
 
-/// One question to a metrics source.
+/// How a metrics source is asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Question {
+pub struct Source {
     /// Address of the Prometheus.
     pub url: String,
-    /// The query.
-    pub query: String,
     /// Seconds until no answer is no answer.
     pub timeout_seconds: u32,
     /// Older samples are not looked at.
@@ -78,6 +76,11 @@ pub trait Feeds: Send + Sync {
 
 /// A source of live load. Never fails: doubt is a [`Sample::Unknown`].
 pub trait Metrics: Send + Sync {
-    /// Asks for one number.
-    fn sample<'a>(&'a self, question: &'a Question, now: Instant) -> Answer<'a, Sample>;
+    /// Asks for a number each, in as few requests as the source allows; in the order of the queries.
+    fn samples<'a>(
+        &'a self,
+        source: &'a Source,
+        queries: &'a [String],
+        now: Instant,
+    ) -> Answer<'a, Vec<Sample>>;
 }

@@ -1,5 +1,7 @@
 //! Holding after the end, then coming down: slow, stepwise, reversible, gated on evidence.
 
+use chrono::TimeDelta;
+
 use crate::Instant;
 use crate::armed;
 use crate::overrides::InForce;
@@ -30,7 +32,9 @@ pub fn observe_load(
             shown.peak = Some(number(load.value));
         }
         let share = hold.map_or(0.0, |h| f64::from(h.until_below_percent) / 100.0);
-        quiet &= load.value < peak.max(load.value) * share;
+        // How full pods are says nothing of how much there is: below its threshold it is quiet.
+        let line = || peak.max(load.value) * share;
+        quiet &= load.value < reading.threshold.unwrap_or_else(line);
     }
     status.quiet_since = if quiet { status.quiet_since.or(Some(now)) } else { None };
 }
@@ -42,6 +46,22 @@ pub fn number(value: f64) -> String {
         format!("{value:.0}")
     } else {
         format!("{value:.2}")
+    }
+}
+
+/// That a signal is unknown is more than a gap after so long.
+pub const SILENCE: TimeDelta = TimeDelta::seconds(60);
+
+/// Since when a signal has been unknown, if that is more than a gap; otherwise when it will be.
+///
+/// # Errors
+///
+/// When the oldest doubt becomes silence, if there is any.
+pub fn silent(status: &RunStatus, now: Instant) -> Result<(), Option<Instant>> {
+    let doubt = status.signals.iter().filter_map(|s| s.unknown_since).min();
+    match doubt.map(|since| since + SILENCE) {
+        Some(at) if at <= now => Ok(()),
+        later => Err(later),
     }
 }
 
@@ -105,6 +125,8 @@ pub struct Step {
     pub baseline: u32,
     /// What the live load needs.
     pub required: Required,
+    /// What the live load is taken to need while it is unknown.
+    pub when_unknown: u32,
     /// What a boost asks for.
     pub boost: u32,
     /// Neither load nor boost ask for more than this.
@@ -120,6 +142,7 @@ impl Step {
     pub const UNREADABLE: Self = Self {
         baseline: 0,
         required: Required { replicas: 0, blind: false },
+        when_unknown: 0,
         boost: 0,
         ceiling: 0,
         autoscaled: false,
@@ -172,6 +195,9 @@ pub fn step(
         if let Some(fact) = facts(&floor.target) {
             let let_autoscaler = impatient && fact.autoscaled;
             floor.floor = floor.floor.max(fact.needed(by_a_person || let_autoscaler));
+            if !impatient {
+                floor.floor = floor.floor.max(fact.when_unknown.min(fact.ceiling));
+            }
         }
     }
     if held {
@@ -255,6 +281,7 @@ mod tests {
         Step {
             baseline: 10,
             required: Required { replicas: required, blind },
+            when_unknown: 0,
             boost: 0,
             ceiling: 260,
             autoscaled: true,
@@ -302,6 +329,35 @@ mod tests {
         assert_eq!(floor(&release), (180, false));
         walk(&mut release, fact(5, true), now() + seconds(7200)).unwrap();
         assert_eq!(floor(&release), (146, false));
+    }
+
+    #[test]
+    fn where_the_plan_is_trusted_more_than_silence_the_floor_goes_back_up_to_it() {
+        let mut release = release();
+        for n in 1..=3 {
+            walk(&mut release, fact(5, false), now() + seconds(120 * n)).unwrap();
+        }
+        assert_eq!(floor(&release), (78, false));
+        let silent = Step { when_unknown: 180, ..fact(0, true) };
+        let _ = walk(&mut release, silent, now() + seconds(370));
+        assert_eq!(floor(&release), (180, false));
+        // Not for ever, and not against a person.
+        walk(&mut release, silent, now() + seconds(7200)).unwrap();
+        assert_eq!(floor(&release), (146, false));
+        let mut release = begin(ReleaseCause::Override, &[("web".into(), 180)], now());
+        walk(&mut release, silent, now() + seconds(120)).unwrap();
+        assert_eq!(floor(&release), (146, false));
+    }
+
+    #[test]
+    fn a_gap_is_no_silence() {
+        let mut status = signal_status("36000");
+        assert_eq!(silent(&status, now()), Err(None));
+        for signal in &mut status.signals {
+            signal.unknown_since = Some(now());
+        }
+        assert_eq!(silent(&status, now() + seconds(59)), Err(Some(now() + seconds(60))));
+        assert_eq!(silent(&status, now() + seconds(60)), Ok(()));
     }
 
     #[test]
@@ -419,7 +475,8 @@ mod tests {
         Reading {
             name: "sessions".into(),
             target: "web".into(),
-            load: load.map(|value| Load { value, required: 1 }),
+            load: load.map(|value| Load { value, ahead: value, required: 1, at: now() }),
+            threshold: None,
         }
     }
 

@@ -1,9 +1,13 @@
 //! Live load to required replicas. `Unknown` is a value of its own: it is never 0, and it never lowers anything.
 
+mod series;
+
 use chrono::TimeDelta;
 
 use crate::Instant;
-use crate::surge::Signal;
+use crate::surge::{Carries, Signal};
+
+pub use series::Series;
 
 /// Why a sample says nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +31,8 @@ pub enum Why {
         /// Age in seconds.
         seconds: i64,
     },
+    /// A threshold says how full the pods are that carry the load: how many these are is not known.
+    PodsUnknown,
 }
 
 impl std::fmt::Display for Why {
@@ -40,6 +46,7 @@ impl std::fmt::Display for Why {
             Self::NotANumber => f.write_str("the value is not a number"),
             Self::ManySeries(n) => write!(f, "the query yields {n} series; aggregate it to one"),
             Self::Old { seconds } => write!(f, "the newest sample is {seconds} s old"),
+            Self::PodsUnknown => f.write_str("no pod that carries it is known to be ready"),
         }
     }
 }
@@ -57,6 +64,7 @@ impl Why {
             Self::NotANumber => "NotANumber",
             Self::ManySeries(_) => "ManySeries",
             Self::Old { .. } => "Old",
+            Self::PodsUnknown => "PodsUnknown",
         }
     }
 }
@@ -76,16 +84,18 @@ pub enum Sample {
 }
 
 impl Sample {
-    /// The load, if the sample is known and not older than `max_age` at `now`.
+    /// The load and when it was measured, if the sample is known and not older than `max_age` at `now`.
     ///
     /// # Errors
     ///
     /// Why it says nothing.
-    pub fn fresh(&self, now: Instant, max_age: TimeDelta) -> Result<f64, Why> {
+    pub fn fresh(&self, now: Instant, max_age: TimeDelta) -> Result<(f64, Instant), Why> {
         match self {
             Self::Known { value, .. } if !value.is_finite() => Err(Why::NotANumber),
             // A sample of an hour that has not come yet is of a wrong clock, and nobody knows how old it is.
-            Self::Known { value, at } if now - *at <= max_age && *at - now <= max_age => Ok(*value),
+            Self::Known { value, at } if now - *at <= max_age && *at - now <= max_age => {
+                Ok((*value, *at))
+            }
             Self::Known { at, .. } => Err(Why::Old { seconds: (now - *at).num_seconds() }),
             Self::Unknown(why) => Err(why.clone()),
         }
@@ -101,6 +111,8 @@ pub struct Reading {
     pub target: String,
     /// Load and required replicas, or why they are unknown.
     pub load: Result<Load, Why>,
+    /// The load is quiet below this, where it says how full pods are and not how much there is.
+    pub threshold: Option<f64>,
 }
 
 /// A known load.
@@ -108,18 +120,42 @@ pub struct Reading {
 pub struct Load {
     /// In the on-call's unit.
     pub value: f64,
-    /// Replicas that carry it.
+    /// What it will be, as fast as it rises, when pods that are asked for now are ready. Never less than it is, and never
+    /// more than twice that: a slope says nothing of what is far ahead.
+    pub ahead: f64,
+    /// Replicas that carry that.
     pub required: u32,
+    /// When it was measured.
+    pub at: Instant,
 }
 
-/// Reads a signal. A negative load is a broken query, not an empty site.
+/// Reads a signal; `ready` is how many pods carry it now. A negative load is a broken query, not an empty site.
 #[must_use]
-pub fn read(signal: &Signal, sample: &Sample, now: Instant, max_age: TimeDelta) -> Reading {
-    let load = sample.fresh(now, max_age).and_then(|value| {
-        let required = signal.per_replica.units_for(value).ok_or(Why::NotANumber)?;
-        Ok(Load { value, required })
+pub fn read(
+    signal: &Signal,
+    series: &Series,
+    ready: Option<u32>,
+    now: Instant,
+    max_age: TimeDelta,
+) -> Reading {
+    let load = series.latest.fresh(now, max_age).and_then(|(value, at)| {
+        let rise = series.rise() * signal.look_ahead.as_seconds_f64();
+        let ahead = value + rise.min(value);
+        let required = match signal.carries {
+            Carries::PerReplica(each) => each.units_for(ahead),
+            // As an HPA reads a metric of type Value: twice the threshold asks for twice the pods.
+            Carries::Threshold(full) => {
+                let ready = ready.filter(|n| *n > 0).ok_or(Why::PodsUnknown)?;
+                full.units_for(ahead * f64::from(ready))
+            }
+        };
+        Ok(Load { value, ahead, required: required.ok_or(Why::NotANumber)?, at })
     });
-    Reading { name: signal.name.clone(), target: signal.target.clone(), load }
+    let threshold = match signal.carries {
+        Carries::PerReplica(_) => None,
+        Carries::Threshold(full) => Some(full.as_f64()),
+    };
+    Reading { name: signal.name.clone(), target: signal.target.clone(), load, threshold }
 }
 
 /// What all signals of a target say together.
@@ -158,7 +194,8 @@ mod tests {
             source: "main".into(),
             query: "sum(shop_sessions)".into(),
             target: "web".into(),
-            per_replica: "200".parse().unwrap(),
+            carries: Carries::PerReplica("200".parse().unwrap()),
+            look_ahead: seconds(60),
         }
     }
 
@@ -167,12 +204,42 @@ mod tests {
     }
 
     fn reading(name: &str, sample: &Sample) -> Reading {
-        read(&signal(name), sample, now(), seconds(60))
+        read(&signal(name), &sample.clone().into(), Some(10), now(), seconds(60))
+    }
+
+    fn required_of(signal: &Signal, series: &Series, ready: Option<u32>) -> Result<u32, Why> {
+        read(signal, series, ready, now(), seconds(60)).load.map(|load| load.required)
     }
 
     #[test]
     fn forty_two_thousand_sessions_need_210_replicas() {
         assert_eq!(reading("sessions", &known(42_000.0)).load.unwrap().required, 210);
+    }
+
+    #[test]
+    fn a_load_that_rises_is_met_where_it_will_be_and_by_twice_at_most() {
+        let mut series = Series::default();
+        for n in 0..4 {
+            let value = 30_000.0 + 1_000.0 * f64::from(n);
+            series.hear(Sample::Known { value, at: now() - seconds(30 - 10 * n) });
+        }
+        // 33,000 sessions, 100 more each second: 39,000 in a minute.
+        assert_eq!(required_of(&signal("sessions"), &series, None), Ok(195));
+        let blunt = Signal { look_ahead: seconds(0), ..signal("sessions") };
+        assert_eq!(required_of(&blunt, &series, None), Ok(165));
+        let far = Signal { look_ahead: seconds(3600), ..signal("sessions") };
+        assert_eq!(required_of(&far, &series, None), Ok(330));
+    }
+
+    #[test]
+    fn a_threshold_asks_for_as_many_more_pods_as_they_are_too_full() {
+        let carries = Carries::Threshold("0.8".parse().unwrap());
+        let full = Signal { carries, ..signal("latency") };
+        assert_eq!(required_of(&full, &known(1.0).into(), Some(180)), Ok(225));
+        assert_eq!(required_of(&full, &known(0.4).into(), Some(180)), Ok(90));
+        for ready in [None, Some(0)] {
+            assert_eq!(required_of(&full, &known(1.0).into(), ready), Err(Why::PodsUnknown));
+        }
     }
 
     #[test]

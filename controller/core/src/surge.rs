@@ -92,8 +92,31 @@ pub struct Target {
     pub want: Want,
     /// What signals and boosts may climb to; the planned floor where absent.
     pub max_replicas: Option<u32>,
+    /// The steps in which signals climb, lowest first; none where they climb to just what the load needs.
+    pub rungs: Vec<Rung>,
+    /// So many pods may be on their way at once when signals climb.
+    pub max_step: Option<u32>,
     /// How long raising it takes until its pods are ready.
     pub lead: TimeDelta,
+}
+
+/// A step of a climb.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rung {
+    /// What people call it.
+    pub name: String,
+    /// The replicas found when the target was first held, times this.
+    pub multiplier: Decimal,
+}
+
+/// What becomes of a floor on its way down while the live load is unknown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnUnknown {
+    /// It stays where it is.
+    #[default]
+    Hold,
+    /// It goes back up to the plan, where it is below that.
+    HoldOrPlan,
 }
 
 /// Machines to be started for the event.
@@ -118,8 +141,28 @@ pub struct Signal {
     pub query: String,
     /// The name of the target it raises.
     pub target: String,
-    /// What one replica carries.
-    pub per_replica: Decimal,
+    /// How many replicas a load needs.
+    pub carries: Carries,
+    /// So far ahead a rise is met before it is there.
+    pub look_ahead: TimeDelta,
+}
+
+/// What a load says of the replicas that it needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Carries {
+    /// It counts what there is to do, and one replica does so much of it.
+    PerReplica(Decimal),
+    /// It says how full the pods are, and this is as full as they may be.
+    Threshold(Decimal),
+}
+
+impl std::fmt::Display for Carries {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::PerReplica(each) => write!(f, "at {each} each"),
+            Self::Threshold(full) => write!(f, "of {full} at most"),
+        }
+    }
 }
 
 /// After the end: stay up until the load has really gone.
@@ -163,6 +206,8 @@ pub struct Announcement {
     pub machines: Vec<MachineGroup>,
     /// Live load.
     pub signals: Vec<Signal>,
+    /// While that is unknown.
+    pub on_unknown: OnUnknown,
     /// Staying up after the end; `None` releases at the end.
     pub hold: Option<HoldAfterEnd>,
     /// Coming down.

@@ -15,7 +15,7 @@ use crate::hold::{HoldRecord, Level};
 use crate::overrides::Override;
 use crate::run::{Condition, Launch, RunRecord};
 use crate::schedule::Schedule;
-use crate::signal::Sample;
+use crate::signal::Series;
 use crate::surge::{Announcement, Workload};
 
 /// An observation.
@@ -300,8 +300,8 @@ pub struct World {
     pub classes: BTreeMap<String, InstanceClass>,
     /// Sources by name.
     pub sources: BTreeMap<String, MetricsSource>,
-    /// Samples by source and query.
-    pub samples: BTreeMap<(String, String), Sample>,
+    /// What sources have said lately, by source and query.
+    pub samples: BTreeMap<(String, String), Series>,
     /// Instances by run uid.
     pub fleets: BTreeMap<String, Seen<Fleet>>,
     /// Answers to launches whose entry is not settled yet, by token.

@@ -8,9 +8,9 @@ use primetime_core::Instant;
 use primetime_core::calendar::{CalendarRecord, Reading};
 use primetime_core::hold::{self, HoldRecord, Level};
 use primetime_core::overrides::Override;
-use primetime_core::port::Question;
+use primetime_core::port;
 use primetime_core::run::RunRecord;
-use primetime_core::signal::Sample;
+use primetime_core::signal::Series;
 use primetime_core::surge::Workload;
 use primetime_core::world::{
     self, Fleet, LaunchAnswer, Node, Seen, SurgeRecord, TargetState, World,
@@ -35,8 +35,8 @@ pub struct Versioned<T> {
 pub struct Source {
     /// What the planner needs.
     pub source: world::MetricsSource,
-    /// What the poller needs; the query is filled in.
-    pub question: Question,
+    /// How it is asked.
+    pub asked: port::Source,
     /// Seconds between two questions.
     pub interval_seconds: u32,
 }
@@ -230,8 +230,8 @@ pub struct Index {
     pub nodes: Table<String, Node>,
     /// Pods left on nodes that are being drained, by node name.
     pub pods_left: BTreeMap<String, u32>,
-    /// Samples by source and query.
-    pub samples: BTreeMap<(String, String), Sample>,
+    /// What sources have said lately, by source and query.
+    pub samples: BTreeMap<(String, String), Series>,
     /// Instances by run uid.
     pub fleets: BTreeMap<String, Seen<Fleet>>,
     /// Answers to launches by token.
@@ -434,8 +434,8 @@ impl Index {
             }
             for signal in run.announcement.iter().flat_map(|a| &a.signals) {
                 let key = (signal.source.clone(), signal.query.clone());
-                if let Some(sample) = self.samples.get(&key) {
-                    world.samples.insert(key, sample.clone());
+                if let Some(series) = self.samples.get(&key) {
+                    world.samples.insert(key, series.clone());
                 }
             }
         }

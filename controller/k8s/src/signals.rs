@@ -4,16 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::StreamExt;
 use primetime_core::Instant;
-use primetime_core::port::{Clock, Metrics, Question};
+use primetime_core::port::{Clock, Metrics, Source};
 use primetime_core::timeline::PREPARE_AHEAD;
 
 use crate::index::{Index, Scope};
 use crate::watch::Shared;
-
-/// No source is asked more questions at once.
-const AT_ONCE: usize = 4;
 
 /// What has to be asked: by source, each query once, however many runs name it.
 fn wanted(index: &Index, now: Instant) -> BTreeMap<String, BTreeSet<String>> {
@@ -43,7 +39,15 @@ pub async fn run(shared: Shared, metrics: Arc<dyn Metrics>, clock: Arc<dyn Clock
                 busy.remove(&source);
             }
         }
-        for (name, queries) in shared.with(|index| wanted(index, now)) {
+        let wanted = shared.with(|index| {
+            let wanted = wanted(index, now);
+            let is_wanted = |source: &String, query: &String| {
+                wanted.get(source).is_some_and(|queries| queries.contains(query))
+            };
+            index.samples.retain(|(source, query), _| is_wanted(source, query));
+            wanted
+        });
+        for (name, queries) in wanted {
             let Some(source) = shared.with(|i| i.sources.get(&name).map(|row| row.value.clone()))
             else {
                 continue;
@@ -57,8 +61,7 @@ pub async fn run(shared: Shared, metrics: Arc<dyn Metrics>, clock: Arc<dyn Clock
             busy.insert(name.clone());
             let (shared, metrics, clock) = (shared.clone(), metrics.clone(), clock.clone());
             rounds.spawn(async move {
-                ask(&shared, metrics.as_ref(), clock.as_ref(), &name, &source.question, queries)
-                    .await;
+                ask(&shared, metrics.as_ref(), clock.as_ref(), &name, &source.asked, queries).await;
                 name
             });
         }
@@ -70,19 +73,17 @@ async fn ask(
     shared: &Shared,
     metrics: &dyn Metrics,
     clock: &dyn Clock,
-    source: &str,
-    question: &Question,
+    name: &str,
+    source: &Source,
     queries: BTreeSet<String>,
 ) {
-    let questions = queries.into_iter().map(|query| Question { query, ..question.clone() });
-    futures::stream::iter(questions)
-        .for_each_concurrent(AT_ONCE, |question| async move {
-            let sample = metrics.sample(&question, clock.now()).await;
-            shared.with(|index| {
-                index.samples.insert((source.to_owned(), question.query), sample);
-                index.mark(Scope::Everything);
-            });
-            shared.ring();
-        })
-        .await;
+    let queries: Vec<String> = queries.into_iter().collect();
+    let samples = metrics.samples(source, &queries, clock.now()).await;
+    shared.with(|index| {
+        for (query, sample) in queries.into_iter().zip(samples) {
+            index.samples.entry((name.to_owned(), query)).or_default().hear(sample);
+        }
+        index.mark(Scope::Everything);
+    });
+    shared.ring();
 }

@@ -19,7 +19,7 @@ use primetime_api::{
     SurgeRun, hold_record, run_record, surge_record,
 };
 use primetime_core::calendar::{CalendarRecord, CalendarStatus};
-use primetime_core::port::Question;
+use primetime_core::port;
 use primetime_core::run::{RunRecord, RunStatus};
 use primetime_core::surge::Window;
 use primetime_core::world::{SurgeRecord, SurgeStatus};
@@ -142,9 +142,8 @@ fn read_source(source: &MetricsSource) -> Source {
     let spec = &source.spec;
     Source {
         source: spec.into(),
-        question: Question {
+        asked: port::Source {
             url: spec.url.trim_end_matches('/').to_owned(),
-            query: String::new(),
             timeout_seconds: spec.timeout_seconds,
             max_age_seconds: spec.max_sample_age_seconds,
         },

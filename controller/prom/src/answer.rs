@@ -1,8 +1,12 @@
 //! The answer of `/api/v1/query`, read with suspicion: whatever is not exactly one finite number is `Unknown`.
 
+use std::collections::BTreeMap;
+
 use primetime_core::Instant;
 use primetime_core::signal::{Sample, Why};
 use serde::Deserialize;
+
+use crate::group::MARK;
 
 #[derive(Deserialize)]
 struct Body {
@@ -24,41 +28,78 @@ enum Data {
 
 #[derive(Deserialize)]
 struct Series {
+    #[serde(default)]
+    metric: BTreeMap<String, String>,
     value: (f64, String),
 }
 
 /// Reads an answer that arrived at `now`.
 #[must_use]
 pub fn read(body: &[u8], now: Instant) -> Sample {
-    match number(body) {
+    let value = data(body).and_then(|data| match data {
+        Data::Scalar((_, value)) => number(&value),
+        Data::Vector(series) => one(&series),
+        Data::Matrix(_) => Err(Why::Malformed("a range vector; ask for an instant".to_owned())),
+        Data::String(_) => Err(Why::Malformed("a string".to_owned())),
+    });
+    known(value, now)
+}
+
+/// Reads the answer to so many queries that were asked as one.
+pub(crate) fn read_marked(body: &[u8], count: usize, now: Instant) -> Vec<Sample> {
+    let series = match data(body) {
+        Ok(Data::Vector(series)) => series,
+        Ok(_) => return vec![Sample::Unknown(Why::Malformed("no vector".to_owned())); count],
+        Err(why) => return vec![Sample::Unknown(why); count],
+    };
+    let mut answers: Vec<Vec<Series>> = Vec::new();
+    answers.resize_with(count, Vec::new);
+    for one in series {
+        let mark = one.metric.get(MARK).and_then(|mark| mark.parse::<usize>().ok());
+        let Some(answer) = mark.and_then(|n| answers.get_mut(n)) else {
+            let why = Why::Malformed("a series that nobody asked for".to_owned());
+            return vec![Sample::Unknown(why); count];
+        };
+        answer.push(one);
+    }
+    answers.iter().map(|series| known(one(series), now)).collect()
+}
+
+/// What Prometheus says is wrong with a query.
+pub(crate) fn refusal(body: &[u8]) -> Why {
+    match data(body) {
+        Err(why) => why,
+        Ok(_) => Why::Malformed("refused without a word".to_owned()),
+    }
+}
+
+fn known(value: Result<f64, Why>, now: Instant) -> Sample {
+    match value {
         Ok(value) => Sample::Known { value, at: now },
         Err(why) => Sample::Unknown(why),
     }
 }
 
-fn number(body: &[u8]) -> Result<f64, Why> {
+fn data(body: &[u8]) -> Result<Data, Why> {
     let short = |text: String| text.chars().take(200).collect::<String>();
     let body: Body =
         serde_json::from_slice(body).map_err(|e| Why::Malformed(short(e.to_string())))?;
     if body.status != "success" {
         return Err(Why::NoAnswer(short(body.error.unwrap_or(body.status))));
     }
-    let value = match body.data.ok_or_else(|| Why::Malformed("no data".to_owned()))? {
-        Data::Scalar((_, value)) => value,
-        Data::Vector(series) => {
-            let count = series.len();
-            match series.into_iter().next() {
-                None => return Err(Why::Empty),
-                Some(_) if count > 1 => return Err(Why::ManySeries(count)),
-                Some(one) => one.value.1,
-            }
-        }
-        Data::Matrix(_) => {
-            return Err(Why::Malformed("a range vector; ask for an instant".to_owned()));
-        }
-        Data::String(_) => return Err(Why::Malformed("a string".to_owned())),
-    };
-    let value: f64 = value.parse().map_err(|_| Why::NotANumber)?;
+    body.data.ok_or_else(|| Why::Malformed("no data".to_owned()))
+}
+
+fn one(series: &[Series]) -> Result<f64, Why> {
+    match series {
+        [] => Err(Why::Empty),
+        [one] => number(&one.value.1),
+        many => Err(Why::ManySeries(many.len())),
+    }
+}
+
+fn number(text: &str) -> Result<f64, Why> {
+    let value: f64 = text.parse().map_err(|_| Why::NotANumber)?;
     if value.is_finite() { Ok(value) } else { Err(Why::NotANumber) }
 }
 
@@ -108,5 +149,31 @@ mod tests {
         assert_eq!(why(""), "Malformed");
         let matrix = r#"{"status":"success","data":{"resultType":"matrix","result":[]}}"#;
         assert_eq!(why(matrix), "Malformed");
+    }
+
+    #[test]
+    fn each_of_many_has_its_own_answer() {
+        let marked = |n: &str, value: &str| {
+            format!(r#"{{"metric":{{"primetime_query":"{n}"}},"value":[1389556800.1,"{value}"]}}"#)
+        };
+        let all = [marked("1", "NaN"), marked("0", "42400"), marked("3", "1"), marked("3", "2")];
+        let now = chrono::DateTime::UNIX_EPOCH;
+        let read = read_marked(vector(&all.join(",")).as_bytes(), 4, now);
+        let unknown = Sample::Unknown;
+        assert_eq!(
+            read,
+            [
+                Sample::Known { value: 42_400.0, at: now },
+                unknown(Why::NotANumber),
+                unknown(Why::Empty),
+                unknown(Why::ManySeries(2)),
+            ]
+        );
+        // Who answers for somebody that was not asked is not believed at all.
+        for mark in ["4", "x"] {
+            let all = [marked("0", "1"), marked(mark, "1")];
+            let read = read_marked(vector(&all.join(",")).as_bytes(), 4, now);
+            assert!(read.iter().all(|s| matches!(s, Sample::Unknown(Why::Malformed(_)))));
+        }
     }
 }

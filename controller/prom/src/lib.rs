@@ -4,11 +4,15 @@
 //! the answer's own timestamp is the evaluation's, not the sample's.
 
 mod answer;
+mod group;
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Method, Request, header};
+use futures::StreamExt;
+use http::{Method, Request, StatusCode, header};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Bytes;
 use hyper_rustls::HttpsConnector;
@@ -16,18 +20,22 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use primetime_core::Instant;
-use primetime_core::port::{Answer, Metrics, Question};
+use primetime_core::port::{Answer, Metrics, Source};
 use primetime_core::signal::{Sample, Why};
 
 pub use answer::read;
 
-/// No answer is read beyond this: one number fits into far less.
+/// No answer is read beyond this: a hundred numbers fit into far less.
 const BODY_LIMIT: usize = 1 << 20;
+
+/// No source is asked more at once.
+const AT_ONCE: usize = 4;
 
 /// A Prometheus client. It follows no redirects and heeds no proxy settings: the address is the platform team's word.
 #[derive(Clone, Debug)]
 pub struct Prometheus {
     client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    sizes: Arc<group::Sizes>,
 }
 
 impl Default for Prometheus {
@@ -37,7 +45,8 @@ impl Default for Prometheus {
             .https_or_http()
             .enable_http1()
             .build();
-        Self { client: Client::builder(TokioExecutor::new()).build(connector) }
+        let client = Client::builder(TokioExecutor::new()).build(connector);
+        Self { client, sizes: Arc::default() }
     }
 }
 
@@ -63,51 +72,139 @@ fn encode(pairs: &[(&str, &str)]) -> String {
     body
 }
 
+/// Why a request has no answer.
+enum Trouble {
+    /// The query itself is refused.
+    Refused(Why),
+    /// Prometheus answers, and not in time.
+    Slow(Why),
+    /// Anything else.
+    Failed(Why),
+}
+
+impl Trouble {
+    fn why(self) -> Why {
+        match self {
+            Self::Refused(why) | Self::Slow(why) | Self::Failed(why) => why,
+        }
+    }
+}
+
+fn no_answer(why: impl std::fmt::Display) -> Why {
+    Why::NoAnswer(why.to_string().chars().take(200).collect())
+}
+
 impl Prometheus {
-    async fn ask(&self, question: &Question) -> Result<Bytes, Why> {
-        let no_answer =
-            |e: &dyn std::fmt::Display| Why::NoAnswer(e.to_string().chars().take(200).collect());
-        let seconds = |n: u32| format!("{n}s");
+    async fn ask(&self, source: &Source, query: &str) -> Result<Bytes, Trouble> {
+        let limit = Duration::from_secs(u64::from(source.timeout_seconds));
+        match tokio::time::timeout(limit, self.request(source, query)).await {
+            Ok(answer) => answer,
+            Err(_) => {
+                Err(Trouble::Slow(Why::NoAnswer(format!("none within {} s", limit.as_secs()))))
+            }
+        }
+    }
+
+    async fn request(&self, source: &Source, query: &str) -> Result<Bytes, Trouble> {
+        let failed = |why: &dyn std::fmt::Display| Trouble::Failed(no_answer(why));
         let form = encode(&[
-            ("query", &question.query),
-            ("timeout", &seconds(question.timeout_seconds)),
-            ("lookback_delta", &seconds(question.max_age_seconds)),
+            ("query", query),
+            ("timeout", &format!("{}s", source.timeout_seconds)),
+            ("lookback_delta", &format!("{}s", source.max_age_seconds)),
         ]);
         let request = Request::builder()
             .method(Method::POST)
-            .uri(format!("{}/api/v1/query", question.url))
+            .uri(format!("{}/api/v1/query", source.url))
             .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
             .body(Full::new(Bytes::from(form)))
-            .map_err(|e| no_answer(&e))?;
+            .map_err(|e| failed(&e))?;
         let response = self.client.request(request).await.map_err(|e| {
             let cause =
                 std::error::Error::source(&e).map_or_else(|| e.to_string(), ToString::to_string);
-            no_answer(&cause)
+            failed(&cause)
         })?;
         let status = response.status();
         let body = Limited::new(response.into_body(), BODY_LIMIT)
             .collect()
             .await
-            .map_err(|e| no_answer(&e))?;
-        // Prometheus explains a bad query in the body of a 400 or 422.
-        if status.is_success() || status.is_client_error() {
-            return Ok(body.to_bytes());
+            .map_err(|e| failed(&e))?
+            .to_bytes();
+        match status {
+            _ if status.is_success() => Ok(body),
+            // Prometheus explains a bad query in the body.
+            StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY => {
+                Err(Trouble::Refused(answer::refusal(&body)))
+            }
+            // It gave a query up.
+            StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => {
+                Err(Trouble::Slow(no_answer(format!("HTTP {}", status.as_u16()))))
+            }
+            _ => Err(Trouble::Failed(no_answer(format!("HTTP {}", status.as_u16())))),
         }
-        Err(Why::NoAnswer(format!("HTTP {}", status.as_u16())))
+    }
+
+    /// Asks some queries as one. Where one of them is not as the others, the halves tell which.
+    fn group<'a>(
+        &'a self,
+        source: &'a Source,
+        queries: &'a [String],
+        now: Instant,
+    ) -> Answer<'a, Vec<Sample>> {
+        Box::pin(async move {
+            if let [one] = queries {
+                return vec![match self.ask(source, one).await {
+                    Ok(body) => answer::read(&body, now),
+                    Err(trouble) => Sample::Unknown(trouble.why()),
+                }];
+            }
+            let answered = self.ask(source, &group::joined(queries)).await;
+            let (left, right) = queries.split_at(queries.len() / 2);
+            match answered {
+                Ok(body) => answer::read_marked(&body, queries.len(), now),
+                Err(Trouble::Refused(_)) => {
+                    for half in [left, right] {
+                        if let [one] = half {
+                            self.sizes.alone(&source.url, one);
+                        }
+                    }
+                    let mut all = self.group(source, left, now).await;
+                    all.extend(self.group(source, right, now).await);
+                    all
+                }
+                Err(trouble) => {
+                    if matches!(trouble, Trouble::Slow(_)) {
+                        self.sizes.slow(&source.url, queries);
+                    }
+                    vec![Sample::Unknown(trouble.why()); queries.len()]
+                }
+            }
+        })
     }
 }
 
 impl Metrics for Prometheus {
-    fn sample<'a>(&'a self, question: &'a Question, now: Instant) -> Answer<'a, Sample> {
+    fn samples<'a>(
+        &'a self,
+        source: &'a Source,
+        queries: &'a [String],
+        now: Instant,
+    ) -> Answer<'a, Vec<Sample>> {
         Box::pin(async move {
-            let limit = Duration::from_secs(u64::from(question.timeout_seconds));
-            match tokio::time::timeout(limit, self.ask(question)).await {
-                Ok(Ok(body)) => answer::read(&body, now),
-                Ok(Err(why)) => Sample::Unknown(why),
-                Err(_) => {
-                    Sample::Unknown(Why::NoAnswer(format!("none within {} s", limit.as_secs())))
-                }
-            }
+            let groups = self.sizes.groups(&source.url, queries);
+            let asked = futures::stream::iter(groups).map(|group| async move {
+                let samples = self.group(source, &group, now).await;
+                group.into_iter().zip(samples).collect::<Vec<_>>()
+            });
+            let answers: BTreeMap<_, _> = asked
+                .buffer_unordered(AT_ONCE)
+                .collect::<Vec<_>>()
+                .await
+                .concat()
+                .into_iter()
+                .collect();
+            let sample = |query| answers.get(query).cloned();
+            let nothing = || Sample::Unknown(Why::NotAskedYet);
+            queries.iter().map(|query| sample(query).unwrap_or_else(nothing)).collect()
         })
     }
 }

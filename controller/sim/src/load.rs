@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use primetime_core::Instant;
-use primetime_core::port::{Answer, Metrics, Question};
+use primetime_core::port::{Answer, Metrics, Source};
 use primetime_core::signal::{Sample, Why};
 
 use crate::script::{Part, Script};
@@ -74,7 +74,12 @@ impl Load {
 }
 
 impl Metrics for Load {
-    fn sample<'a>(&'a self, _question: &'a Question, now: Instant) -> Answer<'a, Sample> {
-        Box::pin(async move { self.sample_at(now) })
+    fn samples<'a>(
+        &'a self,
+        _source: &'a Source,
+        queries: &'a [String],
+        now: Instant,
+    ) -> Answer<'a, Vec<Sample>> {
+        Box::pin(async move { queries.iter().map(|_| self.sample_at(now)).collect() })
     }
 }

@@ -17,8 +17,8 @@ use crate::release;
 use crate::report;
 use crate::run::{ReleaseCause, RunRecord, RunStatus, Stage, Verdict, set_condition};
 use crate::schedule;
-use crate::signal::{self, Reading, Required, Sample, Why};
-use crate::surge::{Announcement, MachineGroup, Target, Window};
+use crate::signal::{self, Reading, Required, Sample, Series, Why};
+use crate::surge::{Announcement, MachineGroup, OnUnknown, Target, Window};
 use crate::timeline::{self, PREPARE_AHEAD, Timeline};
 use crate::world::{Seen, World};
 use crate::write;
@@ -140,7 +140,10 @@ impl<'a> Run<'a> {
         let readings = if now < timeline.begin - PREPARE_AHEAD {
             Vec::new()
         } else {
-            announcement.signals.iter().map(|s| read(s, world, now)).collect()
+            {
+                let read = |s| read(s, announcement, world, now);
+                announcement.signals.iter().map(read).collect()
+            }
         };
         let end = overrides.end(window.end);
         Self { record, announcement, window, world, overrides, timeline, readings, end, now }
@@ -245,6 +248,7 @@ impl<'a> Run<'a> {
         if self.record.status.release.is_none() {
             return;
         }
+        let back_to_plan = self.goes_back_to_the_plan(status, draft);
         let Some(way) = status.release.as_mut() else {
             return;
         };
@@ -271,13 +275,14 @@ impl<'a> Run<'a> {
                 Seen::Known(live) => Some(live),
                 Seen::Unknown(_) => None,
             };
+            let baseline = hold.hold.baseline.replicas;
+            let (planned, ceiling) = demand::plan_and_ceiling(target, baseline);
             Some(release::Step {
-                baseline: hold.hold.baseline.replicas,
+                baseline,
                 required: Required { blind, ..signal::required(&self.readings, name) },
-                boost: self
-                    .overrides
-                    .boost(name, demand::plan_and_ceiling(target, hold.hold.baseline.replicas).0),
-                ceiling: demand::plan_and_ceiling(target, hold.hold.baseline.replicas).1,
+                when_unknown: if back_to_plan { planned } else { 0 },
+                boost: self.overrides.boost(name, planned),
+                ceiling,
                 autoscaled: hold.hold.baseline.autoscaler.is_some(),
                 settled: self.is_on_record(target)
                     && live.is_some_and(|live| {
@@ -304,6 +309,22 @@ impl<'a> Run<'a> {
             }
             Err(release::Wait::Blind) => draft.wake(patience_ends, self.now),
             Err(release::Wait::Held | release::Wait::Unsettled(_)) => {}
+        }
+    }
+
+    /// The live load is unknown, and the surge says that its plan is trusted more than silence.
+    fn goes_back_to_the_plan(&self, status: &RunStatus, draft: &mut Draft) -> bool {
+        if self.announcement.on_unknown == OnUnknown::Hold {
+            return false;
+        }
+        match release::silent(status, self.now) {
+            Ok(()) => true,
+            Err(later) => {
+                if let Some(at) = later {
+                    draft.wake(at, self.now);
+                }
+                false
+            }
         }
     }
 
@@ -369,6 +390,7 @@ impl<'a> Run<'a> {
                 self.world.holds.get(&hold::name(&target.workload)).map(|h| h.hold.since_time)
             }),
             required: signal::required(&self.readings, &target.name),
+            ready: self.world.target(&target.workload).known().map(|live| live.ready),
             overrides: &self.overrides,
             release,
         };
@@ -511,11 +533,20 @@ fn baseline_of(target: &Target, world: &World) -> Option<u32> {
     })
 }
 
-fn read(signal: &crate::surge::Signal, world: &World, now: Instant) -> Reading {
+fn read(
+    signal: &crate::surge::Signal,
+    announcement: &Announcement,
+    world: &World,
+    now: Instant,
+) -> Reading {
     let Some(source) = world.sources.get(&signal.source) else {
-        return signal::read(signal, &Sample::Unknown(Why::NoSuchSource), now, TimeDelta::zero());
+        let nobody = Series::from(Sample::Unknown(Why::NoSuchSource));
+        return signal::read(signal, &nobody, None, now, TimeDelta::zero());
     };
+    let target = announcement.targets.iter().find(|t| t.name == signal.target);
+    let ready = target.and_then(|t| world.target(&t.workload).known().map(|live| live.ready));
     let key = (signal.source.clone(), signal.query.clone());
-    let not_asked = Sample::Unknown(Why::NotAskedYet);
-    signal::read(signal, world.samples.get(&key).unwrap_or(&not_asked), now, source.max_age)
+    let not_asked = Series::default();
+    let series = world.samples.get(&key).unwrap_or(&not_asked);
+    signal::read(signal, series, ready, now, source.max_age)
 }

@@ -56,6 +56,8 @@ fn target(name: &str, want: Want, max: Option<u32>) -> Target {
         workload: workload(name),
         want,
         max_replicas: max,
+        rungs: vec![],
+        max_step: None,
         lead: seconds(300),
     }
 }
@@ -101,8 +103,10 @@ fn capital() -> SurgeRecord {
                     source: "main".into(),
                     query: "sum(shop_sessions)".into(),
                     target: "web".into(),
-                    per_replica: "200".parse().unwrap(),
+                    carries: Carries::PerReplica("200".parse().unwrap()),
+                    look_ahead: seconds(60),
                 }],
+                on_unknown: OnUnknown::Hold,
                 hold: Some(HoldAfterEnd {
                     until_below_percent: 30,
                     for_time: seconds(900),
@@ -172,7 +176,8 @@ impl Evening {
     fn look(&mut self) {
         self.looks += 1;
         let sample = (self.load)(self.now);
-        self.world.samples.insert(("main".into(), "sum(shop_sessions)".into()), sample);
+        let key = ("main".into(), "sum(shop_sessions)".into());
+        self.world.samples.entry(key).or_default().hear(sample);
         let instances = self.cloud.values().cloned().collect();
         let fleet = Fleet { instances, at: self.now };
         for run in self.world.runs.values() {
@@ -577,7 +582,7 @@ fn a_step_down_that_is_not_on_record_yet_moves_no_floor() {
     evening.now += seconds(121);
     evening.world.samples.insert(
         ("main".into(), "sum(shop_sessions)".into()),
-        Sample::Known { value: 100.0, at: evening.now },
+        Sample::Known { value: 100.0, at: evening.now }.into(),
     );
     let plan = plan(&evening.world, evening.now);
     let stepped = plan.records.iter().any(|r| match r {
@@ -614,7 +619,7 @@ fn the_next_step_down_waits_until_the_last_one_stands_in_the_hold() {
         evening.now += seconds(121);
         evening.world.samples.insert(
             ("main".into(), "sum(shop_sessions)".into()),
-            Sample::Known { value: 100.0, at: evening.now },
+            Sample::Known { value: 100.0, at: evening.now }.into(),
         );
         for record in plan(&evening.world, evening.now).records {
             if !matches!(record, Record::UpdateHold { .. }) {

@@ -1,7 +1,7 @@
 //! What each target carries, and how many replicas there are before the event.
 
 use chrono::TimeDelta;
-use primetime_core::surge::{Target as Announced, Want};
+use primetime_core::surge::{Carries, Target as Announced, Want};
 use primetime_core::world::SurgeSpec;
 use serde_json::Value;
 
@@ -55,7 +55,10 @@ pub(super) fn stated(
 /// Load that one replica of a target carries, where somebody says it.
 fn per_replica(spec: &SurgeSpec, target: &Announced) -> Option<f64> {
     let signal = spec.announcement.signals.iter().find(|s| s.target == target.name);
-    let decimal = signal.and_then(|s| s.per_replica.to_string().parse::<f64>().ok());
+    let decimal = signal.and_then(|s| match s.carries {
+        Carries::PerReplica(each) => Some(each.as_f64()),
+        Carries::Threshold(_) => None,
+    });
     let announced = match target.want {
         #[expect(clippy::cast_precision_loss, reason = "a load that a person wrote")]
         Want::Load { per_replica, .. } => Some(per_replica as f64),

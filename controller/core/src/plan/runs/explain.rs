@@ -12,7 +12,7 @@ use crate::run::{
     MachineStatus, RunStatus, SignalStatus, Stage, TargetStatus, Verdict, set_condition,
 };
 use crate::signal::{Reading, Why};
-use crate::surge::{MachineGroup, Target};
+use crate::surge::{MachineGroup, OnUnknown, Target};
 use crate::timeline;
 use crate::verdict::{self, Progress};
 use crate::world::Seen;
@@ -237,7 +237,11 @@ impl Run<'_> {
         if machines > 0 {
             parts.push(format!("{machines} machines to give back"));
         }
-        if blind {
+        if self.announcement.on_unknown == OnUnknown::HoldOrPlan
+            && release::silent(status, self.now).is_ok()
+        {
+            parts.push("back at the plan, because a signal is unknown".to_owned());
+        } else if blind {
             parts.push("waits where it must, because a signal is unknown".to_owned());
         }
         if self.overrides.hold() {

@@ -1,7 +1,9 @@
 //! What is new in the decision log, in the on-call's units.
 
 use super::Run;
+use crate::climb;
 use crate::decision::Decision;
+use crate::release;
 use crate::run::{self, RunStatus, Stage, TargetStatus, Verdict};
 
 /// Each change of stage, floor, machines, knowledge and overrides is one line.
@@ -85,9 +87,12 @@ fn floor_change(
             Some(("FloorRaised", format!("{name} {from}{new}: planned to be ready by {t0}")))
         }
         (Some(old), Some(new)) if new > old => {
-            let why = signal_sentence(name, after, run)
+            let why = signal_sentence(name, old, after, run)
                 .unwrap_or_else(|| "planned or boosted".to_owned());
-            Some(("FloorRaised", format!("{name} {old} -> {new}: {why}")))
+            let spec = run.announcement.targets.iter().find(|t| t.name == *name);
+            let rung = spec.and_then(|t| climb::rung(t, target.baseline?, new));
+            let rung = rung.map(|rung| format!(" ({rung})")).unwrap_or_default();
+            Some(("FloorRaised", format!("{name} {old} -> {new}{rung}: {why}")))
         }
         (Some(old), Some(new)) if new < old => {
             let why = after.release.as_ref().map_or("the plan changed", |r| r.cause.sentence());
@@ -100,8 +105,8 @@ fn floor_change(
     }
 }
 
-/// Why the live load needs what it needs, in the on-call's units.
-fn signal_sentence(target: &str, after: &RunStatus, run: &Run<'_>) -> Option<String> {
+/// Why the live load needs more than the floor before, in the on-call's units.
+fn signal_sentence(target: &str, old: u32, after: &RunStatus, run: &Run<'_>) -> Option<String> {
     let signal = run
         .announcement
         .signals_of(target)
@@ -109,7 +114,15 @@ fn signal_sentence(target: &str, after: &RunStatus, run: &Run<'_>) -> Option<Str
         .max_by_key(|(_, shown)| shown.required)?;
     let (spec, shown) = signal;
     let value = shown.value.as_ref()?;
-    Some(format!("{value} {} at {} each", spec.name, spec.per_replica))
+    let reading = run.readings.iter().find(|r| r.name == spec.name)?;
+    let load = reading.load.as_ref().ok().filter(|load| load.required > old)?;
+    let ahead = (load.ahead > load.value).then(|| {
+        format!(", {} in {} s", release::number(load.ahead), spec.look_ahead.num_seconds())
+    });
+    let age = (run.now - load.at).num_seconds().max(0);
+    let (name, carries) = (&spec.name, spec.carries);
+    let ahead = ahead.unwrap_or_default();
+    Some(format!("{value} {name}{ahead} {carries}; {} {age} s old", spec.source))
 }
 
 fn stage_line(before: Stage, after: &RunStatus) -> String {

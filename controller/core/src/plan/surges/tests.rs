@@ -44,6 +44,7 @@ impl Small {
                 targets: vec![],
                 machines: vec![],
                 signals: vec![],
+                on_unknown: crate::surge::OnUnknown::Hold,
                 hold: None,
                 release: pace,
                 start: crate::surge::Start::Automatic,

@@ -1,0 +1,21 @@
+//! The operator and its companions against real parts: kube-apiserver, etcd, Prometheus, an EC2 API server, Helm, kubectl.
+//!
+//! One binary, because each evening mostly waits for its hour: four at a time need no more than two processors
+//! (`RUST_TEST_THREADS` in `.cargo/config.toml`).
+
+mod calendars;
+mod capital;
+mod chart;
+mod contract;
+mod existing;
+mod leader;
+mod machines;
+mod minors;
+mod model;
+mod overlap;
+mod overrule;
+mod refusals;
+mod rules;
+mod schedules;
+mod signals;
+mod simulate;

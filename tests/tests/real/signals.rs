@@ -1,0 +1,99 @@
+//! What a real Prometheus is asked for many signals, and what of its answers is believed.
+
+use anyhow::{Context, Result, ensure};
+use primetime_core::port::{Metrics, Source};
+use primetime_core::signal::{Sample, Why};
+use primetime_prom::Prometheus as Client;
+use primetime_tests::evening::folder;
+use primetime_tests::process::free_port;
+use primetime_tests::prometheus::{Prometheus, fetch};
+use primetime_tests::tools::Tools;
+
+/// Queries that Prometheus has been asked.
+async fn requests(prometheus: &Prometheus) -> Result<u64> {
+    let page = fetch(&format!("{}/metrics", prometheus.url)).await?;
+    let asked = page.lines().filter(|line| {
+        line.starts_with("prometheus_http_requests_total{")
+            && line.contains("handler=\"/api/v1/query\"")
+    });
+    asked
+        .map(|line| {
+            let count = line.rsplit(' ').next().context("a number")?;
+            count.parse::<u64>().context(line.to_owned())
+        })
+        .sum()
+}
+
+async fn prometheus(name: &str) -> Result<(Prometheus, Source)> {
+    let tools = Tools::ensure().await?;
+    let prometheus = Prometheus::start(&tools, &folder(name), free_port()?, free_port()?).await?;
+    let url = prometheus.url.clone();
+    Ok((prometheus, Source { url, timeout_seconds: 5, max_age_seconds: 60 }))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thousand_targets_are_ten_requests_a_round() -> Result<()> {
+    let (prometheus, source) = prometheus("signals-thousand").await?;
+    let queries: Vec<String> = (0..1_000).map(|n| format!("sum(vector({n}))")).collect();
+    let now = chrono::Utc::now();
+    let samples = Client::default().samples(&source, &queries, now).await;
+    for (n, sample) in (0..).zip(&samples) {
+        ensure!(*sample == Sample::Known { value: f64::from(n), at: now }, "{n}: {sample:?}");
+    }
+    ensure!(samples.len() == 1_000 && requests(&prometheus).await? == 10);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_is_odd_spoils_no_other_and_is_asked_apart_from_then_on() -> Result<()> {
+    let (prometheus, source) = prometheus("signals-odd").await?;
+    let client = Client::default();
+    let forged = r#"vector(1)), "primetime_query", "0", "", "") or label_replace((vector(0)"#;
+    let odd = [
+        "sum(vector(42400)) # sessions",
+        "scalar(vector(7))",
+        "sum(",
+        "nothing_is_called_this",
+        "vector(0) / 0",
+        "vector(1) or label_replace(vector(2), \"a\", \"b\", \"\", \"\")",
+        "up[5m]",
+        forged,
+    ];
+    let plain = (0..92).map(|n| format!("vector({n})"));
+    let queries: Vec<String> = odd.iter().map(ToString::to_string).chain(plain).collect();
+    for round in 0..2 {
+        let before = requests(&prometheus).await?;
+        let now = chrono::Utc::now();
+        let samples = client.samples(&source, &queries, now).await;
+        let reasons: Vec<String> = samples
+            .iter()
+            .take(odd.len())
+            .map(|sample| match sample {
+                Sample::Known { value, .. } => value.to_string(),
+                Sample::Unknown(why) => why.reason().to_owned(),
+            })
+            .collect();
+        let expected = [
+            "42400",
+            "7",
+            "NoAnswer",
+            "Empty",
+            "NotANumber",
+            "ManySeries",
+            "Malformed",
+            "NoAnswer",
+        ];
+        ensure!(reasons == expected, "{reasons:?}");
+        let Some(Sample::Unknown(Why::NoAnswer(said))) = samples.get(2) else {
+            anyhow::bail!("{samples:?}")
+        };
+        ensure!(said.contains("parse error"), "Prometheus' own words: {said}");
+        for (n, sample) in (0..).zip(samples.iter().skip(odd.len())) {
+            ensure!(*sample == Sample::Known { value: f64::from(n), at: now }, "{n}: {sample:?}");
+        }
+        let asked = requests(&prometheus).await? - before;
+        // Two cannot stand within another query, and two have parentheses that do not fit.
+        ensure!(round == 0 || asked == 5, "{asked} requests in round {round}");
+    }
+    Ok(())
+}
