@@ -156,9 +156,23 @@ pub struct TargetStatus {
     /// Pods that serve users; absent while unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ready: Option<u32>,
+    /// When somebody else's revert was last repaired.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repair_time: Option<Instant>,
+    /// The field manager that keeps lowering it, and is not fought any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub contested_by: Option<String>,
+    /// A rollout is going on: some of its pods are of a template of before. The way down waits for it.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub rolling: bool,
     /// Seconds from the first write until the planned pods were ready: the lead time achieved.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub achieved_lead_seconds: Option<i64>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks with a reference")]
+fn is_false(yes: &bool) -> bool {
+    !yes
 }
 
 /// A group of machines as people see it.

@@ -715,6 +715,30 @@ fn a_revert_is_repaired_at_once() {
 }
 
 #[test]
+fn what_others_do_to_a_target_is_told() {
+    let mut evening = Evening::new();
+    evening.pass(start(), seconds(20));
+    evening.state("web").rolling = true;
+    evening.pass(start() + seconds(10), seconds(5));
+    assert!(evening.run().status.message.ends_with("; in the middle of a rollout: web"));
+    evening.state("web").rolling = false;
+    for n in 1..=4 {
+        let state = evening.state("search");
+        (state.replicas, state.written_by) = (5, Some("argocd".into()));
+        evening.pass(start() + seconds(10 + 30 * n), seconds(5));
+    }
+    let told = evening.log();
+    for (line, times) in [
+        ("web is in the middle of a rollout", 1),
+        ("the rollout of web is over", 1),
+        ("search was lowered by somebody else, and is raised again", 3),
+        ("search: argocd keeps lowering it; it is not fought any more", 1),
+    ] {
+        assert_eq!(told.matches(line).count(), times, "{line}: {told}");
+    }
+}
+
+#[test]
 fn an_edit_moves_a_run_that_has_not_begun() {
     let mut evening = Evening::new();
     evening.pass(t0() - seconds(3000), seconds(60));

@@ -128,6 +128,12 @@ impl Run<'_> {
                 status.message
             );
         }
+        let rolling = status.targets.iter().filter(|t| t.rolling && status.release.is_none());
+        let rolling: Vec<_> = rolling.map(|t| t.name.as_str()).collect();
+        if !rolling.is_empty() {
+            let rolling = rolling.join(", ");
+            status.message = format!("{}; in the middle of a rollout: {rolling}", status.message);
+        }
         if let Some(error) = self.world.clock_error {
             status.message = format!("{}; {}", status.message, wrong_clock(error));
         }
@@ -183,11 +189,18 @@ impl Run<'_> {
             shown.floor = self.claimed(target).map(|c| c.floor);
         }
         shown.highest_floor = shown.highest_floor.max(shown.floor);
-        shown.ready = match self.world.target(&target.workload) {
-            Seen::Known(live) => Some(live.ready),
-            Seen::Absent => Some(0),
-            Seen::Unknown(_) => None,
-        };
+        let others = hold.map(|h| &h.hold).filter(|_| shown.floor.is_some());
+        let repaired = others.and_then(|h| h.repair_times.last().copied());
+        shown.repair_time = repaired.or(shown.repair_time);
+        shown.contested_by = others.and_then(|h| h.contested_by.clone());
+        match self.world.target(&target.workload) {
+            Seen::Known(live) => {
+                shown.ready = Some(live.ready);
+                shown.rolling = live.rolling && shown.floor.is_some();
+            }
+            Seen::Absent => (shown.ready, shown.rolling) = (Some(0), false),
+            Seen::Unknown(_) => shown.ready = None,
+        }
         let reached =
             shown.floor.is_some() && shown.ready >= shown.planned && shown.planned.is_some();
         if reached && shown.achieved_lead_seconds.is_none() {

@@ -23,6 +23,11 @@ pub(super) fn lines(before: &RunStatus, after: &RunStatus, run: &Run<'_>) -> Vec
         if let Some((reason, message)) = floor_change(target, old, after, run) {
             say(reason, message);
         }
+        let nothing = TargetStatus::default();
+        let old = before.targets.iter().find(|t| t.name == target.name).unwrap_or(&nothing);
+        if let Some((reason, message)) = what_others_did(target, old) {
+            say(reason, message);
+        }
     }
     for machine in &after.machines {
         let old = before.machines.iter().find(|m| m.name == machine.name);
@@ -105,6 +110,35 @@ fn floor_change(
     }
 }
 
+/// What somebody else does to a target while it is held.
+fn what_others_did(now: &TargetStatus, old: &TargetStatus) -> Option<(&'static str, String)> {
+    let name = &now.name;
+    match (&now.contested_by, &old.contested_by) {
+        (Some(by), None) => {
+            let why = format!("{name}: {by} keeps lowering it; it is not fought any more");
+            return Some(("Contested", why));
+        }
+        (None, Some(by)) if now.floor.is_some() => {
+            let what = format!("{name}: {by} does not lower it any more");
+            return Some(("ContestOver", what));
+        }
+        _ => {}
+    }
+    if now.repair_time > old.repair_time {
+        return Some((
+            "Repaired",
+            format!("{name} was lowered by somebody else, and is raised again"),
+        ));
+    }
+    match (now.rolling, old.rolling) {
+        (true, false) => Some(("RolloutSeen", format!("{name} is in the middle of a rollout"))),
+        (false, true) if now.floor.is_some() => {
+            Some(("RolloutOver", format!("the rollout of {name} is over")))
+        }
+        _ => None,
+    }
+}
+
 /// Why the live load needs more than the floor before, in the on-call's units.
 fn signal_sentence(target: &str, old: u32, after: &RunStatus, run: &Run<'_>) -> Option<String> {
     let signal = run
@@ -115,7 +149,7 @@ fn signal_sentence(target: &str, old: u32, after: &RunStatus, run: &Run<'_>) -> 
     let (spec, shown) = signal;
     let value = shown.value.as_ref()?;
     let reading = run.readings.iter().find(|r| r.name == spec.name)?;
-    let load = reading.load.as_ref().ok().filter(|load| load.required > old)?;
+    let load = reading.load.as_ref().ok().filter(|load| load.required_ahead > old)?;
     let ahead = (load.ahead > load.value).then(|| {
         format!(", {} in {} s", release::number(load.ahead), spec.look_ahead.num_seconds())
     });
