@@ -62,6 +62,19 @@ pub fn plan_and_ceiling(target: &Target, baseline: u32) -> (u32, u32) {
     (planned, target.max_replicas.unwrap_or(planned))
 }
 
+/// What a load that rises is met with above its plan while it is within it, in percent of the plan. A rise leads up to the
+/// plan; only the load itself can say that it goes on beyond it. What is raised for it stays until the end.
+const BEYOND_THE_PLAN_PERCENT: u32 = 10;
+
+/// What the live load asks for: what it will be, unless that is beyond a plan that the load itself is still within.
+fn live(required: Required, planned: u32) -> u32 {
+    if required.replicas > planned {
+        return required.ahead;
+    }
+    let trusted = planned.saturating_add(planned.saturating_mul(BEYOND_THE_PLAN_PERCENT) / 100);
+    required.ahead.min(trusted)
+}
+
 /// The floor asked for now; `None` before the run needs the target and after it has let go of it.
 ///
 /// Inside the window it never falls: metrics and boosts raise it, only the release lowers it.
@@ -97,7 +110,7 @@ pub fn demand(target: &Target, facts: Facts<'_>, now: Instant) -> Option<Demand>
                 now,
             );
             // Before its first write the run has no business with the live load.
-            let required = if now < facts.start { 0 } else { facts.required.replicas };
+            let required = if now < facts.start { 0 } else { live(facts.required, planned) };
             let before = facts.claimed.map_or(0, |c| c.floor);
             let floor = ramped.max(before).max(boost);
             let (baseline, ready) = (facts.baseline, facts.ready);
@@ -166,6 +179,19 @@ mod tests {
         demand(target, facts, now)
     }
 
+    fn known(replicas: u32, ahead: u32) -> Required {
+        Required { replicas, ahead, blind: false }
+    }
+
+    #[test]
+    fn a_rise_within_the_plan_is_met_a_tenth_above_it_and_beyond_it_where_it_will_be() {
+        let asked = |now, ahead| {
+            floor(ask(&web(), |f| f.required = known(now, ahead), t0() + seconds(700)))
+        };
+        assert_eq!([asked(90, 150), asked(150, 190), asked(180, 240)], [180, 190, 198]);
+        assert_eq!(asked(181, 241), 241);
+    }
+
     fn floor(demand: Option<Demand>) -> u32 {
         demand.unwrap().claim.floor
     }
@@ -195,7 +221,7 @@ mod tests {
 
     #[test]
     fn live_load_raises_up_to_the_ceiling_and_the_clip_is_said() {
-        let load = |n| move |f: &mut Facts<'_>| f.required = Required { replicas: n, blind: false };
+        let load = |n| move |f: &mut Facts<'_>| f.required = known(n, n);
         let climbed = ask(&web(), load(225), t0()).unwrap();
         assert_eq!((climbed.claim.floor, climbed.raised_by_signal), (225, true));
         let clipped = ask(&web(), load(900), t0()).unwrap();
@@ -205,9 +231,7 @@ mod tests {
     #[test]
     fn falling_or_unknown_load_lowers_nothing_in_the_window() {
         let before = Claim { run: "capital".into(), floor: 225, ceiling: 260 };
-        for required in
-            [Required { replicas: 5, blind: false }, Required { replicas: 0, blind: true }]
-        {
+        for required in [known(5, 5), Required { blind: true, ..Required::default() }] {
             let demand = ask(
                 &web(),
                 |f| {
@@ -223,7 +247,7 @@ mod tests {
     #[test]
     fn without_a_maximum_nothing_climbs_above_the_plan() {
         let target = Target { max_replicas: None, ..web() };
-        let demand = ask(&target, |f| f.required = Required { replicas: 225, blind: false }, t0());
+        let demand = ask(&target, |f| f.required = known(225, 225), t0());
         assert_eq!(demand.as_ref().unwrap().clipped_from, Some(225));
         assert_eq!(floor(demand), 180);
     }

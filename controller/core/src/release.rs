@@ -141,7 +141,7 @@ impl Step {
     /// A target whose hold cannot be understood waits for whoever mends it.
     pub const UNREADABLE: Self = Self {
         baseline: 0,
-        required: Required { replicas: 0, blind: false },
+        required: Required { replicas: 0, ahead: 0, blind: false },
         when_unknown: 0,
         boost: 0,
         ceiling: 0,
@@ -151,7 +151,7 @@ impl Step {
 
     /// What must stay, as far as anybody has a say in it.
     fn needed(&self, by_a_person: bool) -> u32 {
-        let load = if by_a_person { 0 } else { self.required.replicas };
+        let load = if by_a_person { 0 } else { self.required.ahead };
         self.boost.max(load).min(self.ceiling)
     }
 }
@@ -280,7 +280,7 @@ mod tests {
     fn fact(required: u32, blind: bool) -> Step {
         Step {
             baseline: 10,
-            required: Required { replicas: required, blind },
+            required: Required { replicas: required, ahead: required, blind },
             when_unknown: 0,
             boost: 0,
             ceiling: 260,
@@ -475,7 +475,13 @@ mod tests {
         Reading {
             name: "sessions".into(),
             target: "web".into(),
-            load: load.map(|value| Load { value, ahead: value, required: 1, at: now() }),
+            load: load.map(|value| Load {
+                value,
+                ahead: value,
+                required: 1,
+                required_ahead: 1,
+                at: now(),
+            }),
             threshold: None,
         }
     }

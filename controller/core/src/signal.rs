@@ -123,8 +123,10 @@ pub struct Load {
     /// What it will be, as fast as it rises, when pods that are asked for now are ready. Never less than it is, and never
     /// more than twice that: a slope says nothing of what is far ahead.
     pub ahead: f64,
-    /// Replicas that carry that.
+    /// Replicas that carry the load as it is.
     pub required: u32,
+    /// Replicas that carry it as it will be.
+    pub required_ahead: u32,
     /// When it was measured.
     pub at: Instant,
 }
@@ -141,15 +143,19 @@ pub fn read(
     let load = series.latest.fresh(now, max_age).and_then(|(value, at)| {
         let rise = series.rise() * signal.look_ahead.as_seconds_f64();
         let ahead = value + rise.min(value);
-        let required = match signal.carries {
-            Carries::PerReplica(each) => each.units_for(ahead),
-            // As an HPA reads a metric of type Value: twice the threshold asks for twice the pods.
-            Carries::Threshold(full) => {
-                let ready = ready.filter(|n| *n > 0).ok_or(Why::PodsUnknown)?;
-                full.units_for(ahead * f64::from(ready))
-            }
+        let required = |load: f64| {
+            let replicas = match signal.carries {
+                Carries::PerReplica(each) => each.units_for(load),
+                // As an HPA reads a metric of type Value: twice the threshold asks for twice the pods.
+                Carries::Threshold(full) => {
+                    let ready = ready.filter(|n| *n > 0).ok_or(Why::PodsUnknown)?;
+                    full.units_for(load * f64::from(ready))
+                }
+            };
+            replicas.ok_or(Why::NotANumber)
         };
-        Ok(Load { value, ahead, required: required.ok_or(Why::NotANumber)?, at })
+        let (required, required_ahead) = (required(value)?, required(ahead)?);
+        Ok(Load { value, ahead, required, required_ahead, at })
     });
     let threshold = match signal.carries {
         Carries::PerReplica(_) => None,
@@ -163,6 +169,8 @@ pub fn read(
 pub struct Required {
     /// The maximum over the signals that are known; 0 where none is.
     pub replicas: u32,
+    /// The same when pods that are asked for now are ready. Never less.
+    pub ahead: u32,
     /// At least one signal is unknown: nothing may be lowered on this evidence.
     pub blind: bool,
 }
@@ -172,7 +180,11 @@ pub struct Required {
 pub fn required(readings: &[Reading], target: &str) -> Required {
     readings.iter().filter(|r| r.target == target).fold(Required::default(), |sum, reading| {
         match &reading.load {
-            Ok(load) => Required { replicas: sum.replicas.max(load.required), ..sum },
+            Ok(load) => Required {
+                replicas: sum.replicas.max(load.required),
+                ahead: sum.ahead.max(load.required_ahead),
+                ..sum
+            },
             Err(_) => Required { blind: true, ..sum },
         }
     })
@@ -208,7 +220,7 @@ mod tests {
     }
 
     fn required_of(signal: &Signal, series: &Series, ready: Option<u32>) -> Result<u32, Why> {
-        read(signal, series, ready, now(), seconds(60)).load.map(|load| load.required)
+        read(signal, series, ready, now(), seconds(60)).load.map(|load| load.required_ahead)
     }
 
     #[test]
@@ -264,7 +276,7 @@ mod tests {
             reading("b", &known(36_000.0)),
             reading("c", &Sample::Unknown(Why::Empty)),
         ];
-        assert_eq!(required(&readings, "web"), Required { replicas: 180, blind: true });
-        assert_eq!(required(&readings, "search"), Required { replicas: 0, blind: false });
+        assert_eq!(required(&readings, "web"), Required { replicas: 180, ahead: 180, blind: true });
+        assert_eq!(required(&readings, "search"), Required::default());
     }
 }
