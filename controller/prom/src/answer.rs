@@ -45,6 +45,11 @@ pub fn read(body: &[u8], now: Instant) -> Sample {
     known(value, now)
 }
 
+/// Whether a query that is answered so can stand within another one.
+pub(crate) fn is_vector(body: &[u8]) -> bool {
+    matches!(data(body), Ok(Data::Vector(_)))
+}
+
 /// Reads the answer to so many queries that were asked as one.
 pub(crate) fn read_marked(body: &[u8], count: usize, now: Instant) -> Vec<Sample> {
     let series = match data(body) {

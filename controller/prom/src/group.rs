@@ -16,9 +16,9 @@ pub(crate) const MARK: &str = "primetime_query";
 /// As many queries are one at most: they and their answers stay far below any limit of a proxy on the way.
 const MOST: usize = 100;
 
-/// A group that is too slow is halved down to this: were each asked alone, a Prometheus that is slow as a whole would be asked
+/// A group that is too much is halved down to this: were each asked alone, a Prometheus that is slow as a whole would be asked
 /// most when it can answer least.
-const LEAST_OF_SLOW: usize = 8;
+const LEAST: usize = 8;
 
 /// As much text is one request at most.
 const TEXT: usize = 64 << 10;
@@ -52,9 +52,9 @@ impl Sizes {
         self.remember(url, std::iter::once(query), 1);
     }
 
-    /// Together these are too slow.
-    pub(crate) fn slow(&self, url: &str, queries: &[String]) {
-        let size = (queries.len() / 2).max(LEAST_OF_SLOW);
+    /// Together these are too slow, or too much.
+    pub(crate) fn too_much(&self, url: &str, queries: &[String]) {
+        let size = (queries.len() / 2).max(LEAST);
         self.remember(url, queries.iter().map(String::as_str), size);
     }
 
@@ -143,14 +143,14 @@ mod tests {
         asked.alone("a", "sum(load7)");
         assert_eq!(sizes(&asked.groups("a", &queries)), [1, 99]);
         assert_eq!(sizes(&asked.groups("b", &queries)), [100], "another source");
-        asked.slow("a", &queries);
+        asked.too_much("a", &queries);
         assert_eq!(sizes(&asked.groups("a", &queries)), [50, 50]);
         for _ in 0..10 {
             for group in asked.groups("a", &queries) {
-                asked.slow("a", &group);
+                asked.too_much("a", &group);
             }
         }
-        assert!(sizes(&asked.groups("a", &queries)).iter().all(|n| *n <= LEAST_OF_SLOW));
+        assert!(sizes(&asked.groups("a", &queries)).iter().all(|n| *n <= LEAST));
         tokio::time::advance(APART).await;
         assert_eq!(sizes(&asked.groups("a", &queries)), [100]);
         // What is not asked any more is forgotten.

@@ -143,43 +143,66 @@ impl Prometheus {
         }
     }
 
-    /// Asks some queries as one. Where one of them is not as the others, the halves tell which.
+    /// Asks one query. What yields no vector, or is refused, cannot stand within another one.
+    async fn one(&self, source: &Source, query: &str, now: Instant) -> Asked {
+        let answered = self.ask(source, query).await;
+        let odd = match &answered {
+            Ok(body) => !answer::is_vector(body),
+            Err(trouble) => matches!(trouble, Trouble::Refused(_)),
+        };
+        if odd {
+            self.sizes.alone(&source.url, query);
+        }
+        let sample = match answered {
+            Ok(body) => answer::read(&body, now),
+            Err(trouble) => Sample::Unknown(trouble.why()),
+        };
+        Asked { samples: vec![sample], odd }
+    }
+
+    /// Asks some queries as one. Where that is refused, the halves tell which of them is not as the others.
     fn group<'a>(
         &'a self,
         source: &'a Source,
         queries: &'a [String],
         now: Instant,
-    ) -> Answer<'a, Vec<Sample>> {
+    ) -> Answer<'a, Asked> {
         Box::pin(async move {
             if let [one] = queries {
-                return vec![match self.ask(source, one).await {
-                    Ok(body) => answer::read(&body, now),
-                    Err(trouble) => Sample::Unknown(trouble.why()),
-                }];
+                return self.one(source, one, now).await;
             }
-            let answered = self.ask(source, &group::joined(queries)).await;
-            let (left, right) = queries.split_at(queries.len() / 2);
-            match answered {
-                Ok(body) => answer::read_marked(&body, queries.len(), now),
-                Err(Trouble::Refused(_)) => {
-                    for half in [left, right] {
-                        if let [one] = half {
-                            self.sizes.alone(&source.url, one);
-                        }
-                    }
-                    let mut all = self.group(source, left, now).await;
-                    all.extend(self.group(source, right, now).await);
-                    all
+            let trouble = match self.ask(source, &group::joined(queries)).await {
+                Ok(body) => {
+                    let samples = answer::read_marked(&body, queries.len(), now);
+                    return Asked { samples, odd: false };
                 }
-                Err(trouble) => {
-                    if matches!(trouble, Trouble::Slow(_)) {
-                        self.sizes.slow(&source.url, queries);
-                    }
-                    vec![Sample::Unknown(trouble.why()); queries.len()]
+                Err(trouble) => trouble,
+            };
+            if let Trouble::Refused(_) = trouble {
+                let (left, right) = queries.split_at(queries.len() / 2);
+                let mut all = self.group(source, left, now).await;
+                let right = self.group(source, right, now).await;
+                all.samples.extend(right.samples);
+                all.odd |= right.odd;
+                if !all.odd {
+                    // Each is right, and all of them are too much.
+                    self.sizes.too_much(&source.url, queries);
                 }
+                return all;
             }
+            if matches!(trouble, Trouble::Slow(_)) {
+                self.sizes.too_much(&source.url, queries);
+            }
+            Asked { samples: vec![Sample::Unknown(trouble.why()); queries.len()], odd: false }
         })
     }
+}
+
+/// Answers, in the order of the queries.
+struct Asked {
+    samples: Vec<Sample>,
+    /// One of the queries cannot stand within another one.
+    odd: bool,
 }
 
 impl Metrics for Prometheus {
@@ -192,8 +215,8 @@ impl Metrics for Prometheus {
         Box::pin(async move {
             let groups = self.sizes.groups(&source.url, queries);
             let asked = futures::stream::iter(groups).map(|group| async move {
-                let samples = self.group(source, &group, now).await;
-                group.into_iter().zip(samples).collect::<Vec<_>>()
+                let asked = self.group(source, &group, now).await;
+                group.into_iter().zip(asked.samples).collect::<Vec<_>>()
             });
             let answers: BTreeMap<_, _> = asked
                 .buffer_unordered(AT_ONCE)
