@@ -2,10 +2,10 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help prerequisites tools build demo test evenings lint generate bench fuzz soak mutations sweep deny clean
+.PHONY: help prerequisites tools build demo test evenings lint generate bench bench-evenings fuzz soak mutations sweep deny clean
 
 help: ## List the targets
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 27
 
 prerequisites: ## Check that Rust, Go and Python are there
 	@tests/tools/prerequisites.sh
@@ -44,6 +44,9 @@ bench: tools build ## Measure lateness, memory and idle requests as ratios in on
 	target/debug/primetime-bench-schedules
 	target/debug/primetime-bench-feeds
 	target/debug/primetime-bench
+
+bench-evenings: prerequisites ## What whole evenings cost, beside the HPA alone, a cron window, and the least that keeps the promise
+	cargo run --release --locked --package primetime-sim --bin evenings
 
 fuzz: prerequisites ## Draw so many inputs for each reader of what people write: PRIMETIME_FUZZ (100000)
 	PRIMETIME_FUZZ=$${PRIMETIME_FUZZ:-100000} cargo test --locked --package primetime-tests --test fuzz -- --nocapture

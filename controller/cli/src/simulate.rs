@@ -31,7 +31,7 @@ pub struct Args {
     /// and MetricsSources; - is standard input.
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// The load: capital-2014, bedrock, worldcup98, or a file of `seconds,load` lines, seconds since the event's start.
+    /// The load: capital-2014, bedrock, hotstar-2019, worldcup98, or a file of `seconds,load` lines, seconds since the event's start.
     /// Without it the load is what the surge announces.
     #[arg(long, value_name = "NAME|FILE.csv", conflicts_with = "history")]
     curve: Option<String>,

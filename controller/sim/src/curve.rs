@@ -12,7 +12,7 @@ pub struct Curve {
 }
 
 /// Names of the fixtures.
-pub const NAMES: [&str; 3] = ["capital-2014", "bedrock", "worldcup98"];
+pub const NAMES: [&str; 4] = ["capital-2014", "bedrock", "hotstar-2019", "worldcup98"];
 
 /// No load is looked at further from its event than this, in seconds.
 const FURTHEST: f64 = 31.0 * 86_400.0;
@@ -55,6 +55,12 @@ impl Curve {
             // Bedrock Streaming: ten times the load in two minutes, for an hour
             // (<https://tech.bedrockstreaming.com/2022/02/03/prescaling.html>).
             "bedrock" => event(1_000.0, 10_000.0, 120.0, 3_600.0, 450.0),
+            // Hotstar, the semi-final of 2019: 5 million viewers become 25.3, 1.1 million more each minute; half an hour later a
+            // wicket falls, and within five minutes one million is left
+            // (<https://www.slideshare.net/hotstar-engineering/scaling-hotstarcom-for-10mn-concurrency>).
+            "hotstar-2019" => {
+                vec![(0.0, 5e6), (1_107.0, 25.3e6), (2_907.0, 25.3e6), (3_207.0, 1e6)]
+            }
             // The afternoon of 30 June 1998, 18:00 to 23:00: requests a minute that only just triple in two hours.
             "worldcup98" => vec![
                 (-3_600.0, 74_000.0),
@@ -150,6 +156,13 @@ impl Curve {
         Ok(Self { remembers: Some(start), ..curve })
     }
 
+    /// The same load, so many seconds later than the event's start says.
+    #[must_use]
+    pub fn later(self, seconds: f64) -> Self {
+        let points = self.points.into_iter().map(|(at, load)| (at + seconds, load));
+        Self { points: points.collect(), ..self }
+    }
+
     /// The load at a number of seconds since the event's start.
     #[must_use]
     pub fn at(&self, seconds: f64) -> f64 {
@@ -214,6 +227,7 @@ mod tests {
         );
         assert_eq!((crate::whole(curve.usual()), crate::whole(curve.peak())), (2_000, 36_000));
         assert!(NAMES.iter().all(|name| Curve::named(name).is_some()));
+        assert_eq!(at(&curve.later(120.0), [120.0, 300.0]), [2_000, 36_000]);
     }
 
     #[test]

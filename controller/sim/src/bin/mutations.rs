@@ -13,7 +13,7 @@ struct Mutation {
     wrong: &'static str,
 }
 
-const MUTATIONS: [Mutation; 30] = [
+const MUTATIONS: [Mutation; 32] = [
     Mutation {
         name: "pre-scaling begins at T0, not its lead time earlier",
         file: "controller/core/src/timeline.rs",
@@ -55,6 +55,18 @@ const MUTATIONS: [Mutation; 30] = [
         file: "controller/core/src/demand.rs",
         right: "let before = facts.claimed.map_or(0, |c| c.floor);",
         wrong: "let before = 0;",
+    },
+    Mutation {
+        name: "one jump of the load is a slope",
+        file: "controller/core/src/signal/series.rs",
+        right: "const RISES: usize = 3;",
+        wrong: "const RISES: usize = 1;",
+    },
+    Mutation {
+        name: "a rise within the plan is met far beyond it",
+        file: "controller/core/src/demand.rs",
+        right: "required.ahead.min(trusted)",
+        wrong: "required.ahead.max(trusted)",
     },
     Mutation {
         name: "the release takes back what somebody else has written",
