@@ -174,6 +174,16 @@ impl Evening {
         Ok(run.with_context(|| format!("surge {surge} has no run"))?.status.unwrap_or_default())
     }
 
+    /// What Events say of the shop, one after the other.
+    ///
+    /// # Errors
+    ///
+    /// If the API server does not answer.
+    pub async fn events(&self) -> Result<String> {
+        let messages = "jsonpath={.items[*].message}{.items[*].note}";
+        run(self.plane.kubectl().args(["-n", SHOP, "get", "events", "-o", messages])).await
+    }
+
     /// All holds.
     ///
     /// # Errors

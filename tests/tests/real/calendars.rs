@@ -207,16 +207,7 @@ async fn an_event_that_moves_moves_its_run_and_one_that_goes_on_lengthens_it() -
             Ok((done == 1 && e.replicas("web").await? == 10, format!("{done} over")))
         })
         .await?;
-    let mut events = evening.plane.kubectl();
-    events.args([
-        "-n",
-        SHOP,
-        "get",
-        "events",
-        "-o",
-        "jsonpath={.items[*].message}{.items[*].note}",
-    ]);
-    let events = run(&mut events).await?;
+    let events = evening.events().await?;
     ensure!(events.contains("its event was moved or stretched"), "{events}");
     evening.end()
 }

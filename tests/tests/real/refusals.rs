@@ -27,8 +27,17 @@ fn recurs(surge: &mut Value, cron: Option<&str>) {
     }
 }
 
+/// A signal that says how full pods are, and not how much there is.
+fn full(surge: &mut Value, threshold: Option<&str>) {
+    let signal = &mut surge["spec"]["signals"][0];
+    signal.as_object_mut().map(|s| s.remove("perReplica"));
+    if let Some(threshold) = threshold {
+        signal["threshold"] = json!(threshold);
+    }
+}
+
 /// What is wrong, the change that makes it so, and what the error has to say.
-const SURGES: [(&str, Change, &str); 45] = [
+const SURGES: [(&str, Change, &str); 53] = [
     (
         "a calendar and a start",
         |s| s["spec"]["schedule"]["calendarRef"] = json!({"name": "guide"}),
@@ -234,6 +243,41 @@ const SURGES: [(&str, Change, &str); 45] = [
         |s| s["spec"]["targets"][1]["scaleTargetRef"]["name"] = json!("web"),
         "the same workload is named twice",
     ),
+    (
+        "a signal that says nothing of replicas",
+        |s| full(s, None),
+        "exactly one of perReplica and threshold",
+    ),
+    (
+        "a signal that counts and says how full",
+        |s| s["spec"]["signals"][0]["threshold"] = json!("0.8"),
+        "exactly one of perReplica and threshold",
+    ),
+    (
+        "a look ahead of what is full",
+        |s| {
+            full(s, Some("0.8"));
+            s["spec"]["signals"][0]["lookAheadSeconds"] = json!(60);
+        },
+        "lookAheadSeconds belongs to perReplica only",
+    ),
+    ("a threshold that is no decimal", |s| full(s, Some("80%")), "threshold"),
+    (
+        "a rung that is no decimal",
+        |s| s["spec"]["targets"][0]["rungs"] = json!([{"name": "x5", "multiplier": "five"}]),
+        "multiplier",
+    ),
+    (
+        "a rung of nothing",
+        |s| s["spec"]["targets"][0]["rungs"] = json!([{"name": "x0", "multiplier": "0"}]),
+        "is not a positive decimal",
+    ),
+    (
+        "no pod at a time",
+        |s| s["spec"]["targets"][0]["maxStepReplicas"] = json!(0),
+        "maxStepReplicas",
+    ),
+    ("a shrug", |s| s["spec"]["onUnknown"] = json!("Shrug"), "onUnknown"),
     (
         "a signal of no target",
         |s| s["spec"]["signals"][0]["target"] = json!("tills"),

@@ -150,16 +150,7 @@ async fn what_recurs_is_planned_ahead_cancelled_suspended_moved_and_done() -> Re
             Ok((runs.len() >= 4 && evenings.count() >= 2, format!("{runs:?}")))
         })
         .await?;
-    let mut events = evening.plane.kubectl();
-    events.args([
-        "-n",
-        SHOP,
-        "get",
-        "events",
-        "-o",
-        "jsonpath={.items[*].message}{.items[*].note}",
-    ]);
-    let events = run(&mut events).await?;
+    let events = evening.events().await?;
     ensure!(events.contains("is not planned any more: surge every-sunday was edited"), "{events}");
 
     // The show that recurs today is ready in time, over in time, and planned for tomorrow.
