@@ -30,7 +30,12 @@ pub fn climb(target: &Target, from: From, required: u32) -> u32 {
     let Some(step) = target.max_step else { return wanted };
     // As long as nobody knows how many are on their way, no more are sent after them.
     let reached = from.ready.map_or(from.floor, |ready| ready.saturating_add(step));
-    wanted.min(reached.max(from.floor))
+    if wanted <= reached {
+        return wanted;
+    }
+    // Not one after the other as they get ready: each step is a write, and a line that somebody reads.
+    let worth_a_step = reached >= from.floor.saturating_add(step.div_ceil(2));
+    if worth_a_step { reached } else { from.floor }
 }
 
 /// What people call the step that a floor stands on.
@@ -85,7 +90,10 @@ mod tests {
     fn no_more_pods_than_allowed_are_on_their_way() {
         let bounded = web(&[], Some(30));
         assert_eq!(climb(&bounded, FROM, 212), 50);
-        assert_eq!(climb(&bounded, From { ready: Some(45), ..FROM }, 212), 75);
+        assert_eq!(climb(&bounded, From { floor: 50, ready: Some(45), ..FROM }, 212), 75);
+        // Half of a step at least, unless that is all.
+        assert_eq!(climb(&bounded, From { floor: 50, ready: Some(34), ..FROM }, 212), 50);
+        assert_eq!(climb(&bounded, From { floor: 50, ready: Some(34), ..FROM }, 60), 60);
         assert_eq!(climb(&bounded, From { ready: Some(200), ..FROM }, 212), 212);
         assert_eq!(climb(&bounded, From { ready: None, ..FROM }, 212), 20);
         // What was planned is not what is climbed.
