@@ -11,7 +11,7 @@ use chrono::{TimeDelta, TimeZone};
 use super::*;
 use crate::hold::HoldRecord;
 use crate::overrides::{Action, Boost, Override};
-use crate::run::{Launch, ReleaseCause, RunRecord, Stage, Verdict};
+use crate::run::{Launch, LedgerState, ReleaseCause, RunRecord, Stage, Verdict};
 use crate::schedule::{Rule, Schedule, When, Zone};
 use crate::seconds;
 use crate::signal::{Sample, Why};
@@ -631,6 +631,27 @@ fn the_next_step_down_waits_until_the_last_one_stands_in_the_hold() {
     let stride = before.div_ceil(5);
     let floor = floor(&evening);
     assert!(floor < before && before - floor <= stride, "{floor} while {before} is held");
+}
+
+/// Pods of a target that is still raised run on them.
+#[test]
+fn machines_stay_until_every_target_is_given_back() {
+    let mut evening = Evening::new();
+    evening.pass(end(), seconds(20));
+    evening.load = Box::new(sessions(100.0));
+    let mut held_on_the_way_down = 0;
+    while evening.run().status.stage != Stage::Done && evening.now < end() + seconds(9000) {
+        evening.pass(evening.now + seconds(20), seconds(20));
+        let status = &evening.run().status;
+        let instances = || status.ledger.iter().flat_map(|b| &b.instances);
+        if evening.world.holds.is_empty() {
+            continue;
+        }
+        held_on_the_way_down += usize::from(status.release.is_some());
+        assert!(instances().all(|i| i.state == LedgerState::Live), "{}", evening.log());
+    }
+    assert!(held_on_the_way_down > 10, "{}", evening.log());
+    evening.everything_is_back();
 }
 
 #[test]
