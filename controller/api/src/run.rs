@@ -6,11 +6,11 @@ use serde::{Deserialize, Serialize};
 
 use primetime_core::plan::PlannedRun;
 use primetime_core::run::{RunRecord, RunStatus};
-use primetime_core::surge::Window;
+use primetime_core::surge::{OnUnknown, Window};
 
 use crate::names::FINALIZER;
 use crate::surge::{
-    HoldAfterEnd, MachineGroup, OnUnknown, Release, ScheduledSurgeSpec, Signal, StartPolicy, Target,
+    HoldAfterEnd, MachineGroup, Release, ScheduledSurgeSpec, Signal, StartPolicy, Target,
 };
 use crate::validate;
 

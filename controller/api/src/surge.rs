@@ -4,7 +4,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use primetime_core::surge::Workload;
+use primetime_core::surge::{OnUnknown, Workload};
 use primetime_core::world::{SurgeRecord, SurgeStatus};
 
 use crate::schedule::Schedule;
@@ -278,16 +278,6 @@ pub struct Rung {
     /// The replicas found when the target is first held, times this decimal.
     #[schemars(length(min = 1, max = 12), regex(pattern = r"^[0-9]+(\.[0-9]{1,6})?$"))]
     pub multiplier: String,
-}
-
-/// What becomes of a floor on its way down while the live load is unknown.
-#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum OnUnknown {
-    /// It stays where it is.
-    #[default]
-    Hold,
-    /// It goes back up to the plan, where it is below that.
-    HoldOrPlan,
 }
 
 /// Staying up after the end.

@@ -12,8 +12,8 @@ pub use self::schedule::{
     LATEST_ANNOUNCEMENT, not_in_the_past, schedule as schedule_of, short_of_time,
 };
 use crate::surge::{
-    HoldAfterEnd, LOOK_AHEAD_SECONDS, MachineGroup, OnUnknown, Release, Rung, ScheduledSurgeSpec,
-    Signal, StartPolicy, Target,
+    HoldAfterEnd, LOOK_AHEAD_SECONDS, MachineGroup, Release, Rung, ScheduledSurgeSpec, Signal,
+    StartPolicy, Target,
 };
 
 fn seconds(n: u32) -> TimeDelta {
@@ -61,7 +61,7 @@ pub(crate) struct Announced<'a> {
     pub targets: &'a [Target],
     pub machines: &'a [MachineGroup],
     pub signals: &'a [Signal],
-    pub on_unknown: OnUnknown,
+    pub on_unknown: surge::OnUnknown,
     pub hold: Option<&'a HoldAfterEnd>,
     pub release: &'a Release,
     pub start_policy: StartPolicy,
@@ -119,10 +119,7 @@ pub(crate) fn announcement(announced: &Announced<'_>) -> Result<Announcement, Ve
             })
             .collect(),
         signals: good_signals,
-        on_unknown: match on_unknown {
-            OnUnknown::Hold => surge::OnUnknown::Hold,
-            OnUnknown::HoldOrPlan => surge::OnUnknown::HoldOrPlan,
-        },
+        on_unknown,
         hold: hold.map(|h| surge::HoldAfterEnd {
             until_below_percent: h.until_below_percent.clamp(1, 99),
             for_time: seconds(h.for_seconds),

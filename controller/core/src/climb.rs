@@ -48,25 +48,13 @@ pub fn rung(target: &Target, baseline: u32, floor: u32) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::seconds;
-    use crate::surge::{Rung, Want, Workload};
+    use crate::surge::{self, Rung};
     use proptest::prelude::*;
 
     fn web(rungs: &[&str], max_step: Option<u32>) -> Target {
         let rung = |by: &&str| Rung { name: format!("x{by}"), multiplier: by.parse().unwrap() };
-        Target {
-            name: "web".into(),
-            workload: Workload {
-                api_version: "apps/v1".into(),
-                kind: "Deployment".into(),
-                name: "web".into(),
-            },
-            want: Want::Replicas(20),
-            max_replicas: Some(260),
-            rungs: rungs.iter().map(rung).collect(),
-            max_step,
-            lead: seconds(360),
-        }
+        let rungs = rungs.iter().map(rung).collect();
+        Target { rungs, max_step, ..surge::tests::web(20) }
     }
 
     const FROM: From = From { baseline: 10, floor: 20, ready: Some(20), ceiling: 260 };

@@ -132,7 +132,6 @@ mod tests {
     use super::*;
     use crate::run::{ReleaseCause, ReleaseFloor};
     use crate::seconds;
-    use crate::surge::{Want, Workload};
     use chrono::TimeZone;
 
     fn t0() -> Instant {
@@ -144,19 +143,7 @@ mod tests {
     }
 
     fn web() -> Target {
-        Target {
-            name: "web".into(),
-            workload: Workload {
-                api_version: "apps/v1".into(),
-                kind: "Deployment".into(),
-                name: "web".into(),
-            },
-            want: Want::Replicas(180),
-            max_replicas: Some(260),
-            rungs: vec![],
-            max_step: None,
-            lead: seconds(360),
-        }
+        crate::surge::tests::web(180)
     }
 
     fn ask<'a>(target: &Target, change: impl Fn(&mut Facts<'a>), now: Instant) -> Option<Demand> {

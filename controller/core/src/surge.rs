@@ -110,7 +110,17 @@ pub struct Rung {
 }
 
 /// What becomes of a floor on its way down while the live load is unknown.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    serde::Serialize,
+    serde::Deserialize,
+    schemars::JsonSchema,
+)]
 pub enum OnUnknown {
     /// It stays where it is.
     #[default]
@@ -231,9 +241,26 @@ pub fn run_name(surge: &str, start: Instant) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use chrono::TimeZone;
+
+    /// The shop's target of the fixtures.
+    pub(crate) fn web(planned: u32) -> Target {
+        Target {
+            name: "web".into(),
+            workload: Workload {
+                api_version: "apps/v1".into(),
+                kind: "Deployment".into(),
+                name: "web".into(),
+            },
+            want: Want::Replicas(planned),
+            max_replicas: Some(260),
+            rungs: vec![],
+            max_step: None,
+            lead: crate::seconds(360),
+        }
+    }
 
     #[test]
     fn capital_asks_for_180_replicas_in_each_form() {
