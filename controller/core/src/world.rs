@@ -102,6 +102,9 @@ pub struct SurgeStatus {
     /// The events of a calendar that these are: a cancelled one stays cancelled where its calendar moves it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub scheduled_events: Vec<ScheduledEvent>,
+    /// The uids of the runs that are taken back, until they are gone: that such a one is deleted cancels nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub withdrawn_runs: Vec<String>,
     /// The next or current occurrence, in UTC.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_start_time: Option<Instant>,

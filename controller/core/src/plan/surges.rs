@@ -72,9 +72,11 @@ struct Occurrences<'a> {
     schedule: Cow<'a, Schedule>,
     /// Those that are going on, those that begin soon, and the next ones, in order.
     wanted: Vec<Occurrence>,
-    /// Those that this surge has planned, and not one of the same name before it.
+    /// Those that this surge has planned, and not one of the same name before it, nor those that it takes back.
     runs: Vec<&'a RunRecord>,
-    /// Starts whose run's name is somebody else's.
+    /// Those that it takes back.
+    withdrawn: Vec<&'a RunRecord>,
+    /// Starts whose run's name is not free: somebody else's, or one that is taken back.
     taken: Vec<Instant>,
     now: Instant,
 }
@@ -88,16 +90,21 @@ impl<'a> Occurrences<'a> {
         world: &World,
         now: Instant,
     ) -> Self {
-        let (runs, others): (Vec<&RunRecord>, Vec<&RunRecord>) =
+        let (own, others): (Vec<&RunRecord>, Vec<&RunRecord>) =
             of_its_name.iter().partition(|run| run.owner.as_ref() == Some(&surge.uid));
-        let taken = others.iter().map(|run| run.window.start).collect();
+        // What is taken back stays so, also where it is wanted again: its deletion may be on its way, and would be taken for
+        // a person's. It makes room for a new one.
+        let (withdrawn, runs): (Vec<&RunRecord>, Vec<&RunRecord>) = own
+            .iter()
+            .partition(|run| !begun(run) && surge.status.withdrawn_runs.contains(&run.uid));
+        let taken = others.iter().chain(&withdrawn).map(|run| run.window.start).collect();
         // What a person cancelled makes room for another.
         let had = &surge.status.scheduled_times;
         let has_run = |start: &Instant| runs.iter().any(|run| run.window.start == *start);
         let cancelled = had.iter().filter(|start| **start > now && !has_run(start)).count();
         let by = now + lead(spec, world) + AHEAD;
         let wanted = schedule.upcoming(now, spec.upcoming_limit + cancelled, by);
-        Self { surge, spec, schedule, wanted, runs, taken, now }
+        Self { surge, spec, schedule, wanted, runs, withdrawn, taken, now }
     }
 
     fn window(&self, occurrence: &Occurrence) -> Window {
@@ -141,7 +148,8 @@ impl<'a> Occurrences<'a> {
     /// Says what is planned, and why not where it is not.
     fn plan(self, status: &mut SurgeStatus, draft: &mut Draft) -> (&'static str, String) {
         let had = std::mem::take(&mut status.scheduled_times);
-        self.withdraw(&had, draft);
+        self.withdraw(draft);
+        status.withdrawn_runs = self.withdrawn_runs();
         let last = self.schedule.last_once().filter(|_| self.wanted.is_empty());
         status.scheduled_times = self.names(&had, last.as_ref());
         status.scheduled_events = self.events();
@@ -295,13 +303,18 @@ impl<'a> Occurrences<'a> {
             && (self.spec.suspend || !(wanted(run.window.start) || announced(run)))
     }
 
-    /// Takes runs back, once the status does not name them any more: what it names and is not there was cancelled by a
-    /// person.
-    fn withdraw(&self, had: &[Instant], draft: &mut Draft) {
-        for run in self.runs.iter().filter(|run| !had.contains(&run.window.start)) {
-            if !self.withdraws(run) {
-                continue;
-            }
+    /// The uids of the runs that the status says are taken back, until they are gone.
+    fn withdrawn_runs(&self) -> Vec<String> {
+        let newly = self.runs.iter().filter(|run| self.withdraws(run));
+        let mut uids: Vec<_> =
+            self.withdrawn.iter().chain(newly).map(|run| run.uid.clone()).collect();
+        uids.sort();
+        uids
+    }
+
+    /// Takes runs back, once the status says so: a run that it names and that is not there was cancelled by a person.
+    fn withdraw(&self, draft: &mut Draft) {
+        for run in self.withdrawn.iter().filter(|run| !run.deleting) {
             let message = format!("run {} is not planned any more: {}", run.name, self.why(run));
             draft.record(Record::DeleteRun {
                 run: run.name.clone(),
@@ -322,6 +335,9 @@ impl<'a> Occurrences<'a> {
             return format!("SurgeCalendar {} does not have its event any more", follows.calendar);
         };
         let by = moved.start - run.window.start;
+        if by.is_zero() {
+            return "its event was moved and came back; it is planned anew".to_owned();
+        }
         let late = if by > TimeDelta::zero() { "late" } else { "early" };
         let (start, minutes) = (clock(moved.start), by.num_minutes().abs());
         format!("its event starts at {start} now, {minutes} min {late}")

@@ -189,6 +189,50 @@ fn a_plan_that_was_taken_back_and_comes_again_is_not_cancelled() {
 }
 
 #[test]
+fn a_plan_that_comes_again_while_its_run_is_being_deleted_is_not_cancelled() {
+    let mut small = Small::new();
+    let planned = small.look("2026-03-20T00:00:00Z");
+    small.edit(|spec| spec.suspend = true);
+    let now = at("2026-03-20T00:01:00Z");
+    let taken_back = plan(&small.world, now).records;
+    assert!(!taken_back.iter().any(|r| matches!(r, Record::DeleteRun { .. })), "first it is said");
+    for record in taken_back {
+        small.persist(record);
+    }
+    // The deletions are sent, their answers are lost, and nobody has seen yet that the runs are gone.
+    let sent = plan(&small.world, now).records;
+    assert_eq!(sent.iter().filter(|r| matches!(r, Record::DeleteRun { .. })).count(), 2);
+    small.edit(|spec| spec.suspend = false);
+    for record in plan(&small.world, now).records {
+        assert!(!matches!(record, Record::ReplanRun(_)), "what is taken back is not used again");
+        if !matches!(record, Record::DeleteRun { .. }) {
+            small.persist(record);
+        }
+    }
+    small.world.runs.clear();
+    assert_eq!(small.look("2026-03-20T00:02:00Z"), planned);
+    assert_eq!(small.accepted().0, "Scheduled");
+    let status = &small.world.surges.get("show").unwrap().status;
+    assert_eq!(status.withdrawn_runs, [""; 0], "nothing is remembered for ever");
+}
+
+#[test]
+fn a_run_that_has_begun_before_it_was_taken_back_goes_on() {
+    let mut small = Small::new();
+    small.look("2026-03-20T00:00:00Z");
+    small.edit(|spec| spec.suspend = true);
+    let now = "2026-03-22T19:45:00Z";
+    for record in plan(&small.world, at(now)).records {
+        small.persist(record);
+    }
+    small.world.runs.get_mut("show-20260322t195000z").unwrap().guarded = true;
+    assert_eq!(small.look(now), ["show-20260322t195000z"]);
+    small.edit(|spec| spec.suspend = false);
+    small.look(now);
+    assert!(small.accepted().1.contains("run show-20260322t195000z"), "{}", small.accepted().1);
+}
+
+#[test]
 fn what_has_begun_outlives_a_suspension() {
     let mut small = Small::new();
     small.look("2026-03-20T00:00:00Z");

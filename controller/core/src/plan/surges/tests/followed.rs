@@ -151,6 +151,27 @@ fn an_event_whose_run_a_person_deleted_stays_cancelled() {
 }
 
 #[test]
+fn an_event_that_is_moved_there_and_back_while_its_run_is_being_deleted_is_not_cancelled() {
+    let here = ("a", "2026-11-22T19:50:00Z", "2026-11-22T22:00:00Z");
+    let mut small = following(&[here]);
+    small.look(FRIDAY);
+    small.says(&[("a", "2026-11-22T20:02:00Z", "2026-11-22T22:12:00Z")]);
+    for record in plan(&small.world, at(FRIDAY)).records {
+        small.persist(record);
+    }
+    small.says(&[here]);
+    for record in plan(&small.world, at(FRIDAY)).records {
+        if !matches!(record, Record::DeleteRun { .. }) {
+            small.persist(record);
+        }
+    }
+    // The deletion that nobody has heard of is seen at last.
+    small.world.runs.remove(RUN);
+    assert_eq!(small.look(FRIDAY), [RUN]);
+    assert_eq!(small.accepted().0, "Scheduled");
+}
+
+#[test]
 fn an_event_that_a_person_cancelled_stays_cancelled_where_it_moves_and_the_next_one_is_planned() {
     let next = ("b", "2026-11-29T19:50:00Z", "");
     // The calendar moves it after the cancellation was seen, or at the same moment.
