@@ -101,6 +101,13 @@ fn clock(by: i64, from: i64, until: i64) -> Case {
     with(plain(), Script { jumps: vec![jump], ..Script::default() })
 }
 
+/// A process that begins with a clock that is wrong already, and does not see it jump.
+fn begins_wrong(by: i64, from: i64, until: i64) -> Case {
+    let (_, _, script) = clock(by, from, until);
+    let outages = vec![Outage { part: Part::Operator, from: at(from - 1), until: at(from + 1) }];
+    with(plain(), Script { outages, ..script })
+}
+
 fn evening(change: impl FnOnce(&mut Scenario)) -> (Scenario, Promise) {
     let (mut scenario, promise) = plain();
     change(&mut scenario);
@@ -240,6 +247,9 @@ fn api_server_and_clock() -> Vec<Named> {
         ("F19: the clock goes back an hour before T0", clock(-3600, -30, 20)),
         ("F19: the clock goes forward an hour in the window", clock(3600, 10, 60)),
         ("F19: the clock goes back an hour while it comes down", clock(-3600, 85, 150)),
+        ("F19: a process begins an hour fast in the window", begins_wrong(3600, 10, 50)),
+        ("F19: a process begins an hour fast while it comes down", begins_wrong(3600, 85, 150)),
+        ("F19: a process begins an hour slow while it comes down", begins_wrong(-3600, 85, 150)),
         (
             "Cilium#42920: a standby takes over from a leader that died",
             fault(evening(|s| s.operators = 2), "PATCH /apis/apps/v1", Fault::CrashBefore),
