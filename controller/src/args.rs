@@ -64,6 +64,10 @@ pub struct Args {
     #[arg(long, env = "PRIMETIME_CLOUD_INTERVAL_SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
     pub cloud_interval_seconds: u32,
 
+    /// Jobs may be created from the templates that surges name: the right to do so has been granted.
+    #[arg(long, env = "PRIMETIME_JOBS", default_value_t = false, action = clap::ArgAction::Set)]
+    pub jobs: bool,
+
     /// A folder with time zone data that counts instead of the bundled one, such as /usr/share/zoneinfo.
     #[arg(long, env = "PRIMETIME_ZONEINFO")]
     pub zoneinfo: Option<PathBuf>,

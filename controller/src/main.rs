@@ -91,6 +91,7 @@ async fn run(args: Args) -> Result<()> {
         "primetime starts"
     );
     let shared = Shared::default();
+    shared.with(|index| index.may_run_jobs = args.jobs);
     let metrics = Arc::new(Metrics::new()?);
     let ec2 = Ec2::new(
         primetime_ec2::Settings {

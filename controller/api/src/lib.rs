@@ -7,6 +7,7 @@
 mod calendar;
 mod class;
 mod hold;
+mod job;
 mod names;
 mod overrides;
 mod run;
@@ -21,6 +22,7 @@ pub use calendar::{
 };
 pub use class::{InstanceClass, InstanceClassSpec, LaunchTemplateRef};
 pub use hold::{SurgeHold, SurgeHoldSpec, hold_record};
+pub use job::{JobStep, JobTemplateRef};
 pub use names::{APP_FIELD_MANAGER, FINALIZER, GROUP, VERSION, tags};
 pub use overrides::{OverrideAction, SurgeOverride, SurgeOverrideSpec};
 pub use run::{SurgeRun, SurgeRunSpec, run_record, run_spec};

@@ -8,6 +8,7 @@ use primetime_core::plan::PlannedRun;
 use primetime_core::run::{RunRecord, RunStatus};
 use primetime_core::surge::{OnUnknown, Window};
 
+use crate::job::JobStep;
 use crate::names::FINALIZER;
 use crate::surge::{
     HoldAfterEnd, MachineGroup, Release, ScheduledSurgeSpec, Signal, StartPolicy, Target,
@@ -93,6 +94,21 @@ pub struct SurgeRunSpec {
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".to_owned()]))]
     pub machines: Vec<MachineGroup>,
+    /// Jobs that have to be done at T0.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".to_owned()]))]
+    pub warm_up: Vec<JobStep>,
+    /// Jobs that are run when the event begins.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".to_owned()]))]
+    pub on_live: Vec<JobStep>,
+    /// Jobs that are run when the way down begins.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".to_owned()]))]
+    pub on_release: Vec<JobStep>,
     /// Live load.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
@@ -130,6 +146,9 @@ pub fn run_spec(planned: &PlannedRun, spec: &ScheduledSurgeSpec) -> SurgeRunSpec
         end_time: planned.window.end,
         targets: spec.targets.clone(),
         machines: spec.machines.clone(),
+        warm_up: spec.warm_up.clone(),
+        on_live: spec.on_live.clone(),
+        on_release: spec.on_release.clone(),
         signals: spec.signals.clone(),
         on_unknown: spec.on_unknown,
         hold: spec.hold.clone(),
@@ -161,6 +180,9 @@ pub fn run_record(object: &SurgeRun) -> RunRecord {
         announcement: validate::announcement(&validate::Announced {
             targets: &spec.targets,
             machines: &spec.machines,
+            warm_up: &spec.warm_up,
+            on_live: &spec.on_live,
+            on_release: &spec.on_release,
             signals: &spec.signals,
             on_unknown: spec.on_unknown,
             hold: spec.hold.as_ref(),

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use primetime_core::surge::{OnUnknown, Workload};
 use primetime_core::world::{SurgeRecord, SurgeStatus};
 
+use crate::job::JobStep;
 use crate::schedule::Schedule;
 use crate::validate;
 
@@ -60,6 +61,21 @@ pub struct ScheduledSurgeSpec {
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".to_owned()]))]
     pub machines: Vec<MachineGroup>,
+    /// Jobs that have to be done at T0, such as to fill a cache. Each begins so early that its deadline is at T0.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".to_owned()]))]
+    pub warm_up: Vec<JobStep>,
+    /// Jobs that are run when the event begins. Nothing waits for them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".to_owned()]))]
+    pub on_live: Vec<JobStep>,
+    /// Jobs that are run when the way down begins. The run is over once they have ended, or their time is over.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".to_owned()]))]
+    pub on_release: Vec<JobStep>,
     /// Live load that may raise targets above their plan. It never lowers anything before the end.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]

@@ -1,5 +1,6 @@
 //! From what people wrote to what the core can act upon: everything is checked here once, whatever CEL has let in.
 
+mod job;
 mod schedule;
 
 use chrono::TimeDelta;
@@ -11,6 +12,7 @@ use primetime_core::world::SurgeSpec;
 pub use self::schedule::{
     LATEST_ANNOUNCEMENT, not_in_the_past, schedule as schedule_of, short_of_time,
 };
+use crate::job::JobStep;
 use crate::surge::{
     HoldAfterEnd, LOOK_AHEAD_SECONDS, MachineGroup, Release, Rung, ScheduledSurgeSpec, Signal,
     StartPolicy, Target,
@@ -30,6 +32,9 @@ pub fn surge(spec: &ScheduledSurgeSpec) -> Result<SurgeSpec, Vec<String>> {
     let announcement = announcement(&Announced {
         targets: &spec.targets,
         machines: &spec.machines,
+        warm_up: &spec.warm_up,
+        on_live: &spec.on_live,
+        on_release: &spec.on_release,
         signals: &spec.signals,
         on_unknown: spec.on_unknown,
         hold: spec.hold.as_ref(),
@@ -60,6 +65,9 @@ pub fn surge(spec: &ScheduledSurgeSpec) -> Result<SurgeSpec, Vec<String>> {
 pub(crate) struct Announced<'a> {
     pub targets: &'a [Target],
     pub machines: &'a [MachineGroup],
+    pub warm_up: &'a [JobStep],
+    pub on_live: &'a [JobStep],
+    pub on_release: &'a [JobStep],
     pub signals: &'a [Signal],
     pub on_unknown: surge::OnUnknown,
     pub hold: Option<&'a HoldAfterEnd>,
@@ -105,11 +113,16 @@ pub(crate) fn announcement(announced: &Announced<'_>) -> Result<Announcement, Ve
     if targets.is_empty() && machines.is_empty() {
         errors.push("spec: at least one target or one group of machines".to_owned());
     }
+    let jobs = job::jobs(announced).unwrap_or_else(|more| {
+        errors.extend(more);
+        Vec::new()
+    });
     if !errors.is_empty() {
         return Err(errors);
     }
     Ok(Announcement {
         targets: good_targets,
+        jobs,
         machines: machines
             .iter()
             .map(|m| surge::MachineGroup {

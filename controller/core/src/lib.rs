@@ -17,6 +17,7 @@
 //! | [`hold`] | floors of all runs to one level; what is still ours |
 //! | [`write`] | a level to the patches that reach it |
 //! | [`machines`] | the ledger of instances |
+//! | [`jobs`] | Jobs that are run for an event, and when |
 //! | [`release`] | holding after the end, then coming down step by step |
 //! | [`verdict`] | ready, on track, or at risk with the missing number |
 //! | [`decision`] | the decision log |
@@ -32,6 +33,7 @@ pub mod decimal;
 pub mod decision;
 pub mod demand;
 pub mod hold;
+pub mod jobs;
 pub mod lease;
 pub mod machines;
 pub mod overrides;

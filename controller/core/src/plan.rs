@@ -15,6 +15,7 @@ use crate::Instant;
 use crate::calendar::CalendarStatus;
 use crate::decision::Decision;
 use crate::hold::Hold;
+use crate::jobs::JobAct;
 use crate::machines::MachineAct;
 use crate::run::{RunRecord, RunStatus};
 use crate::surge::Window;
@@ -151,6 +152,8 @@ pub enum Act {
         /// What to do.
         act: MachineAct,
     },
+    /// Create a Job of a run.
+    Job(Box<JobAct>),
 }
 
 /// What is put together on the way.

@@ -189,6 +189,69 @@ pub struct MachineStatus {
     pub joined: u32,
 }
 
+/// A Job of the run as people see it; also the record that it may be created.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct JobStatus {
+    /// Name of the step within the surge.
+    pub name: String,
+    /// What has become of it.
+    pub state: JobState,
+    /// Name of the Job; empty before the first attempt.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub job: String,
+    /// Which attempt, from 1. The pods that a Job starts again by itself are not counted.
+    #[serde(default)]
+    pub attempt: u32,
+    /// When it was put on record that the Job may be created.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_time: Option<Instant>,
+    /// The uid of the Job, once it was seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uid: Option<String>,
+    /// When it was seen to have succeeded or failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end_time: Option<Instant>,
+    /// What it waits for, or why it has failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}
+
+impl JobStatus {
+    /// A step whose time has not come.
+    #[must_use]
+    pub fn waiting(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            state: JobState::Waiting,
+            job: String::new(),
+            attempt: 0,
+            start_time: None,
+            uid: None,
+            end_time: None,
+            message: None,
+        }
+    }
+
+    /// It has ended so.
+    pub fn end(&mut self, state: JobState, message: Option<String>, now: Instant) {
+        (self.state, self.message, self.end_time) = (state, message, Some(now));
+    }
+}
+
+/// What has become of a Job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum JobState {
+    /// Its time has not come, or what comes before it is not ready.
+    Waiting,
+    /// It is on record that it may be created, or it runs.
+    Running,
+    /// Done.
+    Succeeded,
+    /// Not done: too many of its pods have failed, or its deadline has passed.
+    Failed,
+}
+
 /// A signal as people see it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -395,6 +458,9 @@ pub struct RunStatus {
     /// Joined and wanted machines of all groups, such as `17/17`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub machine_summary: Option<String>,
+    /// Jobs, in the order of the spec.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub jobs: Vec<JobStatus>,
     /// Signals, in the order of the spec.
     #[serde(default)]
     pub signals: Vec<SignalStatus>,
@@ -447,6 +513,10 @@ impl RunStatus {
                 instants.push(&mut instance.since);
                 instants.extend(instance.join_time.as_mut());
             }
+        }
+        for job in &mut self.jobs {
+            instants.extend(job.start_time.as_mut());
+            instants.extend(job.end_time.as_mut());
         }
         instants.extend(self.quiet_since.as_mut());
         instants.extend(self.ready_time.as_mut());

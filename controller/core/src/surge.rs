@@ -140,6 +140,83 @@ pub struct MachineGroup {
     pub count: u32,
 }
 
+/// A Job that is run for the event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JobStep {
+    /// Name within the surge.
+    pub name: String,
+    /// When.
+    pub moment: Moment,
+    /// What it is made from.
+    pub template: JobTemplate,
+    /// It has to be done so long after it has begun.
+    pub deadline: TimeDelta,
+    /// So many of its pods may fail; as its template says, where absent.
+    pub retries: Option<u32>,
+    /// Names of what has to be ready before: targets, groups of machines, steps that stand before this one.
+    pub after: Vec<String>,
+}
+
+/// When a Job is run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moment {
+    /// So early that it is done at T0.
+    WarmUp,
+    /// When the event begins.
+    Live,
+    /// When the way down begins.
+    Release,
+}
+
+impl Moment {
+    /// How people call a Job of that moment.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::WarmUp => "warm-up",
+            Self::Live => "job",
+            Self::Release => "release job",
+        }
+    }
+}
+
+/// What a Job is made from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JobTemplate {
+    /// Of which kind.
+    pub kind: TemplateKind,
+    /// Name of the object.
+    pub name: String,
+}
+
+impl std::fmt::Display for JobTemplate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:?} {}", self.kind, self.name)
+    }
+}
+
+/// The kinds that a Job can be made from.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    serde::Serialize,
+    serde::Deserialize,
+    schemars::JsonSchema,
+)]
+pub enum TemplateKind {
+    /// Its `jobTemplate`; whether it is suspended itself does not matter.
+    #[default]
+    CronJob,
+    /// A suspended Job, which is copied and stays suspended.
+    Job,
+}
+
 /// A live load that may raise a target above its plan.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Signal {
@@ -214,6 +291,8 @@ pub struct Announcement {
     pub targets: Vec<Target>,
     /// Machines to be started.
     pub machines: Vec<MachineGroup>,
+    /// Jobs to be run.
+    pub jobs: Vec<JobStep>,
     /// Live load.
     pub signals: Vec<Signal>,
     /// While that is unknown.
@@ -230,6 +309,11 @@ impl Announcement {
     /// The signals of one target.
     pub fn signals_of<'a>(&'a self, target: &'a str) -> impl Iterator<Item = &'a Signal> + 'a {
         self.signals.iter().filter(move |s| s.target == target)
+    }
+
+    /// The Jobs that have to be done at T0.
+    pub fn warm_up(&self) -> impl Iterator<Item = &JobStep> {
+        self.jobs.iter().filter(|step| step.moment == Moment::WarmUp)
     }
 }
 

@@ -4,7 +4,7 @@ use chrono::TimeDelta;
 
 use crate::surge::{Announcement, MachineGroup, Target, Window};
 use crate::world::World;
-use crate::{Instant, seconds};
+use crate::{Instant, jobs, seconds};
 
 /// Baselines are recorded this long before the first write, so that at its instant only the write itself is left.
 pub const PREPARE_AHEAD: TimeDelta = TimeDelta::seconds(15);
@@ -27,6 +27,8 @@ pub struct Timeline {
     pub targets: Vec<Instant>,
     /// The launch of each machine group, in the order of the announcement.
     pub machines: Vec<Instant>,
+    /// Each Job of the warm-up, in the order of the announcement.
+    pub warm_up: Vec<Instant>,
     /// The first of all.
     pub begin: Instant,
 }
@@ -55,15 +57,20 @@ pub fn ramped(
     planned.min(baseline.saturating_add(RAMP_STEP_REPLICAS.saturating_mul(steps)))
 }
 
-/// The first write to a target.
+/// The first write to a target. The warm-up that needs its pods has its time before T0.
 #[must_use]
-pub fn target_start(target: &Target, window: &Window, baseline: Option<u32>) -> Instant {
+pub fn target_start(
+    target: &Target,
+    announcement: &Announcement,
+    window: &Window,
+    baseline: Option<u32>,
+) -> Instant {
     let ramp = match (baseline, target.want.needs_baseline()) {
         (Some(baseline), _) => ramp_time(baseline, target.want.replicas(baseline)),
         (None, false) => ramp_time(0, target.want.replicas(0)),
         (None, true) => seconds(0),
     };
-    window.ready_by - target.lead - ramp
+    window.ready_by - jobs::time_after(&target.name, announcement) - target.lead - ramp
 }
 
 /// How long machines of a group take from their launch until pods can run on them.
@@ -80,14 +87,19 @@ pub fn plan(
     world: &World,
     baseline: impl Fn(&Target) -> Option<u32>,
 ) -> Timeline {
-    let targets: Vec<_> =
-        announcement.targets.iter().map(|t| target_start(t, window, baseline(t))).collect();
+    let target = |t: &Target| target_start(t, announcement, window, baseline(t));
+    let targets: Vec<_> = announcement.targets.iter().map(target).collect();
     let first_pod = targets.iter().copied().fold(window.ready_by, Instant::min);
-    let lead = |group: &MachineGroup| class_lead(group, world);
-    let machines: Vec<_> =
-        announcement.machines.iter().map(|group| first_pod - lead(group)).collect();
-    let begin = machines.iter().chain(&targets).copied().fold(window.ready_by, Instant::min);
-    Timeline { targets, machines, begin }
+    let machines = announcement.machines.iter().map(|group| {
+        let needed = window.ready_by - jobs::time_after(&group.name, announcement);
+        first_pod.min(needed) - class_lead(group, world)
+    });
+    let machines: Vec<_> = machines.collect();
+    let warm_up: Vec<_> =
+        announcement.warm_up().map(|step| jobs::start(step, announcement, window)).collect();
+    let all = machines.iter().chain(&targets).chain(&warm_up);
+    let begin = all.copied().fold(window.ready_by, Instant::min);
+    Timeline { targets, machines, warm_up, begin }
 }
 
 #[cfg(test)]

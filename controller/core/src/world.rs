@@ -4,7 +4,7 @@
 //! the same plan.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use chrono::TimeDelta;
@@ -27,6 +27,12 @@ pub enum Seen<T> {
     Absent,
     /// Not seen, and that says nothing.
     Unknown(String),
+}
+
+impl<T> Default for Seen<T> {
+    fn default() -> Self {
+        Self::Unknown("not looked at yet".to_owned())
+    }
 }
 
 impl<T> Seen<T> {
@@ -280,6 +286,30 @@ pub struct Node {
     pub pods_left: Option<u32>,
 }
 
+/// The Jobs of a namespace that runs speak of.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Jobs {
+    /// CronJobs that can be a template.
+    pub cron_jobs: BTreeSet<String>,
+    /// Jobs by name.
+    pub jobs: BTreeMap<String, Job>,
+    /// Why the last attempt to create a Job was refused, by name.
+    pub errors: BTreeMap<String, String>,
+}
+
+/// A Job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Job {
+    /// Its uid.
+    pub uid: String,
+    /// The uid of the run that owns it, if one does.
+    pub run_uid: Option<String>,
+    /// It does not run.
+    pub suspended: bool,
+    /// It has succeeded, or failed and why; nothing while it goes on.
+    pub outcome: Option<Result<(), String>>,
+}
+
 /// One namespace, and what it may name of the cluster.
 #[derive(Clone, Debug, Default)]
 pub struct World {
@@ -303,6 +333,8 @@ pub struct World {
     pub classes: BTreeMap<String, InstanceClass>,
     /// Sources by name.
     pub sources: BTreeMap<String, MetricsSource>,
+    /// Jobs that runs speak of; [`Seen::Absent`] where this installation may not create any.
+    pub jobs: Seen<Jobs>,
     /// What sources have said lately, by source and query.
     pub samples: BTreeMap<(String, String), Series>,
     /// Instances by run uid.
@@ -352,10 +384,7 @@ impl World {
     /// What is known of a workload.
     #[must_use]
     pub fn target(&self, workload: &Workload) -> Seen<TargetState> {
-        self.targets
-            .get(workload)
-            .cloned()
-            .unwrap_or_else(|| Seen::Unknown("not looked at yet".to_owned()))
+        self.targets.get(workload).cloned().unwrap_or_default()
     }
 }
 

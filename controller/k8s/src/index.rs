@@ -13,7 +13,7 @@ use primetime_core::run::RunRecord;
 use primetime_core::signal::Series;
 use primetime_core::surge::Workload;
 use primetime_core::world::{
-    self, Fleet, LaunchAnswer, Node, Seen, SurgeRecord, TargetState, World,
+    self, Fleet, Jobs, LaunchAnswer, Node, Seen, SurgeRecord, TargetState, World,
 };
 
 use crate::narrow::{Replicas, Scaler};
@@ -226,6 +226,14 @@ pub struct Index {
     pub workloads: BTreeMap<(String, String), Table<Key, Replicas>>,
     /// Kinds that were looked up and cannot be held: not served, or without a scale subresource.
     pub not_scalable: BTreeSet<(String, String)>,
+    /// This installation may create Jobs.
+    pub may_run_jobs: bool,
+    /// Jobs, those of other people too: they may be templates.
+    pub jobs: Table<Key, world::Job>,
+    /// `CronJob`s.
+    pub cron_jobs: Table<Key, ()>,
+    /// Why a Job could not be created.
+    pub job_errors: BTreeMap<Key, String>,
     /// Nodes by instance id.
     pub nodes: Table<String, Node>,
     /// Pods left on nodes that are being drained, by node name.
@@ -439,6 +447,7 @@ impl Index {
                 }
             }
         }
+        world.jobs = self.jobs(namespace, &world);
         workloads.extend(world.holds.values().map(|h| h.hold.target_ref.clone()));
         for workload in workloads {
             let seen = self.target(namespace, &workload);
@@ -451,6 +460,36 @@ impl Index {
             }
         }
         world
+    }
+
+    /// The Jobs that runs of a namespace speak of, and their templates.
+    fn jobs(&self, namespace: &str, world: &World) -> Seen<Jobs> {
+        if !self.may_run_jobs {
+            return Seen::Absent;
+        }
+        if !self.jobs.synced() || !self.cron_jobs.synced() {
+            return Seen::Unknown("Jobs are not listed yet".to_owned());
+        }
+        let mut seen = Jobs::default();
+        let open = world.runs.values().filter(|r| r.status.completion_time.is_none());
+        for run in open {
+            let steps = run.announcement.iter().flat_map(|a| &a.jobs);
+            let templates = steps.map(|step| &step.template.name);
+            let created = run.status.jobs.iter().map(|job| &job.job);
+            for name in templates.chain(created) {
+                let key = (namespace.to_owned(), name.clone());
+                if self.cron_jobs.get(&key).is_some() {
+                    seen.cron_jobs.insert(name.clone());
+                }
+                if let Some(row) = self.jobs.get(&key) {
+                    seen.jobs.insert(name.clone(), row.value.clone());
+                }
+                if let Some(why) = self.job_errors.get(&key) {
+                    seen.errors.insert(name.clone(), why.clone());
+                }
+            }
+        }
+        Seen::Known(seen)
     }
 
     fn remember_reached(&mut self, namespace: &str, world: &World, now: Instant) {
@@ -481,6 +520,10 @@ impl Index {
             .map(|b| b.token.as_str())
             .collect();
         self.launches.retain(|token, _| tokens.contains(token.as_str()));
+        let open = self.runs.iter().filter(|(_, r)| r.status.completion_time.is_none());
+        let jobs = open.flat_map(|((ns, _), r)| r.status.jobs.iter().map(move |j| (ns, &j.job)));
+        let jobs: BTreeSet<(&String, &String)> = jobs.collect();
+        self.job_errors.retain(|(ns, name), _| jobs.contains(&(ns, name)));
         let nodes: BTreeSet<&str> = self.nodes.iter().map(|(_, n)| n.name.as_str()).collect();
         self.pods_left.retain(|node, _| nodes.contains(node.as_str()));
     }

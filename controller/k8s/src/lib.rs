@@ -1,7 +1,7 @@
 //! The shell on the Kubernetes side: watches into a compact index, plans out as records and acts.
 //!
 //! `watch` fills [`index::Index`]; [`engine`] asks the core for a plan whenever something changes or falls due,
-//! persists its records ([`record`]) and performs its acts ([`apply`], [`drain`]). Nothing here decides.
+//! persists its records ([`record`]) and performs its acts ([`apply`], [`drain`], [`jobs`]). Nothing here decides.
 
 pub mod apply;
 pub mod calendars;
@@ -10,6 +10,7 @@ pub mod drain;
 pub mod engine;
 pub mod events;
 pub mod index;
+pub mod jobs;
 pub mod lease;
 pub mod narrow;
 pub mod record;

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
+use k8s_openapi::api::batch::v1::JobCondition;
 use k8s_openapi::api::core::v1::Node;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, ObjectMeta};
 use kube::core::{ApiResource, DynamicResourceScope};
@@ -119,6 +120,38 @@ fn writer_of_replicas(metadata: &ObjectMeta) -> Option<String> {
         .max_by_key(|entry| entry.time.as_ref().map(|t| t.0))
         .and_then(|entry| entry.manager.clone())
 }
+
+/// A Job, or what a Job can be made from: of a `CronJob` nothing but its name is kept.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct Job {
+    /// Metadata.
+    #[serde(default)]
+    pub metadata: ObjectMeta,
+    /// What of its spec counts.
+    #[serde(default)]
+    pub spec: JobSpec,
+    /// What of its status counts.
+    #[serde(default)]
+    pub status: JobStatus,
+}
+
+/// What of a Job's spec counts.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct JobSpec {
+    /// It does not run.
+    #[serde(default)]
+    pub suspend: bool,
+}
+
+/// What of a Job's status counts.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct JobStatus {
+    /// `Complete` or `Failed`, once it has ended.
+    #[serde(default)]
+    pub conditions: Vec<JobCondition>,
+}
+
+dynamic_resource!(Job);
 
 /// KEDA's `ScaledObject`.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]

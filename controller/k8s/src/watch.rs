@@ -21,7 +21,7 @@ use primetime_api::{
 use primetime_core::calendar::{CalendarRecord, CalendarStatus};
 use primetime_core::port;
 use primetime_core::run::{RunRecord, RunStatus};
-use primetime_core::surge::Window;
+use primetime_core::surge::{TemplateKind, Window};
 use primetime_core::world::{SurgeRecord, SurgeStatus};
 use tokio::sync::Notify;
 use tracing::{info, warn};
@@ -29,7 +29,8 @@ use tracing::{info, warn};
 use self::stream::watch;
 use crate::call;
 use crate::index::{Calendar, Index, Key, Source, Table};
-use crate::narrow::{self, Scalable, ScaledObject};
+use crate::jobs;
+use crate::narrow::{self, Job, Scalable, ScaledObject};
 
 /// The index, and a bell that rings when it has changed.
 #[derive(Clone, Debug, Default)]
@@ -233,6 +234,7 @@ pub async fn everything(client: Client, shared: Shared) {
         hpas.boxed(),
         nodes.boxed(),
         scaled_objects(client.clone(), shared.clone()).boxed(),
+        jobs(client.clone(), shared.clone()).boxed(),
         workloads(client, shared.clone()).boxed(),
     ]);
     all.collect::<()>().await;
@@ -268,6 +270,29 @@ pub async fn probe(
 
 /// How often kinds that are not served are looked for again: somebody may install KEDA tonight.
 const PROBE_INTERVAL: Duration = Duration::from_secs(30);
+
+/// Watches Jobs and what they can be made from, where this installation may create any.
+async fn jobs(client: Client, shared: Shared) {
+    if !shared.with(|index| index.may_run_jobs) {
+        return;
+    }
+    let of = |kind| Api::<Job>::all_with(client.clone(), &jobs::resource(kind));
+    let jobs = watch(
+        of(TemplateKind::Job),
+        shared.clone(),
+        "Job".to_owned(),
+        |i| Some(&mut i.jobs),
+        |o: &Job| Some((key(o), jobs::read(o))),
+    );
+    let cron_jobs = watch(
+        of(TemplateKind::CronJob),
+        shared.clone(),
+        "CronJob".to_owned(),
+        |i| Some(&mut i.cron_jobs),
+        |o: &Job| Some((key(o), ())),
+    );
+    futures::join!(jobs, cron_jobs);
+}
 
 async fn scaled_objects(client: Client, shared: Shared) {
     let resource = narrow::scaled_object_resource();

@@ -2,6 +2,7 @@
 //! of nodes, machines that join.
 
 mod hpa;
+mod jobs;
 mod keda;
 mod nodes;
 mod pods;
@@ -12,6 +13,7 @@ use chrono::TimeDelta;
 use primetime_core::Instant;
 use serde_json::Value;
 
+pub use self::jobs::FAILS;
 pub use self::nodes::node;
 use crate::cloud::CloudModel;
 use crate::load::Load;
@@ -50,6 +52,8 @@ pub struct Cluster {
     random: fastrand::Rng,
     /// When each pod is ready.
     ready_at: BTreeMap<Key, Instant>,
+    /// When each Job began, and when it is done.
+    done_at: BTreeMap<Key, (Instant, Instant)>,
     /// Pods that the controller manager may still create now.
     budget: f64,
     /// Deployments, pods and nodes, as of the last look, if there was one: what is there before is up.
@@ -103,6 +107,7 @@ impl Cluster {
             pace,
             random: fastrand::Rng::with_seed(seed),
             ready_at: BTreeMap::new(),
+            done_at: BTreeMap::new(),
             budget: 0.0,
             seen: None,
             next_ready: None,
@@ -125,6 +130,7 @@ impl Cluster {
         self.consolidate(now)?;
         self.join_and_leave(now)?;
         self.pods(now)?;
+        self.jobs(now)?;
         self.autoscale_nodes(now)?;
         self.generate(now)?;
         if now >= self.hpa_due && !self.load.script.is_out(Part::Api, now) {

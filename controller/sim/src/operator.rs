@@ -42,6 +42,8 @@ pub struct Surroundings {
     pub clock: VirtualClock,
     /// What goes wrong.
     pub script: Script,
+    /// Operators may create Jobs.
+    pub jobs: bool,
     /// Every life of every operator.
     pub lives: Arc<Mutex<Vec<Life>>>,
 }
@@ -142,6 +144,7 @@ async fn life(around: &Surroundings, gate: &Gate, n: usize, elected: bool) {
     let server_time = ServerTime::of(clock.clone());
     let client = Client::new(server_time.layer(around.server.behind(gate)), "default");
     let shared = Shared::default();
+    shared.with(|index| index.may_run_jobs = around.jobs);
     let identity = format!("primetime-{n}");
     let leadership = if elected { Leadership::default() } else { Leadership::alone(clock.now()) };
     let settings = Settings {

@@ -4,6 +4,7 @@
 mod end;
 mod equal;
 mod floors;
+mod jobs;
 mod machines;
 mod records;
 
@@ -117,7 +118,7 @@ pub fn judge(recording: &Recording, promise: &Promise, script: &Script) -> Vec<B
 type Rule = fn(Case<'_>) -> Option<Broken>;
 
 fn broken(case: Case<'_>) -> Vec<Broken> {
-    let rules: [Rule; 30] = [
+    let rules: [Rule; 33] = [
         the_model_is_sound,
         floors::ready_at_t0,
         floors::never_lowered_in_the_window,
@@ -145,6 +146,9 @@ fn broken(case: Case<'_>) -> Vec<Broken> {
         machines::few_are_replaced_at_once,
         machines::sent_away_in_steps,
         machines::emptied_and_ended_in_order,
+        jobs::recorded_before_created,
+        jobs::created_once,
+        jobs::ready_means_warm,
         end::it_ends,
         end::everything_is_returned,
         end::quiet_afterwards,

@@ -5,7 +5,7 @@ use primetime_core::Instant;
 use serde_json::{Value, json};
 
 use crate::cloud::Supply;
-use crate::cluster::{self, Pace};
+use crate::cluster::{self, FAILS, Pace};
 use crate::evening::{Act, Deed, SHOP, Scenario, Until};
 use crate::load::Load;
 use crate::oracle::Promise;
@@ -356,6 +356,36 @@ pub fn followed() -> (Scenario, Promise) {
     (scenario, promise)
 }
 
+/// What a Job is made from; one that fails at each attempt, if so wanted.
+#[must_use]
+pub fn cron_job(name: &str, fails: bool) -> Value {
+    let annotations = if fails { json!({FAILS: "yes"}) } else { json!({}) };
+    json!({
+        "apiVersion": "batch/v1", "kind": "CronJob",
+        "metadata": {"name": name, "namespace": SHOP},
+        "spec": {
+            "schedule": "0 3 * * *", "suspend": true,
+            "jobTemplate": {"metadata": {"annotations": annotations}, "spec": {}},
+        },
+    })
+}
+
+/// The photos are put into the cache once `search` is up, and the shelves are counted afterwards.
+#[must_use]
+pub fn warmed() -> (Scenario, Promise) {
+    let (mut scenario, promise) = plain();
+    scenario.name = "an evening with a warm-up";
+    scenario.begin = show() - seconds(100);
+    let job = |name: &str, after: Value| json!({"name": name, "jobTemplateRef": {"name": name}, "deadlineSeconds": 15, "after": after});
+    for surge in scenario.objects.iter_mut().filter(|o| o["kind"] == "ScheduledSurge") {
+        surge["spec"]["warmUp"] = json!([job("photos", json!(["search"]))]);
+        surge["spec"]["onLive"] = json!([job("banner", json!([]))]);
+        surge["spec"]["onRelease"] = json!([job("shelves", json!([]))]);
+    }
+    scenario.objects.extend(["photos", "banner", "shelves"].map(|name| cron_job(name, false)));
+    (scenario, promise)
+}
+
 /// All of them, each with what it has to keep.
 #[must_use]
 pub fn all() -> Vec<(Scenario, Promise)> {
@@ -370,5 +400,6 @@ pub fn all() -> Vec<(Scenario, Promise)> {
         elected(),
         encore(),
         followed(),
+        warmed(),
     ]
 }

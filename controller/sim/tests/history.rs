@@ -3,12 +3,13 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "tests")]
 
 use primetime_core::Instant;
+use primetime_sim::cluster::FAILS;
 use primetime_sim::evening::{Act, Deed, Insist, Recording, SHOP, Scenario, play};
 use primetime_sim::load::Load;
 use primetime_sim::oracle::{Promise, judge};
 use primetime_sim::scenario::{
-    DURATION, beyond, lingering, overlapping, override_until, partial, plain, seconds, show,
-    under_keda,
+    DURATION, beyond, cron_job, lingering, overlapping, override_until, partial, plain, seconds,
+    show, under_keda, warmed,
 };
 use primetime_sim::script::{At, Fault, Jump, Outage, Part, Script};
 use serde_json::{Value, json};
@@ -53,6 +54,14 @@ fn armed() -> (Scenario, Promise) {
     for surge in scenario.objects.iter_mut().filter(|o| o["kind"] == "ScheduledSurge") {
         surge["spec"]["startPolicy"] = "Manual".into();
     }
+    (scenario, promise)
+}
+
+/// A Job fails at each attempt.
+fn cold(step: &str) -> (Scenario, Promise) {
+    let (mut scenario, promise) = warmed();
+    scenario.objects.retain(|o| o["kind"] != "CronJob" || o["metadata"]["name"] != step);
+    scenario.objects.push(cron_job(step, true));
     (scenario, promise)
 }
 
@@ -409,6 +418,8 @@ fn deploys_and_records() -> Vec<Named> {
             promise.patience_ends += seconds(20);
             with((scenario, promise), Script::default())
         }),
+        ("Bedrock: what fills the cache fails", with(cold("photos"), Script::default())),
+        ("Bedrock: what is run afterwards fails", with(cold("shelves"), Script::default())),
         ("K16: nobody says that it begins", with(armed(), Script::default())),
         (
             "F46: a hold says nonsense for a while",
@@ -470,6 +481,34 @@ fn a_revert_is_repaired_within_five_seconds_and_not_for_ever() {
     assert_eq!([4, 10, 20, 30].map(replicas), [90; 4], "three times repaired");
     assert_eq!([40, 50].map(replicas), [5; 2], "then contested, and not fought");
     assert!(recording.over.is_some_and(|over| over > at(DURATION)), "it ends");
+}
+
+/// A warm-up that fails is a risk at once; somebody mends it and deletes its Job, and it is run again in time.
+#[test]
+fn a_failed_warm_up_is_said_and_run_again() {
+    let (mut scenario, promise) = cold("photos");
+    let script = Script::default();
+    let unmended = play(&scenario, &script, 1).unwrap();
+    let failed = unmended.history.iter().find(|e| e.key.0.kind == "Job").unwrap();
+    let failed = named("batch/v1", "Job", &failed.key.2);
+    let mut mended = named("batch/v1", "CronJob", "photos");
+    mended["spec"] = json!({"jobTemplate": {"metadata": {"annotations": {FAILS: null}}}});
+    let first = at(-20);
+    scenario.deeds = vec![
+        Deed { at: first, act: Act::Change { object: mended, manager: "alice" } },
+        Deed { at: first, act: Act::Delete(failed) },
+    ];
+    let recording = play(&scenario, &script, 1).unwrap();
+    assert_eq!(judge(&recording, &promise, &script), [""; 0]);
+    let runs = || recording.history.iter().filter(|e| e.key.0.kind == "SurgeRun");
+    let said = |until: Instant, verdict: &str| {
+        let mut before = runs().take_while(|e| e.at <= until);
+        before.any(|e| e.object["status"]["verdict"] == verdict)
+    };
+    assert!(said(first, "AtRisk") && !said(first, "Ready"));
+    assert!(said(promise.ready_by, "Ready"));
+    let last = runs().last().unwrap();
+    assert_eq!(last.object["status"]["jobs"][0]["attempt"], 2);
 }
 
 /// Karpenter#9479: instances that the cloud took away are not missed for an hour.

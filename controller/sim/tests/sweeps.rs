@@ -7,7 +7,7 @@ use primetime_core::Instant;
 use primetime_sim::evening::{Act, Deed, Recording, SHOP, Until, play};
 use primetime_sim::load::Load;
 use primetime_sim::oracle::judge;
-use primetime_sim::scenario::{elected, followed, plain, seconds, show, under_keda};
+use primetime_sim::scenario::{elected, followed, plain, seconds, show, under_keda, warmed};
 use primetime_sim::script::{Part, Script};
 use primetime_sim::server::access::{Access, Asks};
 use serde_json::{Value, json};
@@ -153,8 +153,18 @@ fn what_is_granted_is_used() {
     let stretched = announced(json!({"durationSeconds": 90}));
     let later = at(30).format("%Y-%m-%dT%H:%M:%SZ").to_string();
     let moved = announced(json!({"startTime": later}));
+    // One of its templates is a suspended Job.
+    let mut copied = warmed().0;
+    for object in &mut copied.objects {
+        if object["kind"] == "CronJob" && object["metadata"]["name"] == "photos" {
+            object["kind"] = "Job".into();
+        }
+        if object["kind"] == "ScheduledSurge" {
+            object["spec"]["warmUp"][0]["jobTemplateRef"]["kind"] = "Job".into();
+        }
+    }
     let evenings =
-        [elected().0, plain().0, under_keda().0, lasting, stretched, moved, followed().0];
+        [elected().0, plain().0, under_keda().0, lasting, stretched, moved, followed().0, copied];
     // What watches do not show has to be asked for.
     let scripts = [Script::default(), Script::out(Part::WatchesSilent, at(-40), at(-20))];
     let used: BTreeSet<Asks> = evenings

@@ -25,7 +25,8 @@ async fn the_simulator_grants_what_the_chart_grants() -> Result<()> {
     let chart = root().join("charts/primetime");
     let mut helm = command(tools.path("helm"));
     helm.arg("template").arg("primetime").arg(chart).args(["-n", "primetime-system"]);
-    let rendered = run(helm.args(["--set", "clusterName=x", "-s", "templates/rbac.yaml"])).await?;
+    let all = ["--set", "clusterName=x,jobs.enabled=true", "-s", "templates/rbac.yaml"];
+    let rendered = run(helm.args(all)).await?;
     ensure!(rendered.trim() == committed.trim(), "it has changed: run `make generate`");
     Ok(())
 }
@@ -44,6 +45,7 @@ async fn the_chart_renders_and_refuses_a_nameless_cluster() -> Result<()> {
         "podMonitor.enabled=true",
     ];
     let rendered = template(&tools, &all).await?;
+    ensure!(!rendered.contains("batch"), "Jobs are created only where somebody says so");
     for kind in [
         "Deployment",
         "ServiceAccount",

@@ -11,6 +11,7 @@ use crate::armed;
 use crate::decision;
 use crate::demand::{self, Demand, Facts};
 use crate::hold::{self, Claim};
+use crate::jobs;
 use crate::machines;
 use crate::overrides::{self, InForce};
 use crate::release;
@@ -78,6 +79,10 @@ pub(super) fn plan(record: &RunRecord, world: &World, now: Instant, draft: &mut 
         // Somebody who takes our finalizer off by hand takes nothing down with it.
         draft.claims.leave_as_recorded(&record.name);
     }
+    run.count(&mut status);
+    if record.guarded {
+        run.keep_jobs(&mut status, draft);
+    }
     run.explain(&mut status);
     run.complete(&mut status);
     run.set_wake(&status, draft);
@@ -117,6 +122,7 @@ fn urgent(before: &RunStatus, after: &RunStatus) -> bool {
         ledger
     };
     calls(before) != calls(after)
+        || before.jobs != after.jobs
         || before.release != after.release
         || before.stage != after.stage
         || before.verdict != after.verdict
@@ -449,6 +455,24 @@ impl<'a> Run<'a> {
         }
     }
 
+    /// Jobs are run in their time, each once what comes before it is ready.
+    fn keep_jobs(&self, status: &mut RunStatus, draft: &mut Draft) {
+        let facts = jobs::Facts {
+            run: self.record,
+            announcement: self.announcement,
+            window: &self.window,
+            end: self.end,
+            armed: self.is_armed(),
+        };
+        jobs::keep(status, facts, self.world, self.now);
+        for act in jobs::acts(self.record, self.announcement, self.world) {
+            draft.plan.acts.push(Act::Job(Box::new(act)));
+        }
+        if let Some(at) = jobs::waits_until(status, self.announcement) {
+            draft.wake(at, self.now);
+        }
+    }
+
     /// Instances that do not join give way to those that came in their place.
     fn replace_lost(&self, status: &mut RunStatus, group: &MachineGroup, draft: &mut Draft) {
         for instance in status.living().filter(|i| i.join_time.is_none()) {
@@ -472,6 +496,7 @@ impl<'a> Run<'a> {
             || !Self::let_go(status)
             || !self.targets_given_back()
             || status.owes_machines()
+            || jobs::waits_until(status, self.announcement).is_some_and(|at| self.now < at)
         {
             return;
         }
@@ -510,6 +535,12 @@ impl<'a> Run<'a> {
                 let next = i32::try_from(passed + 1).unwrap_or(i32::MAX);
                 instants.push(*start + timeline::RAMP_STEP_TIME * next);
             }
+        }
+        for (start, step) in self.timeline.warm_up.iter().zip(self.announcement.warm_up()) {
+            instants.extend([*start, *start + step.deadline * 3 / 4]);
+        }
+        for (job, step) in status.jobs.iter().zip(&self.announcement.jobs) {
+            instants.extend(job.start_time.map(|at| at + step.deadline));
         }
         if let Some(hold) = self.announcement.hold {
             instants.push(self.end + hold.max_time);

@@ -400,7 +400,8 @@ fn lead(spec: &SurgeSpec, world: &World) -> TimeDelta {
     let pods = announcement.targets.iter().map(|target| target.lead).max();
     let machines =
         announcement.machines.iter().map(|group| timeline::class_lead(group, world)).max();
-    spec.ready_before + pods.unwrap_or_default() + machines.unwrap_or_default()
+    let warm_up: TimeDelta = announcement.warm_up().map(|step| step.deadline).sum();
+    spec.ready_before + pods.unwrap_or_default() + machines.unwrap_or_default() + warm_up
 }
 
 fn said(what: &str, window: &Window) -> String {

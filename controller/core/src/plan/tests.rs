@@ -3,6 +3,7 @@
 #![allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // small numbers
 
 mod armed;
+mod jobs;
 
 use std::collections::BTreeMap;
 
@@ -98,6 +99,7 @@ fn capital() -> SurgeRecord {
                     class: "paris".into(),
                     count: 17,
                 }],
+                jobs: vec![],
                 signals: vec![Signal {
                     name: "sessions".into(),
                     source: "main".into(),
@@ -287,6 +289,7 @@ impl Evening {
                     self.write(&write);
                 }
             }
+            Act::Job(job) => self.create(*job),
             Act::Machine { act: MachineAct::Launch { batch, .. }, .. } => {
                 let already = self.cloud.values().filter(|i| i.token == batch.token).count();
                 let free = self.capacity.saturating_sub(self.cloud.len());

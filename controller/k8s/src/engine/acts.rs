@@ -14,6 +14,7 @@ use super::{Engine, Look, Outcome, Work};
 use crate::apply;
 use crate::call::CallError;
 use crate::drain;
+use crate::jobs;
 
 /// Instances expire this long after the end of their run: nobody can need them any more.
 const INSTANCE_LIFE_AFTER_END: TimeDelta = TimeDelta::hours(6);
@@ -41,6 +42,16 @@ impl Engine {
                     for write in &writes {
                         apply::write(&engine.client, &engine.shared, &ns, write, leads).await?;
                     }
+                    Ok(Outcome::Done)
+                })
+            }
+            Act::Job(job) => {
+                let engine = self.clone();
+                let ns = namespace.to_owned();
+                let lane = format!("job/{namespace}/{}", job.name);
+                let work = Work { namespace, lane, kind: "create_job", due: None, cloud: false };
+                self.start(work, look, async move {
+                    jobs::create(&engine.client, &engine.shared, &ns, &job).await?;
                     Ok(Outcome::Done)
                 })
             }

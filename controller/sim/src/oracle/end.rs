@@ -1,6 +1,7 @@
 //! How an evening ends.
 
 use chrono::TimeDelta;
+use serde_json::Value;
 
 use super::{Broken, Case, number, text};
 
@@ -31,6 +32,10 @@ pub(super) fn everything_is_returned(case: Case<'_>) -> Option<Broken> {
     let theirs = last.iter().filter(|((_, _), object)| {
         text(object, "/apiVersion").is_some_and(|version| !version.starts_with("primetime.dev"))
     });
+    // A Job goes with its run.
+    let ours =
+        |object: &Value| text(object, "/metadata/ownerReferences/0/kind") == Some("SurgeRun");
+    let theirs = theirs.filter(|(_, object)| !ours(object));
     for ((kind, name), object) in theirs.filter(|((kind, _), _)| !["Event", "Lease"].contains(kind))
     {
         for field in ["/metadata/annotations", "/metadata/labels", "/metadata/finalizers"] {

@@ -33,10 +33,13 @@ fn left(recording: &Recording) -> BTreeMap<String, String> {
 /// E2: how often objects of ours were made and deleted, and instances started and ended.
 fn counts(recording: &Recording) -> BTreeMap<String, usize> {
     let mut counts = BTreeMap::new();
-    let ours = ["ScheduledSurge", "SurgeRun", "SurgeHold"];
+    let ours = ["ScheduledSurge", "SurgeRun", "SurgeHold", "Job"];
     for event in recording.history.iter().filter(|e| ours.contains(&e.key.0.kind)) {
         if event.what != "MODIFIED" {
-            let what = format!("{} {} {}", event.key.0.kind, event.key.2, event.what);
+            // The name of a Job has the uid of its run in it.
+            let step = event.key.2.split_once('-').map(|(step, _)| step);
+            let name = step.filter(|_| event.key.0.kind == "Job").unwrap_or(&event.key.2);
+            let what = format!("{} {name} {}", event.key.0.kind, event.what);
             *counts.entry(what).or_default() += 1;
         }
     }

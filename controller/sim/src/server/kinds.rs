@@ -52,7 +52,7 @@ const fn cluster(
 }
 
 /// All of them.
-pub const ALL: [Kind; 29] = ranked([
+pub const ALL: [Kind; 31] = ranked([
     namespaced("primetime.dev", "v1alpha1", "scheduledsurges", "ScheduledSurge"),
     namespaced("primetime.dev", "v1alpha1", "surgeruns", "SurgeRun"),
     namespaced("primetime.dev", "v1alpha1", "surgecalendars", "SurgeCalendar"),
@@ -74,6 +74,8 @@ pub const ALL: [Kind; 29] = ranked([
     Kind { scale: true, ..namespaced("apps", "v1", "deployments", "Deployment") },
     namespaced("autoscaling", "v2", "horizontalpodautoscalers", "HorizontalPodAutoscaler"),
     namespaced(KEDA, "v1alpha1", "scaledobjects", "ScaledObject"),
+    namespaced("batch", "v1", "jobs", "Job"),
+    namespaced("batch", "v1", "cronjobs", "CronJob"),
     namespaced("", "v1", "pods", "Pod"),
     Kind { namespaced: false, ..namespaced("", "v1", "nodes", "Node") },
     Kind { status: false, ..namespaced("coordination.k8s.io", "v1", "leases", "Lease") },

@@ -6,13 +6,15 @@ use super::{Run, baseline_of};
 use crate::Instant;
 use crate::demand;
 use crate::hold;
+use crate::jobs;
 use crate::machines;
 use crate::release;
 use crate::run::{
-    MachineStatus, RunStatus, SignalStatus, Stage, TargetStatus, Verdict, set_condition,
+    JobState, JobStatus, MachineStatus, RunStatus, SignalStatus, Stage, TargetStatus, Verdict,
+    set_condition,
 };
 use crate::signal::{Reading, Why};
-use crate::surge::{MachineGroup, OnUnknown, Target};
+use crate::surge::{JobStep, MachineGroup, Moment, OnUnknown, Target};
 use crate::timeline;
 use crate::verdict::{self, Progress};
 use crate::world::Seen;
@@ -68,7 +70,26 @@ impl Run<'_> {
                     trouble,
                 }
             });
-        targets.chain(machines).collect()
+        targets.chain(machines).chain(self.warm_up(status)).collect()
+    }
+
+    /// The Jobs that have to be done at T0.
+    fn warm_up(&self, status: &RunStatus) -> Vec<Progress> {
+        let steps = self.announcement.warm_up().zip(&self.timeline.warm_up);
+        let step = |(step, start): (&JobStep, &Instant)| {
+            let job = status.jobs.iter().find(|job| job.name == step.name);
+            let done = job.is_some_and(|job| job.state == JobState::Succeeded);
+            Progress {
+                name: format!("{} {}", step.moment.as_str(), step.name),
+                unit: "jobs",
+                there: Some(u32::from(done)),
+                wanted: 1,
+                start: job.and_then(|job| job.start_time).unwrap_or(self.now.max(*start)),
+                lead: step.deadline,
+                trouble: jobs::trouble(step, job, self.world),
+            }
+        };
+        steps.map(step).collect()
     }
 
     fn not_joined(&self, group: &MachineGroup, status: &RunStatus) -> Option<String> {
@@ -84,8 +105,8 @@ impl Run<'_> {
         Some(format!("contested: {by} keeps lowering it"))
     }
 
-    /// Fills in what people read.
-    pub(super) fn explain(&self, status: &mut RunStatus) {
+    /// How much of everything is there.
+    pub(super) fn count(&self, status: &mut RunStatus) {
         let before = std::mem::take(&mut status.targets);
         status.targets = self
             .announcement
@@ -107,6 +128,10 @@ impl Run<'_> {
                 joined: machines::joined(status, &g.name, self.world),
             })
             .collect();
+    }
+
+    /// Fills in what people read of that.
+    pub(super) fn explain(&self, status: &mut RunStatus) {
         let progress = self.progress(status);
         let (verdict, message) = verdict::judge(&progress, self.window.ready_by, self.now);
         let all_there = verdict == Verdict::Ready;
@@ -146,6 +171,20 @@ impl Run<'_> {
             format!("{joined}/{wanted}")
         });
         self.set_conditions(status);
+        self.say_which_jobs_failed(status);
+    }
+
+    fn say_which_jobs_failed(&self, status: &mut RunStatus) {
+        let failed = status.jobs.iter().filter(|job| job.state == JobState::Failed);
+        let failed: Vec<_> = failed
+            .map(|job| format!("{}: {}", job.name, job.message.as_deref().unwrap_or_default()))
+            .collect();
+        let known = status.conditions.iter().any(|c| c.type_ == "JobsFailed");
+        if !failed.is_empty() || known {
+            let reason = if failed.is_empty() { "NoneFailed" } else { "Failed" };
+            let (holds, message) = (!failed.is_empty(), failed.join("; "));
+            set_condition(&mut status.conditions, "JobsFailed", holds, reason, message, self.now);
+        }
     }
 
     fn set_conditions(&self, status: &mut RunStatus) {
@@ -249,6 +288,14 @@ impl Run<'_> {
         }
         if machines > 0 {
             parts.push(format!("{machines} machines to give back"));
+        }
+        let of_release = |job: &&JobStatus| {
+            let step = self.announcement.jobs.iter().find(|step| step.name == job.name);
+            let waited_for = matches!(job.state, JobState::Waiting | JobState::Running);
+            waited_for && step.is_some_and(|step| step.moment == Moment::Release)
+        };
+        for job in status.jobs.iter().filter(of_release) {
+            parts.push(format!("waits for job {}", job.name));
         }
         if self.announcement.on_unknown == OnUnknown::HoldOrPlan
             && release::silent(status, self.now).is_ok()

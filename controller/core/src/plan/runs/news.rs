@@ -4,7 +4,7 @@ use super::Run;
 use crate::climb;
 use crate::decision::Decision;
 use crate::release;
-use crate::run::{self, RunStatus, Stage, TargetStatus, Verdict};
+use crate::run::{self, JobState, JobStatus, RunStatus, Stage, TargetStatus, Verdict};
 
 /// Each change of stage, floor, machines, knowledge and overrides is one line.
 pub(super) fn lines(before: &RunStatus, after: &RunStatus, run: &Run<'_>) -> Vec<Decision> {
@@ -54,6 +54,13 @@ pub(super) fn lines(before: &RunStatus, after: &RunStatus, run: &Run<'_>) -> Vec
                 "MachinesShort",
                 format!("{came} of {} {} came: {shortfall}", batch.count, batch.group),
             );
+        }
+    }
+    for job in &after.jobs {
+        let nothing = JobStatus::waiting(&job.name);
+        let old = before.jobs.iter().find(|j| j.name == job.name).unwrap_or(&nothing);
+        if let Some((reason, message)) = job_change(job, old, run) {
+            say(reason, message);
         }
     }
     for signal in &after.signals {
@@ -107,6 +114,31 @@ fn floor_change(
             Some(("FloorDropped", format!("{name} {old} -> none: this run asks for nothing more")))
         }
         _ => None,
+    }
+}
+
+/// What has become of a Job.
+fn job_change(now: &JobStatus, old: &JobStatus, run: &Run<'_>) -> Option<(&'static str, String)> {
+    if (now.state, now.attempt) == (old.state, old.attempt) {
+        return None;
+    }
+    let step = run.announcement.jobs.iter().find(|step| step.name == now.name)?;
+    let (moment, name) = (step.moment.as_str(), &now.name);
+    let took = || Some((now.end_time? - now.start_time?).num_seconds());
+    match now.state {
+        JobState::Waiting => None,
+        JobState::Running => {
+            let what = format!("{name}: {moment} from {}, as Job {}", step.template, now.job);
+            Some(("JobStarted", what))
+        }
+        JobState::Succeeded => {
+            let took = took().map_or_else(String::new, |s| format!(" after {s} s"));
+            Some(("JobSucceeded", format!("{name}: {moment} is done{took}")))
+        }
+        JobState::Failed => {
+            let why = now.message.as_deref().unwrap_or_default();
+            Some(("JobFailed", format!("{name}: {moment} has failed, Job {}: {why}", now.job)))
+        }
     }
 }
 

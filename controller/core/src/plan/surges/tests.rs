@@ -43,6 +43,7 @@ impl Small {
             announcement: Announcement {
                 targets: vec![],
                 machines: vec![],
+                jobs: vec![],
                 signals: vec![],
                 on_unknown: crate::surge::OnUnknown::Hold,
                 hold: None,

@@ -1,0 +1,220 @@
+//! Jobs that are run for an event: what is read of them, and how one is made from its template.
+
+use k8s_openapi::api::batch::v1::JobCondition;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, PostParams};
+use kube::{Client, Resource, ResourceExt};
+use primetime_api::{APP_FIELD_MANAGER, SurgeRun, tags};
+use primetime_core::jobs::JobAct;
+use primetime_core::surge::TemplateKind;
+use primetime_core::world;
+use serde_json::{Map, Value, json};
+
+use crate::call::{CallError, bounded};
+use crate::narrow::Job;
+use crate::watch::Shared;
+
+/// The API resource of Jobs or CronJobs.
+#[must_use]
+pub fn resource(kind: TemplateKind) -> ApiResource {
+    let name = match kind {
+        TemplateKind::CronJob => "CronJob",
+        TemplateKind::Job => "Job",
+    };
+    ApiResource::from_gvk(&GroupVersionKind::gvk("batch", "v1", name))
+}
+
+/// Keeps what the planner needs of a Job.
+#[must_use]
+pub fn read(job: &Job) -> world::Job {
+    let conditions = job.status.conditions.iter();
+    let holds = |c: &&JobCondition| c.status == "True";
+    world::Job {
+        uid: job.metadata.uid.clone().unwrap_or_default(),
+        run_uid: job.labels().get(tags::RUN).cloned(),
+        suspended: job.spec.suspend,
+        outcome: conditions.filter(holds).find_map(|c| match c.type_.as_str() {
+            "Complete" => Some(Ok(())),
+            "Failed" => Some(Err(why(c))),
+            _ => None,
+        }),
+    }
+}
+
+fn why(failed: &JobCondition) -> String {
+    let said = [failed.reason.as_deref(), failed.message.as_deref()];
+    said.into_iter().flatten().collect::<Vec<_>>().join(": ")
+}
+
+/// Creates the Job of a step from its template, and shows the index what came of it.
+///
+/// # Errors
+///
+/// See [`CallError`]; a Job of this name that is there already is a conflict. A template that is not there, or that is
+/// refused, is remembered for people to read.
+pub async fn create(
+    client: &Client,
+    shared: &Shared,
+    namespace: &str,
+    act: &JobAct,
+) -> Result<(), CallError> {
+    let key = (namespace.to_owned(), act.name.clone());
+    let created = make(client, namespace, act).await;
+    shared.with(|index| match &created {
+        Ok(job) => {
+            let version = job.metadata.resource_version.clone().unwrap_or_default();
+            index.job_errors.remove(&key);
+            index.jobs.apply(key, read(job), version);
+        }
+        Err(CallError::Conflict(_)) => {}
+        Err(error) => drop(index.job_errors.insert(key, error.to_string())),
+    });
+    created.map(drop)
+}
+
+async fn make(client: &Client, namespace: &str, act: &JobAct) -> Result<Job, CallError> {
+    let kind = resource(act.template.kind);
+    let templates = Api::<DynamicObject>::namespaced_with(client.clone(), namespace, &kind);
+    let found = bounded(templates.get(&act.template.name)).await?;
+    let job = from_template(found, act)
+        .ok_or_else(|| CallError::Invalid(format!("{} has no Job in it", act.template)))?;
+    let by =
+        PostParams { field_manager: Some(APP_FIELD_MANAGER.to_owned()), ..PostParams::default() };
+    let body = serde_json::to_vec(&job).map_err(|error| CallError::Failed(error.to_string()))?;
+    let request =
+        kube::core::Request::new(Job::url_path(&resource(TemplateKind::Job), Some(namespace)))
+            .create(&by, body)
+            .map_err(|error| CallError::Failed(error.to_string()))?;
+    bounded(client.request::<Job>(request)).await
+}
+
+/// Labels that the Job controller puts on a Job's pods: a copy gets its own.
+const OF_THE_CONTROLLER: [&str; 4] = [
+    "controller-uid",
+    "job-name",
+    "batch.kubernetes.io/controller-uid",
+    "batch.kubernetes.io/job-name",
+];
+
+/// The annotation in which kubectl keeps what was applied.
+const APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+
+/// A Job from a `CronJob`'s template, or from a suspended Job. It goes with its run, and not before: its logs are of use
+/// as long as the run is.
+fn from_template(template: DynamicObject, act: &JobAct) -> Option<Value> {
+    let DynamicObject { metadata, mut data, .. } = template;
+    let mut spec = data.get_mut("spec")?.take();
+    let mut labels = json!(metadata.labels.unwrap_or_default());
+    let mut annotations = json!(metadata.annotations.unwrap_or_default());
+    if act.template.kind == TemplateKind::CronJob {
+        let mut inner = spec.get_mut("jobTemplate")?.take();
+        labels = inner.pointer_mut("/metadata/labels").map_or_else(|| json!({}), Value::take);
+        annotations =
+            inner.pointer_mut("/metadata/annotations").map_or_else(|| json!({}), Value::take);
+        spec = inner.get_mut("spec")?.take();
+    }
+    let without = |map: Option<&mut Value>, keys: &[&str]| {
+        if let Some(map) = map.and_then(Value::as_object_mut) {
+            map.retain(|key, _| !keys.contains(&key.as_str()));
+        }
+    };
+    without(Some(&mut labels), &OF_THE_CONTROLLER);
+    without(Some(&mut annotations), &[APPLIED]);
+    without(Some(&mut spec), &["selector", "manualSelector", "suspend", "ttlSecondsAfterFinished"]);
+    without(spec.pointer_mut("/template/metadata/labels"), &OF_THE_CONTROLLER);
+    let fields: &mut Map<String, Value> = spec.as_object_mut()?;
+    fields.insert("activeDeadlineSeconds".into(), act.deadline.num_seconds().max(1).into());
+    if let Some(retries) = act.retries {
+        fields.insert("backoffLimit".into(), retries.into());
+    }
+    labels.as_object_mut()?.insert(tags::RUN.into(), act.run_uid.clone().into());
+    let owner = OwnerReference {
+        api_version: SurgeRun::api_version(&()).into_owned(),
+        kind: SurgeRun::kind(&()).into_owned(),
+        name: act.run.clone(),
+        uid: act.run_uid.clone(),
+        controller: Some(true),
+        block_owner_deletion: Some(false),
+    };
+    let metadata = json!({
+        "name": act.name, "labels": labels, "annotations": annotations, "ownerReferences": [owner],
+    });
+    Some(json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": spec}))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chrono::TimeDelta;
+    use primetime_core::surge::JobTemplate;
+
+    fn act(kind: TemplateKind) -> JobAct {
+        JobAct {
+            name: "photos-1".into(),
+            template: JobTemplate { kind, name: "warm".into() },
+            deadline: TimeDelta::seconds(900),
+            retries: None,
+            run: "capital-1".into(),
+            run_uid: "uid-run".into(),
+        }
+    }
+
+    fn made(template: Value, act: &JobAct) -> Value {
+        from_template(serde_json::from_value(template).unwrap(), act).unwrap()
+    }
+
+    #[test]
+    fn a_cron_job_gives_its_template_and_nothing_of_itself() {
+        let cron_job = json!({
+            "apiVersion": "batch/v1", "kind": "CronJob",
+            "metadata": {"name": "warm", "labels": {"of": "the CronJob"}},
+            "spec": {"schedule": "0 3 * * *", "jobTemplate": {
+                "metadata": {"labels": {"team": "shop"}},
+                "spec": {"backoffLimit": 4, "ttlSecondsAfterFinished": 0, "template": {"spec": {"x": 1}}},
+            }},
+        });
+        let job = made(cron_job.clone(), &act(TemplateKind::CronJob));
+        let labels = json!({"team": "shop", "primetime.dev/run": "uid-run"});
+        assert_eq!(job["metadata"]["labels"], labels);
+        assert_eq!(job["metadata"]["ownerReferences"][0]["uid"], "uid-run");
+        let spec = json!({
+            "backoffLimit": 4, "activeDeadlineSeconds": 900, "template": {"spec": {"x": 1}},
+        });
+        assert_eq!(job["spec"], spec, "it stays until its run goes");
+        let retries = JobAct { retries: Some(0), ..act(TemplateKind::CronJob) };
+        assert_eq!(made(cron_job, &retries)["spec"]["backoffLimit"], 0);
+    }
+
+    #[test]
+    fn a_copy_of_a_suspended_job_runs_and_has_its_own_pods() {
+        let job = json!({
+            "apiVersion": "batch/v1", "kind": "Job",
+            "metadata": {"name": "warm", "uid": "a", "labels": {"team": "shop"},
+                         "annotations": {APPLIED: "{}", "why": "photos"}},
+            "spec": {"suspend": true, "selector": {"matchLabels": {"controller-uid": "a"}},
+                     "template": {"metadata": {"labels": {"app": "warm", "controller-uid": "a",
+                        "batch.kubernetes.io/job-name": "warm"}}, "spec": {}}},
+        });
+        let job = made(job, &act(TemplateKind::Job));
+        assert_eq!(job["metadata"]["annotations"], json!({"why": "photos"}));
+        let spec = json!({
+            "activeDeadlineSeconds": 900,
+            "template": {"metadata": {"labels": {"app": "warm"}}, "spec": {}},
+        });
+        assert_eq!(job["spec"], spec);
+    }
+
+    #[test]
+    fn what_came_of_a_job_is_read_from_its_conditions() {
+        let read_status = |conditions: Value| {
+            let job = json!({"metadata": {"name": "x"}, "status": {"conditions": conditions}});
+            read(&serde_json::from_value(job).unwrap()).outcome
+        };
+        let condition = |kind: &str, status: &str| json!([{"type": kind, "status": status, "reason": "BackoffLimitExceeded", "message": "too many"}]);
+        assert_eq!(read_status(json!([])), None);
+        assert_eq!(read_status(condition("Failed", "False")), None);
+        assert_eq!(read_status(condition("Complete", "True")), Some(Ok(())));
+        let said = "BackoffLimitExceeded: too many".to_owned();
+        assert_eq!(read_status(condition("Failed", "True")), Some(Err(said)));
+    }
+}

@@ -1,0 +1,56 @@
+//! Job controller: what is not suspended is done after a while, or fails because it takes too long or was made to fail.
+
+use chrono::TimeDelta;
+use primetime_core::Instant;
+use serde_json::{Value, json};
+
+use super::{Cluster, at, kind, number};
+use crate::script::Part as Outage;
+use crate::server::store::{Key, Part, Refusal};
+
+/// A Job whose template carries this annotation fails once its retries are used up.
+pub const FAILS: &str = "simulated/fails";
+
+impl Cluster {
+    /// One look at every Job.
+    pub(super) fn jobs(&mut self, now: Instant) -> Result<(), Refusal> {
+        let jobs = kind("batch/v1", "Job")?;
+        let server = self.server.clone();
+        if self.load.script.is_out(Outage::Api, now) || server.with(|s| s.changed(jobs)) == 0 {
+            return Ok(());
+        }
+        server.with(|store| {
+            let all: Vec<(Key, Value)> =
+                store.list(jobs, "").map(|(key, job)| (key.clone(), job.clone())).collect();
+            self.done_at.retain(|key, _| all.iter().any(|(there, _)| there == key));
+            let (least, most) = self.pace.start_up;
+            for (key, job) in all {
+                let suspended = at(&job, "/spec/suspend") == Some(&json!(true));
+                if suspended || at(&job, "/status/conditions").is_some() {
+                    continue;
+                }
+                let takes = self.random.u64(least..=most * 2);
+                let takes = TimeDelta::milliseconds(i64::try_from(takes).unwrap_or(i64::MAX));
+                let (began, done) = *self.done_at.entry(key.clone()).or_insert((now, now + takes));
+                let limit = number(&job, "/spec/activeDeadlineSeconds").map(TimeDelta::seconds);
+                let annotations = at(&job, "/metadata/annotations");
+                let fails = annotations.is_some_and(|all| all.get(FAILS).is_some());
+                let outcome = if limit.is_some_and(|limit| now >= began + limit) {
+                    ("Failed", "DeadlineExceeded")
+                } else if now < done {
+                    continue;
+                } else if fails {
+                    ("Failed", "BackoffLimitExceeded")
+                } else {
+                    ("Complete", "CompletionsReached")
+                };
+                let condition = json!({"type": outcome.0, "status": "True", "reason": outcome.1});
+                store.change(&key, Part::Status, |job| {
+                    job["status"] = json!({"conditions": [condition]});
+                    Ok(())
+                })?;
+            }
+            Ok(())
+        })
+    }
+}

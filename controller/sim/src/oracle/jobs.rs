@@ -1,0 +1,89 @@
+//! Jobs that are run for an event.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+
+use super::{Broken, Case, text};
+
+/// The Jobs that a run has on record, by step.
+fn on_record(run: &Value) -> impl Iterator<Item = (&str, &str)> {
+    let jobs = run.pointer("/status/jobs").and_then(Value::as_array);
+    jobs.into_iter().flatten().filter_map(|job| Some((text(job, "/name")?, text(job, "/job")?)))
+}
+
+/// S7: a Job stands in the status of its run before it is created, and belongs to that run.
+pub(super) fn recorded_before_created(case: Case<'_>) -> Option<Broken> {
+    let mut recorded: BTreeSet<(String, String)> = BTreeSet::new();
+    for event in &case.recording.history {
+        let name = &event.key.2;
+        match event.key.0.kind {
+            "SurgeRun" => {
+                let uid = text(&event.object, "/metadata/uid").unwrap_or_default();
+                let jobs = on_record(&event.object);
+                recorded.extend(jobs.map(|(_, job)| (uid.to_owned(), job.to_owned())));
+            }
+            "Job" if event.what == "ADDED" && event.by.is_some() => {
+                let owner = text(&event.object, "/metadata/ownerReferences/0/uid");
+                let owner = owner.unwrap_or_default().to_owned();
+                if !recorded.contains(&(owner, name.clone())) {
+                    return Some(format!("S7: Job {name} is created and on no record"));
+                }
+            }
+            _ => {}
+        }
+    }
+    None
+}
+
+/// S8: one Job a step, unless the one before it has failed.
+pub(super) fn created_once(case: Case<'_>) -> Option<Broken> {
+    let mut made: BTreeMap<String, usize> = BTreeMap::new();
+    let mut failed: BTreeMap<String, usize> = BTreeMap::new();
+    case.of("Job")
+        .filter(|event| text(&event.object, "/metadata/ownerReferences/0/uid").is_some())
+        .find_map(|event| {
+            let (step, _) = event.key.2.split_once('-')?;
+            let has_failed = text(&event.object, "/status/conditions/0/type") == Some("Failed");
+            if event.what == "ADDED" {
+                *made.entry(step.to_owned()).or_default() += 1;
+            } else if has_failed && event.what == "MODIFIED" {
+                *failed.entry(step.to_owned()).or_default() += 1;
+            }
+            let may = 1 + failed.get(step).copied().unwrap_or_default();
+            (made.get(step).copied().unwrap_or_default() > may)
+                .then(|| format!("S8: {step} is run again at {}, and has not failed", event.at))
+        })
+}
+
+/// S19: who says that it is ready has seen its warm-up succeed.
+pub(super) fn ready_means_warm(case: Case<'_>) -> Option<Broken> {
+    let mut done: BTreeSet<&str> = BTreeSet::new();
+    for event in &case.recording.history {
+        let name = event.key.2.as_str();
+        match event.key.0.kind {
+            "Job" if text(&event.object, "/status/conditions/0/type") == Some("Complete") => {
+                done.insert(name);
+            }
+            "SurgeRun" if event.by.is_some() => {
+                let run = &event.object;
+                if text(run, "/status/verdict") != Some("Ready") {
+                    continue;
+                }
+                let steps = run.pointer("/spec/warmUp").and_then(Value::as_array);
+                let mut steps = steps.into_iter().flatten().filter_map(|step| text(step, "/name"));
+                let cold = |step: &&str| {
+                    !on_record(run).any(|(name, job)| name == *step && done.contains(job))
+                };
+                if let Some(step) = steps.find(cold) {
+                    return Some(format!(
+                        "S19: {name} says at {} that it is ready; {step} is not",
+                        event.at
+                    ));
+                }
+            }
+            _ => {}
+        }
+    }
+    None
+}
