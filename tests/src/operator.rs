@@ -65,6 +65,7 @@ impl Operator {
             .arg(root().join("charts/primetime"))
             .args(["--namespace", RELEASE])
             .args(["--set", "clusterName=tests", "--set", "replicas=0"])
+            .args(["--set", "jobs.enabled=true"])
             .args([
                 "--set",
                 &format!("webhook.url=https://{}:{webhook_port}/validate", plane.callback),
@@ -161,6 +162,7 @@ impl Operator {
                 .args(["--webhook-address", &self.webhook])
                 .arg("--webhook-cert-dir")
                 .arg(&self.certs)
+                .arg("--jobs=true")
                 .args(["--calendar-url", &format!("http://127.0.0.1:{}/feeds/", self.feeds_port)])
                 // The evening's clock is scaled; so is the operator's patience.
                 .args([

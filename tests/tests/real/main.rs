@@ -8,6 +8,7 @@ mod capital;
 mod chart;
 mod contract;
 mod existing;
+mod jobs;
 mod leader;
 mod machines;
 mod minors;
