@@ -167,10 +167,14 @@ impl Engine {
                 self.shared.with(|index| index.mark(Scope::Everything));
             }
             if self.leadership.leads() && self.shared.with(|index| index.synced()) {
+                // A watch that has kept something to itself while this process stood by is made up for.
+                let began = self.leadership.began();
+                self.shared.list_anew(began);
+                let listed = self.shared.with(|index| index.listed_since(began));
                 let settled = started.max(self.leadership.since()) + self.settings.settle;
                 let may_lower_from = match steady.unsteady_for() {
                     // A clock that is not the API server's has not been set right yet.
-                    _ if clock_error.is_some() => now + steady::AFTER_A_JUMP,
+                    _ if clock_error.is_some() || !listed => now + steady::AFTER_A_JUMP,
                     Some(time) => now + time,
                     // The start was before a jump back, and that was waited for.
                     None if settled > now + self.settings.settle => now,

@@ -64,8 +64,10 @@ pub struct Table<K, T> {
     relisting: Option<BTreeSet<K>>,
     /// When it began.
     began: Option<tokio::time::Instant>,
-    /// When the last one that came to its end began.
+    /// When the last one that came to its end began, and was not doubted.
     as_of: Option<tokio::time::Instant>,
+    /// When the last one that came to its end began.
+    listed: Option<tokio::time::Instant>,
     /// Keys that it did not show, too many to be believed of one list.
     missing: BTreeSet<K>,
 }
@@ -77,6 +79,7 @@ impl<K, T> Default for Table<K, T> {
             relisting: None,
             began: None,
             as_of: None,
+            listed: None,
             missing: BTreeSet::new(),
         }
     }
@@ -136,6 +139,7 @@ impl<K: Ord + Clone, T> Table<K, T> {
             self.rows.retain(|key, _| !gone(key));
             self.missing = missing.into_iter().filter(|key| self.rows.contains_key(key)).collect();
         }
+        self.listed = self.began.or(self.listed);
         // What is doubted has not been looked at. The first list can only be believed.
         if self.missing.is_empty() {
             self.as_of = self.began.or(self.as_of);
@@ -169,6 +173,12 @@ impl<K: Ord + Clone, T> Table<K, T> {
     #[must_use]
     pub fn synced(&self) -> bool {
         self.as_of.is_some()
+    }
+
+    /// Everything that a list shows which began at this instant or later was seen.
+    #[must_use]
+    pub fn listed_since(&self, at: tokio::time::Instant) -> bool {
+        self.listed.is_some_and(|listed| listed >= at)
     }
 
     /// How long ago the last list that came to its end was asked for.
@@ -262,6 +272,21 @@ impl Index {
             && self.sources.synced()
             && self.hpas.synced()
             && self.nodes.synced()
+    }
+
+    /// Everything that is acted upon has been listed since an instant: watches alone may have kept something to
+    /// themselves.
+    #[must_use]
+    pub fn listed_since(&self, at: tokio::time::Instant) -> bool {
+        self.surges.listed_since(at)
+            && self.runs.listed_since(at)
+            && self.holds.listed_since(at)
+            && self.overrides.listed_since(at)
+            && self.hpas.listed_since(at)
+            && self.nodes.listed_since(at)
+            // What was never listed is unknown, and holds up nothing else.
+            && (!self.scaled_objects.synced() || self.scaled_objects.listed_since(at))
+            && self.workloads.values().all(|table| !table.synced() || table.listed_since(at))
     }
 
     /// Every kind of workload that is named in a namespace has been listed, or cannot be.

@@ -26,11 +26,18 @@ pub struct Leadership {
     until: Arc<AtomicU64>,
     /// Milliseconds since the epoch at which it became the leader.
     since: Arc<AtomicI64>,
+    /// The same in milliseconds since `origin`.
+    began: Arc<AtomicU64>,
 }
 
 impl Default for Leadership {
     fn default() -> Self {
-        Self { origin: tokio::time::Instant::now(), until: Arc::default(), since: Arc::default() }
+        Self {
+            origin: tokio::time::Instant::now(),
+            until: Arc::default(),
+            since: Arc::default(),
+            began: Arc::default(),
+        }
     }
 }
 
@@ -46,6 +53,12 @@ impl Leadership {
     pub fn since(&self) -> Instant {
         chrono::DateTime::from_timestamp_millis(self.since.load(Ordering::Acquire))
             .unwrap_or_default()
+    }
+
+    /// The same in monotonic time.
+    #[must_use]
+    pub fn began(&self) -> tokio::time::Instant {
+        self.origin + Duration::from_millis(self.began.load(Ordering::Acquire))
     }
 
     /// Leads for ever: one process without an election.
@@ -65,6 +78,7 @@ impl Leadership {
         let until = milliseconds(at + terms.renew_deadline);
         if self.until.swap(until, Ordering::AcqRel) == 0 {
             self.since.store(wall.timestamp_millis(), Ordering::Release);
+            self.began.store(milliseconds(self.passed()), Ordering::Release);
         }
     }
 

@@ -38,6 +38,14 @@ pub struct Shared {
     index: Arc<Mutex<Index>>,
     bell: Arc<Notify>,
     nodes: Arc<Notify>,
+    anew: Arc<Anew>,
+}
+
+/// Since when everything has to have been listed, and a bell that rings when that is later than before.
+#[derive(Debug, Default)]
+struct Anew {
+    since: Mutex<Option<tokio::time::Instant>>,
+    bell: Notify,
 }
 
 impl Shared {
@@ -56,12 +64,38 @@ impl Shared {
         self.nodes.notify_one();
     }
 
-    /// Waits until a kind is to be listed anew.
-    async fn asked_to_list(&self, kind: &str) {
-        if kind != "Node" {
-            std::future::pending::<()>().await;
+    /// Asks for lists of everything that began at this instant or later.
+    pub fn list_anew(&self, since: tokio::time::Instant) {
+        let before = self.anew.since.lock().unwrap_or_else(PoisonError::into_inner).replace(since);
+        if before != Some(since) {
+            self.anew.bell.notify_waiters();
         }
-        self.nodes.notified().await;
+    }
+
+    /// Waits until a kind is to be listed anew whose last list began at this instant.
+    async fn asked_to_list(&self, kind: &str, began: tokio::time::Instant) {
+        let anew = async {
+            loop {
+                let mut rung = std::pin::pin!(self.anew.bell.notified());
+                rung.as_mut().enable();
+                let since = *self.anew.since.lock().unwrap_or_else(PoisonError::into_inner);
+                if since.is_some_and(|since| since > began) {
+                    return;
+                }
+                rung.await;
+            }
+        };
+        let nodes = async {
+            if kind != "Node" {
+                std::future::pending::<()>().await;
+            }
+            self.nodes.notified().await;
+        };
+        tokio::select! {
+            biased;
+            () = anew => {}
+            () = nodes => {}
+        }
     }
 
     /// Waits for the bell.

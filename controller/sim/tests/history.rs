@@ -256,6 +256,12 @@ fn api_server_and_clock() -> Vec<Named> {
         ("F19: the clock goes back an hour before T0", clock(-3600, -30, 20)),
         ("F19: the clock goes forward an hour in the window", clock(3600, 10, 60)),
         ("F19: the clock goes back an hour while it comes down", clock(-3600, 85, 150)),
+        ("F19: on-call calls it off while the clock is an hour fast", {
+            let word = override_until("Release", at(2 * 3600));
+            let (scenario, promise, _) =
+                deeds(vec![Deed::create(at(20), word)], |promise| promise.until = at(20));
+            with((scenario, promise), clock(3600, 15, 40).2)
+        }),
         ("F19: a process begins an hour fast in the window", begins_wrong(3600, 10, 50)),
         ("F19: a process begins an hour fast while it comes down", begins_wrong(3600, 85, 150)),
         ("F19: a process begins an hour slow while it comes down", begins_wrong(-3600, 85, 150)),

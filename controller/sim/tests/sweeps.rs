@@ -8,7 +8,7 @@ use primetime_sim::evening::{Act, Deed, Recording, SHOP, Until, play};
 use primetime_sim::load::Load;
 use primetime_sim::oracle::judge;
 use primetime_sim::scenario::{elected, followed, plain, seconds, show, under_keda, warmed};
-use primetime_sim::script::{Part, Script};
+use primetime_sim::script::{At, Fault, Outage, Part, Script};
 use primetime_sim::server::access::{Access, Asks};
 use serde_json::{Value, json};
 
@@ -111,6 +111,26 @@ fn whatever_is_deleted_at_whatever_time_it_ends() {
         }
     }
     assert!(broken.is_empty(), "{} broken:\n{}", broken.len(), broken.join("\n"));
+}
+
+/// F4, F18: whoever takes over from a leader that stands still has to see what its watches have not said.
+#[test]
+fn a_standby_whose_watches_have_kept_silent_takes_over_at_any_time() {
+    let (scenario, promise) = elected();
+    let step = if cfg!(debug_assertions) { 90 } else { 15 };
+    let requests = play(&scenario, &Script::default(), 1).unwrap().requests.len();
+    let outages = vec![Outage { part: Part::WatchesLossy, from: at(-57), until: at(1) }];
+    let mut broken = Vec::new();
+    for request in (0..requests).step_by(step) {
+        let faults = vec![At { request, fault: Fault::Paused }];
+        let script = Script { faults, outages: outages.clone(), ..Script::default() };
+        let recording = play(&scenario, &script, 1).unwrap();
+        let rules = judge(&recording, &promise, &script);
+        if !rules.is_empty() {
+            broken.push(format!("at request {request}: {}", rules.join("; ")));
+        }
+    }
+    assert!(broken.is_empty(), "{}", broken.join("\n"));
 }
 
 /// F35: pods beyond a quota are never made, and nothing waits for a node: it is said within a minute.

@@ -84,7 +84,7 @@ pub(super) fn plan(record: &RunRecord, world: &World, now: Instant, draft: &mut 
         run.keep_jobs(&mut status, draft);
     }
     run.explain(&mut status);
-    run.complete(&mut status);
+    run.complete(&mut status, draft);
     run.set_wake(&status, draft);
     let news = news::lines(&record.status, &status, &run);
     decision::append(&mut status.decisions, news.clone());
@@ -487,8 +487,8 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Ends the run once nothing is owed any more.
-    fn complete(&self, status: &mut RunStatus) {
+    /// Ends the run once nothing is owed any more. Whoever may not lower has not seen enough to say so.
+    fn complete(&self, status: &mut RunStatus, draft: &mut Draft) {
         let Some(way) = self.record.status.release.as_ref() else {
             return;
         };
@@ -499,6 +499,9 @@ impl<'a> Run<'a> {
             || jobs::waits_until(status, self.announcement).is_some_and(|at| self.now < at)
         {
             return;
+        }
+        if self.now < self.world.may_lower_from {
+            return draft.wake(self.world.may_lower_from, self.now);
         }
         let called_off = way.start_time < self.window.start || self.is_armed();
         status.stage = if called_off { Stage::Cancelled } else { Stage::Done };

@@ -83,13 +83,14 @@ pub(super) async fn watch<K, I, T>(
         let mut events = std::pin::pin!(watcher::watcher(api.clone(), config));
         // None while it is being listed.
         let mut relist = None;
+        let mut began = Instant::now();
         loop {
             let until = relist.unwrap_or_else(|| Instant::now() + limit);
             let asked = async {
                 if relist.is_none() {
                     std::future::pending::<()>().await;
                 }
-                shared.asked_to_list(&what).await;
+                shared.asked_to_list(&what, began).await;
             };
             let next = tokio::select! {
                 biased;
@@ -113,7 +114,7 @@ pub(super) async fn watch<K, I, T>(
                 }
             };
             match &event {
-                Event::Init => relist = None,
+                Event::Init => (relist, began) = (None, Instant::now()),
                 Event::InitDone => {
                     relist = Some(Instant::now() + relist_after(&what));
                     (patience, limit) = (Patience::default(), LIST_TIMEOUT);

@@ -13,7 +13,7 @@ struct Mutation {
     wrong: &'static str,
 }
 
-const MUTATIONS: [Mutation; 32] = [
+const MUTATIONS: [Mutation; 33] = [
     Mutation {
         name: "pre-scaling begins at T0, not its lead time earlier",
         file: "controller/core/src/timeline.rs",
@@ -173,8 +173,14 @@ const MUTATIONS: [Mutation; 32] = [
     Mutation {
         name: "a process that begins with a wrong clock believes it",
         file: "controller/k8s/src/engine.rs",
-        right: "_ if clock_error.is_some() =>",
-        wrong: "_ if false =>",
+        right: "_ if clock_error.is_some() || !listed =>",
+        wrong: "_ if !listed =>",
+    },
+    Mutation {
+        name: "who begins to lead believes what its watches have shown",
+        file: "controller/k8s/src/engine.rs",
+        right: "_ if clock_error.is_some() || !listed =>",
+        wrong: "_ if clock_error.is_some() =>",
     },
     Mutation {
         name: "what a wrong clock wrote is waited for",
