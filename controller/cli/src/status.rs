@@ -151,6 +151,12 @@ fn picture(run: &SurgeRun, overrides: &[Override], log: usize, now: Instant) -> 
             m.launched
         );
     }
+    for job in &status.jobs {
+        let state = format!("{:?}", job.state).to_lowercase();
+        let why = job.message.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
+        let which = if job.job.is_empty() { String::new() } else { format!(", Job {}", job.job) };
+        let _ = writeln!(out, "  {:<20} {state}{which}{why}", job.name);
+    }
     for s in &status.signals {
         match (&s.value, &s.unknown_because) {
             (Some(value), _) => {

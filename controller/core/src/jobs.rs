@@ -86,19 +86,6 @@ impl Facts<'_> {
             Moment::Live => now >= self.window.start && !self.armed,
         }
     }
-
-    /// What a step has to wait for, if anything.
-    fn waits_for<'a>(&self, step: &'a JobStep, status: &RunStatus) -> Option<&'a String> {
-        let ready = |name: &str| {
-            let target = status.targets.iter().find(|t| t.name == name);
-            let machines = status.machines.iter().find(|m| m.name == name);
-            let job = status.jobs.iter().find(|j| j.name == name);
-            target.is_none_or(|t| t.planned.is_some_and(|planned| t.ready >= Some(planned)))
-                && machines.is_none_or(|m| m.joined >= m.wanted)
-                && job.is_none_or(|j| j.state == JobState::Succeeded)
-        };
-        step.after.iter().find(|name| !ready(name))
-    }
 }
 
 /// Takes over what Jobs say, and puts on record which may be created now.
@@ -151,12 +138,25 @@ fn look(job: &mut JobStatus, step: &JobStep, run_uid: &str, jobs: &Jobs, now: In
     }
 }
 
+/// What a step has to wait for, if anything.
+fn waits_for<'a>(step: &'a JobStep, status: &RunStatus) -> Option<&'a String> {
+    let ready = |name: &str| {
+        let target = status.targets.iter().find(|t| t.name == name);
+        let machines = status.machines.iter().find(|m| m.name == name);
+        let job = status.jobs.iter().find(|j| j.name == name);
+        target.is_none_or(|t| t.planned.is_some_and(|planned| t.ready >= Some(planned)))
+            && machines.is_none_or(|m| m.joined >= m.wanted)
+            && job.is_none_or(|j| j.state == JobState::Succeeded)
+    };
+    step.after.iter().find(|name| !ready(name))
+}
+
 /// Puts on record that a Job may be created.
 fn begin(job: &mut JobStatus, step: &JobStep, facts: Facts<'_>, status: &RunStatus, now: Instant) {
     if job.state != JobState::Waiting || !facts.is_due(step, now) {
         return;
     }
-    if let Some(first) = facts.waits_for(step, status) {
+    if let Some(first) = waits_for(step, status) {
         job.message = Some(format!("waits for {first}"));
         return;
     }

@@ -289,7 +289,7 @@ pub struct Node {
 /// The Jobs of a namespace that runs speak of.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Jobs {
-    /// CronJobs that can be a template.
+    /// Names of what a Job can be made from, besides Jobs.
     pub cron_jobs: BTreeSet<String>,
     /// Jobs by name.
     pub jobs: BTreeMap<String, Job>,

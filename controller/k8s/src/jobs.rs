@@ -14,7 +14,7 @@ use crate::call::{CallError, bounded};
 use crate::narrow::Job;
 use crate::watch::Shared;
 
-/// The API resource of Jobs or CronJobs.
+/// The API resource of what a Job is, or can be made from.
 #[must_use]
 pub fn resource(kind: TemplateKind) -> ApiResource {
     let name = match kind {

@@ -10,7 +10,7 @@ use chrono::TimeDelta;
 use primetime_api::{InstanceClass, MetricsSource};
 use primetime_core::Instant;
 use primetime_core::schedule::{Occurrence, Rule, Schedule, When};
-use primetime_core::surge::Target as Announced;
+use primetime_core::surge::{JobTemplate, Target as Announced, TemplateKind};
 use primetime_core::timeline;
 use primetime_core::world::SurgeSpec;
 use serde_json::{Value, json};
@@ -134,11 +134,12 @@ impl Evening {
                 "MetricsSource" => given.push(strict::<MetricsSource>(document)?.1),
                 "Deployment" | "HorizontalPodAutoscaler" => given.push(document.clone()),
                 // A calendar, and what it is read from, are looked up where a surge follows it.
-                "Namespace" | "SurgeCalendar" | "ConfigMap" => {}
+                // What a Job would do is not known; that it can be made is assumed.
+                "Namespace" | "SurgeCalendar" | "ConfigMap" | "CronJob" | "Job" => {}
                 kind => {
                     return Err(vec![format!(
                         "{kind} {}: not understood here; simulate reads one ScheduledSurge, and Deployment, \
-                     HorizontalPodAutoscaler, InstanceClass, MetricsSource, SurgeCalendar and ConfigMap beside it",
+                     HorizontalPodAutoscaler, InstanceClass, MetricsSource, SurgeCalendar, ConfigMap, CronJob and Job beside it",
                         text(document, "/metadata/name")
                     )]);
                 }
@@ -246,7 +247,8 @@ impl Evening {
         let machines =
             announcement.machines.iter().map(|m| lead(&m.class)).max().unwrap_or_default();
         let earlier = TimeDelta::seconds(i64::from(machines)) + TimeDelta::minutes(5);
-        self.begin = self.ready_by() - first - earlier;
+        let warm_up: TimeDelta = announcement.warm_up().map(|step| step.deadline).sum();
+        self.begin = self.ready_by() - first - earlier - warm_up;
         let held = announcement.hold.as_ref().map_or(TimeDelta::zero(), |h| h.max_time);
         // Of a load that goes on for days only what the event is about.
         let curve_ends = TimeDelta::seconds(whole(self.curve.ends()));
@@ -370,6 +372,18 @@ impl Evening {
                     "maxSampleAgeSeconds": 60,
                 });
                 objects.push(source);
+            }
+        }
+        for step in &self.spec.announcement.jobs {
+            let JobTemplate { kind, name } = &step.template;
+            let kind = match kind {
+                TemplateKind::CronJob => "CronJob",
+                TemplateKind::Job => "Job",
+            };
+            if !objects.iter().any(|o| is(o, kind, name)) {
+                let mut template = named("batch/v1", kind, name);
+                template["spec"] = json!({"suspend": true, "jobTemplate": {"spec": {}}});
+                objects.push(template);
             }
         }
         for object in &mut objects {

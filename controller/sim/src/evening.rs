@@ -117,7 +117,7 @@ async fn evening(scenario: &Scenario, script: &Script, seed: u64) -> Recording {
         clock: clock.clone(),
         script: script.clone(),
         // Who has nothing that a Job could be made from is not asked for Jobs: fewer requests to put a fault at.
-        jobs: scenario.objects.iter().any(|o| o["kind"] == "CronJob"),
+        jobs: scenario.objects.iter().any(|o| o["kind"] == "CronJob" || o["kind"] == "Job"),
         lives: Arc::default(),
     };
     let operators = (0..scenario.operators)

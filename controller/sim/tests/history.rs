@@ -513,7 +513,7 @@ fn a_failed_warm_up_is_said_and_run_again() {
     };
     assert!(said(first, "AtRisk") && !said(first, "Ready"));
     assert!(said(promise.ready_by, "Ready"));
-    let last = runs().last().unwrap();
+    let last = runs().next_back().unwrap();
     assert_eq!(last.object["status"]["jobs"][0]["attempt"], 2);
 }
 

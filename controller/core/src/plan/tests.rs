@@ -476,6 +476,27 @@ fn the_capital_evening() {
 }
 
 #[test]
+fn a_run_does_not_end_before_a_hold_that_cannot_be_read_can_be_read_again() {
+    let mut evening = Evening::new();
+    evening.pass(start(), seconds(30));
+    evening.load = Box::new(sessions(100.0));
+    let hold = evening.world.holds.remove("deployment-search").unwrap();
+    evening.world.unreadable_holds.insert(hold.name.clone(), "level: ninety".into());
+    evening.pass(end() + seconds(7200), seconds(30));
+    assert_eq!(evening.run().status.stage, Stage::Releasing, "{}", evening.log());
+    assert_eq!(evening.state("search").replicas, 90, "it is left as it is");
+    assert!(evening.cloud.values().all(|i| !i.terminated), "its pods may be on any machine");
+    let said = &evening.run().status.message;
+    assert!(said.contains("SurgeHold deployment-search cannot be read"), "{said}");
+
+    evening.world.unreadable_holds.clear();
+    evening.world.holds.insert(hold.name.clone(), hold);
+    evening.pass(end() + seconds(10_800), seconds(30));
+    assert_eq!(evening.run().status.stage, Stage::Done, "{}", evening.log());
+    evening.everything_is_back();
+}
+
+#[test]
 fn a_crash_between_record_and_act_changes_nothing_in_the_end() {
     for crash_every in 2..12 {
         let mut evening = Evening::new();

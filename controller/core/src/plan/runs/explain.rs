@@ -84,7 +84,7 @@ impl Run<'_> {
                 unit: "jobs",
                 there: Some(u32::from(done)),
                 wanted: 1,
-                start: job.and_then(|job| job.start_time).unwrap_or(self.now.max(*start)),
+                start: job.and_then(|job| job.start_time).unwrap_or_else(|| self.now.max(*start)),
                 lead: step.deadline,
                 trouble: jobs::trouble(step, job, self.world),
             }
