@@ -21,6 +21,9 @@ pub enum CallError {
     /// The API server refuses; repeating it soon does not help.
     #[error("refused: {0}")]
     Refused(String),
+    /// The API server has too much to do (429).
+    #[error("the API server pushes back: {0}")]
+    PushedBack(String),
     /// It may work later.
     #[error("{0}")]
     Failed(String),
@@ -38,6 +41,7 @@ impl CallError {
             Self::NotFound(_) => "not_found",
             Self::Invalid(_) => "invalid",
             Self::Refused(_) => "refused",
+            Self::PushedBack(_) => "pushed_back",
             Self::Failed(_) => "failed",
             Self::TimedOut => "timeout",
         }
@@ -54,6 +58,7 @@ impl From<kube::Error> for CallError {
             409 => Self::Conflict(said),
             404 => Self::NotFound(said),
             422 => Self::Invalid(said),
+            429 => Self::PushedBack(said),
             400 | 401 | 403 | 405 => Self::Refused(said),
             _ => Self::Failed(said),
         }

@@ -49,9 +49,14 @@ pub async fn drain(client: &Client, node: &str) -> Result<u32, CallError> {
         }
         let api: Api<Pod> = Api::namespaced(client.clone(), &pod.namespace().unwrap_or_default());
         match bounded(api.evict(&pod.name_any(), &EvictParams::default())).await {
-            // 429 is the disruption budget's no: Failed, because it may be a yes later.
-            Ok(_) | Err(CallError::NotFound(_) | CallError::Failed(_) | CallError::Conflict(_)) => {
-            }
+            // 429 is the disruption budget's no, which may be a yes later.
+            Ok(_)
+            | Err(
+                CallError::NotFound(_)
+                | CallError::Failed(_)
+                | CallError::PushedBack(_)
+                | CallError::Conflict(_),
+            ) => {}
             Err(error) => return Err(error),
         }
     }

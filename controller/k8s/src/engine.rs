@@ -5,6 +5,7 @@
 
 mod acts;
 mod lanes;
+mod permits;
 mod persist;
 mod steady;
 
@@ -19,7 +20,6 @@ use primetime_core::plan::{Plan, plan};
 use primetime_core::port::{Clock, Cloud};
 use primetime_core::run::RunRecord;
 use primetime_core::world::{Fleet, Seen, World};
-use tokio::sync::Semaphore;
 use tracing::{debug, warn};
 
 use crate::call::CallError;
@@ -30,6 +30,7 @@ use crate::server_time::ServerTime;
 use crate::watch::Shared;
 use lanes::Lanes;
 pub use lanes::Outcome;
+use permits::Permits;
 use steady::Steady;
 
 /// Calls to the API server at once. kube speaks HTTP/1.1: this many connections. A bare load generator on a real API
@@ -109,8 +110,8 @@ pub struct Engine {
     events: Events,
     settings: Settings,
     observer: Arc<dyn Observer>,
-    permits: Semaphore,
-    cloud_permits: Semaphore,
+    permits: Permits,
+    cloud_permits: Permits,
     lanes: Lanes,
 }
 
@@ -138,8 +139,8 @@ impl Engine {
             server_time,
             settings,
             observer,
-            permits: Semaphore::new(AT_ONCE),
-            cloud_permits: Semaphore::new(CLOUD_AT_ONCE),
+            permits: Permits::new(AT_ONCE),
+            cloud_permits: Permits::new(CLOUD_AT_ONCE),
             lanes: Lanes::default(),
         })
     }
@@ -263,6 +264,15 @@ impl Engine {
             let outcome = result.as_ref().map_or_else(CallError::reason, |_| "ok");
             engine.observer.finished(kind, outcome, due.map(|at| now - at));
             match &result {
+                Err(CallError::PushedBack(_)) => {
+                    if let Some(left) = permits.pushed_back(tokio::time::Instant::now()) {
+                        warn!(left, "the API server pushes back (429): fewer calls at once");
+                    }
+                }
+                Ok(_) => permits.taken(tokio::time::Instant::now()),
+                Err(_) => {}
+            }
+            match &result {
                 Err(CallError::Conflict(why)) => debug!(lane, why, "looks again"),
                 Err(error) => warn!(lane, %error, "could not be done; it is tried again"),
                 Ok(_) => {}
@@ -329,7 +339,7 @@ impl Engine {
 /// start.
 async fn led<T>(
     leadership: &Leadership,
-    permits: &Semaphore,
+    permits: &Permits,
     effect: impl Future<Output = Result<T, CallError>>,
 ) -> Result<T, CallError> {
     let _permit = permits.acquire().await.map_err(|e| CallError::Failed(e.to_string()))?;
@@ -346,7 +356,7 @@ mod tests {
     #[tokio::test]
     async fn who_has_lost_the_lease_in_the_queue_does_nothing_when_its_turn_comes() {
         let leadership = Leadership::alone(Instant::UNIX_EPOCH);
-        let permits = Semaphore::new(1);
+        let permits = Permits::new(1);
         let effect = async { Ok(()) };
         assert!(led(&leadership, &permits, effect).await.is_ok());
         let busy = permits.acquire().await.unwrap();

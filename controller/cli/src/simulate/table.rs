@@ -54,6 +54,9 @@ pub fn evening(evening: &Evening, script: &Script) -> String {
         "  {} machines before, {} pods on each; pods ready after {least} to {most} s, machines after {} s",
         evening.base_nodes, evening.assumptions.pods_per_node, evening.assumptions.machine_seconds
     );
+    if !evening.spec.announcement.jobs.is_empty() {
+        let _ = writeln!(out, "  each Job is done after {least} to {} s", most * 2);
+    }
     if !script.is_empty() {
         let _ = writeln!(out, "  {script}");
     }

@@ -3,6 +3,7 @@
 use super::Run;
 use crate::climb;
 use crate::decision::Decision;
+use crate::jobs;
 use crate::release;
 use crate::run::{self, JobState, JobStatus, RunStatus, Stage, TargetStatus, Verdict};
 
@@ -95,8 +96,9 @@ fn floor_change(
     match (old, target.floor) {
         (None, Some(new)) => {
             let from = target.baseline.map_or_else(String::new, |b| format!("{b} -> "));
-            let t0 = run.window.ready_by.format("%H:%M:%SZ");
-            Some(("FloorRaised", format!("{name} {from}{new}: planned to be ready by {t0}")))
+            let by = run.window.ready_by - jobs::time_after(name, run.announcement);
+            let by = by.format("%H:%M:%SZ");
+            Some(("FloorRaised", format!("{name} {from}{new}: planned to be ready by {by}")))
         }
         (Some(old), Some(new)) if new > old => {
             let why = signal_sentence(name, old, after, run)
