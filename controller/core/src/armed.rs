@@ -5,7 +5,7 @@
 //! called off.
 
 use crate::Instant;
-use crate::run::RunRecord;
+use crate::run::{RunRecord, RunStatus};
 use crate::surge::{Announcement, Start, Window};
 use crate::world::World;
 
@@ -42,8 +42,11 @@ pub fn latest_end(run: &RunRecord) -> Instant {
 #[must_use]
 pub fn is_meant(run: &RunRecord, world: &World) -> bool {
     let others = || world.runs.values().filter(|r| r.surge == run.surge && r.name != run.name);
-    let goes_on =
-        |r: &RunRecord| r.status.started_time.is_some() && r.status.completion_time.is_none();
+    // One that comes down is over for people.
+    let goes_on = |r: &RunRecord| {
+        let RunStatus { started_time, release, completion_time, .. } = &r.status;
+        started_time.is_some() && release.is_none() && completion_time.is_none()
+    };
     let waits_longer = |r: &RunRecord| {
         let waits = r.announcement.as_ref().is_ok_and(|announcement| waits(r, announcement));
         waits

@@ -4,6 +4,7 @@
 //! between creates the same Job. Retries and the deadline are the Job's own (`backoffLimit`, `activeDeadlineSeconds`), so that
 //! it ends when nobody is there to end it; what came of it is read from its conditions.
 
+use std::collections::BTreeMap;
 use std::hash::Hasher;
 
 use chrono::TimeDelta;
@@ -14,9 +15,21 @@ use crate::run::{JobState, JobStatus, RunRecord, RunStatus};
 use crate::surge::{Announcement, JobStep, JobTemplate, Moment, TemplateKind, Window};
 use crate::world::{Jobs, Seen, World};
 
+/// What is done about the Job of a step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum JobAct {
+    /// Create it.
+    Create(Box<NewJob>),
+    /// Ask for it by name: no list has it any more.
+    Look {
+        /// Name of the Job.
+        name: String,
+    },
+}
+
 /// The Job of a step, to be created from its template.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct JobAct {
+pub struct NewJob {
     /// Name of the Job.
     pub name: String,
     /// What it is made from.
@@ -46,18 +59,35 @@ pub fn name(run_uid: &str, step: &str, attempt: u32) -> String {
     format!("{kept}{end}")
 }
 
-/// How long the warm-up takes that has to come after something: a target, a group of machines, another step.
+/// How long the warm-up takes that has to come after each thing that something comes after: a target, a group of machines,
+/// another step.
 #[must_use]
-pub fn time_after(name: &str, announcement: &Announcement) -> TimeDelta {
-    // A step names only those that stand before it, so nothing comes after itself.
-    let next = announcement.warm_up().filter(|step| step.after.iter().any(|a| a == name));
-    next.map(|step| step.deadline + time_after(&step.name, announcement)).max().unwrap_or_default()
+pub fn times_after(announcement: &Announcement) -> BTreeMap<&str, TimeDelta> {
+    let mut times: BTreeMap<&str, TimeDelta> = BTreeMap::new();
+    let steps: Vec<&JobStep> = announcement.warm_up().collect();
+    // A step names only those that stand before it.
+    for step in steps.into_iter().rev() {
+        let takes = step.deadline + time_of(&step.name, &times);
+        for first in &step.after {
+            let time = times.entry(first).or_default();
+            *time = takes.max(*time);
+        }
+    }
+    times
 }
 
-/// When a step of the warm-up starts, unless what comes before it takes longer.
+/// How long what comes after something takes.
 #[must_use]
-pub fn start(step: &JobStep, announcement: &Announcement, window: &Window) -> Instant {
-    window.ready_by - step.deadline - time_after(&step.name, announcement)
+pub fn time_of(name: &str, times_after: &BTreeMap<&str, TimeDelta>) -> TimeDelta {
+    times_after.get(name).copied().unwrap_or_default()
+}
+
+/// From the start of the first step of the warm-up to T0.
+#[must_use]
+pub fn longest(announcement: &Announcement) -> TimeDelta {
+    let times = times_after(announcement);
+    let takes = announcement.warm_up().map(|step| step.deadline + time_of(&step.name, &times));
+    takes.max().unwrap_or_default()
 }
 
 /// What a step waits for.
@@ -69,6 +99,8 @@ pub struct Facts<'a> {
     pub announcement: &'a Announcement,
     /// The instants that count.
     pub window: &'a Window,
+    /// When each step of the warm-up starts, unless what comes before it takes longer.
+    pub warm_up: &'a [Instant],
     /// The end in force.
     pub end: Instant,
     /// A person has yet to say that the event begins.
@@ -76,15 +108,27 @@ pub struct Facts<'a> {
 }
 
 impl Facts<'_> {
-    /// The time of a step has come.
-    fn is_due(&self, step: &JobStep, now: Instant) -> bool {
-        let comes_down = self.run.status.release.is_some();
-        match step.moment {
-            Moment::Release => comes_down,
-            _ if comes_down || now >= self.end => false,
-            Moment::WarmUp => now >= start(step, self.announcement, self.window),
-            Moment::Live => now >= self.window.start && !self.armed,
+    /// The time of a step has come, and has not gone. A clock that is in doubt starts nothing that cannot be taken back.
+    fn is_due(&self, step: &JobStep, world: &World, now: Instant) -> bool {
+        if step.moment == Moment::Release {
+            return self.run.status.release.is_some();
         }
+        if self.is_over(step, now) {
+            return false;
+        }
+        match step.moment {
+            Moment::WarmUp => {
+                let mut steps = self.announcement.warm_up().zip(self.warm_up);
+                let start = steps.find(|(s, _)| s.name == step.name).map(|(_, start)| *start);
+                world.clock_error.is_none() && start.is_some_and(|start| now >= start)
+            }
+            _ => world.trusts_its_clock(now) && now >= self.window.start && !self.armed,
+        }
+    }
+
+    /// The time of a step has gone.
+    fn is_over(&self, step: &JobStep, now: Instant) -> bool {
+        step.moment != Moment::Release && (self.run.status.release.is_some() || now >= self.end)
     }
 }
 
@@ -97,35 +141,46 @@ pub fn keep(status: &mut RunStatus, facts: Facts<'_>, world: &World, now: Instan
             None => JobStatus::waiting(&step.name),
         };
         if let Seen::Known(jobs) = &world.jobs {
-            look(&mut job, step, &facts.run.uid, jobs, now);
-            begin(&mut job, step, facts, status, now);
+            let due = facts.is_due(step, world, now);
+            look(&mut job, &facts.run.uid, jobs, due, now);
+            if job.state == JobState::Running && job.uid.is_none() && facts.is_over(step, now) {
+                let why = job.message.take().unwrap_or_else(|| "it was not created".to_owned());
+                job.end(JobState::Failed, Some(format!("its time is over: {why}")), now);
+            }
+            if due {
+                begin(&mut job, step, facts, status, now);
+            }
         }
         status.jobs.push(job);
     }
 }
 
+/// Whoever deletes a failed Job wants it to be run again; so often that is believed to be a person.
+const ATTEMPTS: u32 = 10;
+
 /// What the Job of a step says.
-fn look(job: &mut JobStatus, step: &JobStep, run_uid: &str, jobs: &Jobs, now: Instant) {
+fn look(job: &mut JobStatus, run_uid: &str, jobs: &Jobs, due: bool, now: Instant) {
     if !matches!(job.state, JobState::Running | JobState::Failed) {
         return;
     }
-    let seen = jobs.jobs.get(&job.job);
-    if job.state == JobState::Failed {
-        // Whoever deletes a failed Job wants it to be run again.
-        if seen.is_none() {
-            job.state = JobState::Waiting;
-        }
-        return;
-    }
-    let Some(seen) = seen else {
-        let late = job.start_time.is_none_or(|at| now >= at + step.deadline);
-        if job.uid.is_some() && late {
-            job.end(JobState::Failed, Some("it was deleted".to_owned()), now);
-        } else {
-            job.message = jobs.errors.get(&job.job).cloned();
+    let Some(seen) = jobs.jobs.get(&job.job) else {
+        // That a list does not have it says too little.
+        let gone = jobs.gone.contains(&job.job);
+        match (job.state, &job.uid) {
+            (JobState::Failed, _) if gone && due && job.attempt < ATTEMPTS => {
+                job.state = JobState::Waiting;
+            }
+            (JobState::Running, Some(_)) if gone => {
+                job.end(JobState::Failed, Some("its Job was deleted".to_owned()), now);
+            }
+            (JobState::Running, None) => job.message = jobs.errors.get(&job.job).cloned(),
+            _ => {}
         }
         return;
     };
+    if job.state == JobState::Failed {
+        return;
+    }
     if seen.run_uid.as_deref() != Some(run_uid) {
         job.message = Some(format!("there is a Job {} that is not of this run", job.job));
         return;
@@ -153,7 +208,7 @@ fn waits_for<'a>(step: &'a JobStep, status: &RunStatus) -> Option<&'a String> {
 
 /// Puts on record that a Job may be created.
 fn begin(job: &mut JobStatus, step: &JobStep, facts: Facts<'_>, status: &RunStatus, now: Instant) {
-    if job.state != JobState::Waiting || !facts.is_due(step, now) {
+    if job.state != JobState::Waiting {
         return;
     }
     if let Some(first) = waits_for(step, status) {
@@ -167,25 +222,39 @@ fn begin(job: &mut JobStatus, step: &JobStep, facts: Facts<'_>, status: &RunStat
     (job.uid, job.message) = (None, None);
 }
 
-/// Jobs that are on record and not there yet.
+/// What has to be done of what is on record: Jobs that are not there yet are created, and those that have gone are looked
+/// for.
 #[must_use]
 pub fn acts(run: &RunRecord, announcement: &Announcement, world: &World) -> Vec<JobAct> {
     let Seen::Known(jobs) = &world.jobs else { return Vec::new() };
-    let to_create = |job: &&JobStatus| {
-        job.state == JobState::Running && job.uid.is_none() && !jobs.jobs.contains_key(&job.job)
-    };
+    let absent = |job: &&JobStatus| !job.job.is_empty() && !jobs.jobs.contains_key(&job.job);
     let act = |job: &JobStatus| {
-        let step = announcement.jobs.iter().find(|step| step.name == job.name)?;
-        Some(JobAct {
-            name: job.job.clone(),
-            template: step.template.clone(),
-            deadline: step.deadline,
-            retries: step.retries,
-            run: run.name.clone(),
-            run_uid: run.uid.clone(),
-        })
+        let name = job.job.clone();
+        if job.state == JobState::Running && job.uid.is_none() {
+            let step = announcement.jobs.iter().find(|step| step.name == job.name)?;
+            return Some(JobAct::Create(Box::new(NewJob {
+                name,
+                template: step.template.clone(),
+                deadline: step.deadline,
+                retries: step.retries,
+                run: run.name.clone(),
+                run_uid: run.uid.clone(),
+            })));
+        }
+        let ended = matches!(job.state, JobState::Waiting | JobState::Succeeded);
+        (!ended && !jobs.gone.contains(&name)).then_some(JobAct::Look { name })
     };
-    run.status.jobs.iter().filter(to_create).filter_map(act).collect()
+    run.status.jobs.iter().filter(absent).filter_map(act).collect()
+}
+
+/// What was run on a way down that was taken back is run again on the next one.
+pub fn begin_again(status: &mut RunStatus, announcement: &Announcement) {
+    let of_release = announcement.jobs.iter().filter(|step| step.moment == Moment::Release);
+    for step in of_release {
+        for job in status.jobs.iter_mut().filter(|job| job.name == step.name) {
+            *job = JobStatus { attempt: job.attempt, ..JobStatus::waiting(&step.name) };
+        }
+    }
 }
 
 /// What stands in the way of a step, if anything does: said days before.
@@ -227,17 +296,28 @@ pub fn trouble(step: &JobStep, job: Option<&JobStatus>, world: &World) -> Option
     })
 }
 
-/// Until when a run waits for what it runs on its way down; nothing where all of it has ended.
+/// Until when a run waits for what it runs on its way down; nothing where all of it has ended, or cannot be.
 #[must_use]
-pub fn waits_until(status: &RunStatus, announcement: &Announcement) -> Option<Instant> {
+pub fn waits_until(
+    run: &RunRecord,
+    status: &RunStatus,
+    announcement: &Announcement,
+    world: &World,
+) -> Option<Instant> {
     let of_release = || announcement.jobs.iter().filter(|step| step.moment == Moment::Release);
-    let state =
-        |step: &JobStep| status.jobs.iter().find(|job| job.name == step.name).map(|j| j.state);
-    let ended =
-        |step: &JobStep| matches!(state(step), Some(JobState::Succeeded | JobState::Failed));
+    let goes_on = |step: &JobStep| {
+        let job = status.jobs.iter().find(|job| job.name == step.name);
+        let seen = |jobs: &Jobs| job.is_some_and(|job| jobs.jobs.contains_key(&job.job));
+        match (&world.jobs, job.map(|job| job.state)) {
+            (_, Some(JobState::Succeeded | JobState::Failed)) | (Seen::Absent, _) => false,
+            // Where a run is deleted nothing new is waited for: its namespace may be going too.
+            (Seen::Known(jobs), _) if run.deleting => seen(jobs),
+            _ => true,
+        }
+    };
     let began = status.release.as_ref()?.start_time;
     let all: TimeDelta = of_release().map(|step| step.deadline).sum();
-    of_release().any(|step| !ended(step)).then(|| began + all)
+    of_release().any(goes_on).then(|| began + all)
 }
 
 #[cfg(test)]

@@ -152,8 +152,13 @@ pub enum Act {
         /// What to do.
         act: MachineAct,
     },
-    /// Create a Job of a run.
-    Job(Box<JobAct>),
+    /// Create a Job, or look for one.
+    Job {
+        /// The run.
+        run: String,
+        /// What to do.
+        act: JobAct,
+    },
 }
 
 /// What is put together on the way.

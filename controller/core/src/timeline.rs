@@ -57,20 +57,15 @@ pub fn ramped(
     planned.min(baseline.saturating_add(RAMP_STEP_REPLICAS.saturating_mul(steps)))
 }
 
-/// The first write to a target. The warm-up that needs its pods has its time before T0.
+/// The first write to a target whose pods are needed by an instant: T0, or before it where a warm-up needs them.
 #[must_use]
-pub fn target_start(
-    target: &Target,
-    announcement: &Announcement,
-    window: &Window,
-    baseline: Option<u32>,
-) -> Instant {
+pub fn target_start(target: &Target, needed_by: Instant, baseline: Option<u32>) -> Instant {
     let ramp = match (baseline, target.want.needs_baseline()) {
         (Some(baseline), _) => ramp_time(baseline, target.want.replicas(baseline)),
         (None, false) => ramp_time(0, target.want.replicas(0)),
         (None, true) => seconds(0),
     };
-    window.ready_by - jobs::time_after(&target.name, announcement) - target.lead - ramp
+    needed_by - target.lead - ramp
 }
 
 /// How long machines of a group take from their launch until pods can run on them.
@@ -87,16 +82,18 @@ pub fn plan(
     world: &World,
     baseline: impl Fn(&Target) -> Option<u32>,
 ) -> Timeline {
-    let target = |t: &Target| target_start(t, announcement, window, baseline(t));
+    let times_after = jobs::times_after(announcement);
+    let needed_by = |name: &str| window.ready_by - jobs::time_of(name, &times_after);
+    let target = |t: &Target| target_start(t, needed_by(&t.name), baseline(t));
     let targets: Vec<_> = announcement.targets.iter().map(target).collect();
     let first_pod = targets.iter().copied().fold(window.ready_by, Instant::min);
-    let machines = announcement.machines.iter().map(|group| {
-        let needed = window.ready_by - jobs::time_after(&group.name, announcement);
-        first_pod.min(needed) - class_lead(group, world)
-    });
+    let machines = announcement
+        .machines
+        .iter()
+        .map(|group| first_pod.min(needed_by(&group.name)) - class_lead(group, world));
     let machines: Vec<_> = machines.collect();
-    let warm_up: Vec<_> =
-        announcement.warm_up().map(|step| jobs::start(step, announcement, window)).collect();
+    let warm_up = announcement.warm_up().map(|step| needed_by(&step.name) - step.deadline);
+    let warm_up: Vec<_> = warm_up.collect();
     let all = machines.iter().chain(&targets).chain(&warm_up);
     let begin = all.copied().fold(window.ready_by, Instant::min);
     Timeline { targets, machines, warm_up, begin }

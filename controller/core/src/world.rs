@@ -293,6 +293,8 @@ pub struct Jobs {
     pub cron_jobs: BTreeSet<String>,
     /// Jobs by name.
     pub jobs: BTreeMap<String, Job>,
+    /// Names of Jobs that were asked for by name and are not there any more.
+    pub gone: BTreeSet<String>,
     /// Why the last attempt to create a Job was refused, by name.
     pub errors: BTreeMap<String, String>,
 }
@@ -333,6 +335,8 @@ pub struct World {
     pub classes: BTreeMap<String, InstanceClass>,
     /// Sources by name.
     pub sources: BTreeMap<String, MetricsSource>,
+    /// Workloads that were not listed since this process leads: what was seen of them may be old.
+    pub doubted: BTreeSet<Workload>,
     /// Jobs that runs speak of; [`Seen::Absent`] where this installation may not create any.
     pub jobs: Seen<Jobs>,
     /// What sources have said lately, by source and query.

@@ -171,7 +171,10 @@ impl Engine {
                 // A watch that has kept something to itself while this process stood by is made up for.
                 let began = self.leadership.began();
                 self.shared.list_anew(began);
-                let listed = self.shared.with(|index| index.listed_since(began));
+                let listed = self.shared.with(|index| {
+                    index.leads_from = Some(began);
+                    index.listed_since_it_leads()
+                });
                 let settled = started.max(self.leadership.since()) + self.settings.settle;
                 let may_lower_from = match steady.unsteady_for() {
                     // A clock that is not the API server's has not been set right yet.

@@ -244,6 +244,10 @@ pub struct Index {
     pub cron_jobs: Table<Key, ()>,
     /// Why a Job could not be created.
     pub job_errors: BTreeMap<Key, String>,
+    /// Jobs that were asked for by name and are not there.
+    pub jobs_gone: BTreeSet<Key>,
+    /// Since when this process leads.
+    pub leads_from: Option<tokio::time::Instant>,
     /// Nodes by instance id.
     pub nodes: Table<String, Node>,
     /// Pods left on nodes that are being drained, by node name.
@@ -274,19 +278,17 @@ impl Index {
             && self.nodes.synced()
     }
 
-    /// Everything that is acted upon has been listed since an instant: watches alone may have kept something to
-    /// themselves.
+    /// Our own kinds, HPAs and nodes have been listed since this process leads: watches alone may have kept something to
+    /// themselves. Of other kinds only what they concern waits: see [`World::doubted`].
     #[must_use]
-    pub fn listed_since(&self, at: tokio::time::Instant) -> bool {
+    pub fn listed_since_it_leads(&self) -> bool {
+        let Some(at) = self.leads_from else { return false };
         self.surges.listed_since(at)
             && self.runs.listed_since(at)
             && self.holds.listed_since(at)
             && self.overrides.listed_since(at)
             && self.hpas.listed_since(at)
             && self.nodes.listed_since(at)
-            // What was never listed is unknown, and holds up nothing else.
-            && (!self.scaled_objects.synced() || self.scaled_objects.listed_since(at))
-            && self.workloads.values().all(|table| !table.synced() || table.listed_since(at))
     }
 
     /// Every kind of workload that is named in a namespace has been listed, or cannot be.
@@ -392,6 +394,18 @@ impl Index {
         }
     }
 
+    /// What is known of a workload, or of what scales it, is from before this process led.
+    fn is_doubted(&self, workload: &Workload, seen: &Seen<TargetState>) -> bool {
+        let Some(from) = self.leads_from else { return false };
+        let kind = (workload.api_version.clone(), workload.kind.clone());
+        let by_keda = seen
+            .known()
+            .and_then(|live| live.autoscaler.as_ref())
+            .is_some_and(|by| by.kind == world::AutoscalerKind::ScaledObject);
+        self.workloads.get(&kind).is_some_and(|table| !table.listed_since(from))
+            || (by_keda && !self.scaled_objects.listed_since(from))
+    }
+
     /// What scales a workload: a `ScaledObject` before the HPA it generates.
     fn autoscaler(&self, namespace: &str, workload: &Workload) -> Option<world::Autoscaler> {
         let by_keda = of_workload(&self.scaled_objects, namespace, workload).next();
@@ -476,6 +490,9 @@ impl Index {
         workloads.extend(world.holds.values().map(|h| h.hold.target_ref.clone()));
         for workload in workloads {
             let seen = self.target(namespace, &workload);
+            if self.is_doubted(&workload, &seen) {
+                world.doubted.insert(workload.clone());
+            }
             world.targets.insert(workload, seen);
         }
         self.remember_reached(namespace, &world, now);
@@ -495,6 +512,12 @@ impl Index {
         if !self.jobs.synced() || !self.cron_jobs.synced() {
             return Seen::Unknown("Jobs are not listed yet".to_owned());
         }
+        if self
+            .leads_from
+            .is_some_and(|at| !self.jobs.listed_since(at) || !self.cron_jobs.listed_since(at))
+        {
+            return Seen::Unknown("Jobs are not listed anew yet".to_owned());
+        }
         let mut seen = Jobs::default();
         let open = world.runs.values().filter(|r| r.status.completion_time.is_none());
         for run in open {
@@ -508,6 +531,9 @@ impl Index {
                 }
                 if let Some(row) = self.jobs.get(&key) {
                     seen.jobs.insert(name.clone(), row.value.clone());
+                }
+                if self.jobs_gone.contains(&key) {
+                    seen.gone.insert(name.clone());
                 }
                 if let Some(why) = self.job_errors.get(&key) {
                     seen.errors.insert(name.clone(), why.clone());
@@ -549,6 +575,7 @@ impl Index {
         let jobs = open.flat_map(|((ns, _), r)| r.status.jobs.iter().map(move |j| (ns, &j.job)));
         let jobs: BTreeSet<(&String, &String)> = jobs.collect();
         self.job_errors.retain(|(ns, name), _| jobs.contains(&(ns, name)));
+        self.jobs_gone.retain(|(ns, name)| jobs.contains(&(ns, name)));
         let nodes: BTreeSet<&str> = self.nodes.iter().map(|(_, n)| n.name.as_str()).collect();
         self.pods_left.retain(|node, _| nodes.contains(node.as_str()));
     }

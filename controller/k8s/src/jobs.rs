@@ -5,7 +5,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, PostParams};
 use kube::{Client, Resource, ResourceExt};
 use primetime_api::{APP_FIELD_MANAGER, SurgeRun, tags};
-use primetime_core::jobs::JobAct;
+use primetime_core::jobs::NewJob;
 use primetime_core::surge::TemplateKind;
 use primetime_core::world;
 use serde_json::{Map, Value, json};
@@ -56,7 +56,7 @@ pub async fn create(
     client: &Client,
     shared: &Shared,
     namespace: &str,
-    act: &JobAct,
+    act: &NewJob,
 ) -> Result<(), CallError> {
     let key = (namespace.to_owned(), act.name.clone());
     let created = make(client, namespace, act).await;
@@ -72,12 +72,39 @@ pub async fn create(
     created.map(drop)
 }
 
-async fn make(client: &Client, namespace: &str, act: &JobAct) -> Result<Job, CallError> {
+/// Asks for a Job that no list shows, and shows the index what came of it.
+///
+/// # Errors
+///
+/// See [`CallError`].
+pub async fn look(
+    client: &Client,
+    shared: &Shared,
+    namespace: &str,
+    name: &str,
+) -> Result<(), CallError> {
+    let kind = resource(TemplateKind::Job);
+    let jobs = Api::<Job>::namespaced_with(client.clone(), namespace, &kind);
+    let key = (namespace.to_owned(), name.to_owned());
+    match bounded(jobs.get(name)).await {
+        Ok(job) => {
+            let version = job.metadata.resource_version.clone().unwrap_or_default();
+            shared.with(|index| index.jobs.apply(key, read(&job), version));
+        }
+        Err(CallError::NotFound(_)) => {
+            shared.with(|index| index.jobs_gone.insert(key));
+        }
+        Err(error) => return Err(error),
+    }
+    Ok(())
+}
+
+async fn make(client: &Client, namespace: &str, act: &NewJob) -> Result<Job, CallError> {
     let kind = resource(act.template.kind);
     let templates = Api::<DynamicObject>::namespaced_with(client.clone(), namespace, &kind);
     let found = bounded(templates.get(&act.template.name)).await?;
     let job = from_template(found, act)
-        .ok_or_else(|| CallError::Invalid(format!("{} has no Job in it", act.template)))?;
+        .map_err(|why| CallError::Invalid(format!("{} {why}", act.template)))?;
     let by =
         PostParams { field_manager: Some(APP_FIELD_MANAGER.to_owned()), ..PostParams::default() };
     let body = serde_json::to_vec(&job).map_err(|error| CallError::Failed(error.to_string()))?;
@@ -101,7 +128,17 @@ const APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
 /// A Job from a `CronJob`'s template, or from a suspended Job. It goes with its run, and not before: its logs are of use
 /// as long as the run is.
-fn from_template(template: DynamicObject, act: &JobAct) -> Option<Value> {
+fn from_template(template: DynamicObject, act: &NewJob) -> Result<Value, &'static str> {
+    // What runs, or has run, was not put there to be run again: whoever may name it may not be who may run it.
+    if act.template.kind == TemplateKind::Job
+        && template.data.pointer("/spec/suspend") != Some(&json!(true))
+    {
+        return Err("is not suspended: it is no template");
+    }
+    copy(template, act).ok_or("has no Job in it")
+}
+
+fn copy(template: DynamicObject, act: &NewJob) -> Option<Value> {
     let DynamicObject { metadata, mut data, .. } = template;
     let mut spec = data.get_mut("spec")?.take();
     let mut labels = json!(metadata.labels.unwrap_or_default());
@@ -148,8 +185,8 @@ mod tests {
     use chrono::TimeDelta;
     use primetime_core::surge::JobTemplate;
 
-    fn act(kind: TemplateKind) -> JobAct {
-        JobAct {
+    fn act(kind: TemplateKind) -> NewJob {
+        NewJob {
             name: "photos-1".into(),
             template: JobTemplate { kind, name: "warm".into() },
             deadline: TimeDelta::seconds(900),
@@ -159,7 +196,7 @@ mod tests {
         }
     }
 
-    fn made(template: Value, act: &JobAct) -> Value {
+    fn made(template: Value, act: &NewJob) -> Value {
         from_template(serde_json::from_value(template).unwrap(), act).unwrap()
     }
 
@@ -181,7 +218,7 @@ mod tests {
             "backoffLimit": 4, "activeDeadlineSeconds": 900, "template": {"spec": {"x": 1}},
         });
         assert_eq!(job["spec"], spec, "it stays until its run goes");
-        let retries = JobAct { retries: Some(0), ..act(TemplateKind::CronJob) };
+        let retries = NewJob { retries: Some(0), ..act(TemplateKind::CronJob) };
         assert_eq!(made(cron_job, &retries)["spec"]["backoffLimit"], 0);
     }
 
@@ -202,6 +239,18 @@ mod tests {
             "template": {"metadata": {"labels": {"app": "warm"}}, "spec": {}},
         });
         assert_eq!(job["spec"], spec);
+    }
+
+    #[test]
+    fn a_job_that_is_not_suspended_is_not_copied() {
+        for spec in [json!({"template": {}}), json!({"suspend": false, "template": {}})] {
+            let job = json!({
+                "apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "x"}, "spec": spec,
+            });
+            let job = serde_json::from_value(job).unwrap();
+            let refused = from_template(job, &act(TemplateKind::Job));
+            assert_eq!(refused, Err("is not suspended: it is no template"));
+        }
     }
 
     #[test]

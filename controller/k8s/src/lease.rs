@@ -75,11 +75,12 @@ impl Leadership {
     }
 
     fn renewed(&self, at: Duration, wall: Instant, terms: Terms) {
-        let until = milliseconds(at + terms.renew_deadline);
-        if self.until.swap(until, Ordering::AcqRel) == 0 {
+        if self.until.load(Ordering::Acquire) == 0 {
+            // Whoever sees that it leads sees since when.
             self.since.store(wall.timestamp_millis(), Ordering::Release);
             self.began.store(milliseconds(self.passed()), Ordering::Release);
         }
+        self.until.store(milliseconds(at + terms.renew_deadline), Ordering::Release);
     }
 
     pub(crate) fn lost(&self) {

@@ -246,6 +246,7 @@ impl<'a> Run<'a> {
         if armed::is_meant(self.record, self.world) && status.release.as_ref().is_none_or(lost) {
             status.started_time = Some(said);
             status.release = None;
+            jobs::begin_again(status, self.announcement);
         }
     }
 
@@ -291,6 +292,7 @@ impl<'a> Run<'a> {
                 ceiling,
                 autoscaled: hold.hold.baseline.autoscaler.is_some(),
                 settled: self.is_on_record(target)
+                    && !self.world.doubted.contains(&target.workload)
                     && live.is_some_and(|live| {
                         // Who has new pods coming and old ones going is not left with fewer of both.
                         let rolls = live.rolling && patient;
@@ -461,16 +463,24 @@ impl<'a> Run<'a> {
             run: self.record,
             announcement: self.announcement,
             window: &self.window,
+            warm_up: &self.timeline.warm_up,
             end: self.end,
             armed: self.is_armed(),
         };
         jobs::keep(status, facts, self.world, self.now);
         for act in jobs::acts(self.record, self.announcement, self.world) {
-            draft.plan.acts.push(Act::Job(Box::new(act)));
+            draft.plan.acts.push(Act::Job { run: self.record.name.clone(), act });
         }
-        if let Some(at) = jobs::waits_until(status, self.announcement) {
+        if !self.announcement.jobs.is_empty() {
+            draft.wake(self.world.may_lower_from, self.now);
+        }
+        if let Some(at) = self.waits_for_jobs_until(status) {
             draft.wake(at, self.now);
         }
+    }
+
+    fn waits_for_jobs_until(&self, status: &RunStatus) -> Option<Instant> {
+        jobs::waits_until(self.record, status, self.announcement, self.world)
     }
 
     /// Instances that do not join give way to those that came in their place.
@@ -496,7 +506,7 @@ impl<'a> Run<'a> {
             || !Self::let_go(status)
             || !self.targets_given_back()
             || status.owes_machines()
-            || jobs::waits_until(status, self.announcement).is_some_and(|at| self.now < at)
+            || self.waits_for_jobs_until(status).is_some_and(|at| self.now < at)
         {
             return;
         }

@@ -8,6 +8,7 @@ use chrono::TimeDelta;
 use super::{Draft, PlannedRun, Record};
 use crate::Instant;
 use crate::decision::Decision;
+use crate::jobs;
 use crate::run::{RunRecord, set_condition};
 use crate::schedule::{self, Occurrence, Schedule};
 use crate::surge::{Window, run_name};
@@ -400,7 +401,7 @@ fn lead(spec: &SurgeSpec, world: &World) -> TimeDelta {
     let pods = announcement.targets.iter().map(|target| target.lead).max();
     let machines =
         announcement.machines.iter().map(|group| timeline::class_lead(group, world)).max();
-    let warm_up: TimeDelta = announcement.warm_up().map(|step| step.deadline).sum();
+    let warm_up = jobs::longest(announcement);
     spec.ready_before + pods.unwrap_or_default() + machines.unwrap_or_default() + warm_up
 }
 

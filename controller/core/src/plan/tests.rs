@@ -289,7 +289,7 @@ impl Evening {
                     self.write(&write);
                 }
             }
-            Act::Job(job) => self.create(*job),
+            Act::Job { act, .. } => self.job_act(act),
             Act::Machine { act: MachineAct::Launch { batch, .. }, .. } => {
                 let already = self.cloud.values().filter(|i| i.token == batch.token).count();
                 let free = self.capacity.saturating_sub(self.cloud.len());

@@ -6,6 +6,7 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use primetime_core::Instant;
 use primetime_core::armed;
+use primetime_core::jobs::JobAct;
 use primetime_core::machines::MachineAct;
 use primetime_core::plan::Act;
 use primetime_core::world::World;
@@ -21,6 +22,9 @@ const INSTANCE_LIFE_AFTER_END: TimeDelta = TimeDelta::hours(6);
 
 /// A list of nodes is asked for again after this time, if it has not come.
 const LIST_NODES_AGAIN: Duration = Duration::from_secs(15);
+
+/// A Job that no list shows is asked for again after this time, if it is there.
+const LOOK_AT_JOBS_AGAIN: Duration = Duration::from_secs(15);
 
 impl Engine {
     pub(super) fn act(
@@ -45,20 +49,35 @@ impl Engine {
                     Ok(Outcome::Done)
                 })
             }
-            Act::Job(job) => {
-                let engine = self.clone();
-                let ns = namespace.to_owned();
-                let lane = format!("job/{namespace}/{}", job.name);
-                let work = Work { namespace, lane, kind: "create_job", due: None, cloud: false };
-                self.start(work, look, async move {
-                    jobs::create(&engine.client, &engine.shared, &ns, &job).await?;
-                    Ok(Outcome::Done)
-                })
-            }
+            Act::Job { run, act } => self.job(namespace, &run, act, look),
             Act::Machine { run, act } => {
                 let expires = armed::latest_end(world.runs.get(&run)?) + INSTANCE_LIFE_AFTER_END;
                 self.machine(namespace, &run, act, expires, look)
             }
+        }
+    }
+
+    fn job(
+        self: &Arc<Self>,
+        namespace: &str,
+        run: &str,
+        act: JobAct,
+        look: Look,
+    ) -> Option<Instant> {
+        let (engine, ns) = (self.clone(), namespace.to_owned());
+        let work = |name: &str, kind| {
+            let lane = format!("job/{namespace}/{run}/{name}");
+            Work { namespace, lane, kind, due: None, cloud: false }
+        };
+        match act {
+            JobAct::Create(job) => self.start(work(&job.name, "create_job"), look, async move {
+                jobs::create(&engine.client, &engine.shared, &ns, &job).await?;
+                Ok(Outcome::Done)
+            }),
+            JobAct::Look { name } => self.start(work(&name, "look_at_job"), look, async move {
+                jobs::look(&engine.client, &engine.shared, &ns, &name).await?;
+                Ok(Outcome::Again(LOOK_AT_JOBS_AGAIN))
+            }),
         }
     }
 

@@ -131,7 +131,7 @@ const MUTATIONS: [Mutation; 33] = [
     Mutation {
         name: "a step down is taken for granted before it stands in the hold",
         file: "controller/core/src/plan/runs.rs",
-        right: "settled: self.is_on_record(target)\n                    && live",
+        right: "settled: self.is_on_record(target)\n                    && !self.world.doubted.contains(&target.workload)\n                    && live",
         wrong: "settled: live",
     },
     Mutation {

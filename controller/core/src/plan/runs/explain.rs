@@ -19,6 +19,9 @@ use crate::timeline;
 use crate::verdict::{self, Progress};
 use crate::world::Seen;
 
+/// A step of the warm-up that begins so long after its time is not late yet.
+const A_MOMENT: TimeDelta = TimeDelta::seconds(10);
+
 impl Run<'_> {
     /// Everything that must be there, and how much of it is.
     fn progress(&self, status: &RunStatus) -> Vec<Progress> {
@@ -79,12 +82,15 @@ impl Run<'_> {
         let step = |(step, start): (&JobStep, &Instant)| {
             let job = status.jobs.iter().find(|job| job.name == step.name);
             let done = job.is_some_and(|job| job.state == JobState::Succeeded);
+            // What is planned to the second is not late by the moment that it takes to begin it.
+            let began = job.and_then(|job| job.start_time).unwrap_or(self.now);
+            let start = if began > *start + A_MOMENT { began } else { *start };
             Progress {
                 name: format!("{} {}", step.moment.as_str(), step.name),
                 unit: "jobs",
                 there: Some(u32::from(done)),
                 wanted: 1,
-                start: job.and_then(|job| job.start_time).unwrap_or_else(|| self.now.max(*start)),
+                start,
                 lead: step.deadline,
                 trouble: jobs::trouble(step, job, self.world),
             }
@@ -295,7 +301,8 @@ impl Run<'_> {
             waited_for && step.is_some_and(|step| step.moment == Moment::Release)
         };
         for job in status.jobs.iter().filter(of_release) {
-            parts.push(format!("waits for job {}", job.name));
+            let why = job.message.as_ref().map(|why| format!(" ({why})")).unwrap_or_default();
+            parts.push(format!("waits for job {}{why}", job.name));
         }
         if self.announcement.on_unknown == OnUnknown::HoldOrPlan
             && release::silent(status, self.now).is_ok()

@@ -96,7 +96,8 @@ fn floor_change(
     match (old, target.floor) {
         (None, Some(new)) => {
             let from = target.baseline.map_or_else(String::new, |b| format!("{b} -> "));
-            let by = run.window.ready_by - jobs::time_after(name, run.announcement);
+            let times_after = jobs::times_after(run.announcement);
+            let by = run.window.ready_by - jobs::time_of(name, &times_after);
             let by = by.format("%H:%M:%SZ");
             Some(("FloorRaised", format!("{name} {from}{new}: planned to be ready by {by}")))
         }

@@ -15,7 +15,16 @@ impl Evening {
     }
 
     /// A Job that goes on until [`Evening::ends`] says what came of it.
-    pub(super) fn create(&mut self, job: JobAct) {
+    pub(super) fn job_act(&mut self, act: JobAct) {
+        let job = match act {
+            JobAct::Create(job) => *job,
+            JobAct::Look { name } => {
+                if !self.jobs().jobs.contains_key(&name) {
+                    self.jobs().gone.insert(name);
+                }
+                return;
+            }
+        };
         let status = &self.run().status;
         assert!(status.jobs.iter().any(|j| j.job == job.name), "intent before effect");
         let run_uid = Some(job.run_uid);
@@ -219,23 +228,109 @@ fn an_end_does_not_wait_for_ever_for_a_job_that_never_ends() {
 }
 
 #[test]
-fn a_job_that_was_deleted_while_it_ran_is_run_again_after_its_deadline_and_one_that_is_done_is_not()
-{
+fn a_job_that_is_deleted_is_run_again_at_once_unless_it_is_done() {
     let mut evening = warming(vec![step("photos", Moment::WarmUp, 10, &[])]);
     evening.pass(t0() - seconds(590), seconds(10));
     evening.jobs().jobs.clear();
-    evening.pass(t0() - seconds(300), seconds(10));
-    assert_eq!(evening.job("photos").attempt, 1, "a list may be wrong for a while");
-    evening.pass(t0() + seconds(60), seconds(10));
-    assert_eq!(evening.job("photos").attempt, 2);
+    evening.pass(t0() - seconds(560), seconds(10));
+    assert_eq!(evening.job("photos").attempt, 2, "asked for by name, it was gone");
     evening.ends("photos", Ok(()));
-    evening.pass(t0() + seconds(120), seconds(10));
+    evening.pass(t0() - seconds(500), seconds(10));
     evening.jobs().jobs.clear();
     evening.pass(t0() + seconds(1800), seconds(10));
     assert_eq!(
         (evening.state_of("photos"), evening.job("photos").attempt),
         (JobState::Succeeded, 2)
     );
+}
+
+#[test]
+fn what_deletes_every_job_does_not_have_it_run_for_ever() {
+    let mut evening = warming(vec![step("photos", Moment::WarmUp, 10, &[])]);
+    while evening.now < end() {
+        for _ in 0..6 {
+            evening.look();
+        }
+        evening.jobs().jobs.clear();
+        evening.now += seconds(10);
+    }
+    assert_eq!((evening.state_of("photos"), evening.job("photos").attempt), (JobState::Failed, 10));
+}
+
+#[test]
+fn what_could_not_be_created_in_its_time_is_not_created_after_it() {
+    let mut evening = warming(vec![step("banner", Moment::Live, 5, &[])]);
+    evening.pass(start() - seconds(10), seconds(10));
+    // Whatever is created is refused: nobody ever sees it.
+    while evening.now < end() + seconds(7200) {
+        for record in plan(&evening.world, evening.now).records {
+            evening.persist(record);
+        }
+        let acts = plan(&evening.world, evening.now).acts;
+        let creates = |act: &Act| matches!(act, Act::Job { act: JobAct::Create(_), .. });
+        assert_eq!(acts.iter().any(creates), (start()..end()).contains(&evening.now));
+        acts.into_iter().filter(|act| !creates(act)).for_each(|act| evening.act(act));
+        evening.settle();
+        evening.now += seconds(10);
+    }
+    assert_eq!(evening.state_of("banner"), JobState::Failed);
+    let said = evening.job("banner").message.clone().unwrap();
+    assert_eq!(said, "its time is over: it was not created");
+}
+
+#[test]
+fn a_clock_in_doubt_starts_no_job() {
+    let mut evening = warming(vec![
+        step("photos", Moment::WarmUp, 10, &[]),
+        step("banner", Moment::Live, 5, &[]),
+    ]);
+    evening.pass(t0() - seconds(700), seconds(10));
+    evening.world.clock_error = Some(seconds(3600));
+    evening.pass(start() + seconds(60), seconds(30));
+    assert_eq!(evening.state_of("photos"), JobState::Waiting);
+    evening.world.clock_error = None;
+    evening.world.may_lower_from = evening.now + seconds(120);
+    evening.pass(evening.now + seconds(60), seconds(10));
+    assert_eq!(evening.state_of("photos"), JobState::Running);
+    assert_eq!(evening.state_of("banner"), JobState::Waiting);
+    evening.pass(evening.now + seconds(70), seconds(10));
+    assert_eq!(evening.state_of("banner"), JobState::Running);
+}
+
+#[test]
+fn a_warm_up_that_begins_a_moment_after_its_time_is_no_risk() {
+    let mut evening = warming(vec![step("photos", Moment::WarmUp, 20, &[])]);
+    evening.pass(t0() - seconds(1210), seconds(10));
+    evening.now = t0() - seconds(1200) + TimeDelta::milliseconds(3);
+    (0..6).for_each(|_| evening.look());
+    assert_eq!(evening.state_of("photos"), JobState::Running);
+    assert_eq!(evening.run().status.verdict, Verdict::OnTrack, "{}", evening.run().status.message);
+}
+
+#[test]
+fn a_namespace_that_goes_is_not_kept_by_jobs_that_cannot_be_created() {
+    for jobs in [Seen::Known(Jobs::default()), Seen::Absent] {
+        let mut evening = warming(vec![step("readers", Moment::Release, 120, &[])]);
+        let spec = evening.world.surges.get_mut("capital").unwrap().spec.as_mut().unwrap();
+        spec.announcement.machines.clear();
+        spec.announcement.signals.clear();
+        spec.announcement.hold = None;
+        evening.pass(start(), seconds(30));
+        let deleted = matches!(jobs, Seen::Known(_));
+        evening.world.jobs = jobs;
+        evening.world.runs.values_mut().for_each(|run| run.deleting = deleted);
+        evening.load = Box::new(sessions(100.0));
+        while evening.now < end() + seconds(3600) && !evening.world.runs.is_empty() {
+            let Plan { records, acts, .. } = plan(&evening.world, evening.now);
+            records.into_iter().for_each(|record| evening.persist(record));
+            let creates = |act: &Act| matches!(act, Act::Job { .. });
+            acts.into_iter().filter(|act| !creates(act)).for_each(|act| evening.act(act));
+            evening.settle();
+            evening.now += seconds(10);
+        }
+        let over = |run: &RunRecord| run.status.completion_time.is_some();
+        assert!(evening.world.runs.values().all(over), "{}", evening.log());
+    }
 }
 
 #[test]
