@@ -66,6 +66,11 @@ fn patch_of<T: Serialize>(
     Ok(json!({"metadata": {"resourceVersion": version}, field: change}))
 }
 
+fn warn_of_older_definitions(name: &str) {
+    let fix = "kubectl apply --server-side -f charts/primetime/crds";
+    warn!(name, fix, "the API server keeps less than was written: its definitions are older");
+}
+
 impl Records<'_> {
     fn api<K>(&self) -> Api<K>
     where
@@ -223,17 +228,13 @@ impl Records<'_> {
         let run =
             bounded(api.patch_status(name, &PatchParams::default(), &Patch::Merge(&patch))).await?;
         if run.status.as_ref() != Some(after) {
-            let fix = "kubectl apply -f charts/primetime/crds";
-            warn!(
-                run = name,
-                fix, "the API server keeps less than was written: its CRDs are older"
-            );
+            warn_of_older_definitions(name);
         }
         self.show_run(&run);
         Ok(())
     }
 
-    /// Writes what changed in the status of a surge.
+    /// Writes what changed in the status of a surge. Says whether the API server has kept all of it.
     ///
     /// # Errors
     ///
@@ -244,14 +245,18 @@ impl Records<'_> {
         before: &SurgeStatus,
         after: &SurgeStatus,
         version: &str,
-    ) -> Result<(), CallError> {
+    ) -> Result<bool, CallError> {
         let patch = patch_of("status", before, after, version)?;
         let api = self.api::<ScheduledSurge>();
         let surge =
             bounded(api.patch_status(name, &PatchParams::default(), &Patch::Merge(&patch))).await?;
         let version = surge.resource_version().unwrap_or_default();
+        let kept = surge.status.as_ref() == Some(after);
+        if !kept {
+            warn_of_older_definitions(name);
+        }
         self.shared.with(|index| index.surges.apply(self.key(name), surge_record(&surge), version));
-        Ok(())
+        Ok(kept)
     }
 
     /// Writes what changed in the status of a calendar.

@@ -23,6 +23,9 @@ use crate::record::Records;
 /// A status that nothing waits for is written at most this often.
 const STATUS_INTERVAL: Duration = Duration::from_secs(2);
 
+/// The status of a surge is written again after this time where the API server keeps less than it says.
+const WHERE_LESS_IS_KEPT: Duration = Duration::from_secs(30);
+
 impl Engine {
     pub(super) fn persist(
         self: &Arc<Self>,
@@ -187,10 +190,9 @@ impl Engine {
         let ns = namespace.to_owned();
         self.start(work(namespace, "surge", &name, "surge_status"), look, async move {
             let records = engine.records(&ns);
-            records
-                .surge_status(&name, &before.status, &status, &version)
-                .await
-                .map(|()| Outcome::Done)
+            let kept = records.surge_status(&name, &before.status, &status, &version).await?;
+            // What is not kept would be written again at once, for ever.
+            Ok(if kept { Outcome::Done } else { Outcome::Again(WHERE_LESS_IS_KEPT) })
         })
     }
 
