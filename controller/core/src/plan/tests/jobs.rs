@@ -269,7 +269,9 @@ fn what_could_not_be_created_in_its_time_is_not_created_after_it() {
         let acts = plan(&evening.world, evening.now).acts;
         let creates = |act: &Act| matches!(act, Act::Job { act: JobAct::Create(_), .. });
         assert_eq!(acts.iter().any(creates), (start()..end()).contains(&evening.now));
-        acts.into_iter().filter(|act| !creates(act)).for_each(|act| evening.act(act));
+        for act in acts.into_iter().filter(|act| !creates(act)) {
+            evening.act(act);
+        }
         evening.settle();
         evening.now += seconds(10);
     }
@@ -322,9 +324,13 @@ fn a_namespace_that_goes_is_not_kept_by_jobs_that_cannot_be_created() {
         evening.load = Box::new(sessions(100.0));
         while evening.now < end() + seconds(3600) && !evening.world.runs.is_empty() {
             let Plan { records, acts, .. } = plan(&evening.world, evening.now);
-            records.into_iter().for_each(|record| evening.persist(record));
+            for record in records {
+                evening.persist(record);
+            }
             let creates = |act: &Act| matches!(act, Act::Job { .. });
-            acts.into_iter().filter(|act| !creates(act)).for_each(|act| evening.act(act));
+            for act in acts.into_iter().filter(|act| !creates(act)) {
+                evening.act(act);
+            }
             evening.settle();
             evening.now += seconds(10);
         }
