@@ -117,11 +117,13 @@ fn whatever_is_deleted_at_whatever_time_it_ends() {
 #[test]
 fn a_standby_whose_watches_have_kept_silent_takes_over_at_any_time() {
     let (scenario, promise) = elected();
-    let step = if cfg!(debug_assertions) { 90 } else { 15 };
-    let requests = play(&scenario, &Script::default(), 1).unwrap().requests.len();
+    let step = if cfg!(debug_assertions) { 9 } else { 2 };
+    // A leader that stands still before it renews its lease has lost it when it goes on.
+    let requests = play(&scenario, &Script::default(), 1).unwrap().requests;
+    let renewals = requests.iter().enumerate().filter(|(_, what)| what.contains("/leases/"));
     let outages = vec![Outage { part: Part::WatchesLossy, from: at(-57), until: at(1) }];
     let mut broken = Vec::new();
-    for request in (0..requests).step_by(step) {
+    for (request, _) in renewals.step_by(step) {
         let faults = vec![At { request, fault: Fault::Paused }];
         let script = Script { faults, outages: outages.clone(), ..Script::default() };
         let recording = play(&scenario, &script, 1).unwrap();

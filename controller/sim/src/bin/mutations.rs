@@ -178,9 +178,9 @@ const MUTATIONS: [Mutation; 33] = [
     },
     Mutation {
         name: "who begins to lead believes what its watches have shown",
-        file: "controller/k8s/src/engine.rs",
-        right: "_ if clock_error.is_some() || !listed =>",
-        wrong: "_ if clock_error.is_some() =>",
+        file: "controller/k8s/src/lease.rs",
+        right: "self.began.store(milliseconds(self.passed()), Ordering::Release);",
+        wrong: "",
     },
     Mutation {
         name: "what a wrong clock wrote is waited for",
