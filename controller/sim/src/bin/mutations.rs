@@ -17,8 +17,8 @@ const MUTATIONS: [Mutation; 33] = [
     Mutation {
         name: "pre-scaling begins at T0, not its lead time earlier",
         file: "controller/core/src/timeline.rs",
-        right: "window.ready_by - target.lead - ramp",
-        wrong: "window.ready_by",
+        right: "needed_by - target.lead - ramp",
+        wrong: "needed_by",
     },
     Mutation {
         name: "the baseline is captured twice",
