@@ -1,6 +1,6 @@
 //! What two evenings have in common that were meant to end alike.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
@@ -30,16 +30,25 @@ fn left(recording: &Recording) -> BTreeMap<String, String> {
         .collect()
 }
 
-/// E2: how often objects of ours were made and deleted, and instances started and ended.
+/// E2: how often objects of ours were made and deleted, and instances started and ended. Which runs are planned and taken
+/// back before they begin depends on when a calendar was read; and whether a Job is run on when what it waits for was seen to
+/// be ready: that it is run once is S8.
 fn counts(recording: &Recording) -> BTreeMap<String, usize> {
     let mut counts = BTreeMap::new();
-    let ours = ["ScheduledSurge", "SurgeRun", "SurgeHold", "Job"];
-    for event in recording.history.iter().filter(|e| ours.contains(&e.key.0.kind)) {
+    let begun: BTreeSet<&str> = recording
+        .history
+        .iter()
+        .filter(|e| e.object.pointer("/metadata/finalizers").is_some())
+        .map(|e| e.key.2.as_str())
+        .collect();
+    let counts_for = |kind: &str, name: &str| match kind {
+        "ScheduledSurge" | "SurgeHold" => true,
+        "SurgeRun" => begun.contains(name),
+        _ => false,
+    };
+    for event in recording.history.iter().filter(|e| counts_for(e.key.0.kind, &e.key.2)) {
         if event.what != "MODIFIED" {
-            // The name of a Job has the uid of its run in it.
-            let step = event.key.2.split_once('-').map(|(step, _)| step);
-            let name = step.filter(|_| event.key.0.kind == "Job").unwrap_or(&event.key.2);
-            let what = format!("{} {name} {}", event.key.0.kind, event.what);
+            let what = format!("{} {} {}", event.key.0.kind, event.key.2, event.what);
             *counts.entry(what).or_default() += 1;
         }
     }
