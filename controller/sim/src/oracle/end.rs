@@ -4,6 +4,7 @@ use chrono::TimeDelta;
 use serde_json::Value;
 
 use super::{Broken, Case, number, text};
+use crate::server::store::Event;
 
 /// L1, L6: all runs come to their end, and nothing guards them any more.
 pub(super) fn it_ends(case: Case<'_>) -> Option<Broken> {
@@ -51,12 +52,15 @@ pub(super) fn everything_is_returned(case: Case<'_>) -> Option<Broken> {
 }
 
 /// S20: once everything was given back, no operator changes anything but its lease any more. A calendar goes on being read,
-/// and what comes of that is said.
+/// and what comes of that is said by it and by those that follow it.
 pub(super) fn quiet_afterwards(case: Case<'_>) -> Option<Broken> {
     let quiet_from = case.recording.over? + TimeDelta::seconds(5);
     let writes = case.recording.history.iter().filter(|e| e.by.is_some() && e.at >= quiet_from);
+    let follows = |e: &Event| {
+        e.key.0.kind == "SurgeCalendar" || e.object.pointer("/spec/schedule/calendarRef").is_some()
+    };
     writes
-        .filter(|e| !["Event", "Lease", "SurgeCalendar"].contains(&e.key.0.kind))
+        .filter(|e| !["Event", "Lease"].contains(&e.key.0.kind) && !follows(e))
         .map(|e| format!("S20: {} {} is written at {}", e.key.0.kind, e.key.2, e.at))
         .next()
 }
