@@ -38,9 +38,9 @@ pub struct NewJob {
     pub deadline: TimeDelta,
     /// So many of its pods may fail before it does; as its template says, where absent.
     pub retries: Option<u32>,
-    /// The run that owns it, and its uid.
+    /// Name of the run that owns it.
     pub run: String,
-    /// See above.
+    /// Uid of that run.
     pub run_uid: String,
 }
 
@@ -90,7 +90,7 @@ pub fn longest(announcement: &Announcement) -> TimeDelta {
     takes.max().unwrap_or_default()
 }
 
-/// What a step waits for.
+/// What is known of the run whose Jobs these are.
 #[derive(Clone, Copy, Debug)]
 pub struct Facts<'a> {
     /// The run.
