@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use chrono::TimeDelta;
+use chrono::{SecondsFormat, TimeDelta};
 
 use super::{Draft, PlannedRun, Record};
 use crate::Instant;
@@ -410,7 +410,7 @@ fn said(what: &str, window: &Window) -> String {
 }
 
 fn clock(at: Instant) -> String {
-    at.format("%Y-%m-%dT%H:%M:%SZ").to_string()
+    at.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
 #[cfg(test)]
