@@ -49,6 +49,8 @@ pub struct Machine {
     pub token: String,
     /// Its type and subnet, where it was asked for with any.
     pub pool: Option<(String, String)>,
+    /// The tag that says until when it may be needed.
+    pub expires: Instant,
     /// When it was started.
     pub started_at: Instant,
     /// When it has booted.
@@ -61,6 +63,17 @@ pub struct Machine {
     pub reclaimed: bool,
     /// When the operator was first told that it is terminated.
     pub told_at: Option<Instant>,
+}
+
+/// What an instance is marked with at its launch.
+#[derive(Clone, Copy, Debug)]
+pub struct Tags<'a> {
+    /// The run.
+    pub run_uid: &'a str,
+    /// The batch.
+    pub token: &'a str,
+    /// Until when it may be needed.
+    pub expires: Instant,
 }
 
 /// All instances, and what may be had.
@@ -84,7 +97,7 @@ impl Fleet {
     /// Starts instances, of these pools as far as they go.
     pub fn add(
         &mut self,
-        (run_uid, token): (&str, &str),
+        tags: Tags<'_>,
         count: usize,
         pools: &[(String, String)],
         now: Instant,
@@ -95,9 +108,10 @@ impl Fleet {
         let boots_at = now + self.boot_time;
         self.machines.extend(ids.iter().map(|id| Machine {
             id: id.clone(),
-            run_uid: run_uid.to_owned(),
-            token: token.to_owned(),
+            run_uid: tags.run_uid.to_owned(),
+            token: tags.token.to_owned(),
             pool: pools.next(),
+            expires: tags.expires,
             started_at: now,
             boots_at,
             joined: false,
@@ -114,7 +128,13 @@ impl Fleet {
         alive.for_each(|machine| machine.ended_at = Some(now));
     }
 
-    fn launch(&mut self, run_uid: &str, batch: &Batch, now: Instant) -> LaunchAnswer {
+    fn launch(
+        &mut self,
+        run_uid: &str,
+        batch: &Batch,
+        expires: Instant,
+        now: Instant,
+    ) -> LaunchAnswer {
         let of_token = self.machines.iter().filter(|m| m.token == batch.token);
         let of_token = of_token.filter(|m| now - m.started_at < REMEMBERED);
         let known: Vec<String> = of_token.map(|m| m.id.clone()).collect();
@@ -141,7 +161,7 @@ impl Fleet {
         match shortfall {
             Some(refusal) if pools.is_empty() => LaunchAnswer::Refused(refusal),
             shortfall => {
-                let tags = (run_uid, batch.token.as_str());
+                let tags = Tags { run_uid, token: &batch.token, expires };
                 LaunchAnswer::Came { ids: self.add(tags, pools.len(), &pools, now), shortfall }
             }
         }
@@ -241,7 +261,7 @@ impl Cloud for CloudModel {
         &'a self,
         run_uid: &'a str,
         batch: &'a Batch,
-        _expires: Instant,
+        expires: Instant,
     ) -> Answer<'a, Result<LaunchAnswer, String>> {
         let is_recorded = self.is_recorded.clone();
         let (run_uid, batch) = (run_uid.to_owned(), batch.clone());
@@ -251,7 +271,7 @@ impl Cloud for CloudModel {
                 fleet.unrecorded.push(batch.token.clone());
             }
             let first = fleet.machines.len();
-            let answer = fleet.launch(&run_uid, &batch, now);
+            let answer = fleet.launch(&run_uid, &batch, expires, now);
             if gate.is_out(Part::NeverJoins) {
                 fleet.machines.iter_mut().skip(first).for_each(|m| m.boots_at = Instant::MAX_UTC);
             }

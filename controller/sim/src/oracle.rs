@@ -1,6 +1,7 @@
 //! What must hold, whatever went wrong. Each rule is a function with its sentence; the numbers S1 to S24, L1 to L9 and
 //! E1 to E6 are those of ARCHITECTURE.md.
 
+mod authority;
 mod end;
 mod equal;
 mod floors;
@@ -118,8 +119,10 @@ pub fn judge(recording: &Recording, promise: &Promise, script: &Script) -> Vec<B
 type Rule = fn(Case<'_>) -> Option<Broken>;
 
 fn broken(case: Case<'_>) -> Vec<Broken> {
-    let rules: [Rule; 33] = [
+    let rules: [Rule; 37] = [
         the_model_is_sound,
+        authority::runs_say_what_their_surge_said,
+        authority::raised_in_the_name_of_a_run,
         floors::ready_at_t0,
         floors::never_lowered_in_the_window,
         floors::commands_keep_the_floor,
@@ -146,6 +149,8 @@ fn broken(case: Case<'_>) -> Vec<Broken> {
         machines::few_are_replaced_at_once,
         machines::sent_away_in_steps,
         machines::emptied_and_ended_in_order,
+        machines::known_to_their_ledger,
+        machines::gone_when_they_expire,
         jobs::recorded_before_created,
         jobs::created_once,
         jobs::ready_means_warm,

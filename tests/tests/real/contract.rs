@@ -287,6 +287,55 @@ fn pods() -> Vec<Step> {
     ]
 }
 
+/// A Job is made once, belongs to its run, says what came of it, and is deleted.
+fn jobs() -> Vec<Step> {
+    let jobs = "/apis/batch/v1/namespaces/shop/jobs";
+    let cron_jobs = "/apis/batch/v1/namespaces/shop/cronjobs";
+    let warm = &format!("{jobs}/photos-1");
+    let pods = json!({
+        "spec": {
+            "restartPolicy": "Never", "containers": [{"name": "warm", "image": "shop/warm:1"}],
+        },
+    });
+    let job = json!({
+        "apiVersion": "batch/v1", "kind": "Job",
+        "metadata": {
+            "name": "photos-1", "namespace": "shop", "labels": {"primetime.dev/run": "uid-run"},
+            "ownerReferences": [{
+                "apiVersion": "primetime.dev/v1alpha1", "kind": "SurgeRun", "name": "capital-1",
+                "uid": "11111111-1111-4111-8111-111111111111",
+                "controller": true, "blockOwnerDeletion": false,
+            }],
+        },
+        "spec": {"activeDeadlineSeconds": 900, "backoffLimit": 2, "template": pods},
+    });
+    let template = json!({
+        "apiVersion": "batch/v1", "kind": "CronJob",
+        "metadata": {"name": "warm", "namespace": "shop"},
+        "spec": {
+            "schedule": "0 3 * * *", "suspend": true,
+            "jobTemplate": {"metadata": {"labels": {"team": "shop"}}, "spec": {"template": pods}},
+        },
+    });
+    let begun = json!({"status": {"active": 1, "startTime": "2031-01-12T19:40:00Z"}});
+    vec![
+        get(jobs),
+        get(&format!("{cron_jobs}/warm")),
+        post(cron_jobs, template),
+        get(&format!("{cron_jobs}/warm")),
+        post(jobs, job.clone()),
+        post(jobs, job),
+        get(warm),
+        merge(&format!("{warm}/status"), begun),
+        get(warm),
+        Step::Watch(jobs.to_owned(), "photos-1"),
+        get("/apis/batch/v1/jobs?labelSelector=primetime.dev%2Frun%3Duid-run"),
+        get("/apis/batch/v1/jobs?labelSelector=primetime.dev%2Frun%3Dnobody"),
+        delete(warm, json!({"propagationPolicy": "Background"})),
+        get(warm),
+    ]
+}
+
 /// Announcements that the schema or a rule refuses, and one that they complete.
 fn announcements() -> Vec<Step> {
     let surges = "/apis/primetime.dev/v1alpha1/namespaces/shop/scheduledsurges";
@@ -428,7 +477,7 @@ async fn the_model_answers_as_the_real_one() -> Result<()> {
     let clock = VirtualClock::starting(chrono::Utc::now());
     let model = Server::new(clock.clone()).client(&Gate::new(Script::default(), clock));
     let mut found = Vec::new();
-    let rooms = [workloads, autoscalers, pods, announcements, our_own];
+    let rooms = [workloads, autoscalers, pods, jobs, announcements, our_own];
     let steps: Vec<Step> = rooms.iter().flat_map(|room| room()).collect();
     for (n, step) in steps.iter().enumerate() {
         let what = || format!("step {n}, {}", shown(step));

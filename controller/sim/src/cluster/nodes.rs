@@ -7,6 +7,7 @@ use primetime_core::Instant;
 use serde_json::{Value, json};
 
 use super::{Cluster, kind, text};
+use crate::cloud::Tags;
 use crate::script::Part;
 use crate::server::store::{Key, Refusal};
 
@@ -114,7 +115,8 @@ impl Cluster {
             let alive = fleet.machines.iter().filter(|m| m.ended_at.is_none()).count();
             let coming = fleet.machines.iter().filter(|m| m.ended_at.is_none() && !m.joined);
             let missing = needed.saturating_sub(coming.count()).min(most.saturating_sub(alive));
-            fleet.add((AUTOSCALER, AUTOSCALER), missing, &[], now);
+            let (run_uid, token, expires) = (AUTOSCALER, AUTOSCALER, Instant::MAX_UTC);
+            fleet.add(Tags { run_uid, token, expires }, missing, &[], now);
             let joined = fleet.machines.iter().filter(|m| m.joined && m.ended_at.is_none());
             joined.map(|m| m.id.clone()).collect::<Vec<_>>()
         });

@@ -54,6 +54,11 @@ fn commands(case: Case<'_>) -> impl Iterator<Item = Command<'_>> {
     commanded(case.recording)
 }
 
+/// The versions at which operators asked for more.
+pub(super) fn raises(case: Case<'_>) -> impl Iterator<Item = u64> {
+    commands(case).filter(|c| c.from.is_some_and(|from| c.to > from)).map(|c| c.event.version)
+}
+
 /// Everything that happened to the holds of a workload.
 fn holds<'a>(case: Case<'a>, name: &'a str) -> impl Iterator<Item = &'a Event> {
     case.of("SurgeHold")

@@ -2,12 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use chrono::TimeDelta;
 use primetime_core::Instant;
 use serde_json::{Value, json};
 
 use super::{Broken, Case, text};
 use crate::cloud::Machine;
 use crate::script::Part;
+use crate::server::store::Event;
 
 /// S7, S18: a launch's token stands in the ledger of a guarded run before the call.
 pub(super) fn intent_before_effect(case: Case<'_>) -> Option<Broken> {
@@ -107,5 +109,46 @@ pub(super) fn emptied_and_ended_in_order(case: Case<'_>) -> Option<Broken> {
             Some(format!("S24: {} is called terminated at {} unseen", early.id, event.at))
         }
         _ => None,
+    })
+}
+
+/// L4: three minutes after its launch an instance stands in a ledger, or is gone; where nobody could look, once that is over.
+pub(super) fn known_to_their_ledger(case: Case<'_>) -> Option<Broken> {
+    let mut known: BTreeMap<&str, Instant> = BTreeMap::new();
+    let mut runs: BTreeSet<&str> = BTreeSet::new();
+    for run in case.of("SurgeRun") {
+        runs.extend(text(&run.object, "/metadata/uid"));
+        for id in ledger(&run.object).filter_map(|instance| text(instance, "/id")) {
+            known.entry(id).or_insert(run.at);
+        }
+    }
+    let mut ours = case.recording.machines.iter().filter(|m| runs.contains(m.run_uid.as_str()));
+    ours.find_map(|machine| {
+        let by = case.recovered(machine.started_at + TimeDelta::minutes(3));
+        let found = known.get(machine.id.as_str()).is_some_and(|at| *at <= by);
+        let gone = machine.ended_at.is_some_and(|at| at <= by);
+        (!found && !gone).then(|| format!("L4: {} is in no ledger at {by}", machine.id))
+    })
+}
+
+/// An event that is started by hand may end so much later than its run says, six hours before its instances expire.
+const LONGEST: TimeDelta = TimeDelta::hours(24);
+
+/// L7: an instance carries the instant at which it may be ended by whoever finds it: after the end of its event, within a
+/// day. None that has an operator lives to see it.
+pub(super) fn gone_when_they_expire(case: Case<'_>) -> Option<Broken> {
+    case.recording.machines.iter().find_map(|machine| {
+        let of_it = |run: &&Event| text(&run.object, "/metadata/uid") == Some(&machine.run_uid);
+        let said = case.of("SurgeRun").take_while(|run| run.at <= machine.started_at);
+        let end: Instant =
+            text(&said.filter(of_it).last()?.object, "/spec/endTime")?.parse().ok()?;
+        let (id, expires) = (&machine.id, machine.expires);
+        if expires <= end || expires > end + LONGEST {
+            return Some(format!("L7: {id} expires at {expires}, its event ends at {end}"));
+        }
+        machine
+            .ended_at
+            .is_none_or(|ended| ended > case.recovered(expires))
+            .then(|| format!("L7: {id} has lived longer than to {expires}"))
     })
 }
