@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use primetime_sim::evening::{Act, Deed, Recording, SHOP, Scenario, play};
-use primetime_sim::oracle::{commands, differences};
+use primetime_sim::oracle::{commands, differences, judge};
 use primetime_sim::scenario::{elected, plain, seconds, show};
 use primetime_sim::script::Script;
 use serde_json::{Value, json};
@@ -36,7 +36,7 @@ fn same(is: &Recording, other: &Recording) {
 /// E3: what was announced first does not matter.
 #[test]
 fn a_changed_announcement_is_as_good_as_a_new_one() {
-    let (scenario, _) = plain();
+    let (scenario, promise) = plain();
     let mut other = scenario.clone();
     let announced = surge(&mut other)["spec"]["targets"].clone();
     surge(&mut other)["spec"]["targets"][0]["replicas"] = 50.into();
@@ -44,7 +44,9 @@ fn a_changed_announcement_is_as_good_as_a_new_one() {
     surge(&mut other)["spec"]["schedule"]["durationSeconds"] = 600.into();
     let schedule = surge(&mut scenario.clone())["spec"]["schedule"].clone();
     other.deeds.push(corrected(&json!({"targets": announced, "schedule": schedule})));
-    same(&played(&other), &played(&scenario));
+    let changed = played(&other);
+    assert_eq!(judge(&changed, &promise, &Script::default()), Vec::<String>::new());
+    same(&changed, &played(&scenario));
 }
 
 /// E4: a wrong announcement that was put right leaves no trace.

@@ -13,7 +13,7 @@ struct Mutation {
     wrong: &'static str,
 }
 
-const MUTATIONS: [Mutation; 33] = [
+const MUTATIONS: [Mutation; 35] = [
     Mutation {
         name: "pre-scaling begins at T0, not its lead time earlier",
         file: "controller/core/src/timeline.rs",
@@ -175,6 +175,18 @@ const MUTATIONS: [Mutation; 33] = [
         file: "controller/k8s/src/engine.rs",
         right: "_ if clock_error.is_some() || !listed =>",
         wrong: "_ if !listed =>",
+    },
+    Mutation {
+        name: "an edit moves a run, and leaves what it asks for",
+        file: "controller/k8s/src/record.rs",
+        right: "run.spec = run_spec(planned, &surge.spec);",
+        wrong: "let asks = run.spec.targets.clone();\n        run.spec = run_spec(planned, &surge.spec);\n        run.spec.targets = asks;",
+    },
+    Mutation {
+        name: "an instance expires before its event ends",
+        file: "controller/k8s/src/engine/acts.rs",
+        right: "armed::latest_end(world.runs.get(&run)?) + INSTANCE_LIFE_AFTER_END",
+        wrong: "armed::latest_end(world.runs.get(&run)?) - INSTANCE_LIFE_AFTER_END",
     },
     Mutation {
         name: "who begins to lead believes what its watches have shown",
