@@ -10,14 +10,11 @@ use axum::Router;
 use axum::extract::State;
 use axum::response::Json;
 use axum::routing::get;
-use hyper_util::rt::TokioIo;
-use hyper_util::service::TowerToHyperService;
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::{Api, Client};
 use serde_json::{Value, json};
-use tokio_rustls::TlsAcceptor;
 
-use crate::tls::Loopback;
+use crate::tls::{self, Loopback};
 
 /// Sessions that one pod carries (A Little Market's figures give 200).
 pub const SESSIONS_PER_POD: f64 = 200.0;
@@ -33,6 +30,7 @@ struct Load {
 #[derive(Clone, Debug, Default)]
 pub struct Site {
     load: Arc<Mutex<Load>>,
+    more: Arc<Mutex<String>>,
     /// Port of `/metrics`.
     pub port: u16,
     /// Port of the external metrics API.
@@ -50,6 +48,7 @@ impl Site {
         let secure = tokio::net::TcpListener::bind((address, 0)).await?;
         let site = Self {
             load: Arc::default(),
+            more: Arc::default(),
             port: plain.local_addr()?.port(),
             tls_port: secure.local_addr()?.port(),
         };
@@ -61,21 +60,7 @@ impl Site {
             .route(external, get(resources))
             .route(&format!("{external}/namespaces/{{namespace}}/{{metric}}"), get(value))
             .with_state(site.clone());
-        let acceptor = TlsAcceptor::from(tls.server()?);
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = secure.accept().await {
-                let (acceptor, router) = (acceptor.clone(), router.clone());
-                tokio::spawn(async move {
-                    let Ok(stream) = acceptor.accept(stream).await else {
-                        return;
-                    };
-                    let service = TowerToHyperService::new(router);
-                    let _ = hyper::server::conn::http1::Builder::new()
-                        .serve_connection(TokioIo::new(stream), service)
-                        .await;
-                });
-            }
-        });
+        tokio::spawn(tls::serve(secure, tls.server()?, router));
         Ok(site)
     }
 
@@ -92,6 +77,11 @@ impl Site {
     #[must_use]
     pub fn sessions(&self) -> f64 {
         self.with(|load| load.sessions)
+    }
+
+    /// What `/metrics` shows besides, as Prometheus reads it; `@now` stands for the time in milliseconds.
+    pub fn expose(&self, text: &str) {
+        text.clone_into(&mut self.more.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
     /// Sessions times seconds that found no pod.
@@ -120,10 +110,12 @@ impl Site {
 
 async fn metrics(State(site): State<Site>) -> String {
     let load = site.with(|load| *load);
+    let more = site.more.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let more = more.replace("@now", &chrono::Utc::now().timestamp_millis().to_string());
     format!(
         "# TYPE shop_sessions gauge\nshop_sessions {}\n\
          # TYPE shop_capacity_sessions gauge\nshop_capacity_sessions {}\n\
-         # TYPE shop_unserved_session_seconds_total counter\nshop_unserved_session_seconds_total {}\n",
+         # TYPE shop_unserved_session_seconds_total counter\nshop_unserved_session_seconds_total {}\n{more}",
         load.sessions,
         f64::from(load.ready) * SESSIONS_PER_POD,
         load.unserved_session_seconds

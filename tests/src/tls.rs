@@ -3,8 +3,13 @@
 use std::sync::Arc;
 
 use anyhow::Result;
+use axum::Router;
+use hyper_util::rt::TokioIo;
+use hyper_util::service::TowerToHyperService;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
 
 /// A certificate for loopback and the authority that signed it.
 #[derive(Clone, Debug)]
@@ -52,5 +57,22 @@ impl Loopback {
             .with_no_client_auth()
             .with_single_cert(self.chain.clone(), key)?;
         Ok(Arc::new(config))
+    }
+}
+
+/// Answers over TLS, for ever.
+pub async fn serve(listener: TcpListener, server: Arc<rustls::ServerConfig>, router: Router) {
+    let acceptor = TlsAcceptor::from(server);
+    while let Ok((stream, _)) = listener.accept().await {
+        let (acceptor, router) = (acceptor.clone(), router.clone());
+        tokio::spawn(async move {
+            let Ok(stream) = acceptor.accept(stream).await else {
+                return;
+            };
+            let service = TowerToHyperService::new(router);
+            let _ = hyper::server::conn::http1::Builder::new()
+                .serve_connection(TokioIo::new(stream), service)
+                .await;
+        });
     }
 }

@@ -3,6 +3,7 @@
 //! One binary, because each evening mostly waits for its hour: four at a time need no more than two processors
 //! (`RUST_TEST_THREADS` in `.cargo/config.toml`).
 
+mod autoscaler;
 mod calendars;
 mod capital;
 mod chart;
@@ -13,6 +14,7 @@ mod leader;
 mod machines;
 mod minors;
 mod model;
+mod outage;
 mod overlap;
 mod overrule;
 mod refusals;

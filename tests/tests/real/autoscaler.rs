@@ -1,0 +1,127 @@
+//! What the real HPA makes of floors: the traps of its arithmetic, each with a workload of its own, in one evening.
+
+use anyhow::{Context, Result, ensure};
+use chrono::{DateTime, TimeDelta, Utc};
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
+use kube::api::Api;
+use primetime_core::run::Stage;
+use primetime_tests::evening::{Evening, SHOP};
+use primetime_tests::plane::Options;
+use primetime_tests::recorder::{Asked, Recorder};
+use primetime_tests::workload::{autoscaler, deployment, surge};
+
+/// Name, replicas, bounds of its HPA, sessions to a pod (of 2,000), replicas of its surge, where it is afterwards.
+type Case = (&'static str, u32, (u32, u32), u32, u32, i32);
+
+const CASES: [Case; 6] = [
+    // An HPA without a pod is off, and its minimum lifts nobody. Once it is on, it stays so.
+    ("asleep", 0, (2, 20), 1_000, 8, 2),
+    // Within a tenth of where it is an HPA does not move; a minimum is not asked for tolerance.
+    ("nine", 9, (9, 200), 1_000, 10, 9),
+    ("eighty-eight", 88, (88, 200), 1_000, 89, 88),
+    ("adjoining", 4, (4, 40), 1_000, 12, 4),
+    // A load worth 5 pods when the floor of 50 goes.
+    ("cliff", 5, (3, 60), 400, 50, 5),
+    // A maximum of 20 that comes back while 50 run would cut 30 of them.
+    ("capped", 10, (10, 20), 200, 50, 10),
+];
+
+/// The event lasts so long.
+const SECONDS: u32 = 20;
+
+async fn bounds(evening: &Evening, name: &str) -> Result<(i32, i32)> {
+    let hpas: Api<HorizontalPodAutoscaler> = Api::namespaced(evening.client(), SHOP);
+    let spec = hpas.get(name).await?.spec.context("no spec")?;
+    Ok((spec.min_replicas.unwrap_or(1), spec.max_replicas))
+}
+
+/// What was asked for from one instant to another, with what stood at the first.
+fn within(all: &[(DateTime<Utc>, i32)], from: DateTime<Utc>, until: DateTime<Utc>) -> Vec<i32> {
+    let stood = all.iter().rfind(|(at, _)| *at <= from);
+    let changed = all.iter().filter(|(at, _)| *at > from && *at < until);
+    stood.into_iter().chain(changed).map(|(_, replicas)| *replicas).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_floor_is_reached_exactly_and_given_back_without_a_fall() -> Result<()> {
+    let evening = Evening::begin("autoscaler", &Options::own(), |what| eprintln!("{what}")).await?;
+    let mut objects = Vec::new();
+    for (name, replicas, bounds, per_pod, ..) in CASES {
+        objects.push(serde_yaml::to_string(&deployment(name, replicas))?);
+        objects.push(serde_yaml::to_string(&autoscaler(name, bounds, per_pod))?);
+    }
+    evening.plane.apply(&objects.join("\n---\n")).await?;
+    for (name, replicas, ..) in CASES {
+        evening
+            .until("the workloads to be there", 60, |e| async move {
+                let ready = e.ready(name).await?;
+                Ok((ready == i32::try_from(replicas)?, format!("{name} has {ready} pods")))
+            })
+            .await?;
+    }
+
+    let recorder = Recorder::start(&evening.client());
+    let start = Utc::now() + TimeDelta::seconds(25);
+    let (t0, end) = (start - TimeDelta::seconds(5), start + TimeDelta::seconds(SECONDS.into()));
+    let mut surges = Vec::new();
+    for (name, _, _, _, floor, _) in CASES {
+        surges.push(serde_yaml::to_string(&surge(name, name, start, SECONDS, floor))?);
+    }
+    // The next one begins when that of `adjoining` ends.
+    surges.push(serde_yaml::to_string(&surge("afterwards", "adjoining", end, SECONDS, 12))?);
+    evening.plane.apply(&surges.join("\n---\n")).await?;
+    let all: Vec<&str> = CASES.iter().map(|case| case.0).chain(["afterwards"]).collect();
+    evening
+        .until("every event to be over", 180, |e| {
+            let all = &all;
+            async move {
+                let mut left = Vec::new();
+                for name in all {
+                    let status = e.status(name).await?;
+                    if status.stage != Stage::Done {
+                        left.push(format!("{name} is {:?}: {}", status.stage, status.message));
+                    }
+                }
+                Ok((left.is_empty(), left.join("; ")))
+            }
+        })
+        .await?;
+
+    for (name, _, (min, max), _, floor, rest) in CASES {
+        let floor = i32::try_from(floor)?;
+        let asked = recorder.replicas(name);
+        let during = within(&asked, t0, end);
+        ensure!(during == [floor], "{name} from T0 to its end: {during:?} of {floor}; {asked:?}");
+        let is = bounds(&evening, name).await?;
+        ensure!(is == (i32::try_from(min)?, i32::try_from(max)?), "{name} has bounds {is:?}");
+        evening
+            .until("the autoscaler to have its way again", 60, |e| async move {
+                let replicas = e.replicas(name).await?;
+                Ok((replicas == rest, format!("{name} is at {replicas}, not at {rest}")))
+            })
+            .await?;
+    }
+
+    let adjoining = within(&recorder.replicas("adjoining"), t0, end + (end - start));
+    ensure!(adjoining == [12], "between two windows: {adjoining:?}");
+
+    let cliff = recorder.replicas("cliff");
+    let falls = cliff.windows(2).filter_map(|w| Some(w.first()?.1 - w.get(1)?.1));
+    let deepest = falls.max().context("it has changed")?;
+    ensure!(deepest <= 10, "a fifth of 50 at once, and not {deepest}: {cliff:?}");
+    let lowest = cliff.iter().filter(|(at, _)| *at > t0).map(|(_, replicas)| *replicas).min();
+    ensure!(lowest == Some(5), "what the load needs stays: {cliff:?}");
+
+    let (mut replicas, mut highest) = (10, 0);
+    for change in recorder.of("capped") {
+        match change.asked {
+            Asked::Replicas(now) => replicas = now,
+            Asked::Bounds(_, max) => {
+                ensure!(max >= replicas, "{replicas} run under a maximum of {max}");
+                highest = highest.max(max);
+            }
+        }
+    }
+    ensure!(highest >= 50, "the maximum was raised to {highest}");
+    evening.end()
+}

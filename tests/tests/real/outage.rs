@@ -1,0 +1,163 @@
+//! A Prometheus that answers badly through a whole window, in each way there is: nothing goes down.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Result, ensure};
+use chrono::{TimeDelta, Utc};
+use primetime_core::run::Stage;
+use primetime_tests::evening::Evening;
+use primetime_tests::front::{Front, Health};
+use primetime_tests::plane::Options;
+use primetime_tests::recorder::Recorder;
+use primetime_tests::workload::{deployment, surge};
+use serde_json::json;
+
+/// A workload each, the source it asks, and why its load is unknown once that is ill. That which lies is believed: it says
+/// a number.
+const CASES: [(&str, &str, Option<&str>); 8] = [
+    ("empty", "main", Some("selects nothing")),
+    ("nan", "main", Some("not a number")),
+    ("two-series", "main", Some("yields 2 series")),
+    ("old", "main", Some("selects nothing")),
+    ("lies", "main", None),
+    ("fails", "fails", Some("HTTP 500")),
+    ("hangs", "hangs", Some("none within 2 s")),
+    ("untrusted", "untrusted", Some("certificate")),
+];
+
+/// The plan; the load needs half as much again.
+const PLAN: u32 = 10;
+const LOAD: u32 = 15;
+
+/// The event lasts so long.
+const SECONDS: u32 = 45;
+
+/// Where nothing is known a release waits so long.
+const PATIENCE: u32 = 12;
+
+/// What every workload's load is while all is well.
+fn well() -> String {
+    let line = |(case, _, _): (&str, &str, Option<&str>)| {
+        // One series says itself how old it is.
+        let at = if case == "old" { " @now" } else { "" };
+        format!("shop_load{{case=\"{case}\"}} 1500{at}\n")
+    };
+    format!("# TYPE shop_load gauge\n{}", CASES.map(line).concat())
+}
+
+/// What it is when those that depend on what is scraped are ill.
+fn ill() -> String {
+    let now = Utc::now().timestamp_millis();
+    format!(
+        "# TYPE shop_load gauge\n\
+         shop_load{{case=\"nan\"}} NaN\n\
+         shop_load{{case=\"two-series\"}} 1500\n\
+         shop_load{{case=\"two-series\",of=\"somebody\"}} 1500\n\
+         shop_load{{case=\"old\"}} 1500 {now}\n\
+         shop_load{{case=\"lies\"}} 0\n\
+         shop_load{{case=\"fails\"}} 1500\n\
+         shop_load{{case=\"hangs\"}} 1500\n\
+         shop_load{{case=\"untrusted\"}} 1500\n"
+    )
+}
+
+fn floor(case: &str) -> i32 {
+    // It was never known.
+    if case == "untrusted" { PLAN.cast_signed() } else { LOAD.cast_signed() }
+}
+
+async fn replicas(evening: &Evening) -> Result<BTreeMap<&'static str, i32>> {
+    let mut all = BTreeMap::new();
+    for (case, ..) in CASES {
+        all.insert(case, evening.replicas(case).await?);
+    }
+    Ok(all)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_prometheus_says_or_does_not_say_nothing_goes_down() -> Result<()> {
+    let evening = Evening::begin("outage", &Options::own(), |what| eprintln!("{what}")).await?;
+    evening.site.expose(&well());
+    let behind = &evening.prometheus.url;
+    let (fails, hangs) = (Front::open(behind).await?, Front::open(behind).await?);
+    let untrusted = Front::open_untrusted(behind).await?;
+    let mut objects = Vec::new();
+    for (name, front) in [("fails", &fails), ("hangs", &hangs), ("untrusted", &untrusted)] {
+        objects.push(serde_yaml::to_string(&json!({
+            "apiVersion": "primetime.dev/v1alpha1", "kind": "MetricsSource",
+            "metadata": {"name": name},
+            "spec": {
+                "url": front.url, "intervalSeconds": 1, "timeoutSeconds": 2, "maxSampleAgeSeconds": 10,
+            },
+        }))?);
+    }
+    let start = Utc::now() + TimeDelta::seconds(25);
+    for (case, source, _) in CASES {
+        objects.push(serde_yaml::to_string(&deployment(case, 3))?);
+        let mut surge = surge(case, case, start, SECONDS, PLAN);
+        surge["spec"]["targets"][0]["maxReplicas"] = 40.into();
+        surge["spec"]["signals"] = json!([{
+            "name": "load", "metricsSourceRef": {"name": source}, "target": "it",
+            "query": format!("shop_load{{case=\"{case}\"}}"), "perReplica": "100",
+        }]);
+        surge["spec"]["hold"] =
+            json!({"untilBelowPercent": 30, "forSeconds": 2, "maxSeconds": PATIENCE});
+        objects.push(serde_yaml::to_string(&surge)?);
+    }
+    evening.plane.apply(&objects.join("\n---\n")).await?;
+    evening
+        .until("the floors to follow the load", 60, |e| async move {
+            let all = replicas(e).await?;
+            let there = all.iter().all(|(case, replicas)| *replicas == floor(case));
+            Ok((there, format!("{all:?}")))
+        })
+        .await?;
+
+    let recorder = Recorder::start(&evening.client());
+    evening.site.expose(&ill());
+    fails.set(Health::Fails);
+    hangs.set(Health::Hangs);
+    evening
+        .until("the illness to be seen", 30, |e| async move {
+            let mut not_yet = Vec::new();
+            for (case, _, expected) in CASES {
+                let status = e.status(case).await?;
+                let signal = status.signals.first();
+                let why = signal.and_then(|signal| signal.unknown_because.clone());
+                let value = signal.and_then(|signal| signal.value.as_deref());
+                let is_seen = match (expected, &why) {
+                    (None, _) => value == Some("0"),
+                    (Some(expected), Some(why)) => why.contains(expected),
+                    (Some(_), None) => false,
+                };
+                if !is_seen {
+                    not_yet.push(format!("{case}: {value:?}, {why:?}"));
+                }
+            }
+            Ok((not_yet.is_empty(), not_yet.join("; ")))
+        })
+        .await?;
+    let end = start + TimeDelta::seconds(SECONDS.into());
+    ensure!(Utc::now() < end - TimeDelta::seconds(10), "it was seen in the window");
+
+    evening
+        .until("every event to be over, and everything to be back", 120, |e| async move {
+            let all = replicas(e).await?;
+            let back = all.values().all(|replicas| *replicas == 3);
+            let mut done = true;
+            for (case, ..) in CASES {
+                done &= e.status(case).await?.stage == Stage::Done;
+            }
+            Ok((back && done, format!("{all:?}")))
+        })
+        .await?;
+    for (case, _, unknown) in CASES {
+        // What says 0 is believed once the event is over, and not before.
+        let patience = unknown.map_or(0, |_| i64::from(PATIENCE));
+        let until = end + TimeDelta::seconds(patience);
+        let asked = recorder.replicas(case);
+        let early = asked.iter().find(|(at, replicas)| *at < until && *replicas < floor(case));
+        ensure!(early.is_none(), "{case} goes down before {until}: {asked:?}");
+    }
+    evening.end()
+}
