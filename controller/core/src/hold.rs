@@ -42,6 +42,9 @@ pub struct Level {
     /// The autoscaler's maximum.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max: Option<u32>,
+    /// What KEDA keeps while none of its triggers is active. None while the target is held: it would go below the minimum.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idle: Option<u32>,
 }
 
 /// The spec of a `SurgeHold`.
@@ -104,20 +107,19 @@ pub fn baseline(target: &TargetState) -> Baseline {
 }
 
 fn baseline_level(baseline: &Baseline) -> Level {
-    let autoscaler = baseline.autoscaler.as_ref();
-    Level {
-        replicas: baseline.replicas,
-        min: autoscaler.and_then(|a| a.min),
-        max: autoscaler.and_then(|a| a.max),
-    }
+    level_of(baseline.replicas, baseline.autoscaler.as_ref())
 }
 
 fn live_level(target: &TargetState) -> Level {
-    let autoscaler = target.autoscaler.as_ref();
+    level_of(target.replicas, target.autoscaler.as_ref())
+}
+
+fn level_of(replicas: u32, autoscaler: Option<&Autoscaler>) -> Level {
     Level {
-        replicas: target.replicas,
+        replicas,
         min: autoscaler.and_then(|a| a.min),
         max: autoscaler.and_then(|a| a.max),
+        idle: autoscaler.and_then(|a| a.idle),
     }
 }
 
@@ -151,18 +153,21 @@ pub fn level(
         let fits = live.is_some_and(|t| t.replicas <= max_or_default(at_rest.max));
         return Level {
             replicas: current.replicas.max(at_rest.replicas),
-            min: at_rest.min,
             max: if fits { at_rest.max } else { current.max },
+            ..at_rest
         };
     };
+    // A paused autoscaler gives nothing back.
+    let alone = live.is_some_and(|t| t.paused);
     let ceiling = claims.iter().map(|c| c.ceiling).max().unwrap_or(floor).max(floor);
     match &baseline.autoscaler {
-        None => Level { replicas: floor.max(at_rest.replicas), min: None, max: None },
+        None => Level { replicas: floor.max(at_rest.replicas), ..Level::default() },
         Some(autoscaler) => Level {
             // A floor below what the baseline guarantees changes nothing.
-            replicas: floor,
+            replicas: if alone { floor.max(at_rest.replicas) } else { floor },
             min: Some(floor.max(min_or_default(autoscaler.kind, autoscaler.min)).max(1)),
             max: Some(ceiling.max(max_or_default(autoscaler.max))),
+            idle: None,
         },
     }
 }
@@ -193,6 +198,10 @@ pub fn first(
 /// The record after the claims, or what is live, have changed. The same record if nothing has to be remembered.
 #[must_use]
 pub fn next(hold: &Hold, claims: Vec<Claim>, live: Option<&TargetState>, now: Instant) -> Hold {
+    if let Some(hold) = found_later(hold, &claims, live) {
+        let due = hold.due_time.max(now);
+        return Hold { due_time: due, ..next(&hold, claims, live, now) };
+    }
     let level = level(&hold.baseline, &claims, Some(&hold.level), live);
     let mut next = Hold { claims, ..hold.clone() };
     if level != hold.level {
@@ -201,6 +210,19 @@ pub fn next(hold: &Hold, claims: Vec<Claim>, live: Option<&TargetState>, now: In
         next.due_time = now;
     }
     next
+}
+
+/// The hold with an autoscaler that was not there when the target was first held: without its bounds it would take away
+/// what is held. What is found of it is what it goes back to.
+fn found_later(hold: &Hold, claims: &[Claim], live: Option<&TargetState>) -> Option<Hold> {
+    let found = live?.autoscaler.as_ref()?;
+    if hold.baseline.autoscaler.is_some() || claims.is_empty() {
+        return None;
+    }
+    let mut hold = hold.clone();
+    hold.previous = level_of(hold.previous.replicas, Some(found));
+    hold.baseline.autoscaler = Some(found.clone());
+    Some(hold)
 }
 
 /// What of the live values is ours: each field holds either what we wrote last or what we wrote before, and stays
@@ -213,7 +235,13 @@ fn ours(hold: &Hold, live: &Level) -> Level {
         replicas: either(live.replicas, hold.level.replicas, hold.previous.replicas),
         min: either(live.min, hold.level.min, hold.previous.min),
         max: either(live.max, hold.level.max, hold.previous.max),
+        idle: either(live.idle, hold.level.idle, hold.previous.idle),
     }
+}
+
+/// It was found with an `idleReplicaCount`: only that one is taken away, and put back.
+pub(crate) fn idles(hold: &Hold) -> bool {
+    hold.baseline.autoscaler.as_ref().is_some_and(|a| a.idle.is_some())
 }
 
 /// A value that somebody else lowered after our level had been in force.
@@ -222,8 +250,9 @@ pub fn reverted(hold: &Hold, live: &TargetState) -> bool {
     let autoscaled = live.autoscaler.as_ref().is_some_and(|a| {
         min_or_default(a.kind, a.min) < hold.level.min.unwrap_or(0)
             || max_or_default(a.max) < hold.level.max.unwrap_or(0)
+            || (a.idle.is_some() && idles(hold) && hold.level.idle.is_none())
     });
-    live.replicas < hold.level.replicas || autoscaled
+    live.replicas < hold.level.replicas || (autoscaled && !live.paused)
 }
 
 /// Whether everything we write has the value of our level, or a higher one.
@@ -273,9 +302,10 @@ pub fn restored(hold: &Hold, live: &TargetState) -> bool {
     if !hold.claims.is_empty() {
         return false;
     }
+    // Nothing is pending: what is live is the level, or somebody else's.
+    let replicas = live.replicas == hold.level.replicas || live.replicas != hold.previous.replicas;
     let Some(autoscaler) = hold.baseline.autoscaler.as_ref() else {
-        // Nothing is pending: what is live is the level, or somebody else's.
-        return live.replicas == hold.level.replicas || live.replicas != hold.previous.replicas;
+        return replicas;
     };
     let Some(now) = live.autoscaler.as_ref() else {
         return true;
@@ -286,7 +316,8 @@ pub fn restored(hold: &Hold, live: &TargetState) -> bool {
         && min_or_default(autoscaler.kind, now.min) > min_or_default(autoscaler.kind, at_rest.min);
     let max_pending = max_or_default(now.max) > max_or_default(at_rest.max)
         && (now.max == hold.level.max || now.max == hold.previous.max);
-    !min_pending && !max_pending
+    let idle_pending = idles(hold) && now.idle.is_none();
+    !min_pending && !max_pending && !idle_pending && (replicas || !live.paused)
 }
 
 #[cfg(test)]
@@ -311,6 +342,7 @@ mod tests {
                 name: "web".into(),
                 min: Some(min),
                 max: Some(max),
+                idle: None,
             }),
             ..plain(replicas)
         }
@@ -318,6 +350,23 @@ mod tests {
 
     fn claim(run: &str, floor: u32, ceiling: u32) -> Claim {
         Claim { run: run.into(), floor, ceiling }
+    }
+
+    #[test]
+    fn an_autoscaler_that_comes_later_is_raised_and_given_back_as_it_came() {
+        let due = now() + seconds(10);
+        let held = first(&web(), &plain(10), vec![claim("a", 50, 80)], due, now());
+        let later = next(&held, held.claims.clone(), Some(&under_hpa(10, 2, 30)), now());
+        assert_eq!(later.baseline.replicas, 10);
+        assert_eq!(later.baseline.autoscaler, under_hpa(10, 2, 30).autoscaler);
+        assert_eq!((later.level.min, later.level.max, later.due_time), (Some(50), Some(80), due));
+        let raised = under_hpa(50, 50, 80);
+        let again = next(&later, later.claims.clone(), Some(&raised), due);
+        assert_eq!(again, later, "it is found once");
+        let freed = next(&later, vec![], Some(&raised), due);
+        assert_eq!((freed.level.min, freed.previous.min), (Some(2), Some(50)));
+        let let_go = next(&held, vec![], Some(&under_hpa(10, 2, 30)), now());
+        assert_eq!(let_go.baseline.autoscaler, None, "nobody holds it any more");
     }
 
     #[test]
@@ -350,7 +399,8 @@ mod tests {
     fn the_old_maximum_comes_back_only_when_what_runs_fits_under_it() {
         let base = baseline(&under_hpa(10, 10, 20));
         let held = level(&base, &[claim("a", 50, 80)], None, None);
-        assert_eq!(held, Level { replicas: 50, min: Some(50), max: Some(80) });
+        let max = Some(80);
+        assert_eq!(held, Level { replicas: 50, min: Some(50), max, ..Level::default() });
         let freed = level(&base, &[], Some(&held), Some(&under_hpa(50, 50, 80)));
         assert_eq!((freed.min, freed.max), (Some(10), Some(80)));
         let fits = level(&base, &[], Some(&freed), Some(&under_hpa(20, 10, 80)));
@@ -360,7 +410,7 @@ mod tests {
     #[test]
     fn dropping_the_last_claim_cuts_nothing() {
         let base = baseline(&plain(10));
-        let current = Level { replicas: 42, min: None, max: None };
+        let current = Level { replicas: 42, ..Level::default() };
         assert_eq!(level(&base, &[], Some(&current), Some(&plain(42))).replicas, 42);
     }
 

@@ -150,6 +150,8 @@ pub struct TargetState {
     pub written_by: Option<String>,
     /// What scales it.
     pub autoscaler: Option<Autoscaler>,
+    /// Somebody has paused what scales it: its bounds do nothing for now.
+    pub paused: bool,
 }
 
 /// What scales a workload.
@@ -168,6 +170,10 @@ pub struct Autoscaler {
     /// Its maximum; absent where the field is not set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max: Option<u32>,
+    /// What KEDA keeps while none of its triggers is active, whatever the minimum is (`idleReplicaCount`); absent where the
+    /// field is not set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idle: Option<u32>,
 }
 
 /// The autoscalers whose floor can be raised.
@@ -404,6 +410,7 @@ pub(crate) mod tests {
             rolling: false,
             written_by: None,
             autoscaler: None,
+            paused: false,
         }
     }
 }

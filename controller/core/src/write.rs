@@ -4,7 +4,7 @@
 //! look. Down: the minimum in steps; the maximum last; `/scale` only where no autoscaler owns the replicas.
 
 use crate::Instant;
-use crate::hold::{Hold, HoldRecord};
+use crate::hold::{self, Hold, HoldRecord};
 use crate::surge::Workload;
 use crate::world::{Autoscaler, AutoscalerKind, TargetState};
 
@@ -33,6 +33,8 @@ pub enum Write {
         min: Option<Change>,
         /// The maximum, if it is to change.
         max: Option<Change>,
+        /// What KEDA keeps while no trigger is active, if it is to change.
+        idle: Option<Change>,
         /// Something is lowered.
         lowers: bool,
     },
@@ -74,6 +76,13 @@ fn bound(
     (is > want && live == previous).then_some((change, true))
 }
 
+/// Taken away before the minimum would be of no use, put back when nothing is held any more.
+fn idle(live: Option<u32>, hold: &Hold) -> Option<(Change, bool)> {
+    let change = Change { from: live, to: hold.level.idle };
+    let differs = hold::idles(hold) && live.is_some() != hold.level.idle.is_some();
+    differs.then_some((change, live.is_none()))
+}
+
 /// The patches that bring what is live to the level of a hold. Empty before its due time.
 #[must_use]
 pub fn writes(record: &HoldRecord, live: &TargetState, due_by: Instant) -> Vec<Write> {
@@ -90,16 +99,18 @@ pub fn writes(record: &HoldRecord, live: &TargetState, due_by: Instant) -> Vec<W
             AutoscalerKind::HorizontalPodAutoscaler => (1, 1),
             AutoscalerKind::ScaledObject => (0, 100),
         };
-        let min = bound(autoscaler.min, hold.level.min, hold.previous.min, min_absent);
-        let max = bound(autoscaler.max, hold.level.max, hold.previous.max, max_absent);
-        if min.is_some() || max.is_some() {
-            writes.push(Write::Bounds {
-                kind: autoscaler.kind,
-                name: autoscaler.name.clone(),
-                min: min.map(|(change, _)| change),
-                max: max.map(|(change, _)| change),
-                lowers: min.is_some_and(|(_, l)| l) || max.is_some_and(|(_, l)| l),
-            });
+        let bounds = [
+            bound(autoscaler.min, hold.level.min, hold.previous.min, min_absent),
+            bound(autoscaler.max, hold.level.max, hold.previous.max, max_absent),
+            idle(autoscaler.idle, hold),
+        ];
+        // Raised while it is paused they would do nothing, and KEDA would look at `paused-replicas` anew and cut.
+        let [min, max, idle] = bounds.map(|b| b.filter(|(_, lowers)| *lowers || !live.paused));
+        let lowers = [min, max, idle].iter().flatten().any(|(_, lowers)| *lowers);
+        let [min, max, idle] = [min, max, idle].map(|b| b.map(|(change, _)| change));
+        if min.is_some() || max.is_some() || idle.is_some() {
+            let (kind, name) = (autoscaler.kind, autoscaler.name.clone());
+            writes.push(Write::Bounds { kind, name, min, max, idle, lowers });
         }
     }
     writes.extend(replicas(hold, live));
@@ -113,10 +124,8 @@ fn replicas(hold: &Hold, live: &TargetState) -> Option<Write> {
         // Once no run claims the target any more, what an autoscaler or a person lowers is theirs.
         return (!hold.claims.is_empty()).then(write);
     }
-    let lowered_by_us = live.autoscaler.is_none()
-        && hold.baseline.autoscaler.is_none()
-        && from > to
-        && from == hold.previous.replicas;
+    let unscaled = live.autoscaler.is_none() && hold.baseline.autoscaler.is_none();
+    let lowered_by_us = (unscaled || live.paused) && from > to && from == hold.previous.replicas;
     lowered_by_us.then(write)
 }
 
@@ -142,7 +151,7 @@ mod tests {
         max: Option<u32>,
     ) -> TargetState {
         TargetState {
-            autoscaler: Some(Autoscaler { kind, name: "web".into(), min, max }),
+            autoscaler: Some(Autoscaler { kind, name: "web".into(), min, max, idle: None }),
             ..plain(replicas)
         }
     }
@@ -195,6 +204,7 @@ mod tests {
                     name: "web".into(),
                     min: change(10, 180),
                     max: change(60, 260),
+                    idle: None,
                     lowers: false,
                 },
                 scale(10, 180),
@@ -227,6 +237,7 @@ mod tests {
                 name: "web".into(),
                 min: change(180, 146),
                 max: None,
+                idle: None,
                 lowers: true,
             }]
         );
@@ -257,5 +268,70 @@ mod tests {
             ),
             "{down:?}"
         );
+    }
+
+    /// Under a `ScaledObject` from 2 to 30 that keeps so many while no trigger is active.
+    fn idling(replicas: u32, min: u32, max: u32, idle: Option<u32>) -> TargetState {
+        let mut state = scaled_by(AutoscalerKind::ScaledObject, replicas, Some(min), Some(max));
+        state.autoscaler.as_mut().unwrap().idle = idle;
+        state
+    }
+
+    #[test]
+    fn what_keda_keeps_when_idle_is_no_floor_and_is_put_back_with_the_minimum() {
+        let found = idling(0, 2, 30, Some(0));
+        let held = first(&web(), &found, claim(10, 30), now(), now());
+        let up = writes(&record(held.clone()), &found, now());
+        let Some(Write::Bounds { idle, lowers: false, .. }) = up.first() else { panic!("{up:?}") };
+        assert_eq!(*idle, Some(Change { from: Some(0), to: None }));
+        assert_eq!(up.get(1), Some(&scale(0, 10)));
+
+        let raised = idling(10, 10, 30, None);
+        assert_eq!(writes(&record(held.clone()), &raised, now()), []);
+        assert!(hold::reverted(&held, &idling(10, 10, 30, Some(0))), "somebody puts it back");
+        let step = next(&held, claim(6, 30), Some(&raised), now());
+        let down = writes(&record(step.clone()), &raised, now());
+        assert!(matches!(down.as_slice(), [Write::Bounds { idle: None, lowers: true, .. }]));
+
+        let freed = next(&step, vec![], Some(&idling(6, 6, 30, None)), now());
+        assert!(!hold::restored(&freed, &idling(2, 2, 30, None)), "it is still away");
+        let down = writes(&record(freed.clone()), &idling(6, 6, 30, None), now());
+        let back = Some(Change { from: None, to: Some(0) });
+        assert!(
+            matches!(down.as_slice(), [Write::Bounds { idle, lowers: true, .. }] if *idle == back),
+            "{down:?}"
+        );
+        assert!(hold::restored(&freed, &idling(0, 2, 30, Some(0))));
+    }
+
+    #[test]
+    fn an_idle_count_that_was_not_there_before_is_somebody_elses() {
+        let held = first(&web(), &idling(2, 2, 30, None), claim(10, 30), now(), now());
+        assert_eq!(writes(&record(held), &idling(10, 10, 30, Some(0)), now()), []);
+    }
+
+    #[test]
+    fn under_a_paused_autoscaler_only_replicas_are_written_both_ways() {
+        let paused =
+            |replicas, min| TargetState { paused: true, ..idling(replicas, min, 30, None) };
+        let held = first(&web(), &paused(4, 2), claim(10, 30), now(), now());
+        assert_eq!(writes(&record(held.clone()), &paused(4, 2), now()), [scale(4, 10)]);
+        assert!(!hold::reverted(&held, &paused(10, 2)), "its bounds do nothing");
+        let step = next(&held, claim(3, 30), Some(&paused(10, 2)), now());
+        assert_eq!(step.level.replicas, 4, "not below where it was found");
+        assert_eq!(writes(&record(step.clone()), &paused(10, 2), now()), [scale(10, 4)]);
+        let freed = next(&step, vec![], Some(&paused(10, 2)), now());
+        assert!(!hold::restored(&freed, &paused(10, 2)));
+        assert!(hold::restored(&freed, &paused(4, 2)));
+
+        // Somebody lets it go on in the middle of the event, or pauses it.
+        let raised = writes(&record(held.clone()), &idling(10, 2, 30, None), now());
+        assert!(matches!(raised.as_slice(), [Write::Bounds { lowers: false, .. }]), "{raised:?}");
+        let step = next(&held, claim(3, 30), Some(&paused(10, 10)), now());
+        let down = writes(&record(step), &paused(10, 10), now());
+        assert!(matches!(
+            down.as_slice(),
+            [Write::Bounds { lowers: true, .. }, Write::Replicas { .. }]
+        ));
     }
 }

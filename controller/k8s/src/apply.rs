@@ -56,21 +56,25 @@ pub async fn write(
             let api: Api<HorizontalPodAutoscaler> = Api::namespaced(client.clone(), namespace);
             let key = (namespace.to_owned(), name.clone());
             let seen = shared.with(|index| index.hpas.get(&key).map(|row| row.version.clone()));
-            let changes = bounds("/spec/minReplicas", *min, "/spec/maxReplicas", *max);
+            let changes = changes([("/spec/minReplicas", *min), ("/spec/maxReplicas", *max)]);
             let done = overtake(&api, name, seen, &changes, leads).await?;
             if let Some(scaler) = narrow::hpa_scaler(&done) {
                 let version = done.metadata.resource_version.unwrap_or_default();
                 shared.with(|index| index.hpas.apply(key, scaler, version));
             }
         }
-        Write::Bounds { kind: AutoscalerKind::ScaledObject, name, min, max, .. } => {
+        Write::Bounds { kind: AutoscalerKind::ScaledObject, name, min, max, idle, .. } => {
             let api: Api<ScaledObject> =
                 Api::namespaced_with(client.clone(), namespace, &narrow::scaled_object_resource());
             let key = (namespace.to_owned(), name.clone());
             let row =
                 |index: &mut Index| index.scaled_objects.get(&key).map(|row| row.version.clone());
             let seen = shared.with(row);
-            let changes = bounds("/spec/minReplicaCount", *min, "/spec/maxReplicaCount", *max);
+            let changes = changes([
+                ("/spec/minReplicaCount", *min),
+                ("/spec/maxReplicaCount", *max),
+                ("/spec/idleReplicaCount", *idle),
+            ]);
             let done = overtake(&api, name, seen, &changes, leads).await?;
             let version = done.metadata.resource_version.clone().unwrap_or_default();
             shared.with(|index| index.scaled_objects.apply(key, done.scaler(), version));
@@ -162,13 +166,8 @@ async fn tested<T>(call: impl Future<Output = Result<T, kube::Error>>) -> Result
     }
 }
 
-fn bounds<'a>(
-    min_field: &'a str,
-    min: Option<Change>,
-    max_field: &'a str,
-    max: Option<Change>,
-) -> Vec<(&'a str, Change)> {
-    min.map(|c| (min_field, c)).into_iter().chain(max.map(|c| (max_field, c))).collect()
+fn changes<const N: usize>(fields: [(&str, Option<Change>); N]) -> Vec<(&str, Change)> {
+    fields.into_iter().filter_map(|(field, change)| Some((field, change?))).collect()
 }
 
 /// A JSON patch: test the version, and each field that was set, then set or remove it.
@@ -244,7 +243,7 @@ mod tests {
         let min = Some(Change { from: Some(10), to: Some(180) });
         let max = Some(Change { from: Some(60), to: Some(260) });
         assert_eq!(
-            shown(&bounds("/spec/minReplicas", min, "/spec/maxReplicas", max)),
+            shown(&changes([("/spec/minReplicas", min), ("/spec/maxReplicas", max)])),
             json!([
                 {"op": "test", "path": "/metadata/resourceVersion", "value": "7"},
                 {"op": "test", "path": "/spec/minReplicas", "value": 10},

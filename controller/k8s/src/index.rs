@@ -376,17 +376,18 @@ impl Index {
         };
         let key = (namespace.to_owned(), workload.name.clone());
         match table.get(&key) {
-            Some(row) => match self.autoscaler(namespace, workload) {
+            Some(row) => match self.scaler(namespace, workload) {
                 // To take such a target for a plain one would fight KEDA, and lose.
                 None if self.scaled_by_unseen_keda(namespace, workload) => {
                     Seen::Unknown("its ScaledObject is not listed yet".to_owned())
                 }
-                autoscaler => Seen::Known(TargetState {
+                scaler => Seen::Known(TargetState {
                     replicas: row.value.wanted,
                     ready: row.value.ready,
                     rolling: row.value.rolling,
                     written_by: row.value.written_by.clone(),
-                    autoscaler,
+                    paused: scaler.is_some_and(|scaler| scaler.paused),
+                    autoscaler: scaler.map(|scaler| scaler.bounds.clone()),
                 }),
             },
             None if table.synced() => Seen::Absent,
@@ -407,10 +408,10 @@ impl Index {
     }
 
     /// What scales a workload: a `ScaledObject` before the HPA it generates.
-    fn autoscaler(&self, namespace: &str, workload: &Workload) -> Option<world::Autoscaler> {
+    fn scaler<'a>(&'a self, namespace: &'a str, workload: &'a Workload) -> Option<&'a Scaler> {
         let by_keda = of_workload(&self.scaled_objects, namespace, workload).next();
         let hpa = || of_workload(&self.hpas, namespace, workload).find(|s| !s.generated);
-        by_keda.or_else(hpa).map(|s| s.bounds.clone())
+        by_keda.or_else(hpa)
     }
 
     /// KEDA has generated an HPA for the workload, and the `ScaledObject` behind it was not seen.

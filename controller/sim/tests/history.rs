@@ -286,6 +286,19 @@ fn tools() -> Vec<Named> {
                 .to_vec();
             with((scenario, promise), Script::default())
         }),
+        ("KEDA: no trigger is active, and it goes to idleReplicaCount whatever the minimum is", {
+            let (mut scenario, mut promise) = under_keda();
+            let scaled = scenario.objects.iter_mut().find(|o| o["kind"] == "ScaledObject").unwrap();
+            scaled["spec"]["idleReplicaCount"] = 0.into();
+            scaled["spec"]["triggers"] = json!([{"type": "cron", "metadata": {}}]);
+            promise.afterwards = vec![
+                ("ScaledObject", "web", "/spec/minReplicaCount", 10),
+                ("ScaledObject", "web", "/spec/maxReplicaCount", 60),
+                ("ScaledObject", "web", "/spec/idleReplicaCount", 0),
+                ("Deployment", "web", "/spec/replicas", 0),
+            ];
+            with((scenario, promise), Script::default())
+        }),
         (
             "KEDA#5490: the operator is away while KEDA goes on",
             with(under_keda(), Script::out(Part::Operator, at(10), at(30))),

@@ -42,6 +42,22 @@ fn within(all: &[(DateTime<Utc>, i32)], from: DateTime<Utc>, until: DateTime<Utc
     stood.into_iter().chain(changed).map(|(_, replicas)| *replicas).collect()
 }
 
+/// Somebody puts an HPA, whose load is worth two pods, above a workload that is held already.
+async fn late_comer(evening: &Evening, start: DateTime<Utc>) -> Result<()> {
+    let objects = [deployment("late", 4), surge("late", "late", start, SECONDS, 12)];
+    let texts = objects.iter().map(serde_yaml::to_string).collect::<Result<Vec<_>, _>>()?;
+    evening.plane.apply(&texts.join("\n---\n")).await?;
+    evening
+        .until("the workload to be held", 60, |e| async move {
+            let replicas = e.replicas("late").await?;
+            Ok((replicas == 12, format!("{replicas} of 12")))
+        })
+        .await?;
+    let hpa = autoscaler("late", (2, 30), 1_000);
+    evening.plane.apply(&serde_yaml::to_string(&hpa)?).await?;
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_floor_is_reached_exactly_and_given_back_without_a_fall() -> Result<()> {
     let evening = Evening::begin("autoscaler", &Options::own(), |what| eprintln!("{what}")).await?;
@@ -70,7 +86,8 @@ async fn a_floor_is_reached_exactly_and_given_back_without_a_fall() -> Result<()
     // The next one begins when that of `adjoining` ends.
     surges.push(serde_yaml::to_string(&surge("afterwards", "adjoining", end, SECONDS, 12))?);
     evening.plane.apply(&surges.join("\n---\n")).await?;
-    let all: Vec<&str> = CASES.iter().map(|case| case.0).chain(["afterwards"]).collect();
+    late_comer(&evening, start).await?;
+    let all: Vec<&str> = CASES.iter().map(|case| case.0).chain(["afterwards", "late"]).collect();
     evening
         .until("every event to be over", 180, |e| {
             let all = &all;
@@ -101,6 +118,10 @@ async fn a_floor_is_reached_exactly_and_given_back_without_a_fall() -> Result<()
             })
             .await?;
     }
+
+    let late = within(&recorder.replicas("late"), t0, end);
+    ensure!(late == [12], "under an HPA that came later: {late:?}");
+    ensure!(bounds(&evening, "late").await? == (2, 30), "{:?}", bounds(&evening, "late").await?);
 
     let adjoining = within(&recorder.replicas("adjoining"), t0, end + (end - start));
     ensure!(adjoining == [12], "between two windows: {adjoining:?}");

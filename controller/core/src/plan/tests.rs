@@ -128,6 +128,7 @@ fn hpa(min: u32, max: u32) -> Autoscaler {
         name: "web".into(),
         min: Some(min),
         max: Some(max),
+        idle: None,
     }
 }
 

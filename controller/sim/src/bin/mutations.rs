@@ -13,7 +13,7 @@ struct Mutation {
     wrong: &'static str,
 }
 
-const MUTATIONS: [Mutation; 35] = [
+const MUTATIONS: [Mutation; 37] = [
     Mutation {
         name: "pre-scaling begins at T0, not its lead time earlier",
         file: "controller/core/src/timeline.rs",
@@ -73,6 +73,18 @@ const MUTATIONS: [Mutation; 35] = [
         file: "controller/core/src/write.rs",
         right: "        && from > to\n        && from == hold.previous.replicas;",
         wrong: "        && from > to;",
+    },
+    Mutation {
+        name: "what KEDA keeps when idle is left while the target is held",
+        file: "controller/core/src/write.rs",
+        right: "let differs = hold::idles(hold) &&",
+        wrong: "let differs = false &&",
+    },
+    Mutation {
+        name: "a paused autoscaler is left to lower what was raised beside it",
+        file: "controller/core/src/write.rs",
+        right: "(unscaled || live.paused)",
+        wrong: "unscaled",
     },
     Mutation {
         name: "a patch does not test what was seen",

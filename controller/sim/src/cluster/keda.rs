@@ -1,4 +1,5 @@
-//! KEDA: the HPA of each `ScaledObject` is what the `ScaledObject` says, whoever writes to that HPA.
+//! KEDA: the HPA of each `ScaledObject` is what the `ScaledObject` says, whoever writes to that HPA; and while none of its
+//! triggers is active, KEDA itself keeps `idleReplicaCount`, or the minimum.
 
 use primetime_core::Instant;
 use serde_json::{Value, json};
@@ -38,6 +39,18 @@ fn generated(name: &str, scaled: &Value) -> Value {
     })
 }
 
+/// What KEDA keeps itself, where none of the triggers is active: from so many to so many. A trigger with a query is active,
+/// because there is always somebody on the site.
+fn kept(scaled: &Value) -> Option<std::ops::RangeInclusive<i64>> {
+    let triggers = at(scaled, "/spec/triggers").and_then(Value::as_array);
+    let mut triggers = triggers.into_iter().flatten();
+    if triggers.any(|trigger| text(trigger, "/metadata/query").is_some()) {
+        return None;
+    }
+    let least = number(scaled, "/spec/minReplicaCount").unwrap_or_default();
+    Some(number(scaled, "/spec/idleReplicaCount").map_or(least..=i64::MAX, |idle| idle..=idle))
+}
+
 impl Cluster {
     /// One look at every `ScaledObject`.
     pub(super) fn generate(&mut self, now: Instant) -> Result<(), Refusal> {
@@ -47,6 +60,7 @@ impl Cluster {
         self.keda_due = now + self.pace.hpa_sync;
         let scaled = kind("keda.sh/v1alpha1", "ScaledObject")?;
         let hpas = kind("autoscaling/v2", "HorizontalPodAutoscaler")?;
+        let deployments = kind("apps/v1", "Deployment")?;
         self.server.with(|store| {
             let all: Vec<(Key, Value)> =
                 store.list(scaled, "").map(|(key, v)| (key.clone(), v.clone())).collect();
@@ -58,6 +72,18 @@ impl Cluster {
                     Ok(())
                 })?;
                 let (_, namespace, name) = key;
+                let target = text(&scaled, "/spec/scaleTargetRef/name").unwrap_or_default();
+                let target: Key = (deployments, namespace.clone(), target.to_owned());
+                let replicas = store.get(&target).and_then(|d| number(d, "/spec/replicas"));
+                if let (Some(kept), Some(replicas)) = (kept(&scaled), replicas)
+                    && !kept.contains(&replicas)
+                {
+                    let to = replicas.clamp(*kept.start(), *kept.end());
+                    store.change(&target, Part::Main, |deployment| {
+                        deployment["spec"]["replicas"] = to.into();
+                        Ok(())
+                    })?;
+                }
                 let wanted = generated(&name, &scaled);
                 let key: Key = (hpas, namespace.clone(), format!("keda-hpa-{name}"));
                 match store.get(&key) {

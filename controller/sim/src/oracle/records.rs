@@ -10,15 +10,16 @@ use serde_json::Value;
 use super::{Broken, Case, number, text};
 use crate::script::Part;
 
-/// S6: the baseline of a hold is written once.
+/// S6: the baseline of a hold is written once; an autoscaler that comes later is added to it.
 pub(super) fn a_baseline_is_written_once(case: Case<'_>) -> Option<Broken> {
-    let mut baselines: BTreeMap<&str, &Value> = BTreeMap::new();
+    let mut baselines: BTreeMap<(&str, &str), &Value> = BTreeMap::new();
     case.of("SurgeHold").find_map(|event| {
         let uid = text(&event.object, "/metadata/uid")?;
-        let baseline = event.object.pointer("/spec/baseline")?;
-        let first = *baselines.entry(uid).or_insert(baseline);
-        (first != baseline)
-            .then(|| format!("S6: {} changed from {first} to {baseline}", event.key.2))
+        ["/spec/baseline/replicas", "/spec/baseline/autoscaler"].into_iter().find_map(|field| {
+            let is = event.object.pointer(field)?;
+            let first = *baselines.entry((uid, field)).or_insert(is);
+            (first != is).then(|| format!("S6: {} {field} from {first} to {is}", event.key.2))
+        })
     })
 }
 
