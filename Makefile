@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help prerequisites tools build demo test evenings lint generate bench bench-evenings fuzz soak mutations sweep deny clean
+.PHONY: help prerequisites tools build demo test test-keda evenings lint generate bench bench-evenings fuzz soak mutations sweep deny clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 27
@@ -22,6 +22,10 @@ demo: tools build ## The "Capital" evening in five minutes on a real Kubernetes 
 
 test: tools lint build evenings ## Every check and every test, the end-to-end tests included
 	cargo test --workspace --locked
+
+test-keda: build ## Targets under the real KEDA (first time: six minutes more, to build it)
+	@tests/tools/ensure.sh --keda >/dev/null
+	cargo test --workspace --locked --test keda -- --ignored
 
 # In a release build, which needs no AWS SDK: three times as many evenings in the same time.
 evenings: prerequisites ## Simulated evenings: 5,000 drawn ones, and a tenth of every fault at every request

@@ -8,6 +8,7 @@
 //! | [`plane`] | etcd, kube-apiserver, controller manager, scheduler, or a cluster that is already there; KWOK |
 //! | [`ec2`] | moto, and a proxy in front of it that behaves like EC2 where moto does not |
 //! | [`site`] | a shop under load: its metrics, and the metrics API that the real HPA asks |
+//! | [`keda`] | KEDA's operator and its metrics API |
 //! | [`front`] | a front before Prometheus that can be told to be ill |
 //! | [`prometheus`] | a Prometheus that scrapes site and operator |
 //! | [`operator`] | Helm installs the chart; the operator runs with the account and rights it creates |
@@ -23,6 +24,7 @@ pub mod dashboard;
 pub mod ec2;
 pub mod evening;
 pub mod front;
+pub mod keda;
 pub mod operator;
 pub mod plane;
 pub mod process;

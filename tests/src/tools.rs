@@ -19,9 +19,23 @@ impl Tools {
     ///
     /// If one is missing and cannot be built; the script says what to install.
     pub async fn ensure() -> Result<Self> {
+        Self::found(&[]).await
+    }
+
+    /// Finds or builds them, and KEDA.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::ensure`].
+    pub async fn with_keda() -> Result<Self> {
+        Self::found(&["--keda"]).await
+    }
+
+    async fn found(arguments: &[&str]) -> Result<Self> {
         let script = root().join("tests/tools/ensure.sh");
         let output = Command::new("bash")
             .arg(&script)
+            .args(arguments)
             .stdin(Stdio::null())
             .stderr(Stdio::inherit())
             .output()

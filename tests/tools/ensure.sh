@@ -4,10 +4,14 @@
 # A program is taken, in this order, from $KUBEBUILDER_ASSETS, from PATH if its version fits, and otherwise built with Go from the
 # module versions pinned beside this script. What was built stays in a cache keyed by go.sum and the flags: once per machine.
 #
-# With --check nothing is built: it fails if something has to be and what builds it is missing.
+# With --check nothing is built: it fails if something has to be and what builds it is missing. With --keda KEDA is there too.
 set -euo pipefail
 
-check=${1:-}
+check='' keda=''
+case ${1:-} in
+  --check) check=yes ;;
+  --keda) keda=yes ;;
+esac
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 cache=${PRIMETIME_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/primetime}
@@ -124,6 +128,15 @@ take kwok 0.7 --version
 if [ ${#missing[@]} -gt 0 ]; then
   build companions "$companion_flags" "$companion_tags" "about 4 minutes on two cores"
   for name in "${missing[@]}"; do link "$name" "$built/$name"; done
+fi
+
+# KEDA's operator, its metrics API and its definitions, for the tests that are about it.
+if [ -n "$keda" ]; then
+  missing=(KEDA)
+  build keda "-s -w" "" "about 6 minutes on two cores"
+  link keda-operator "$built/operator" # the module names its main packages after their folders
+  link keda-adapter "$built/adapter"
+  link keda-definitions "$(cd "$here/keda" && go list -m -f '{{.Dir}}' github.com/kedacore/keda/v2)/config/crd/bases"
 fi
 
 # The EC2 API server, in a virtual environment of its own.

@@ -1,0 +1,212 @@
+//! Targets under real `ScaledObject`s: raised by their bounds, held whatever KEDA would rather do, and given back.
+//! `make test-keda` builds KEDA first, which takes six minutes.
+
+use anyhow::{Context, Result, ensure};
+use chrono::{TimeDelta, Utc};
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
+use kube::ResourceExt;
+use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, ListParams};
+use primetime_core::run::Stage;
+use primetime_tests::evening::{Evening, SHOP};
+use primetime_tests::keda::Keda;
+use primetime_tests::plane::Options;
+use primetime_tests::recorder::Recorder;
+use primetime_tests::tools::Tools;
+use primetime_tests::workload::{deployment, surge};
+use serde_json::{Value, json};
+
+/// The whole year but for a minute, and a minute in a year.
+fn cron(active: bool) -> Value {
+    let (start, end) =
+        if active { ("0 0 1 1 *", "59 23 31 12 *") } else { ("59 23 31 12 *", "0 0 1 1 *") };
+    json!({
+        "type": "cron",
+        "metadata": {"timezone": "UTC", "start": start, "end": end, "desiredReplicas": "8"},
+    })
+}
+
+/// A source that never answers.
+fn nobody() -> Value {
+    json!({
+        "type": "prometheus",
+        "metadata": {"serverAddress": "http://127.0.0.1:9", "query": "up", "threshold": "1"},
+    })
+}
+
+/// A workload, what scales it, and where it is before and after a surge of 12.
+struct Case {
+    name: &'static str,
+    replicas: i32,
+    spec: Value,
+    annotations: Value,
+}
+
+fn cases() -> [Case; 6] {
+    let case = |name, replicas, spec, annotations| Case { name, replicas, spec, annotations };
+    [
+        // A user's own cron trigger wants 8, and goes on doing so.
+        case("cron", 8, json!({"minReplicaCount": 2, "triggers": [cron(true)]}), json!({})),
+        case("zero", 0, json!({"minReplicaCount": 0, "triggers": [cron(false)]}), json!({})),
+        // No trigger is active: KEDA goes to 0 whatever the minimum is.
+        case(
+            "idle",
+            0,
+            json!({"minReplicaCount": 2, "idleReplicaCount": 0, "triggers": [cron(false)]}),
+            json!({}),
+        ),
+        case(
+            "paused",
+            4,
+            json!({"minReplicaCount": 2, "triggers": [cron(true)]}),
+            json!({"autoscaling.keda.sh/paused": "true"}),
+        ),
+        case(
+            "pinned",
+            3,
+            json!({"minReplicaCount": 2, "triggers": [cron(true)]}),
+            json!({"autoscaling.keda.sh/paused-replicas": "3"}),
+        ),
+        case(
+            "fallback",
+            6,
+            json!({
+                "minReplicaCount": 2, "triggers": [nobody()],
+                "fallback": {"failureThreshold": 1, "replicas": 6},
+            }),
+            json!({}),
+        ),
+    ]
+}
+
+impl Case {
+    fn scaled_object(&self) -> Value {
+        let mut spec = self.spec.clone();
+        spec["scaleTargetRef"] = json!({"name": self.name});
+        spec["maxReplicaCount"] = 30.into();
+        (spec["pollingInterval"], spec["cooldownPeriod"]) = (1.into(), 1.into());
+        spec["advanced"] = json!({"horizontalPodAutoscalerConfig": {
+            "behavior": {"scaleDown": {"stabilizationWindowSeconds": 5}},
+        }});
+        json!({
+            "apiVersion": "keda.sh/v1alpha1", "kind": "ScaledObject",
+            "metadata": {"name": self.name, "namespace": SHOP, "annotations": self.annotations},
+            "spec": spec,
+        })
+    }
+}
+
+/// What is planned for each.
+const FLOOR: i32 = 12;
+
+fn scaled_objects(evening: &Evening) -> Api<DynamicObject> {
+    let kind = ApiResource::from_gvk(&GroupVersionKind::gvk("keda.sh", "v1alpha1", "ScaledObject"));
+    Api::namespaced_with(evening.client(), SHOP, &kind)
+}
+
+async fn settled(evening: &Evening, what: &str, wanted: impl Fn(&Case) -> i32) -> Result<()> {
+    let wanted: Vec<_> = cases().iter().map(|case| (case.name, wanted(case))).collect();
+    evening
+        .until(what, 90, |e| {
+            let wanted = &wanted;
+            async move {
+                let mut differ = Vec::new();
+                for (name, wanted) in wanted {
+                    let is = e.replicas(name).await?;
+                    if is != *wanted {
+                        differ.push(format!("{name} is at {is}, not at {wanted}"));
+                    }
+                }
+                Ok((differ.is_empty(), differ.join("; ")))
+            }
+        })
+        .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "make test-keda builds KEDA first"]
+async fn a_floor_holds_whatever_keda_would_rather_do() -> Result<()> {
+    let tools = Tools::with_keda().await?;
+    let evening = Evening::begin("keda", &Options::own(), |what| eprintln!("{what}")).await?;
+    let mut keda = Keda::start(&tools, &evening.plane).await?;
+    let mut objects = Vec::new();
+    for case in cases() {
+        objects.push(serde_yaml::to_string(&deployment(case.name, case.replicas.unsigned_abs()))?);
+        objects.push(serde_yaml::to_string(&case.scaled_object())?);
+    }
+    evening.plane.apply(&objects.join("\n---\n")).await?;
+    settled(&evening, "KEDA to have its way", |case| case.replicas).await?;
+    let api = scaled_objects(&evening);
+    let before = api.list(&ListParams::default()).await?.items;
+
+    let recorder = Recorder::start(&evening.client());
+    let start = Utc::now() + TimeDelta::seconds(25);
+    let end = start + TimeDelta::seconds(40);
+    let mut surges = Vec::new();
+    for case in cases() {
+        let mut surge = surge(case.name, case.name, start, 40, FLOOR.unsigned_abs());
+        surge["spec"]["targets"][0]["maxReplicas"] = 40.into();
+        surges.push(serde_yaml::to_string(&surge)?);
+    }
+    evening.plane.apply(&surges.join("\n---\n")).await?;
+    settled(&evening, "every floor", |_| FLOOR).await?;
+    let ready = Utc::now();
+    ensure!(ready < start, "ready {} s late", (ready - start).num_seconds());
+
+    // In the middle of it KEDA dies, and begins anew with what it finds.
+    keda.kill().await?;
+    keda.resume().await?;
+    evening
+        .until("the end", 60, |_| async move {
+            let now = Utc::now();
+            Ok((now >= end, format!("{now}")))
+        })
+        .await?;
+    for case in cases() {
+        let asked = recorder.replicas(case.name);
+        let fallen: Vec<_> =
+            asked.iter().filter(|(at, n)| *at > ready && *at < end && *n < FLOOR).collect();
+        if case.name != "pinned" {
+            ensure!(fallen.is_empty(), "{} fell: {asked:?}", case.name);
+        }
+        // KEDA sets what somebody has pinned once more whenever it begins; that is repaired, as anybody's write is.
+        for (at, _) in fallen {
+            let soon = *at..*at + TimeDelta::seconds(5);
+            let repaired = asked.iter().any(|(at, n)| soon.contains(at) && *n == FLOOR);
+            ensure!(repaired, "{} fell for long: {asked:?}", case.name);
+        }
+    }
+
+    settled(&evening, "KEDA to have its way again", |case| case.replicas).await?;
+    evening
+        .until("every run to be done", 60, |e| async move {
+            let mut left = Vec::new();
+            for case in cases() {
+                let status = e.status(case.name).await?;
+                if status.stage != Stage::Done || !e.holds().await?.is_empty() {
+                    left.push(format!("{}: {:?}, {}", case.name, status.stage, status.message));
+                }
+            }
+            Ok((left.is_empty(), left.join("; ")))
+        })
+        .await?;
+    for was in before {
+        let name = was.name_any();
+        let is = api.get(&name).await?;
+        ensure!(is.data.get("spec") == was.data.get("spec"), "{name}: {is:?} was {was:?}");
+        ensure!(is.annotations() == was.annotations(), "{name}: {:?}", is.annotations());
+    }
+    let hpas: Api<HorizontalPodAutoscaler> = Api::namespaced(evening.client(), SHOP);
+    for hpa in hpas.list(&ListParams::default()).await?.items {
+        let name = hpa.name_any();
+        if !name.starts_with("keda-hpa-") {
+            continue;
+        }
+        let writers = hpa.managed_fields().iter().filter_map(|entry| entry.manager.as_deref());
+        let writers: Vec<&str> = writers.collect();
+        ensure!(!writers.is_empty(), "somebody has made {name}");
+        ensure!(!writers.iter().any(|by| by.contains("primetime")), "{name}: {writers:?}");
+    }
+    hpas.get("keda-hpa-cron").await.context("KEDA's own HPA")?;
+    drop(keda);
+    evening.end()
+}
