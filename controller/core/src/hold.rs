@@ -28,6 +28,12 @@ pub struct Baseline {
     /// The autoscaler and its bounds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub autoscaler: Option<Autoscaler>,
+    /// Somebody had paused it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub paused: bool,
+    /// It was not there when the target was first held.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub came_later: bool,
 }
 
 /// Values of the fields that we write.
@@ -103,7 +109,12 @@ pub fn name(workload: &Workload) -> String {
 /// Records what is there before anything is written.
 #[must_use]
 pub fn baseline(target: &TargetState) -> Baseline {
-    Baseline { replicas: target.replicas, autoscaler: target.autoscaler.clone() }
+    Baseline {
+        replicas: target.replicas,
+        autoscaler: target.autoscaler.clone(),
+        paused: target.paused,
+        came_later: false,
+    }
 }
 
 fn baseline_level(baseline: &Baseline) -> Level {
@@ -150,15 +161,18 @@ pub fn level(
         let Some(current) = current else {
             return at_rest;
         };
-        let fits = live.is_some_and(|t| t.replicas <= max_or_default(at_rest.max));
+        let fits = live.is_some_and(|t| {
+            t.replicas <= max_or_default(at_rest.max) || stands_alone(baseline, t)
+        });
         return Level {
             replicas: current.replicas.max(at_rest.replicas),
+            min: at_rest.min,
             max: if fits { at_rest.max } else { current.max },
-            ..at_rest
+            idle: if fits { at_rest.idle } else { current.idle },
         };
     };
     // A paused autoscaler gives nothing back.
-    let alone = live.is_some_and(|t| t.paused);
+    let alone = live.is_some_and(|live| stands_alone(baseline, live));
     let ceiling = claims.iter().map(|c| c.ceiling).max().unwrap_or(floor).max(floor);
     match &baseline.autoscaler {
         None => Level { replicas: floor.max(at_rest.replicas), ..Level::default() },
@@ -221,7 +235,12 @@ fn found_later(hold: &Hold, claims: &[Claim], live: Option<&TargetState>) -> Opt
     }
     let mut hold = hold.clone();
     hold.previous = level_of(hold.previous.replicas, Some(found));
-    hold.baseline.autoscaler = Some(found.clone());
+    hold.baseline = Baseline {
+        autoscaler: Some(found.clone()),
+        paused: live?.paused,
+        came_later: true,
+        ..hold.baseline
+    };
     Some(hold)
 }
 
@@ -239,6 +258,13 @@ fn ours(hold: &Hold, live: &Level) -> Level {
     }
 }
 
+/// Its autoscaler was found paused and still is: nobody else gives replicas, or takes them. One that is paused later is
+/// frozen by whoever did it, and is theirs.
+#[must_use]
+pub fn stands_alone(baseline: &Baseline, live: &TargetState) -> bool {
+    baseline.paused && live.paused
+}
+
 /// It was found with an `idleReplicaCount`: only that one is taken away, and put back.
 pub(crate) fn idles(hold: &Hold) -> bool {
     hold.baseline.autoscaler.as_ref().is_some_and(|a| a.idle.is_some())
@@ -252,7 +278,7 @@ pub fn reverted(hold: &Hold, live: &TargetState) -> bool {
             || max_or_default(a.max) < hold.level.max.unwrap_or(0)
             || (a.idle.is_some() && idles(hold) && hold.level.idle.is_none())
     });
-    live.replicas < hold.level.replicas || (autoscaled && !live.paused)
+    live.replicas < hold.level.replicas || (autoscaled && !stands_alone(&hold.baseline, live))
 }
 
 /// Whether everything we write has the value of our level, or a higher one.
@@ -307,9 +333,14 @@ pub fn restored(hold: &Hold, live: &TargetState) -> bool {
     let Some(autoscaler) = hold.baseline.autoscaler.as_ref() else {
         return replicas;
     };
+    let alone = stands_alone(&hold.baseline, live);
     let Some(now) = live.autoscaler.as_ref() else {
-        return true;
+        return replicas || !hold.baseline.came_later;
     };
+    if (now.kind, &now.name) != (autoscaler.kind, &autoscaler.name) {
+        // Another one has taken its place: it was never ours.
+        return true;
+    }
     let min_pending = hold.level.min == at_rest.min
         && at_rest.min != now.min
         && now.min == hold.previous.min
@@ -317,7 +348,7 @@ pub fn restored(hold: &Hold, live: &TargetState) -> bool {
     let max_pending = max_or_default(now.max) > max_or_default(at_rest.max)
         && (now.max == hold.level.max || now.max == hold.previous.max);
     let idle_pending = idles(hold) && now.idle.is_none();
-    !min_pending && !max_pending && !idle_pending && (replicas || !live.paused)
+    !min_pending && !max_pending && !idle_pending && (replicas || !alone)
 }
 
 #[cfg(test)]

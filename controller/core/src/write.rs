@@ -104,13 +104,15 @@ pub fn writes(record: &HoldRecord, live: &TargetState, due_by: Instant) -> Vec<W
             bound(autoscaler.max, hold.level.max, hold.previous.max, max_absent),
             idle(autoscaler.idle, hold),
         ];
-        // Raised while it is paused they would do nothing, and KEDA would look at `paused-replicas` anew and cut.
-        let [min, max, idle] = bounds.map(|b| b.filter(|(_, lowers)| *lowers || !live.paused));
-        let lowers = [min, max, idle].iter().flatten().any(|(_, lowers)| *lowers);
-        let [min, max, idle] = [min, max, idle].map(|b| b.map(|(change, _)| change));
-        if min.is_some() || max.is_some() || idle.is_some() {
-            let (kind, name) = (autoscaler.kind, autoscaler.name.clone());
-            writes.push(Write::Bounds { kind, name, min, max, idle, lowers });
+        // While it is paused they would do nothing, and KEDA would look at `paused-replicas` anew and cut.
+        let waits = hold::stands_alone(&hold.baseline, live) && !hold.claims.is_empty();
+        for lowers in [false, true] {
+            let now = |b: Option<(Change, bool)>| b.filter(|(_, l)| *l == lowers && !waits);
+            let [min, max, idle] = bounds.map(|b| now(b).map(|(change, _)| change));
+            if min.is_some() || max.is_some() || idle.is_some() {
+                let (kind, name) = (autoscaler.kind, autoscaler.name.clone());
+                writes.push(Write::Bounds { kind, name, min, max, idle, lowers });
+            }
         }
     }
     writes.extend(replicas(hold, live));
@@ -124,8 +126,10 @@ fn replicas(hold: &Hold, live: &TargetState) -> Option<Write> {
         // Once no run claims the target any more, what an autoscaler or a person lowers is theirs.
         return (!hold.claims.is_empty()).then(write);
     }
-    let unscaled = live.autoscaler.is_none() && hold.baseline.autoscaler.is_none();
-    let lowered_by_us = (unscaled || live.paused) && from > to && from == hold.previous.replicas;
+    let found = hold.baseline.autoscaler.as_ref().filter(|_| !hold.baseline.came_later);
+    let unscaled = live.autoscaler.is_none() && found.is_none();
+    let alone = hold::stands_alone(&hold.baseline, live);
+    let lowered_by_us = (unscaled || alone) && from > to && from == hold.previous.replicas;
     lowered_by_us.then(write)
 }
 
@@ -324,14 +328,52 @@ mod tests {
         assert!(!hold::restored(&freed, &paused(10, 2)));
         assert!(hold::restored(&freed, &paused(4, 2)));
 
-        // Somebody lets it go on in the middle of the event, or pauses it.
-        let raised = writes(&record(held.clone()), &idling(10, 2, 30, None), now());
+        // Somebody lets it go on in the middle of the event.
+        let raised = writes(&record(held), &idling(10, 2, 30, None), now());
         assert!(matches!(raised.as_slice(), [Write::Bounds { lowers: false, .. }]), "{raised:?}");
-        let step = next(&held, claim(3, 30), Some(&paused(10, 10)), now());
-        let down = writes(&record(step), &paused(10, 10), now());
-        assert!(matches!(
-            down.as_slice(),
-            [Write::Bounds { lowers: true, .. }, Write::Replicas { .. }]
-        ));
+    }
+
+    #[test]
+    fn whoever_pauses_a_raised_autoscaler_freezes_what_runs() {
+        let held = first(&web(), &idling(4, 2, 30, None), claim(10, 30), now(), now());
+        let paused = TargetState { paused: true, ..idling(10, 10, 30, None) };
+        let step = record(next(&held, claim(4, 30), Some(&paused), now()));
+        let down = writes(&step, &paused, now());
+        assert!(matches!(down.as_slice(), [Write::Bounds { lowers: true, .. }]), "{down:?}");
+    }
+
+    #[test]
+    fn what_came_later_and_is_gone_again_leaves_nothing_raised() {
+        let held = first(&web(), &plain(4), claim(12, 12), now(), now());
+        let later = next(&held, claim(12, 12), Some(&hpa(12, 2, 30)), now());
+        let step = next(&later, claim(4, 12), Some(&plain(12)), now());
+        assert_eq!(writes(&record(step.clone()), &plain(12), now()), [scale(12, 4)]);
+        let freed = next(&step, vec![], Some(&plain(12)), now());
+        assert!(!hold::restored(&freed, &plain(12)));
+        assert!(hold::restored(&freed, &plain(4)));
+    }
+
+    #[test]
+    fn another_autoscaler_in_its_place_is_not_waited_for() {
+        let held = first(&web(), &idling(2, 2, 30, Some(0)), claim(10, 30), now(), now());
+        let freed = next(&held, vec![], Some(&hpa(10, 2, 30)), now());
+        assert!(hold::restored(&freed, &hpa(10, 2, 30)));
+    }
+
+    #[test]
+    fn what_is_raised_does_not_wait_for_what_is_lowered() {
+        let held = first(&web(), &idling(2, 2, 30, Some(0)), claim(10, 30), now(), now());
+        let step = next(&held, claim(6, 30), Some(&idling(10, 10, 30, None)), now());
+        let both = writes(&record(step), &idling(10, 10, 30, Some(0)), now());
+        assert!(
+            matches!(
+                both.as_slice(),
+                [
+                    Write::Bounds { min: None, idle: Some(_), lowers: false, .. },
+                    Write::Bounds { min: Some(_), idle: None, lowers: true, .. }
+                ]
+            ),
+            "{both:?}"
+        );
     }
 }

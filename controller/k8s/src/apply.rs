@@ -8,7 +8,7 @@ use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, Patch, PatchP
 use kube::{Client, Resource};
 use primetime_api::APP_FIELD_MANAGER;
 use primetime_core::surge::Workload;
-use primetime_core::world::AutoscalerKind;
+use primetime_core::world::{Autoscaler, AutoscalerKind};
 use primetime_core::write::{Change, Write};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -189,6 +189,37 @@ fn patch(seen: Option<String>, changes: &[(&str, Change)]) -> Result<Patch<()>, 
     }
     let operations = serde_json::from_value(Value::Array(operations));
     operations.map(Patch::Json).map_err(|e| CallError::Refused(e.to_string()))
+}
+
+/// Whether an autoscaler really does not scale a target any more: a quorum read.
+///
+/// # Errors
+///
+/// See [`CallError`].
+pub async fn is_unscaled(
+    client: &Client,
+    namespace: &str,
+    target: &Workload,
+    autoscaler: &Autoscaler,
+) -> Result<bool, CallError> {
+    let name = &autoscaler.name;
+    let scaler = match autoscaler.kind {
+        AutoscalerKind::HorizontalPodAutoscaler => {
+            let api: Api<HorizontalPodAutoscaler> = Api::namespaced(client.clone(), namespace);
+            bounded(api.get(name)).await.map(|hpa| narrow::hpa_scaler(&hpa))
+        }
+        AutoscalerKind::ScaledObject => {
+            let kind = narrow::scaled_object_resource();
+            let api: Api<ScaledObject> = Api::namespaced_with(client.clone(), namespace, &kind);
+            bounded(api.get(name)).await.map(|scaled| Some(scaled.scaler()))
+        }
+    };
+    match scaler {
+        Ok(scaler) => Ok(!scaler
+            .is_some_and(|s| (&s.target.kind, &s.target.name) == (&target.kind, &target.name))),
+        Err(CallError::NotFound(_)) => Ok(true),
+        Err(error) => Err(error),
+    }
 }
 
 /// Whether the target of a hold is really gone: a quorum read.

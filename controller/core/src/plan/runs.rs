@@ -290,7 +290,8 @@ impl<'a> Run<'a> {
                 when_unknown: if back_to_plan { planned } else { 0 },
                 boost: self.overrides.boost(name, planned),
                 ceiling,
-                autoscaled: hold.hold.baseline.autoscaler.is_some(),
+                autoscaled: hold.hold.baseline.autoscaler.is_some()
+                    && !live.as_ref().is_some_and(|t| hold::stands_alone(&hold.hold.baseline, t)),
                 settled: self.is_on_record(target)
                     && !self.world.doubted.contains(&target.workload)
                     && live.is_some_and(|live| {

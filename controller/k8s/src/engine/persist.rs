@@ -246,16 +246,25 @@ impl Engine {
         look: Look,
     ) -> Option<Instant> {
         let before = world.holds.get(&name)?;
-        let seen = Ok(before.clone());
-        let version = self.version(namespace, &name, Some(&seen), |index| &index.holds)?;
+        let record = Ok(before.clone());
+        let version = self.version(namespace, &name, Some(&record), |index| &index.holds)?;
         let target = before.hold.target_ref.clone();
-        let absent = world.target(&target) == Seen::Absent;
+        let seen = world.target(&target);
+        let absent = seen == Seen::Absent;
+        let unscaled = seen.known().is_some_and(|live| live.autoscaler.is_none());
+        let autoscaler = before.hold.baseline.autoscaler.clone().filter(|_| unscaled);
         let engine = self.clone();
         let ns = namespace.to_owned();
         self.start(work(namespace, "hold", &name, "delete_hold"), look, async move {
             // Absence in a list is not absence: a quorum read decides whether there is nothing to give back.
             if absent && !apply::is_gone(&engine.client, &ns, &target).await? {
                 return Err(CallError::Conflict(format!("{target} is there after all")));
+            }
+            if let Some(autoscaler) = autoscaler
+                && !apply::is_unscaled(&engine.client, &ns, &target, &autoscaler).await?
+            {
+                let name = autoscaler.name;
+                return Err(CallError::Conflict(format!("{name} scales {target} after all")));
             }
             engine.records(&ns).delete_hold(&name, &version).await.map(|()| Outcome::Done)
         })

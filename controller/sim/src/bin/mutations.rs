@@ -83,7 +83,7 @@ const MUTATIONS: [Mutation; 37] = [
     Mutation {
         name: "a paused autoscaler is left to lower what was raised beside it",
         file: "controller/core/src/write.rs",
-        right: "(unscaled || live.paused)",
+        right: "(unscaled || alone)",
         wrong: "unscaled",
     },
     Mutation {
