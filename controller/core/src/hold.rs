@@ -166,9 +166,8 @@ pub fn level(
         });
         return Level {
             replicas: current.replicas.max(at_rest.replicas),
-            min: at_rest.min,
             max: if fits { at_rest.max } else { current.max },
-            idle: if fits { at_rest.idle } else { current.idle },
+            ..at_rest
         };
     };
     // A paused autoscaler gives nothing back.
