@@ -215,8 +215,10 @@ pub async fn is_unscaled(
         }
     };
     match scaler {
-        Ok(scaler) => Ok(!scaler
-            .is_some_and(|s| (&s.target.kind, &s.target.name) == (&target.kind, &target.name))),
+        Ok(scaler) => {
+            Ok(scaler
+                .is_none_or(|s| (&s.target.kind, &s.target.name) != (&target.kind, &target.name)))
+        }
         Err(CallError::NotFound(_)) => Ok(true),
         Err(error) => Err(error),
     }

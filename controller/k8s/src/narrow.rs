@@ -294,7 +294,7 @@ mod tests {
     use super::*;
     use serde_json::{Value, json};
 
-    fn scaler(annotations: Value) -> Scaler {
+    fn scaler(annotations: &Value) -> Scaler {
         let object = json!({
             "metadata": {"name": "web", "annotations": annotations},
             "spec": {
@@ -306,7 +306,7 @@ mod tests {
 
     #[test]
     fn a_scaled_object_is_paused_by_a_number_or_by_anything_but_a_no() {
-        let paused = |annotations| scaler(annotations).paused;
+        let paused = |annotations: Value| scaler(&annotations).paused;
         assert!(!paused(json!({})));
         assert!(paused(json!({PAUSED_REPLICAS: "3"})));
         for (word, expected) in
@@ -318,7 +318,7 @@ mod tests {
 
     #[test]
     fn what_keda_keeps_when_idle_is_seen() {
-        let bounds = scaler(json!({})).bounds;
+        let bounds = scaler(&json!({})).bounds;
         assert_eq!((bounds.min, bounds.max, bounds.idle), (Some(2), None, Some(0)));
     }
 }
