@@ -71,8 +71,8 @@ const MUTATIONS: [Mutation; 37] = [
     Mutation {
         name: "the release takes back what somebody else has written",
         file: "controller/core/src/write.rs",
-        right: "        && from > to\n        && from == hold.previous.replicas;",
-        wrong: "        && from > to;",
+        right: " && from > to && from == hold.previous.replicas;",
+        wrong: " && from > to;",
     },
     Mutation {
         name: "what KEDA keeps when idle is left while the target is held",
