@@ -122,12 +122,35 @@ async fn settled(evening: &Evening, what: &str, wanted: impl Fn(&Case) -> i32) -
         .await
 }
 
+/// No HPA that KEDA has made was written by us.
+async fn not_ours(evening: &Evening) -> Result<()> {
+    let hpas: Api<HorizontalPodAutoscaler> = Api::namespaced(evening.client(), SHOP);
+    for hpa in hpas.list(&ListParams::default()).await?.items {
+        let name = hpa.name_any();
+        if !name.starts_with("keda-hpa-") {
+            continue;
+        }
+        let writers = hpa.managed_fields().iter().filter_map(|entry| entry.manager.as_deref());
+        let writers: Vec<&str> = writers.collect();
+        ensure!(!writers.is_empty(), "somebody has made {name}");
+        ensure!(!writers.iter().any(|by| by.contains("primetime")), "{name}: {writers:?}");
+    }
+    hpas.get("keda-hpa-cron").await.context("KEDA's own HPA")?;
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "make test-keda builds KEDA first"]
 async fn a_floor_holds_whatever_keda_would_rather_do() -> Result<()> {
     let tools = Tools::with_keda().await?;
     let evening = Evening::begin("keda", &Options::own(), |what| eprintln!("{what}")).await?;
     let mut keda = Keda::start(&tools, &evening.plane).await?;
+    evening
+        .until("the operator to know that KEDA is there", 60, |e| async move {
+            let logged = e.operator.logged()?;
+            Ok((logged.contains("KEDA is installed"), "not yet".to_owned()))
+        })
+        .await?;
     let mut objects = Vec::new();
     for case in cases() {
         objects.push(serde_yaml::to_string(&deployment(case.name, case.replicas.unsigned_abs()))?);
@@ -148,9 +171,26 @@ async fn a_floor_holds_whatever_keda_would_rather_do() -> Result<()> {
         surges.push(serde_yaml::to_string(&surge)?);
     }
     evening.plane.apply(&surges.join("\n---\n")).await?;
+    // Until KEDA has told its HPA, that may take back once what `/scale` has raised.
+    evening
+        .until("KEDA's HPAs to have the floor for a minimum", 60, |e| async move {
+            let hpas: Api<HorizontalPodAutoscaler> = Api::namespaced(e.client(), SHOP);
+            let hpas = hpas.list(&ListParams::default()).await?.items;
+            let generated = hpas.iter().filter(|hpa| hpa.name_any().starts_with("keda-hpa-"));
+            let minima: Vec<_> =
+                generated.filter_map(|hpa| hpa.spec.as_ref()?.min_replicas).collect();
+            Ok((minima == [FLOOR; 4], format!("{minima:?}")))
+        })
+        .await?;
     settled(&evening, "every floor", |_| FLOOR).await?;
-    let ready = Utc::now();
-    ensure!(ready < start, "ready {} s late", (ready - start).num_seconds());
+    let (t0, ready) = (start - TimeDelta::seconds(5), Utc::now());
+    ensure!(ready < t0, "ready {} s late", (ready - t0).num_seconds());
+    evening
+        .until("T0", 30, |_| async move {
+            let now = Utc::now();
+            Ok((now >= t0, format!("{now}")))
+        })
+        .await?;
 
     // In the middle of it KEDA dies, and begins anew with what it finds.
     keda.kill().await?;
@@ -164,7 +204,7 @@ async fn a_floor_holds_whatever_keda_would_rather_do() -> Result<()> {
     for case in cases() {
         let asked = recorder.replicas(case.name);
         let fallen: Vec<_> =
-            asked.iter().filter(|(at, n)| *at > ready && *at < end && *n < FLOOR).collect();
+            asked.iter().filter(|(at, n)| *at > t0 && *at < end && *n < FLOOR).collect();
         if case.name != "pinned" {
             ensure!(fallen.is_empty(), "{} fell: {asked:?}", case.name);
         }
@@ -199,18 +239,7 @@ async fn a_floor_holds_whatever_keda_would_rather_do() -> Result<()> {
         }
         ensure!(is.annotations() == was.annotations(), "{name}: {:?}", is.annotations());
     }
-    let hpas: Api<HorizontalPodAutoscaler> = Api::namespaced(evening.client(), SHOP);
-    for hpa in hpas.list(&ListParams::default()).await?.items {
-        let name = hpa.name_any();
-        if !name.starts_with("keda-hpa-") {
-            continue;
-        }
-        let writers = hpa.managed_fields().iter().filter_map(|entry| entry.manager.as_deref());
-        let writers: Vec<&str> = writers.collect();
-        ensure!(!writers.is_empty(), "somebody has made {name}");
-        ensure!(!writers.iter().any(|by| by.contains("primetime")), "{name}: {writers:?}");
-    }
-    hpas.get("keda-hpa-cron").await.context("KEDA's own HPA")?;
+    not_ours(&evening).await?;
     drop(keda);
     evening.end()
 }
