@@ -152,6 +152,8 @@ pub struct TargetState {
     pub autoscaler: Option<Autoscaler>,
     /// Somebody has paused what scales it: its bounds do nothing for now.
     pub paused: bool,
+    /// What scales it would go lower, and keeps so many pods because of its minimum: the one it has last looked at.
+    pub kept_at: Option<u32>,
 }
 
 /// What scales a workload.
@@ -411,6 +413,7 @@ pub(crate) mod tests {
             written_by: None,
             autoscaler: None,
             paused: false,
+            kept_at: None,
         }
     }
 }

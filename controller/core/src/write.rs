@@ -119,6 +119,12 @@ pub fn writes(record: &HoldRecord, live: &TargetState, due_by: Instant) -> Vec<W
     writes
 }
 
+/// An autoscaler that would go lower has not looked at our last minimum yet: two steps would become one fall.
+#[must_use]
+pub fn lags(hold: &Hold, live: &TargetState) -> bool {
+    live.kept_at > hold.level.min && hold.level.min.is_some()
+}
+
 fn replicas(hold: &Hold, live: &TargetState) -> Option<Write> {
     let (from, to) = (live.replicas, hold.level.replicas);
     let write = || Write::Replicas { workload: hold.target_ref.clone(), from, to };

@@ -387,6 +387,9 @@ impl Index {
                     rolling: row.value.rolling,
                     written_by: row.value.written_by.clone(),
                     paused: scaler.is_some_and(|scaler| scaler.paused),
+                    kept_at: of_workload(&self.hpas, namespace, workload)
+                        .filter_map(|hpa| hpa.kept_at)
+                        .max(),
                     autoscaler: scaler.map(|scaler| scaler.bounds.clone()),
                 }),
             },

@@ -207,6 +207,8 @@ pub struct Scaler {
     pub generated: bool,
     /// Somebody has paused it.
     pub paused: bool,
+    /// It would go lower, and keeps so many because of the minimum that it has last looked at.
+    pub kept_at: Option<u32>,
 }
 
 /// Annotations by which people pause a `ScaledObject`
@@ -242,6 +244,7 @@ impl ScaledObject {
             },
             generated: false,
             paused: self.is_paused(),
+            kept_at: None,
         }
     }
 }
@@ -265,8 +268,21 @@ pub fn hpa_scaler(hpa: &HorizontalPodAutoscaler) -> Option<Scaler> {
             idle: None,
         },
         paused: false,
+        kept_at: kept_at(hpa),
         generated: hpa.owner_references().iter().any(|o| o.kind == "ScaledObject"),
     })
+}
+
+/// What an HPA keeps because its minimum forbids less
+/// (<https://kubernetes.io/docs/tasks/run-application/horizontal-pod-autoscale-walkthrough/#appendix-horizontal-pod-autoscaler-status-conditions>).
+fn kept_at(hpa: &HorizontalPodAutoscaler) -> Option<u32> {
+    let status = hpa.status.as_ref()?;
+    let limited = status.conditions.iter().flatten().any(|condition| {
+        condition.type_ == "ScalingLimited"
+            && condition.status == "True"
+            && condition.reason.as_deref() == Some("TooFewReplicas")
+    });
+    limited.then(|| count(Some(status.desired_replicas)))
 }
 
 /// Keeps what the planner needs of a node: the instance id and the node, if it has one.
@@ -302,6 +318,30 @@ mod tests {
             },
         });
         serde_json::from_value::<ScaledObject>(object).unwrap().scaler()
+    }
+
+    #[test]
+    fn an_hpa_says_whether_its_minimum_keeps_it_up() {
+        let hpa = |reason: &str, status: &str| {
+            let object = json!({
+                "metadata": {"name": "web"},
+                "spec": {
+                    "maxReplicas": 60,
+                    "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"},
+                },
+                "status": {
+                    "desiredReplicas": 50,
+                    "conditions": [
+                        {"type": "AbleToScale", "status": "True", "reason": "ReadyForNewScale"},
+                        {"type": "ScalingLimited", "status": status, "reason": reason},
+                    ],
+                },
+            });
+            hpa_scaler(&serde_json::from_value(object).unwrap()).unwrap().kept_at
+        };
+        assert_eq!(hpa("TooFewReplicas", "True"), Some(50));
+        assert_eq!(hpa("TooManyReplicas", "True"), None);
+        assert_eq!(hpa("DesiredWithinRange", "False"), None);
     }
 
     #[test]

@@ -270,7 +270,8 @@ impl<'a> Run<'a> {
             || self.readings.iter().any(|reading| reading.load.is_err());
         let patience_ends =
             self.end + self.announcement.hold.map_or(TimeDelta::zero(), |h| h.max_time);
-        let patient = self.waits_for_rollouts(way);
+        let patient = self.waits_for_others(way);
+        let others_until = self.others_until(way);
         let facts = |name: &str| {
             let target = self.announcement.targets.iter().find(|t| t.name == name)?;
             if self.unreadable(target).is_some() {
@@ -297,8 +298,9 @@ impl<'a> Run<'a> {
                     && live.is_some_and(|live| {
                         // Who has new pods coming and old ones going is not left with fewer of both.
                         let rolls = live.rolling && patient;
+                        let lags = write::lags(&hold.hold, &live) && patient;
                         let due = write::writes(hold, &live, Instant::MAX_UTC);
-                        !rolls && !due.iter().any(write::Write::lowers)
+                        !rolls && !lags && !due.iter().any(write::Write::lowers)
                     }),
             })
         };
@@ -317,7 +319,8 @@ impl<'a> Run<'a> {
                 draft.wake(at, self.now);
             }
             Err(release::Wait::Blind) => draft.wake(patience_ends, self.now),
-            Err(release::Wait::Held | release::Wait::Unsettled(_)) => {}
+            Err(release::Wait::Unsettled(_)) => draft.wake(others_until, self.now),
+            Err(release::Wait::Held) => {}
         }
     }
 
@@ -337,11 +340,14 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// A rollout is waited for as long as evidence is, and as long as a rollout may take.
-    pub(super) fn waits_for_rollouts(&self, way: &crate::run::Release) -> bool {
+    /// A rollout, and an autoscaler, are waited for as long as evidence is, and as long as a rollout may take.
+    fn others_until(&self, way: &crate::run::Release) -> Instant {
         let hold = self.announcement.hold.map_or(TimeDelta::zero(), |h| h.max_time);
-        let until = (self.end + hold).max(way.start_time + ROLLOUT_TIME);
-        !way.cause.by_a_person() && self.now < until
+        (self.end + hold).max(way.start_time + ROLLOUT_TIME)
+    }
+
+    pub(super) fn waits_for_others(&self, way: &crate::run::Release) -> bool {
+        !way.cause.by_a_person() && self.now < self.others_until(way)
     }
 
     /// The floor of the last step stands in the hold: a step that was not taken over there was not taken.

@@ -3,6 +3,7 @@
 #![allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // small numbers
 
 mod armed;
+mod autoscaler;
 mod jobs;
 
 use std::collections::BTreeMap;

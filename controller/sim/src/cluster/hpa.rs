@@ -11,6 +11,9 @@ use crate::server::store::{Key, Part, Refusal};
 /// A smaller deviation is none.
 const TOLERANCE: f64 = 0.1;
 
+/// Nothing has limited it.
+const WITHIN: &str = "DesiredWithinRange";
+
 /// What the metrics of an HPA ask for; `complete` if all of them could be read.
 struct Wish {
     replicas: i64,
@@ -35,10 +38,20 @@ impl Cluster {
                 if current == 0 {
                     continue;
                 }
-                let desired = self.desired(&key, &hpa, current, now);
+                let (desired, limited) = self.desired(&key, &hpa, current, now);
                 // Its status says what it has read: at each look something else.
+                let conditions = limited.map_or_else(
+                    || hpa["status"]["conditions"].clone(),
+                    |reason| {
+                        let limits = if reason == WITHIN { "False" } else { "True" };
+                        serde_json::json!([
+                            {"type": "ScalingLimited", "status": limits, "reason": reason},
+                        ])
+                    },
+                );
                 let status = serde_json::json!({
                     "currentReplicas": current, "desiredReplicas": desired,
+                    "conditions": conditions,
                     "currentMetrics": [{"type": "External", "external": {
                         "metric": {"name": "any"},
                         "current": {"value": now.timestamp_millis().to_string()},
@@ -60,7 +73,14 @@ impl Cluster {
         })
     }
 
-    fn desired(&mut self, key: &Key, hpa: &Value, current: i64, now: Instant) -> i64 {
+    /// What it asks for, and what has limited it where its metrics had a say.
+    fn desired(
+        &mut self,
+        key: &Key,
+        hpa: &Value,
+        current: i64,
+        now: Instant,
+    ) -> (i64, Option<&'static str>) {
         let min = number(hpa, "/spec/minReplicas").unwrap_or(1);
         let max = number(hpa, "/spec/maxReplicas").unwrap_or(1);
         let wish = self.wish(hpa, current, now);
@@ -70,10 +90,10 @@ impl Cluster {
             memory.pop_front();
         }
         if current < min {
-            return min;
+            return (min, None);
         }
         if current > max {
-            return max;
+            return (max, None);
         }
         let held = memory.iter().map(|(_, wish)| *wish).max().unwrap_or(wish.replicas);
         let desired = if wish.replicas >= current {
@@ -83,7 +103,14 @@ impl Cluster {
         } else {
             current
         };
-        desired.min((current * 2).max(current + 4)).clamp(min, max)
+        let pace = (current * 2).max(current + 4);
+        let limited = match desired {
+            less if less < min => "TooFewReplicas",
+            more if more > max => "TooManyReplicas",
+            more if more > pace => "ScaleUpLimit",
+            _ => WITHIN,
+        };
+        (desired.min(pace).clamp(min, max), Some(limited))
     }
 
     /// The highest of what the metrics ask for. An HPA without a metric asks for what there is.

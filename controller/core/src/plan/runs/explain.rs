@@ -18,6 +18,7 @@ use crate::surge::{JobStep, MachineGroup, Moment, OnUnknown, Target};
 use crate::timeline;
 use crate::verdict::{self, Progress};
 use crate::world::Seen;
+use crate::write;
 
 /// A step of the warm-up that begins so long after its time is not late yet.
 const A_MOMENT: TimeDelta = TimeDelta::seconds(10);
@@ -285,11 +286,17 @@ impl Run<'_> {
         for target in &self.announcement.targets {
             parts.extend(self.unreadable(target).map(|why| unreadable(target, why)));
         }
-        let patient = status.release.as_ref().is_some_and(|way| self.waits_for_rollouts(way));
+        let patient = status.release.as_ref().is_some_and(|way| self.waits_for_others(way));
         let waiting = self.announcement.targets.iter().filter(|t| patient && !is_done(status, t));
         for target in waiting {
-            if self.world.target(&target.workload).known().is_some_and(|live| live.rolling) {
+            let live = self.world.target(&target.workload);
+            let Some(live) = live.known() else { continue };
+            if live.rolling {
                 parts.push(format!("{} waits for its rollout", target.name));
+            }
+            let hold = self.world.holds.get(&hold::name(&target.workload));
+            if hold.is_some_and(|held| write::lags(&held.hold, live)) {
+                parts.push(format!("{} waits for its autoscaler to follow", target.name));
             }
         }
         if machines > 0 {

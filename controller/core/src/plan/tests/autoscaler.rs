@@ -1,0 +1,44 @@
+//! Autoscalers that come down beside us.
+
+use super::*;
+
+/// Comes down from 180 with steps of 34, and an HPA that has seen its minimum or has not.
+fn coming_down() -> Evening {
+    let mut evening = Evening::new();
+    evening.pass(start() + seconds(60), seconds(30));
+    evening.state("web").kept_at = Some(180);
+    evening.load = Box::new(sessions(500.0));
+    evening.pass(end() + seconds(150), seconds(30));
+    assert_eq!(evening.web().1, 146, "{}", evening.log());
+    evening
+}
+
+#[test]
+fn a_step_down_waits_until_the_autoscaler_has_seen_the_one_before() {
+    let mut evening = coming_down();
+    evening.pass(end() + seconds(400), seconds(30));
+    assert_eq!(evening.web().1, 146, "two steps would be one fall of 68 pods");
+    let said = &evening.run().status.message;
+    assert!(said.contains("web waits for its autoscaler to follow"), "{said}");
+
+    evening.state("web").kept_at = Some(146);
+    evening.pass(evening.now + seconds(130), seconds(10));
+    assert_eq!(evening.web().1, 112, "{}", evening.log());
+
+    // It stays higher because its load wants that, not because of its minimum: nothing is waited for.
+    evening.state("web").kept_at = None;
+    evening.pass(evening.now + seconds(130), seconds(10));
+    assert_eq!(evening.web().1, 78, "{}", evening.log());
+}
+
+#[test]
+fn an_autoscaler_that_is_dead_is_not_waited_for_for_ever_nor_against_a_person() {
+    let mut evening = coming_down();
+    evening.pass(end() + seconds(7200 + 1800), seconds(60));
+    assert_eq!(evening.run().status.stage, Stage::Done, "{}", evening.log());
+
+    let mut evening = coming_down();
+    evening.world.overrides.push(person(Action::Release, 60, &evening));
+    evening.pass(evening.now + seconds(130), seconds(10));
+    assert!(evening.web().1 < 146, "{}", evening.log());
+}
