@@ -68,6 +68,16 @@ pub struct Args {
     #[arg(long, env = "PRIMETIME_JOBS", default_value_t = false, action = clap::ArgAction::Set)]
     pub jobs: bool,
 
+    /// A `ConfigMap` that steps of a ladder of degradation may write, by name and in any namespace; may be repeated, or be
+    /// several with commas between them: the right to do so has been granted.
+    #[arg(
+        long = "degrade-config-map",
+        env = "PRIMETIME_DEGRADE_CONFIG_MAPS",
+        value_delimiter = ',',
+        value_name = "NAME"
+    )]
+    pub degrade_config_maps: Vec<String>,
+
     /// A folder with time zone data that counts instead of the bundled one, such as /usr/share/zoneinfo.
     #[arg(long, env = "PRIMETIME_ZONEINFO")]
     pub zoneinfo: Option<PathBuf>,

@@ -91,7 +91,10 @@ async fn run(args: Args) -> Result<()> {
         "primetime starts"
     );
     let shared = Shared::default();
-    shared.with(|index| index.may_run_jobs = args.jobs);
+    shared.with(|index| {
+        index.may_run_jobs = args.jobs;
+        index.may_degrade = args.degrade_config_maps.iter().cloned().collect();
+    });
     let metrics = Arc::new(Metrics::new()?);
     let ec2 = Ec2::new(
         primetime_ec2::Settings {

@@ -303,5 +303,7 @@ fn word(action: &overrides::Action) -> &'static str {
         overrides::Action::Extend => "Extend",
         overrides::Action::Release => "Release",
         overrides::Action::Start => "Start",
+        overrides::Action::Degrade { on: true, .. } => "Degrade",
+        overrides::Action::Degrade { on: false, .. } => "Restore",
     }
 }

@@ -65,7 +65,7 @@ impl Operator {
             .arg(root().join("charts/primetime"))
             .args(["--namespace", RELEASE])
             .args(["--set", "clusterName=tests", "--set", "replicas=0"])
-            .args(["--set", "jobs.enabled=true"])
+            .args(["--set", "jobs.enabled=true,degrade.configMaps={shop-flags}"])
             .args([
                 "--set",
                 &format!("webhook.url=https://{}:{webhook_port}/validate", plane.callback),

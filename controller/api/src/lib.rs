@@ -6,6 +6,7 @@
 
 mod calendar;
 mod class;
+mod degrade;
 mod hold;
 mod job;
 mod names;
@@ -21,6 +22,7 @@ pub use calendar::{
     calendar_record, how_to_read,
 };
 pub use class::{InstanceClass, InstanceClassSpec, LaunchTemplateRef};
+pub use degrade::{ConfigMapValue, DegradeCondition, DegradeStep};
 pub use hold::{SurgeHold, SurgeHoldSpec, hold_record};
 pub use job::{JobStep, JobTemplateRef};
 pub use names::{APP_FIELD_MANAGER, FINALIZER, GROUP, VERSION, tags};

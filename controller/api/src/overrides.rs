@@ -22,6 +22,10 @@ pub enum OverrideAction {
     Release,
     /// The event of a surge with startPolicy Manual begins now. A second start changes nothing.
     Start,
+    /// Steps of the ladder of degradation are on until the override expires, whatever they watch. Also to rehearse them.
+    Degrade,
+    /// Steps of the ladder of degradation are off until the override expires, whatever they watch.
+    Restore,
 }
 
 /// What on-call asks for.
@@ -35,7 +39,7 @@ pub enum OverrideAction {
     shortname = "overrides",
     category = "primetime",
     derive = "PartialEq",
-    doc = "What on-call asks of a surge: hold, boost, extend, release or start, with a reason and an expiry. The API server records the author.",
+    doc = "What on-call asks of a surge: hold, boost, extend, release, start, degrade or restore, with a reason and an expiry. The API server records the author.",
     printcolumn(name = "Surge", type_ = "string", json_path = ".spec.surgeRef.name"),
     printcolumn(name = "Action", type_ = "string", json_path = ".spec.action"),
     printcolumn(name = "Author", type_ = "string", json_path = ".spec.author"),
@@ -48,6 +52,8 @@ pub enum OverrideAction {
         .message("spec: a Boost needs exactly one of replicas and percent"),
     validation = Rule::new("self.action == 'Boost' || !(has(self.replicas) || has(self.percent) || has(self.target))")
         .message("spec: target, replicas and percent belong to action Boost only"),
+    validation = Rule::new("!has(self.step) || self.action == 'Degrade' || self.action == 'Restore'")
+        .message("spec: step belongs to actions Degrade and Restore only"),
     validation = Rule::new("self == oldSelf")
         .message("spec: an override is not edited; delete it and create another, so that each has one author")
 )]
@@ -68,6 +74,10 @@ pub struct SurgeOverrideSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 10000))]
     pub percent: Option<u32>,
+    /// Degrade, Restore: the step by its name in the surge; all steps where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63))]
+    pub step: Option<String>,
     /// Why, for whoever reads the log tomorrow.
     #[schemars(length(min = 3, max = 500))]
     pub reason: String,
@@ -89,6 +99,8 @@ impl SurgeOverride {
             (OverrideAction::Extend, ..) => Action::Extend,
             (OverrideAction::Release, ..) => Action::Release,
             (OverrideAction::Start, ..) => Action::Start,
+            (OverrideAction::Degrade, ..) => Action::Degrade { step: spec.step.clone(), on: true },
+            (OverrideAction::Restore, ..) => Action::Degrade { step: spec.step.clone(), on: false },
             (OverrideAction::Boost, Some(n), None) => {
                 Action::Boost { target: spec.target.clone(), amount: Boost::Replicas(n) }
             }

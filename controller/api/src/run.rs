@@ -8,6 +8,7 @@ use primetime_core::plan::PlannedRun;
 use primetime_core::run::{RunRecord, RunStatus};
 use primetime_core::surge::{OnUnknown, Window};
 
+use crate::degrade::DegradeStep;
 use crate::job::JobStep;
 use crate::names::FINALIZER;
 use crate::surge::{
@@ -55,7 +56,11 @@ use crate::validate;
         .message("spec.readyTime: must not be after spec.startTime"),
     validation = Rule::new("self.targets.size() + (has(self.machines) ? self.machines.size() : 0) > 0")
         .message("spec: at least one target or one group of machines"),
-    validation = Rule::new("!has(self.signals) || self.signals.all(s, self.targets.exists(t, t.name == s.target))")
+    validation = Rule::new("!has(self.degrade) || self.degrade.all(d, !has(d.when.signal) || (has(self.signals) && self.signals.exists(s, s.name == d.when.signal)))")
+        .message("spec.degrade: each signal must be one of this run"),
+    validation = Rule::new("!has(self.degrade) || self.degrade.all(d, !has(d.when.target) || self.targets.exists(t, t.name == d.when.target))")
+        .message("spec.degrade: each target must be one of this run"),
+    validation = Rule::new("!has(self.signals) || self.signals.all(s, !has(s.target) || self.targets.exists(t, t.name == s.target))")
         .message("spec.signals: each signal must name a target of this run")
 )]
 pub struct SurgeRunSpec {
@@ -114,6 +119,11 @@ pub struct SurgeRunSpec {
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".to_owned()]))]
     pub signals: Vec<Signal>,
+    /// What is degraded while capacity cannot follow.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".to_owned()]))]
+    pub degrade: Vec<DegradeStep>,
     /// What becomes of floors on their way down while a signal is unknown.
     #[serde(default)]
     pub on_unknown: OnUnknown,
@@ -150,6 +160,7 @@ pub fn run_spec(planned: &PlannedRun, spec: &ScheduledSurgeSpec) -> SurgeRunSpec
         on_live: spec.on_live.clone(),
         on_release: spec.on_release.clone(),
         signals: spec.signals.clone(),
+        degrade: spec.degrade.clone(),
         on_unknown: spec.on_unknown,
         hold: spec.hold.clone(),
         release: spec.release.clone(),
@@ -184,6 +195,7 @@ pub fn run_record(object: &SurgeRun) -> RunRecord {
             on_live: &spec.on_live,
             on_release: &spec.on_release,
             signals: &spec.signals,
+            degrade: &spec.degrade,
             on_unknown: spec.on_unknown,
             hold: spec.hold.as_ref(),
             release: &spec.release,

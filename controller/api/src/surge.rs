@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use primetime_core::surge::{OnUnknown, Workload};
 use primetime_core::world::{SurgeRecord, SurgeStatus};
 
+use crate::degrade::DegradeStep;
 use crate::job::JobStep;
 use crate::schedule::Schedule;
 use crate::validate;
@@ -37,7 +38,11 @@ use crate::validate;
 #[x_kube(
     validation = Rule::new("self.targets.size() + (has(self.machines) ? self.machines.size() : 0) > 0")
         .message("spec: at least one target or one group of machines"),
-    validation = Rule::new("!has(self.signals) || self.signals.all(s, self.targets.exists(t, t.name == s.target))")
+    validation = Rule::new("!has(self.degrade) || self.degrade.all(d, !has(d.when.signal) || (has(self.signals) && self.signals.exists(s, s.name == d.when.signal)))")
+        .message("spec.degrade: each signal must be one of this surge"),
+    validation = Rule::new("!has(self.degrade) || self.degrade.all(d, !has(d.when.target) || self.targets.exists(t, t.name == d.when.target))")
+        .message("spec.degrade: each target must be one of this surge"),
+    validation = Rule::new("!has(self.signals) || self.signals.all(s, !has(s.target) || self.targets.exists(t, t.name == s.target))")
         .message("spec.signals: each signal must name a target of this surge"),
     validation = Rule::new("!has(self.armedSeconds) || self.startPolicy == 'Manual'")
         .message("spec.armedSeconds: belongs to startPolicy Manual only"),
@@ -81,6 +86,12 @@ pub struct ScheduledSurgeSpec {
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".to_owned()]))]
     pub signals: Vec<Signal>,
+    /// What is degraded while capacity cannot follow, the mildest step first. Each step goes on by itself; they go off in
+    /// reverse order, each back to what stood there before.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".to_owned()]))]
+    pub degrade: Vec<DegradeStep>,
     /// What becomes of floors on their way down while a signal is unknown. Nothing is lowered then in any case.
     #[serde(default)]
     pub on_unknown: OnUnknown,
@@ -244,12 +255,14 @@ pub struct MachineGroup {
     pub count: u32,
 }
 
-/// A live load.
+/// A live load, or anything else that says how users are served.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("has(self.perReplica) != has(self.threshold)")
+    validation = Rule::new("!has(self.target) || has(self.perReplica) != has(self.threshold)")
         .message("spec.signals: exactly one of perReplica and threshold"),
+    validation = Rule::new("has(self.target) || !(has(self.perReplica) || has(self.threshold))")
+        .message("spec.signals: perReplica and threshold belong to a target"),
     validation = Rule::new("!has(self.lookAheadSeconds) || has(self.perReplica)")
         .message("spec.signals: lookAheadSeconds belongs to perReplica only")
 )]
@@ -262,9 +275,10 @@ pub struct Signal {
     /// An instant query in PromQL that yields one number.
     #[schemars(length(min = 1, max = 4096))]
     pub query: String,
-    /// The target it raises.
+    /// The target it raises. Without one it raises nothing, and steps of `degrade` may look at it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63))]
-    pub target: String,
+    pub target: Option<String>,
     /// The query counts what there is to do, and one replica does so much of it: a decimal, such as "200".
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 20), regex(pattern = r"^[0-9]+(\.[0-9]{1,6})?$"))]

@@ -1,5 +1,6 @@
 //! From what people wrote to what the core can act upon: everything is checked here once, whatever CEL has let in.
 
+mod degrade;
 mod job;
 mod schedule;
 
@@ -12,6 +13,7 @@ use primetime_core::world::SurgeSpec;
 pub use self::schedule::{
     LATEST_ANNOUNCEMENT, not_in_the_past, schedule as schedule_of, short_of_time,
 };
+use crate::degrade::DegradeStep;
 use crate::job::JobStep;
 use crate::surge::{
     HoldAfterEnd, LOOK_AHEAD_SECONDS, MachineGroup, Release, Rung, ScheduledSurgeSpec, Signal,
@@ -36,6 +38,7 @@ pub fn surge(spec: &ScheduledSurgeSpec) -> Result<SurgeSpec, Vec<String>> {
         on_live: &spec.on_live,
         on_release: &spec.on_release,
         signals: &spec.signals,
+        degrade: &spec.degrade,
         on_unknown: spec.on_unknown,
         hold: spec.hold.as_ref(),
         release: &spec.release,
@@ -69,6 +72,7 @@ pub(crate) struct Announced<'a> {
     pub on_live: &'a [JobStep],
     pub on_release: &'a [JobStep],
     pub signals: &'a [Signal],
+    pub degrade: &'a [DegradeStep],
     pub on_unknown: surge::OnUnknown,
     pub hold: Option<&'a HoldAfterEnd>,
     pub release: &'a Release,
@@ -117,10 +121,15 @@ pub(crate) fn announcement(announced: &Announced<'_>) -> Result<Announcement, Ve
         errors.extend(more);
         Vec::new()
     });
+    let degrade = degrade::ladder(announced).unwrap_or_else(|more| {
+        errors.extend(more);
+        Vec::new()
+    });
     if !errors.is_empty() {
         return Err(errors);
     }
     Ok(Announcement {
+        degrade,
         targets: good_targets,
         jobs,
         machines: machines
@@ -209,8 +218,24 @@ fn rungs(target: &Target) -> Result<Vec<surge::Rung>, String> {
 }
 
 fn signal(signal: &Signal, targets: &[Target]) -> Result<surge::Signal, String> {
-    let Some(target) = targets.iter().find(|t| t.name == signal.target) else {
-        return Err(format!("target \"{}\" is not a target of this surge", signal.target));
+    Ok(surge::Signal {
+        name: signal.name.clone(),
+        source: signal.metrics_source_ref.name.clone(),
+        query: signal.query.clone(),
+        raises: raises(signal, targets)?,
+    })
+}
+
+/// What a signal raises; nothing where it is only looked at.
+fn raises(signal: &Signal, targets: &[Target]) -> Result<Option<surge::Raises>, String> {
+    let Some(name) = &signal.target else {
+        if signal.per_replica.is_some() || signal.threshold.is_some() {
+            return Err("perReplica and threshold belong to a target".to_owned());
+        }
+        return Ok(None);
+    };
+    let Some(target) = targets.iter().find(|t| t.name == *name) else {
+        return Err(format!("target \"{name}\" is not a target of this surge"));
     };
     let (carries, look_ahead) = match (&signal.per_replica, &signal.threshold) {
         (Some(each), None) => {
@@ -227,12 +252,5 @@ fn signal(signal: &Signal, targets: &[Target]) -> Result<surge::Signal, String> 
         }
         _ => return Err("exactly one of perReplica and threshold".to_owned()),
     };
-    Ok(surge::Signal {
-        name: signal.name.clone(),
-        source: signal.metrics_source_ref.name.clone(),
-        query: signal.query.clone(),
-        target: signal.target.clone(),
-        carries,
-        look_ahead: seconds(look_ahead),
-    })
+    Ok(Some(surge::Raises { target: name.clone(), carries, look_ahead: seconds(look_ahead) }))
 }

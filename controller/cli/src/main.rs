@@ -17,7 +17,7 @@ use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 
 use crate::cluster::Where;
-use crate::overrule::{Boost, Overrule, Start};
+use crate::overrule::{About, Boost, Overrule, Start, Steps};
 use primetime_api::OverrideAction;
 use primetime_core::schedule::tzdb_version;
 use primetime_k8s::zoneinfo;
@@ -68,6 +68,20 @@ enum Online {
     Extend(Overrule),
     /// Come down now, step by step.
     Release(Overrule),
+    /// Turn steps of the ladder of degradation on until the override expires; also to rehearse them.
+    Degrade {
+        #[command(flatten)]
+        overrule: Overrule,
+        #[command(flatten)]
+        steps: Steps,
+    },
+    /// Turn steps of the ladder of degradation off until the override expires.
+    Restore {
+        #[command(flatten)]
+        overrule: Overrule,
+        #[command(flatten)]
+        steps: Steps,
+    },
     /// Let the event of an armed surge begin now; a second start changes nothing.
     Start(Start),
 }
@@ -105,16 +119,28 @@ fn main() -> ExitCode {
 #[tokio::main]
 async fn online(place: &Where, command: &Online) -> Result<()> {
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let (action, overrule, boost) = match command {
+    let started;
+    let (action, overrule, about) = match command {
         Online::Status(which) => return status::show(&place.connect().await?, which).await,
         Online::Next(what) => return next::show(place, what).await,
-        Online::Hold(overrule) => (OverrideAction::Hold, overrule, &Boost::default()),
-        Online::Boost { overrule, boost } => (OverrideAction::Boost, overrule, boost),
-        Online::Extend(overrule) => (OverrideAction::Extend, overrule, &Boost::default()),
-        Online::Release(overrule) => (OverrideAction::Release, overrule, &Boost::default()),
-        Online::Start(start) => (OverrideAction::Start, &Overrule::from(start), &Boost::default()),
+        Online::Hold(overrule) => (OverrideAction::Hold, overrule, About::default()),
+        Online::Boost { overrule, boost } => {
+            (OverrideAction::Boost, overrule, About { boost: Some(boost), steps: None })
+        }
+        Online::Degrade { overrule, steps } => {
+            (OverrideAction::Degrade, overrule, About { boost: None, steps: Some(steps) })
+        }
+        Online::Restore { overrule, steps } => {
+            (OverrideAction::Restore, overrule, About { boost: None, steps: Some(steps) })
+        }
+        Online::Extend(overrule) => (OverrideAction::Extend, overrule, About::default()),
+        Online::Release(overrule) => (OverrideAction::Release, overrule, About::default()),
+        Online::Start(start) => {
+            started = Overrule::from(start);
+            (OverrideAction::Start, &started, About::default())
+        }
     };
-    overrule::send(&place.connect().await?, action, overrule, boost).await
+    overrule::send(&place.connect().await?, action, overrule, about).await
 }
 
 #[cfg(test)]

@@ -60,6 +60,23 @@ pub struct Boost {
     percent: Option<u32>,
 }
 
+/// Which steps of the ladder of degradation.
+#[derive(Debug, Default, clap::Args)]
+pub struct Steps {
+    /// The step by its name in the surge; all steps where absent.
+    #[arg(long)]
+    step: Option<String>,
+}
+
+/// What an override speaks of.
+#[derive(Debug, Default)]
+pub struct About<'a> {
+    /// A target, and how much higher.
+    pub boost: Option<&'a Boost>,
+    /// Steps of the ladder.
+    pub steps: Option<&'a Steps>,
+}
+
 fn duration(text: &str) -> Result<TimeDelta, String> {
     let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(split);
@@ -89,12 +106,15 @@ pub async fn send(
     cluster: &Cluster,
     action: OverrideAction,
     overrule: &Overrule,
-    boost: &Boost,
+    about: About<'_>,
 ) -> Result<()> {
     if overrule.reason.trim().len() < 3 {
         bail!("--reason: say why, for whoever reads the log tomorrow");
     }
-    check(cluster, &overrule.surge, boost.target.as_deref()).await?;
+    let nothing = Boost::default();
+    let boost = about.boost.unwrap_or(&nothing);
+    let step = about.steps.and_then(|steps| steps.step.as_deref());
+    check(cluster, &overrule.surge, boost.target.as_deref(), about.steps).await?;
     if action == OverrideAction::Start {
         may_start(cluster, &overrule.surge).await?;
     }
@@ -107,6 +127,7 @@ pub async fn send(
         target: boost.target.clone(),
         replicas: boost.replicas,
         percent: boost.percent,
+        step: step.map(str::to_owned),
         reason: overrule.reason.clone(),
         expire_time,
         author: author(cluster).await?,
@@ -125,24 +146,36 @@ pub async fn send(
 }
 
 /// A mistyped name is an error now and not a surprise at 21:05.
-async fn check(cluster: &Cluster, surge: &str, target: Option<&str>) -> Result<()> {
+async fn check(
+    cluster: &Cluster,
+    surge: &str,
+    target: Option<&str>,
+    steps: Option<&Steps>,
+) -> Result<()> {
     let surges: Api<ScheduledSurge> = Api::namespaced(cluster.client.clone(), &cluster.namespace);
     let runs: Api<SurgeRun> = Api::namespaced(cluster.client.clone(), &cluster.namespace);
-    let targets: Vec<String> = if let Some(found) = bounded(surges.get_opt(surge)).await? {
-        found.spec.targets.into_iter().map(|t| t.name).collect()
+    let (targets, degrade) = if let Some(found) = bounded(surges.get_opt(surge)).await? {
+        (found.spec.targets, found.spec.degrade)
     } else {
         let run = bounded(runs.get_opt(surge)).await?;
         let run = run.with_context(|| {
             format!("there is no surge \"{surge}\" in namespace {}", cluster.namespace)
         })?;
-        run.spec.targets.into_iter().map(|t| t.name).collect()
+        (run.spec.targets, run.spec.degrade)
     };
-    match target {
-        Some(target) if !targets.iter().any(|t| t == target) => {
-            bail!("surge {surge} has no target \"{target}\"; it has {}", targets.join(", "))
-        }
-        _ => Ok(()),
+    let targets: Vec<&str> = targets.iter().map(|t| t.name.as_str()).collect();
+    let ladder: Vec<&str> = degrade.iter().map(|step| step.name.as_str()).collect();
+    if let Some(target) = target.filter(|target| !targets.contains(target)) {
+        bail!("surge {surge} has no target \"{target}\"; it has {}", targets.join(", "))
     }
+    let Some(steps) = steps else { return Ok(()) };
+    if ladder.is_empty() {
+        bail!("surge {surge} has no steps of degradation")
+    }
+    if let Some(step) = steps.step.as_deref().filter(|step| !ladder.contains(step)) {
+        bail!("surge {surge} has no step \"{step}\"; it has {}", ladder.join(", "))
+    }
+    Ok(())
 }
 
 /// Whether there is something to start: a run whose preparation has begun and that waits for a person, or was started.

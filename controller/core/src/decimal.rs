@@ -26,6 +26,13 @@ impl Decimal {
         u32::try_from(product.div_ceil(u128::from(UNIT))).unwrap_or(u32::MAX)
     }
 
+    /// So many hundredths of it, rounded down; never nothing.
+    #[must_use]
+    pub fn percent(self, percent: u32) -> Self {
+        let part = u128::from(self.millionths) * u128::from(percent) / 100;
+        Self { millionths: u64::try_from(part).unwrap_or(u64::MAX).max(1) }
+    }
+
     /// The nearest float.
     #[must_use]
     pub fn as_f64(self) -> f64 {

@@ -31,6 +31,7 @@ pub mod calendar;
 pub mod climb;
 pub mod decimal;
 pub mod decision;
+pub mod degrade;
 pub mod demand;
 pub mod hold;
 pub mod jobs;

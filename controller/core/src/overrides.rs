@@ -21,6 +21,13 @@ pub enum Action {
     Release,
     /// The event begins now, where it does not begin by itself.
     Start,
+    /// Steps of the ladder of degradation are on, or off, whatever they watch.
+    Degrade {
+        /// The step; all steps where absent.
+        step: Option<String>,
+        /// On, or off.
+        on: bool,
+    },
 }
 
 /// How much higher.
@@ -60,6 +67,10 @@ impl Override {
             Action::Extend => "extend".to_owned(),
             Action::Release => "release".to_owned(),
             Action::Start => "start".to_owned(),
+            Action::Degrade { step, on } => {
+                let step = step.as_deref().unwrap_or("all steps");
+                format!("degrade {step} {}", if *on { "on" } else { "off" })
+            }
             Action::Boost { target, amount } => {
                 let target = target.as_deref().unwrap_or("all targets");
                 match amount {
@@ -107,7 +118,10 @@ impl<'a> InForce<'a> {
 
     /// The newest word on coming down: `Release`, or one that forbids it.
     fn newest_on_lowering(&self) -> Option<&'a Override> {
-        self.iter().filter(|o| !matches!(o.action, Action::Boost { .. } | Action::Start)).last()
+        let on_lowering = |o: &&Override| {
+            !matches!(o.action, Action::Boost { .. } | Action::Start | Action::Degrade { .. })
+        };
+        self.iter().filter(on_lowering).last()
     }
 
     /// When somebody first said that the event begins.
@@ -156,6 +170,18 @@ impl<'a> InForce<'a> {
             })
             .max()
             .unwrap_or(0)
+    }
+
+    /// The newest word on a step of the ladder, and who said it.
+    #[must_use]
+    pub fn degrade(&self, name: &str) -> Option<(bool, String)> {
+        let words = self.iter().filter_map(|o| match &o.action {
+            Action::Degrade { step, on } if step.as_deref().is_none_or(|s| s == name) => {
+                Some((*on, o.describe()))
+            }
+            _ => None,
+        });
+        words.last()
     }
 
     /// The next instant at which one of them ends.

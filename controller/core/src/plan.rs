@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 use crate::Instant;
 use crate::calendar::CalendarStatus;
 use crate::decision::Decision;
+use crate::degrade::SwitchAct;
 use crate::hold::Hold;
 use crate::jobs::JobAct;
 use crate::machines::MachineAct;
@@ -152,6 +153,8 @@ pub enum Act {
         /// What to do.
         act: MachineAct,
     },
+    /// Read or write a value that a step of a ladder speaks of.
+    Switch(SwitchAct),
     /// Create a Job, or look for one.
     Job {
         /// The run.

@@ -18,13 +18,14 @@ pub fn observe_load(
     hold: Option<HoldAfterEnd>,
     now: Instant,
 ) {
-    let mut quiet = !readings.is_empty() && hold.is_some();
+    let raising = |r: &Reading| r.target.is_some();
+    let mut quiet = readings.iter().any(raising) && hold.is_some();
     for reading in readings {
         let Some(shown) = status.signals.iter_mut().find(|s| s.name == reading.name) else {
             continue;
         };
         let Ok(load) = &reading.load else {
-            quiet = false;
+            quiet &= !raising(reading);
             continue;
         };
         let peak = shown.peak.as_ref().and_then(|p| p.parse::<f64>().ok()).unwrap_or(0.0);
@@ -34,7 +35,7 @@ pub fn observe_load(
         let share = hold.map_or(0.0, |h| f64::from(h.until_below_percent) / 100.0);
         // How full pods are says nothing of how much there is: below its threshold it is quiet.
         let line = || peak.max(load.value) * share;
-        quiet &= load.value < reading.threshold.unwrap_or_else(line);
+        quiet &= !raising(reading) || load.value < reading.threshold.unwrap_or_else(line);
     }
     status.quiet_since = if quiet { status.quiet_since.or(Some(now)) } else { None };
 }
@@ -52,13 +53,19 @@ pub fn number(value: f64) -> String {
 /// That a signal is unknown is more than a gap after so long.
 pub const SILENCE: TimeDelta = TimeDelta::seconds(60);
 
-/// Since when a signal has been unknown, if that is more than a gap; otherwise when it will be.
+/// Whether a signal that raises something has been unknown for more than a gap; otherwise when it will have been.
 ///
 /// # Errors
 ///
 /// When the oldest doubt becomes silence, if there is any.
-pub fn silent(status: &RunStatus, now: Instant) -> Result<(), Option<Instant>> {
-    let doubt = status.signals.iter().filter_map(|s| s.unknown_since).min();
+pub fn silent(
+    readings: &[Reading],
+    status: &RunStatus,
+    now: Instant,
+) -> Result<(), Option<Instant>> {
+    let raises = |name: &str| readings.iter().any(|r| r.name == name && r.target.is_some());
+    let raising = status.signals.iter().filter(|s| raises(&s.name));
+    let doubt = raising.filter_map(|s| s.unknown_since).min();
     match doubt.map(|since| since + SILENCE) {
         Some(at) if at <= now => Ok(()),
         later => Err(later),
@@ -352,6 +359,8 @@ mod tests {
     #[test]
     fn a_gap_is_no_silence() {
         let mut status = signal_status("36000");
+        let readings = [reading(Err(Why::Empty))];
+        let silent = |status: &RunStatus, at| silent(&readings, status, at);
         assert_eq!(silent(&status, now()), Err(None));
         for signal in &mut status.signals {
             signal.unknown_since = Some(now());
@@ -474,7 +483,7 @@ mod tests {
     fn reading(load: Result<f64, Why>) -> Reading {
         Reading {
             name: "sessions".into(),
-            target: "web".into(),
+            target: Some("web".into()),
             load: load.map(|value| Load {
                 value,
                 ahead: value,
@@ -497,6 +506,14 @@ mod tests {
         observe_load(&mut status, &[reading(Ok(10_000.0))], hold, now());
         observe_load(&mut status, &[reading(Ok(9_000.0))], hold, now() + seconds(60));
         assert_eq!(status.quiet_since, Some(now()));
+        let looked_at = Reading { name: "p95".into(), target: None, ..reading(Err(Why::Empty)) };
+        let both = [reading(Ok(9_000.0)), looked_at.clone()];
+        status.signals.push(crate::run::SignalStatus { name: "p95".into(), ..Default::default() });
+        observe_load(&mut status, &both, hold, now() + seconds(90));
+        assert_eq!(status.quiet_since, Some(now()), "that one says nothing of the load");
+        observe_load(&mut status, &[looked_at], hold, now() + seconds(90));
+        assert_eq!(status.quiet_since, None, "nothing is known of the load");
+        observe_load(&mut status, &both, hold, now() + seconds(100));
         observe_load(&mut status, &[reading(Err(Why::Empty))], hold, now() + seconds(120));
         assert_eq!(status.quiet_since, None);
         observe_load(&mut status, &[reading(Ok(45_000.0))], hold, now() + seconds(180));

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Instant;
 use crate::decision::Decision;
+use crate::degrade;
 use crate::report::Report;
 use crate::surge::{Announcement, Window};
 
@@ -461,6 +462,9 @@ pub struct RunStatus {
     /// Jobs, in the order of the spec.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub jobs: Vec<JobStatus>,
+    /// Steps of the ladder of degradation, in the order of the spec.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub degrade: Vec<degrade::StepStatus>,
     /// Signals, in the order of the spec.
     #[serde(default)]
     pub signals: Vec<SignalStatus>,
@@ -499,6 +503,12 @@ impl RunStatus {
         self.ledger.iter().any(|b| !b.settled) || self.living().next().is_some()
     }
 
+    /// Whether something stands where a step has written that was not there before.
+    #[must_use]
+    pub fn owes_values(&self) -> bool {
+        self.degrade.iter().any(|step| step.before.is_some())
+    }
+
     /// What happened at an instant that has not come yet was written by a wrong clock: it counts as of now, so that nobody
     /// waits until that clock would be right.
     pub fn bring_back_to(&mut self, now: Instant) {
@@ -517,6 +527,10 @@ impl RunStatus {
         for job in &mut self.jobs {
             instants.extend(job.start_time.as_mut());
             instants.extend(job.end_time.as_mut());
+        }
+        for step in &mut self.degrade {
+            instants.extend(step.since_time.as_mut());
+            instants.extend(step.turning_since.as_mut());
         }
         instants.extend(self.quiet_since.as_mut());
         instants.extend(self.ready_time.as_mut());

@@ -5,7 +5,7 @@ mod series;
 use chrono::TimeDelta;
 
 use crate::Instant;
-use crate::surge::{Carries, Signal};
+use crate::surge::{Carries, Raises, Signal};
 
 pub use series::Series;
 
@@ -107,8 +107,8 @@ impl Sample {
 pub struct Reading {
     /// Name of the signal.
     pub name: String,
-    /// Name of the target it raises.
-    pub target: String,
+    /// Name of the target it raises, if it raises one.
+    pub target: Option<String>,
     /// Load and required replicas, or why they are unknown.
     pub load: Result<Load, Why>,
     /// The load is quiet below this, where it says how full pods are and not how much there is.
@@ -141,10 +141,13 @@ pub fn read(
     max_age: TimeDelta,
 ) -> Reading {
     let load = series.latest.fresh(now, max_age).and_then(|(value, at)| {
-        let rise = series.rise() * signal.look_ahead.as_seconds_f64();
+        let Some(Raises { carries, look_ahead, .. }) = &signal.raises else {
+            return Ok(Load { value, ahead: value, required: 0, required_ahead: 0, at });
+        };
+        let rise = series.rise() * look_ahead.as_seconds_f64();
         let ahead = value + rise.min(value);
         let required = |load: f64| {
-            let replicas = match signal.carries {
+            let replicas = match carries {
                 Carries::PerReplica(each) => each.units_for(load),
                 // As an HPA reads a metric of type Value: twice the threshold asks for twice the pods.
                 Carries::Threshold(full) => {
@@ -157,11 +160,12 @@ pub fn read(
         let (required, required_ahead) = (required(value)?, required(ahead)?);
         Ok(Load { value, ahead, required, required_ahead, at })
     });
-    let threshold = match signal.carries {
-        Carries::PerReplica(_) => None,
-        Carries::Threshold(full) => Some(full.as_f64()),
+    let threshold = match signal.raises.as_ref().map(|raises| raises.carries) {
+        Some(Carries::Threshold(full)) => Some(full.as_f64()),
+        Some(Carries::PerReplica(_)) | None => None,
     };
-    Reading { name: signal.name.clone(), target: signal.target.clone(), load, threshold }
+    let target = signal.raises.as_ref().map(|raises| raises.target.clone());
+    Reading { name: signal.name.clone(), target, load, threshold }
 }
 
 /// What all signals of a target say together.
@@ -178,7 +182,8 @@ pub struct Required {
 /// Combines the readings of one target.
 #[must_use]
 pub fn required(readings: &[Reading], target: &str) -> Required {
-    readings.iter().filter(|r| r.target == target).fold(Required::default(), |sum, reading| {
+    let of_target = |r: &&Reading| r.target.as_deref() == Some(target);
+    readings.iter().filter(of_target).fold(Required::default(), |sum, reading| {
         match &reading.load {
             Ok(load) => Required {
                 replicas: sum.replicas.max(load.required),
@@ -205,10 +210,13 @@ mod tests {
             name: name.into(),
             source: "main".into(),
             query: "sum(shop_sessions)".into(),
-            target: "web".into(),
-            carries: Carries::PerReplica("200".parse().unwrap()),
-            look_ahead: seconds(60),
+            raises: raises(Carries::PerReplica("200".parse().unwrap()), 60),
         }
+    }
+
+    #[allow(clippy::unnecessary_wraps)] // as the field wants it
+    fn raises(carries: Carries, ahead: u32) -> Option<Raises> {
+        Some(Raises { target: "web".into(), carries, look_ahead: seconds(ahead) })
     }
 
     fn known(value: f64) -> Sample {
@@ -237,16 +245,17 @@ mod tests {
         }
         // 33,000 sessions, 100 more each second: 39,000 in a minute.
         assert_eq!(required_of(&signal("sessions"), &series, None), Ok(195));
-        let blunt = Signal { look_ahead: seconds(0), ..signal("sessions") };
+        let each = Carries::PerReplica("200".parse().unwrap());
+        let blunt = Signal { raises: raises(each, 0), ..signal("sessions") };
         assert_eq!(required_of(&blunt, &series, None), Ok(165));
-        let far = Signal { look_ahead: seconds(3600), ..signal("sessions") };
+        let far = Signal { raises: raises(each, 3600), ..signal("sessions") };
         assert_eq!(required_of(&far, &series, None), Ok(330));
     }
 
     #[test]
     fn a_threshold_asks_for_as_many_more_pods_as_they_are_too_full() {
         let carries = Carries::Threshold("0.8".parse().unwrap());
-        let full = Signal { carries, ..signal("latency") };
+        let full = Signal { raises: raises(carries, 0), ..signal("latency") };
         assert_eq!(required_of(&full, &known(1.0).into(), Some(180)), Ok(225));
         assert_eq!(required_of(&full, &known(0.4).into(), Some(180)), Ok(90));
         for ready in [None, Some(0)] {

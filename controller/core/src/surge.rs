@@ -4,6 +4,7 @@ use chrono::{SecondsFormat, TimeDelta};
 
 use crate::Instant;
 use crate::decimal::Decimal;
+use crate::degrade;
 
 /// A workload in the namespace of its surge. There is no namespace field: nobody scales somebody else's workload.
 #[derive(
@@ -217,7 +218,7 @@ pub enum TemplateKind {
     Job,
 }
 
-/// A live load that may raise a target above its plan.
+/// A live load.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Signal {
     /// Name within the surge.
@@ -226,7 +227,14 @@ pub struct Signal {
     pub source: String,
     /// An instant query that yields one number.
     pub query: String,
-    /// The name of the target it raises.
+    /// What it raises; nothing where the ladder of degradation, or people, look at it only.
+    pub raises: Option<Raises>,
+}
+
+/// How a live load raises a target above its plan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Raises {
+    /// The name of the target.
     pub target: String,
     /// How many replicas a load needs.
     pub carries: Carries,
@@ -295,6 +303,8 @@ pub struct Announcement {
     pub jobs: Vec<JobStep>,
     /// Live load.
     pub signals: Vec<Signal>,
+    /// What is degraded while capacity cannot follow, the mildest step first.
+    pub degrade: Vec<degrade::Step>,
     /// While that is unknown.
     pub on_unknown: OnUnknown,
     /// Staying up after the end; `None` releases at the end.
@@ -307,8 +317,12 @@ pub struct Announcement {
 
 impl Announcement {
     /// The signals of one target.
-    pub fn signals_of<'a>(&'a self, target: &'a str) -> impl Iterator<Item = &'a Signal> + 'a {
-        self.signals.iter().filter(move |s| s.target == target)
+    pub fn signals_of<'a>(
+        &'a self,
+        target: &'a str,
+    ) -> impl Iterator<Item = (&'a Signal, &'a Raises)> + 'a {
+        let raises = |s: &'a Signal| Some((s, s.raises.as_ref()?));
+        self.signals.iter().filter_map(raises).filter(move |(_, raises)| raises.target == target)
     }
 
     /// The Jobs that have to be done at T0.

@@ -11,6 +11,7 @@ use chrono::TimeDelta;
 
 use crate::Instant;
 use crate::calendar::{CalendarRecord, Reading};
+use crate::degrade;
 use crate::hold::{HoldRecord, Level};
 use crate::overrides::Override;
 use crate::run::{Condition, Launch, RunRecord};
@@ -347,6 +348,10 @@ pub struct World {
     pub doubted: BTreeSet<Workload>,
     /// Jobs that runs speak of; [`Seen::Absent`] where this installation may not create any.
     pub jobs: Seen<Jobs>,
+    /// `ConfigMaps` that steps of a ladder may write.
+    pub may_degrade: BTreeSet<String>,
+    /// What was seen where steps of a ladder write.
+    pub places: BTreeMap<degrade::Place, degrade::Seen>,
     /// What sources have said lately, by source and query.
     pub samples: BTreeMap<(String, String), Series>,
     /// Instances by run uid.

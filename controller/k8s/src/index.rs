@@ -6,6 +6,7 @@ use std::sync::Arc;
 use primetime_api::{HowToRead, SurgeCalendar, calendar_record, how_to_read};
 use primetime_core::Instant;
 use primetime_core::calendar::{CalendarRecord, Reading};
+use primetime_core::degrade;
 use primetime_core::hold::{self, HoldRecord, Level};
 use primetime_core::overrides::Override;
 use primetime_core::port;
@@ -238,6 +239,10 @@ pub struct Index {
     pub not_scalable: BTreeSet<(String, String)>,
     /// This installation may create Jobs.
     pub may_run_jobs: bool,
+    /// `ConfigMaps` that steps of a ladder may write, by name.
+    pub may_degrade: BTreeSet<String>,
+    /// What was seen where steps of a ladder write, by namespace.
+    pub places: BTreeMap<(String, degrade::Place), degrade::Seen>,
     /// Jobs, those of other people too: they may be templates.
     pub jobs: Table<Key, world::Job>,
     /// `CronJob`s.
@@ -451,6 +456,7 @@ impl Index {
                 .collect(),
             classes: self.classes.iter().map(|(n, c)| (n.clone(), c.clone())).collect(),
             sources: self.sources.iter().map(|(n, s)| (n.clone(), s.source.clone())).collect(),
+            may_degrade: self.may_degrade.clone(),
             may_lower_from,
             cluster: cluster.to_owned(),
             ..World::default()
@@ -481,6 +487,12 @@ impl Index {
                             .nodes
                             .insert(instance.id.clone(), Node { pods_left, ..row.value.clone() });
                     }
+                }
+            }
+            for step in run.announcement.iter().flat_map(|a| &a.degrade) {
+                let key = (namespace.to_owned(), step.place.clone());
+                if let Some(seen) = self.places.get(&key) {
+                    world.places.insert(key.1, seen.clone());
                 }
             }
             for signal in run.announcement.iter().flat_map(|a| &a.signals) {
@@ -578,6 +590,13 @@ impl Index {
         let open = self.runs.iter().filter(|(_, r)| r.status.completion_time.is_none());
         let jobs = open.flat_map(|((ns, _), r)| r.status.jobs.iter().map(move |j| (ns, &j.job)));
         let jobs: BTreeSet<(&String, &String)> = jobs.collect();
+        let open = self.runs.iter().filter(|(_, r)| r.status.completion_time.is_none());
+        let places = open.flat_map(|((ns, _), r)| {
+            let steps = r.announcement.iter().flat_map(|a| &a.degrade);
+            steps.map(move |step| (ns.clone(), step.place.clone()))
+        });
+        let places: BTreeSet<(String, degrade::Place)> = places.collect();
+        self.places.retain(|place, _| places.contains(place));
         self.job_errors.retain(|(ns, name), _| jobs.contains(&(ns, name)));
         self.jobs_gone.retain(|(ns, name)| jobs.contains(&(ns, name)));
         let nodes: BTreeSet<&str> = self.nodes.iter().map(|(_, n)| n.name.as_str()).collect();

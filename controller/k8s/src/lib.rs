@@ -16,5 +16,6 @@ pub mod narrow;
 pub mod record;
 pub mod server_time;
 pub mod signals;
+pub mod switches;
 pub mod watch;
 pub mod zoneinfo;

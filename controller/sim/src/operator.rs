@@ -144,7 +144,10 @@ async fn life(around: &Surroundings, gate: &Gate, n: usize, elected: bool) {
     let server_time = ServerTime::of(clock.clone());
     let client = Client::new(server_time.layer(around.server.behind(gate)), "default");
     let shared = Shared::default();
-    shared.with(|index| index.may_run_jobs = around.jobs);
+    shared.with(|index| {
+        index.may_run_jobs = around.jobs;
+        index.may_degrade.insert("shop-flags".to_owned());
+    });
     let identity = format!("primetime-{n}");
     let leadership = if elected { Leadership::default() } else { Leadership::alone(clock.now()) };
     let settings = Settings {

@@ -386,6 +386,35 @@ pub fn warmed() -> (Scenario, Promise) {
     (scenario, promise)
 }
 
+/// More than `web` may grow to: orders are only captured, and the page is plain, until the load has gone.
+#[must_use]
+pub fn shed() -> (Scenario, Promise) {
+    let (mut scenario, promise) = plain();
+    scenario.name = "more than there may be";
+    scenario.load = visitors(56_000.0);
+    let step = |name: &str, mut when: Value, key: &str, value: &str| {
+        when["forSeconds"] = 2.into();
+        json!({
+            "name": name, "when": when, "minimumSeconds": 5,
+            "configMapRef": {"name": "shop-flags", "key": key, "value": value},
+        })
+    };
+    let too_many = json!({"signal": "sessions", "above": "50000", "below": "40000"});
+    let behind = json!({"target": "web", "behindReplicas": 15});
+    for surge in scenario.objects.iter_mut().filter(|o| o["kind"] == "ScheduledSurge") {
+        surge["spec"]["degrade"] = json!([
+            step("order-capture", too_many.clone(), "checkout", "capture"),
+            step("plain-page", behind.clone(), "page", "plain"),
+        ]);
+    }
+    scenario.objects.push(json!({
+        "apiVersion": "v1", "kind": "ConfigMap",
+        "metadata": {"name": "shop-flags", "namespace": SHOP},
+        "data": {"checkout": "normal", "photos": "large"},
+    }));
+    (scenario, promise)
+}
+
 /// All of them, each with what it has to keep.
 #[must_use]
 pub fn all() -> Vec<(Scenario, Promise)> {
@@ -401,5 +430,6 @@ pub fn all() -> Vec<(Scenario, Promise)> {
         encore(),
         followed(),
         warmed(),
+        shed(),
     ]
 }

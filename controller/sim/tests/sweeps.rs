@@ -7,7 +7,9 @@ use primetime_core::Instant;
 use primetime_sim::evening::{Act, Deed, Recording, SHOP, Until, play};
 use primetime_sim::load::Load;
 use primetime_sim::oracle::judge;
-use primetime_sim::scenario::{elected, followed, plain, seconds, show, under_keda, warmed};
+use primetime_sim::scenario::{
+    DURATION, elected, followed, plain, seconds, shed, show, under_keda, warmed,
+};
 use primetime_sim::script::{At, Fault, Outage, Part, Script};
 use primetime_sim::server::access::{Access, Asks};
 use serde_json::{Value, json};
@@ -147,6 +149,32 @@ fn a_quota_of_pods_is_said_in_time() {
     assert!(broken.is_empty(), "{broken:?}");
 }
 
+/// What stands in the feature flags of the shop from an instant on: checkout and page.
+fn flags(recording: &Recording, at: Instant) -> (Option<&str>, Option<&str>) {
+    let maps = recording.history.iter().rev().filter(|e| e.key.0.kind == "ConfigMap");
+    let data = maps.filter(|e| e.at <= at).find_map(|event| event.object.get("data"));
+    let value = |key: &str| data?.get(key)?.as_str();
+    (value("checkout"), value("page"))
+}
+
+/// Order capture is on within seconds, and leaves by itself; where nothing is known of the load, it stays as it is.
+#[test]
+fn the_ladder_sheds_in_time_and_leaves_by_itself() {
+    let (scenario, promise) = shed();
+    let usual = play(&scenario, &Script::default(), 1).unwrap();
+    assert_eq!(judge(&usual, &promise, &Script::default()), Vec::<String>::new());
+    let normal = (Some("normal"), None);
+    assert_eq!(flags(&usual, at(0)), normal);
+    assert_eq!(flags(&usual, at(6)), (Some("capture"), Some("plain")));
+    assert_eq!(flags(&usual, at(DURATION)), (Some("capture"), Some("plain")));
+    assert_eq!(flags(&usual, at(DURATION + 20)), normal);
+
+    let blind = Script::out(Part::Prometheus, at(20), at(DURATION + 40));
+    let recording = play(&scenario, &blind, 1).unwrap();
+    assert_eq!(flags(&recording, at(DURATION + 38)), (Some("capture"), Some("plain")));
+    assert_eq!(judge(&recording, &promise, &blind), Vec::<String>::new());
+}
+
 /// The chart grants what is used in some evening, and nothing else.
 #[test]
 fn what_is_granted_is_used() {
@@ -185,8 +213,17 @@ fn what_is_granted_is_used() {
             object["spec"]["warmUp"][0]["jobTemplateRef"]["kind"] = "Job".into();
         }
     }
-    let evenings =
-        [elected().0, plain().0, under_keda().0, lasting, stretched, moved, followed().0, copied];
+    let evenings = [
+        elected().0,
+        plain().0,
+        under_keda().0,
+        lasting,
+        stretched,
+        moved,
+        followed().0,
+        copied,
+        shed().0,
+    ];
     // What watches do not show has to be asked for.
     let scripts = [Script::default(), Script::out(Part::WatchesSilent, at(-40), at(-20))];
     let used: BTreeSet<Asks> = evenings

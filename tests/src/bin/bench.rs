@@ -265,6 +265,7 @@ async fn boosted(plane: &Plane, namespace: &str, seen: &Seen) -> Result<Duration
                 let spec = SurgeOverrideSpec {
                     surge_ref: ObjectRef { name: format!("s-{part}") },
                     action: OverrideAction::Boost,
+                    step: None,
                     target: None,
                     replicas: Some(8),
                     percent: None,

@@ -27,6 +27,7 @@ fn many_steps_that_all_wait_for_one_another_are_planned_in_a_moment() {
         machines: vec![],
         jobs: (0..40).map(step).collect(),
         signals: vec![],
+        degrade: vec![],
         on_unknown: OnUnknown::Hold,
         hold: None,
         release: ReleasePace { step_percent: 20, step_time: crate::seconds(60) },

@@ -9,6 +9,7 @@ use super::{Act, Draft, Record};
 use crate::Instant;
 use crate::armed;
 use crate::decision;
+use crate::degrade;
 use crate::demand::{self, Demand, Facts};
 use crate::hold::{self, Claim};
 use crate::jobs;
@@ -82,7 +83,9 @@ pub(super) fn plan(record: &RunRecord, world: &World, now: Instant, draft: &mut 
     run.count(&mut status);
     if record.guarded {
         run.keep_jobs(&mut status, draft);
+        run.keep_ladder(&mut status, draft);
     }
+    run.switch(draft);
     run.explain(&mut status);
     run.complete(&mut status, draft);
     run.set_wake(&status, draft);
@@ -123,6 +126,7 @@ fn urgent(before: &RunStatus, after: &RunStatus) -> bool {
     };
     calls(before) != calls(after)
         || before.jobs != after.jobs
+        || before.degrade != after.degrade
         || before.release != after.release
         || before.stage != after.stage
         || before.verdict != after.verdict
@@ -267,7 +271,7 @@ impl<'a> Run<'a> {
         }
         // A target without a signal of its own comes down with the others, or waits with them.
         let blind = self.readings.len() < self.announcement.signals.len()
-            || self.readings.iter().any(|reading| reading.load.is_err());
+            || self.readings.iter().any(|r| r.target.is_some() && r.load.is_err());
         let patience_ends =
             self.end + self.announcement.hold.map_or(TimeDelta::zero(), |h| h.max_time);
         let patient = self.waits_for_others(way);
@@ -329,7 +333,7 @@ impl<'a> Run<'a> {
         if self.announcement.on_unknown == OnUnknown::Hold {
             return false;
         }
-        match release::silent(status, self.now) {
+        match release::silent(&self.readings, status, self.now) {
             Ok(()) => true,
             Err(later) => {
                 if let Some(at) = later {
@@ -486,6 +490,38 @@ impl<'a> Run<'a> {
         }
     }
 
+    /// Steps of the ladder go on and off; what was seen where they write is taken over.
+    fn keep_ladder(&self, status: &mut RunStatus, draft: &mut Draft) {
+        let way = self.record.status.release.as_ref();
+        let let_go = way.is_some_and(|way| {
+            way.cause.by_a_person()
+                || (Self::let_go(&self.record.status) && self.targets_given_back())
+        });
+        let facts = degrade::Facts {
+            announcement: self.announcement,
+            readings: &self.readings,
+            overrides: &self.overrides,
+            ready_by: self.window.ready_by,
+            over: let_go,
+            may_leave_from: self.world.may_lower_from,
+        };
+        degrade::keep(status, &facts, self.now);
+        degrade::take_over(status, self.record, self.world, self.now);
+        for at in degrade::next_turn(self.announcement, status) {
+            draft.wake(at, self.now);
+        }
+    }
+
+    /// What was switched, or may be, is looked at and written.
+    fn switch(&self, draft: &mut Draft) {
+        for act in degrade::acts(self.record, self.world, self.now) {
+            draft.plan.acts.push(Act::Switch(act));
+        }
+        if let Some(at) = degrade::next_look(self.record, self.world, self.now) {
+            draft.wake(at, self.now);
+        }
+    }
+
     fn waits_for_jobs_until(&self, status: &RunStatus) -> Option<Instant> {
         jobs::waits_until(self.record, status, self.announcement, self.world)
     }
@@ -513,6 +549,8 @@ impl<'a> Run<'a> {
             || !Self::let_go(status)
             || !self.targets_given_back()
             || status.owes_machines()
+            || status.owes_values()
+            || status.degrade.iter().any(|step| step.on)
             || self.waits_for_jobs_until(status).is_some_and(|at| self.now < at)
         {
             return;
@@ -594,7 +632,8 @@ fn read(
         let nobody = Series::from(Sample::Unknown(Why::NoSuchSource));
         return signal::read(signal, &nobody, None, now, TimeDelta::zero());
     };
-    let target = announcement.targets.iter().find(|t| t.name == signal.target);
+    let raised = signal.raises.as_ref().map(|raises| &raises.target);
+    let target = announcement.targets.iter().find(|t| Some(&t.name) == raised);
     let ready = target.and_then(|t| world.target(&t.workload).known().map(|live| live.ready));
     let key = (signal.source.clone(), signal.query.clone());
     let not_asked = Series::default();

@@ -4,6 +4,7 @@
 
 mod armed;
 mod autoscaler;
+mod degrade;
 mod jobs;
 
 use std::collections::BTreeMap;
@@ -11,6 +12,7 @@ use std::collections::BTreeMap;
 use chrono::{TimeDelta, TimeZone};
 
 use super::*;
+use crate::degrade::{Place, Trouble};
 use crate::hold::HoldRecord;
 use crate::overrides::{Action, Boost, Override};
 use crate::run::{Launch, LedgerState, ReleaseCause, RunRecord, Stage, Verdict};
@@ -28,6 +30,10 @@ struct Evening {
     /// Pods become ready one look after they are asked for.
     load: Box<dyn Fn(Instant) -> Sample>,
     cloud: BTreeMap<String, Instance>,
+    /// What stands in `ConfigMaps`.
+    flags: BTreeMap<Place, Result<Option<String>, Trouble>>,
+    /// Every value written there, with its instant.
+    switched: Vec<(Instant, Place, Option<String>)>,
     capacity: usize,
     /// Every replica count written to `web`, with its instant.
     written: Vec<(Instant, u32)>,
@@ -105,10 +111,13 @@ fn capital() -> SurgeRecord {
                     name: "sessions".into(),
                     source: "main".into(),
                     query: "sum(shop_sessions)".into(),
-                    target: "web".into(),
-                    carries: Carries::PerReplica("200".parse().unwrap()),
-                    look_ahead: seconds(60),
+                    raises: Some(Raises {
+                        target: "web".into(),
+                        carries: Carries::PerReplica("200".parse().unwrap()),
+                        look_ahead: seconds(60),
+                    }),
                 }],
+                degrade: vec![],
                 on_unknown: OnUnknown::Hold,
                 hold: Some(HoldAfterEnd {
                     until_below_percent: 30,
@@ -158,6 +167,8 @@ impl Evening {
             now: t0() - seconds(3600),
             load: Box::new(sessions(2_000.0)),
             cloud: BTreeMap::new(),
+            flags: BTreeMap::new(),
+            switched: Vec::new(),
             capacity: usize::MAX,
             written: Vec::new(),
             crash_every: usize::MAX,
@@ -292,6 +303,7 @@ impl Evening {
                 }
             }
             Act::Job { act, .. } => self.job_act(act),
+            Act::Switch(act) => self.switch_act(act),
             Act::Machine { act: MachineAct::Launch { batch, .. }, .. } => {
                 let already = self.cloud.values().filter(|i| i.token == batch.token).count();
                 let free = self.capacity.saturating_sub(self.cloud.len());

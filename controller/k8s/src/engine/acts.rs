@@ -6,6 +6,7 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use primetime_core::Instant;
 use primetime_core::armed;
+use primetime_core::degrade::SwitchAct;
 use primetime_core::jobs::JobAct;
 use primetime_core::machines::MachineAct;
 use primetime_core::plan::Act;
@@ -16,6 +17,7 @@ use crate::apply;
 use crate::call::CallError;
 use crate::drain;
 use crate::jobs;
+use crate::switches;
 
 /// Instances expire this long after the end of their run: nobody can need them any more.
 const INSTANCE_LIFE_AFTER_END: TimeDelta = TimeDelta::hours(6);
@@ -49,12 +51,29 @@ impl Engine {
                     Ok(Outcome::Done)
                 })
             }
+            Act::Switch(act) => self.switch(namespace, act, look),
             Act::Job { run, act } => self.job(namespace, &run, act, look),
             Act::Machine { run, act } => {
                 let expires = armed::latest_end(world.runs.get(&run)?) + INSTANCE_LIFE_AFTER_END;
                 self.machine(namespace, &run, act, expires, look)
             }
         }
+    }
+
+    fn switch(self: &Arc<Self>, namespace: &str, act: SwitchAct, look: Look) -> Option<Instant> {
+        let (engine, ns) = (self.clone(), namespace.to_owned());
+        let (place, kind) = match &act {
+            SwitchAct::Read { place } => (place, "read_value"),
+            SwitchAct::Write { place, .. } => (place, "write_value"),
+        };
+        let lane = format!("value/{namespace}/{place}");
+        let work = Work { namespace, lane, kind, due: None, cloud: false };
+        self.start(work, look, async move {
+            let (client, shared, clock) = (&engine.client, &engine.shared, &*engine.clock);
+            let leads = || engine.leadership.leads();
+            switches::act(client, shared, clock, &ns, &act, leads).await?;
+            Ok(Outcome::Done)
+        })
     }
 
     fn job(

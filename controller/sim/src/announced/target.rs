@@ -54,8 +54,8 @@ pub(super) fn stated(
 
 /// Load that one replica of a target carries, where somebody says it.
 fn per_replica(spec: &SurgeSpec, target: &Announced) -> Option<f64> {
-    let signal = spec.announcement.signals.iter().find(|s| s.target == target.name);
-    let decimal = signal.and_then(|s| match s.carries {
+    let raises = spec.announcement.signals_of(&target.name).next();
+    let decimal = raises.and_then(|(_, raises)| match raises.carries {
         Carries::PerReplica(each) => Some(each.as_f64()),
         Carries::Threshold(_) => None,
     });

@@ -16,6 +16,7 @@ fn left(recording: &Recording) -> BTreeMap<String, String> {
                 "Deployment" | "HorizontalPodAutoscaler" | "ScaledObject" | "SurgeHold" => {
                     show("/spec")?
                 }
+                "ConfigMap" => show("/data")?,
                 "ScheduledSurge" => format!("{:?}", show("/metadata/finalizers")),
                 "SurgeRun" => {
                     let mut spec = object.get("spec").cloned().unwrap_or_default();

@@ -4,6 +4,7 @@ use chrono::TimeDelta;
 
 use super::{Run, baseline_of};
 use crate::Instant;
+use crate::degrade;
 use crate::demand;
 use crate::hold;
 use crate::jobs;
@@ -166,6 +167,7 @@ impl Run<'_> {
             let rolling = rolling.join(", ");
             status.message = format!("{}; in the middle of a rollout: {rolling}", status.message);
         }
+        self.say_what_is_degraded(status);
         if let Some(error) = self.world.clock_error {
             status.message = format!("{}; {}", status.message, wrong_clock(error));
         }
@@ -192,6 +194,44 @@ impl Run<'_> {
             let (holds, message) = (!failed.is_empty(), failed.join("; "));
             set_condition(&mut status.conditions, "JobsFailed", holds, reason, message, self.now);
         }
+    }
+
+    /// What is degraded, and what could not be.
+    fn say_what_is_degraded(&self, status: &mut RunStatus) {
+        let steps = &self.announcement.degrade;
+        if steps.is_empty() {
+            return;
+        }
+        let shown = |name: &str| status.degrade.iter().find(|s| s.name == name);
+        let on: Vec<_> = steps
+            .iter()
+            .filter_map(|step| shown(&step.name).filter(|s| s.on))
+            .map(|s| {
+                let since = s.since_time.unwrap_or(self.now).format("%H:%M:%SZ");
+                let why = s.message.as_deref().unwrap_or_default();
+                format!("{} since {since} ({why})", s.name)
+            })
+            .collect();
+        let trouble: Vec<_> = steps
+            .iter()
+            .filter_map(|step| {
+                let why = degrade::trouble(step, shown(&step.name), self.world)?;
+                Some(format!("degrade step {}: {why}", step.name))
+            })
+            .collect();
+        let (degraded, troubled) = (!on.is_empty(), !trouble.is_empty());
+        let (on, trouble) = (on.join(", "), trouble.join("; "));
+        if degraded {
+            status.message = format!("{}; degraded: {on}", status.message);
+        }
+        if troubled {
+            status.message = format!("{}; {trouble}", status.message);
+        }
+        let reason = if degraded { "StepsOn" } else { "NoStepOn" };
+        set_condition(&mut status.conditions, "Degraded", degraded, reason, on, self.now);
+        let reason = if troubled { "Impossible" } else { "Possible" };
+        let (list, ladder) = (&mut status.conditions, "LadderReady");
+        set_condition(list, ladder, !troubled, reason, trouble, self.now);
     }
 
     fn set_conditions(&self, status: &mut RunStatus) {
@@ -281,7 +321,7 @@ impl Run<'_> {
             })
             .collect();
         let machines = status.living().count();
-        let blind = self.readings.iter().any(|r| r.load.is_err());
+        let blind = self.readings.iter().any(|r| r.target.is_some() && r.load.is_err());
         let mut parts = floors;
         for target in &self.announcement.targets {
             parts.extend(self.unreadable(target).map(|why| unreadable(target, why)));
@@ -312,7 +352,7 @@ impl Run<'_> {
             parts.push(format!("waits for job {}{why}", job.name));
         }
         if self.announcement.on_unknown == OnUnknown::HoldOrPlan
-            && release::silent(status, self.now).is_ok()
+            && release::silent(&self.readings, status, self.now).is_ok()
         {
             parts.push("back at the plan, because a signal is unknown".to_owned());
         } else if blind {

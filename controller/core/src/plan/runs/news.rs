@@ -3,6 +3,7 @@
 use super::Run;
 use crate::climb;
 use crate::decision::Decision;
+use crate::degrade::{Before, StepStatus};
 use crate::jobs;
 use crate::release;
 use crate::run::{self, JobState, JobStatus, RunStatus, Stage, TargetStatus, Verdict};
@@ -64,14 +65,27 @@ pub(super) fn lines(before: &RunStatus, after: &RunStatus, run: &Run<'_>) -> Vec
             say(reason, message);
         }
     }
+    for step in &after.degrade {
+        let nothing = StepStatus::default();
+        let old = before.degrade.iter().find(|s| s.name == step.name).unwrap_or(&nothing);
+        if let Some((reason, message)) = degrade_change(step, old, run) {
+            say(reason, message);
+        }
+    }
+    if let Some(trouble) = ladder_trouble(after).filter(|_| ladder_trouble(before).is_none()) {
+        say("LadderTrouble", trouble.to_owned());
+    }
     for signal in &after.signals {
         let was_unknown =
             before.signals.iter().any(|s| s.name == signal.name && s.unknown_since.is_some());
         match (&signal.unknown_because, was_unknown) {
-            (Some(why), false) => say(
-                "SignalUnknown",
-                format!("signal {} is unknown ({why}): nothing is lowered", signal.name),
-            ),
+            (Some(why), false) => {
+                let raises =
+                    run.readings.iter().any(|r| r.name == signal.name && r.target.is_some());
+                let so =
+                    if raises { "nothing is lowered" } else { "nothing is turned on or off by it" };
+                say("SignalUnknown", format!("signal {} is unknown ({why}): {so}", signal.name));
+            }
             (None, true) if signal.value.is_some() => {
                 say("SignalKnown", format!("signal {} is known again", signal.name));
             }
@@ -118,6 +132,40 @@ fn floor_change(
         }
         _ => None,
     }
+}
+
+/// What the ladder has done.
+fn degrade_change(
+    now: &StepStatus,
+    old: &StepStatus,
+    run: &Run<'_>,
+) -> Option<(&'static str, String)> {
+    let step = run.announcement.degrade.iter().find(|step| step.name == now.name)?;
+    let (name, place, value) = (&now.name, &step.place, &step.value);
+    if now.on != old.on {
+        let why = now.message.as_deref().unwrap_or("its condition has gone");
+        return Some(if now.on {
+            ("DegradeOn", format!("{name} on: {why}"))
+        } else {
+            ("DegradeOff", format!("{name} off: {why}"))
+        });
+    }
+    let stood = |before: &Before| before.value.clone().unwrap_or_else(|| "nothing".to_owned());
+    match (&now.before, &old.before) {
+        (Some(before), _) if now.on && now.in_place && !old.in_place => {
+            Some(("DegradeInPlace", format!("{name}: {place} {} -> {value}", stood(before))))
+        }
+        (None, Some(before)) => Some((
+            "DegradeReturned",
+            format!("{name}: {place} is given back, from {value}; it was {}", stood(before)),
+        )),
+        _ => None,
+    }
+}
+
+fn ladder_trouble(status: &RunStatus) -> Option<&str> {
+    let ladder = status.conditions.iter().find(|c| c.type_ == "LadderReady")?;
+    (ladder.status == "False").then_some(ladder.message.as_str())
 }
 
 /// What has become of a Job.
@@ -179,17 +227,17 @@ fn signal_sentence(target: &str, old: u32, after: &RunStatus, run: &Run<'_>) -> 
     let signal = run
         .announcement
         .signals_of(target)
-        .filter_map(|s| Some((s, after.signals.iter().find(|a| a.name == s.name)?)))
-        .max_by_key(|(_, shown)| shown.required)?;
-    let (spec, shown) = signal;
+        .filter_map(|(s, r)| Some((s, r, after.signals.iter().find(|a| a.name == s.name)?)))
+        .max_by_key(|(.., shown)| shown.required)?;
+    let (spec, raises, shown) = signal;
     let value = shown.value.as_ref()?;
     let reading = run.readings.iter().find(|r| r.name == spec.name)?;
     let load = reading.load.as_ref().ok().filter(|load| load.required_ahead > old)?;
     let ahead = (load.ahead > load.value).then(|| {
-        format!(", {} in {} s", release::number(load.ahead), spec.look_ahead.num_seconds())
+        format!(", {} in {} s", release::number(load.ahead), raises.look_ahead.num_seconds())
     });
     let age = (run.now - load.at).num_seconds().max(0);
-    let (name, carries) = (&spec.name, spec.carries);
+    let (name, carries) = (&spec.name, raises.carries);
     let ahead = ahead.unwrap_or_default();
     Some(format!("{value} {name}{ahead} {carries}; {} {age} s old", spec.source))
 }

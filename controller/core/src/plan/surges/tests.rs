@@ -45,6 +45,7 @@ impl Small {
                 machines: vec![],
                 jobs: vec![],
                 signals: vec![],
+                degrade: vec![],
                 on_unknown: crate::surge::OnUnknown::Hold,
                 hold: None,
                 release: pace,

@@ -1,0 +1,106 @@
+//! The ladder of degradation: what its steps watch has to be there.
+
+use primetime_core::decimal::Decimal;
+use primetime_core::degrade::{self, Condition, Place, When};
+
+use super::{Announced, seconds};
+use crate::degrade::DegradeStep;
+
+/// All steps, or every reason why they cannot be understood.
+pub(super) fn ladder(announced: &Announced<'_>) -> Result<Vec<degrade::Step>, Vec<String>> {
+    let (mut steps, mut errors) = (Vec::new(), Vec::new());
+    for (i, written) in announced.degrade.iter().enumerate() {
+        match step(written, announced) {
+            Ok(step) => steps.push(step),
+            Err(why) => errors.push(format!("spec.degrade[{i}]: {why}")),
+        }
+    }
+    if errors.is_empty() { Ok(steps) } else { Err(errors) }
+}
+
+fn step(written: &DegradeStep, announced: &Announced<'_>) -> Result<degrade::Step, String> {
+    let to = &written.config_map_ref;
+    Ok(degrade::Step {
+        name: written.name.clone(),
+        when: When {
+            condition: condition(written, announced)?,
+            for_time: seconds(written.when.for_seconds),
+        },
+        minimum: seconds(written.minimum_seconds),
+        place: Place::ConfigMap { name: to.name.clone(), key: to.key.clone() },
+        value: to.value.clone(),
+    })
+}
+
+fn condition(written: &DegradeStep, announced: &Announced<'_>) -> Result<Condition, String> {
+    let when = &written.when;
+    let line = |field: &str, text: &str| {
+        text.parse::<Decimal>().map_err(|error| format!("when.{field}: {error}"))
+    };
+    match (&when.signal, &when.above, &when.target, when.behind_replicas) {
+        (Some(signal), Some(above), None, None) => {
+            if !announced.signals.iter().any(|s| s.name == *signal) {
+                return Err(format!("signal \"{signal}\" is not a signal of this surge"));
+            }
+            let above = line("above", above)?;
+            let below = when.below.as_ref().map(|text| line("below", text)).transpose()?;
+            let below = below.unwrap_or_else(|| above.percent(90));
+            if below > above {
+                return Err(format!("below ({below}) is higher than above ({above})"));
+            }
+            Ok(Condition::Signal { signal: signal.clone(), above, below })
+        }
+        (None, None, Some(target), Some(replicas)) if when.below.is_none() => {
+            if !announced.targets.iter().any(|t| t.name == *target) {
+                return Err(format!("target \"{target}\" is not a target of this surge"));
+            }
+            Ok(Condition::Behind { target: target.clone(), replicas: replicas.max(1) })
+        }
+        _ => Err("when: either signal with above, or target with behindReplicas".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    fn said(when: &Value) -> String {
+        let surge = json!({
+            "schedule": {"startTime": "2026-11-22T20:50:00Z", "durationSeconds": 3600},
+            "targets": [{"name": "web", "replicas": 5, "scaleTargetRef":
+                {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"}}],
+            "signals": [{"name": "p95", "metricsSourceRef": {"name": "main"}, "query": "p95"}],
+            "degrade": [{"name": "light", "when": when,
+                "configMapRef": {"name": "flags", "key": "page", "value": "light"}}],
+        });
+        let surge = serde_json::from_value(surge).unwrap();
+        super::super::surge(&surge).err().unwrap_or_default().join("\n")
+    }
+
+    #[test]
+    fn a_step_watches_a_signal_or_a_target_of_its_surge() {
+        assert_eq!(said(&json!({"signal": "p95", "above": "0.8"})), "");
+        assert_eq!(said(&json!({"target": "web", "behindReplicas": 3})), "");
+        for (when, why) in [
+            (json!({"signal": "p99", "above": "1"}), "signal \"p99\" is not a signal"),
+            (json!({"target": "till", "behindReplicas": 1}), "target \"till\" is not a target"),
+            (json!({"signal": "p95"}), "either signal with above"),
+            (json!({"target": "web"}), "either signal with above"),
+            (
+                json!({"target": "web", "behindReplicas": 1, "below": "1"}),
+                "either signal with above",
+            ),
+            (
+                json!({"signal": "p95", "above": "1", "below": "2"}),
+                "below (2) is higher than above (1)",
+            ),
+            (
+                json!({"signal": "p95", "above": "much"}),
+                "when.above: \"much\" is not a positive decimal",
+            ),
+        ] {
+            let said = said(&when);
+            assert!(said.starts_with("spec.degrade[0]: ") && said.contains(why), "{said}");
+        }
+    }
+}

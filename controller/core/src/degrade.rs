@@ -1,0 +1,253 @@
+//! The ladder of graceful degradation: steps that are on while capacity cannot follow, and go back in reverse order.
+//!
+//! What stood at a place is on record before anything is written there, and is given back only where what stands there is
+//! still ours. An unknown signal turns nothing on and nothing off.
+
+mod place;
+
+use chrono::TimeDelta;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::Instant;
+use crate::decimal::Decimal;
+use crate::overrides::InForce;
+use crate::release;
+use crate::run::RunStatus;
+use crate::signal::{self, Reading};
+use crate::surge::Announcement;
+
+pub use place::{Place, Seen, SwitchAct, Trouble, acts, next_look, take_over, trouble};
+
+/// A step of the ladder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// Name within the surge.
+    pub name: String,
+    /// When it is on.
+    pub when: When,
+    /// Once on it stays on for so long.
+    pub minimum: TimeDelta,
+    /// Where it writes.
+    pub place: Place,
+    /// What it writes there.
+    pub value: String,
+}
+
+/// When a step is on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct When {
+    /// What is watched.
+    pub condition: Condition,
+    /// It holds, and later it has ceased to hold, for so long without a break.
+    pub for_time: TimeDelta,
+}
+
+/// What a step watches.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Condition {
+    /// A signal is above a line; it has gone once it is below another one, not higher than the first.
+    Signal {
+        /// Name of the signal.
+        signal: String,
+        /// The line above which the step is on.
+        above: Decimal,
+        /// The line below which it goes off again.
+        below: Decimal,
+    },
+    /// Pods that are needed, by the floor or by the live load, are not ready; it has gone once none of them is missing.
+    Behind {
+        /// Name of the target.
+        target: String,
+        /// So many, or more.
+        replicas: u32,
+    },
+}
+
+/// A step as people see it; also the record of what stood where it writes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct StepStatus {
+    /// Name within the surge.
+    pub name: String,
+    /// It is on.
+    #[serde(default)]
+    pub on: bool,
+    /// Since when it is on, or off again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since_time: Option<Instant>,
+    /// Since when what would turn it the other way has held without a break.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub turning_since: Option<Instant>,
+    /// What stood where it writes. It is owed as long as it is recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<Before>,
+    /// What it writes was seen to stand there.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub in_place: bool,
+    /// Why it is on, or what stands in its way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}
+
+/// What stood at a place before a step wrote there.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Before {
+    /// Its value; absent where there was none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<String>,
+}
+
+/// What the ladder of a run depends on.
+#[derive(Clone, Copy, Debug)]
+pub struct Facts<'a> {
+    /// What the run announces.
+    pub announcement: &'a Announcement,
+    /// What its signals say.
+    pub readings: &'a [Reading],
+    /// What on-call asked for.
+    pub overrides: &'a InForce<'a>,
+    /// From here on missing pods count: before it they are on their way.
+    pub ready_by: Instant,
+    /// The run has let go of what it held, or a person wants it to: nothing is degraded for it any more.
+    pub over: bool,
+    /// Nothing is turned off by itself before this.
+    pub may_leave_from: Instant,
+}
+
+/// What a condition says at one instant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Says {
+    /// It holds, and why, in the on-call's units.
+    On(String),
+    /// It has gone.
+    Off,
+    /// Neither: between its two lines, or nobody knows.
+    Neither,
+    /// Nobody knows.
+    Unknown,
+}
+
+impl Condition {
+    fn says(&self, facts: &Facts<'_>, status: &RunStatus, now: Instant) -> Says {
+        match self {
+            Self::Signal { signal, above, below } => {
+                let reading = facts.readings.iter().find(|r| r.name == *signal);
+                let Some(Ok(load)) = reading.map(|r| &r.load) else { return Says::Unknown };
+                match load.value {
+                    high if high > above.as_f64() => {
+                        let high = release::number(high);
+                        Says::On(format!("{high} {signal}, above {above}"))
+                    }
+                    low if low < below.as_f64() => Says::Off,
+                    _ => Says::Neither,
+                }
+            }
+            Self::Behind { .. } if now < facts.ready_by => Says::Off,
+            Self::Behind { target, replicas } => {
+                let shown = status.targets.iter().find(|t| t.name == *target);
+                let Some((shown, ready)) = shown.and_then(|t| Some((t, t.ready?))) else {
+                    return Says::Unknown;
+                };
+                // What maxReplicas clips is missing too.
+                let live = signal::required(facts.readings, target);
+                let needed = live.replicas.max(shown.floor.unwrap_or(0));
+                match needed.saturating_sub(ready) {
+                    0 if live.blind => Says::Unknown,
+                    0 => Says::Off,
+                    missing if missing >= *replicas => {
+                        Says::On(format!("{target} is {missing} of {needed} pods behind"))
+                    }
+                    _ => Says::Neither,
+                }
+            }
+        }
+    }
+}
+
+/// Turns steps on and off, the last of the ladder first.
+pub fn keep(status: &mut RunStatus, facts: &Facts<'_>, now: Instant) {
+    let mut old = std::mem::take(&mut status.degrade);
+    let mut kept = Vec::new();
+    let mut later_is_on = false;
+    for step in facts.announcement.degrade.iter().rev() {
+        let mut shown = match old.iter().position(|s| s.name == step.name) {
+            Some(n) => old.swap_remove(n),
+            None => StepStatus { name: step.name.clone(), ..StepStatus::default() },
+        };
+        turn(&mut shown, step, facts, status, later_is_on, now);
+        later_is_on |= shown.on || shown.before.is_some();
+        kept.push(shown);
+    }
+    kept.reverse();
+    status.degrade = kept;
+}
+
+fn turn(
+    shown: &mut StepStatus,
+    step: &Step,
+    facts: &Facts<'_>,
+    status: &RunStatus,
+    later_is_on: bool,
+    now: Instant,
+) {
+    let word = facts.overrides.degrade(&step.name);
+    if let Some((on, why)) = word.filter(|_| !facts.over) {
+        shown.turning_since = None;
+        if on != shown.on {
+            set(shown, on, Some(why), now);
+        }
+        return;
+    }
+    if facts.over {
+        if shown.on {
+            set(shown, false, None, now);
+        }
+        return;
+    }
+    let says = step.when.condition.says(facts, status, now);
+    let turns = match &says {
+        Says::On(_) => !shown.on,
+        Says::Off => shown.on,
+        // Above the line before and after a gap is above the line. What has to be gone has to be seen to be gone.
+        Says::Unknown if !shown.on => return,
+        Says::Unknown | Says::Neither => false,
+    };
+    shown.turning_since = turns.then(|| shown.turning_since.unwrap_or(now));
+    let Some(since) = shown.turning_since.filter(|since| now >= *since + step.when.for_time) else {
+        return;
+    };
+    if let Says::On(why) = says {
+        let held = (now - since).num_seconds();
+        set(shown, true, Some(format!("{why} for {held} s")), now);
+        return;
+    }
+    let stayed = shown.since_time.is_none_or(|at| now >= at + step.minimum);
+    if stayed && !later_is_on && now >= facts.may_leave_from {
+        set(shown, false, None, now);
+    }
+}
+
+fn set(shown: &mut StepStatus, on: bool, why: Option<String>, now: Instant) {
+    shown.on = on;
+    shown.since_time = Some(now);
+    shown.turning_since = None;
+    shown.message = why;
+    if on {
+        shown.in_place = false;
+    }
+}
+
+/// The next instant at which a step may turn by itself.
+pub fn next_turn<'a>(
+    announcement: &'a Announcement,
+    status: &'a RunStatus,
+) -> impl Iterator<Item = Instant> + 'a {
+    announcement.degrade.iter().flat_map(|step| {
+        let shown = status.degrade.iter().find(|s| s.name == step.name);
+        let turns = shown.and_then(|s| Some(s.turning_since? + step.when.for_time));
+        let may_leave = shown.filter(|s| s.on).and_then(|s| Some(s.since_time? + step.minimum));
+        turns.into_iter().chain(may_leave)
+    })
+}
