@@ -24,7 +24,7 @@ struct Family {
     labels: &'static [&'static str],
 }
 
-const FAMILIES: [Family; 16] = [
+const FAMILIES: [Family; 18] = [
     Family {
         name: "primetime_run_ready_by_timestamp_seconds",
         help: "T0: when everything must be ready.",
@@ -95,6 +95,16 @@ const FAMILIES: [Family; 16] = [
         name: "primetime_signal_unknown",
         help: "1 while a signal is unknown and nothing is lowered because of it.",
         labels: &["signal"],
+    },
+    Family {
+        name: "primetime_degrade_step_engaged",
+        help: "1 while a step of the ladder of degradation is on.",
+        labels: &["step"],
+    },
+    Family {
+        name: "primetime_degrade_ladder_ready",
+        help: "0 while a step of the ladder of degradation could not do what it is for.",
+        labels: &[],
     },
     Family {
         name: "primetime_overrides_in_force",
@@ -285,7 +295,14 @@ fn rows_of(namespace: &str, run: &RunRecord, world: &World) -> Vec<Row> {
         }
         show("primetime_signal_unknown", label(), yes(signal.unknown_since.is_some()));
     }
-    for action in ["Hold", "Boost", "Extend", "Release", "Start"] {
+    for step in &status.degrade {
+        let label = vec![("step", step.name.clone())];
+        show("primetime_degrade_step_engaged", label, yes(step.engaged));
+    }
+    if let Some(ladder) = status.conditions.iter().find(|c| c.type_ == "LadderReady") {
+        show("primetime_degrade_ladder_ready", vec![], yes(ladder.status == "True"));
+    }
+    for action in ["Hold", "Boost", "Extend", "Release", "Start", "Degrade", "Restore"] {
         let count = world
             .overrides
             .iter()

@@ -163,6 +163,7 @@ impl Operator {
                 .arg("--webhook-cert-dir")
                 .arg(&self.certs)
                 .arg("--jobs=true")
+                .arg("--degrade-config-map=shop-flags")
                 .args(["--calendar-url", &format!("http://127.0.0.1:{}/feeds/", self.feeds_port)])
                 // The evening's clock is scaled; so is the operator's patience.
                 .args([

@@ -19,11 +19,23 @@ use crate::tls::{self, Loopback};
 /// Sessions that one pod carries (A Little Market's figures give 200).
 pub const SESSIONS_PER_POD: f64 = 200.0;
 
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 struct Load {
     sessions: f64,
+    carried: f64,
     ready: u32,
     unserved_session_seconds: f64,
+}
+
+impl Default for Load {
+    fn default() -> Self {
+        Self {
+            sessions: 2_000.0,
+            carried: SESSIONS_PER_POD,
+            ready: 0,
+            unserved_session_seconds: 0.0,
+        }
+    }
 }
 
 /// A handle on the shop.
@@ -52,7 +64,6 @@ impl Site {
             port: plain.local_addr()?.port(),
             tls_port: secure.local_addr()?.port(),
         };
-        site.set_sessions(2_000.0);
         let router = Router::new().route("/metrics", get(metrics)).with_state(site.clone());
         tokio::spawn(async move { axum::serve(plain, router).await });
         let external = "/apis/external.metrics.k8s.io/v1beta1";
@@ -71,6 +82,11 @@ impl Site {
     /// So many visitors are on the site from now on.
     pub fn set_sessions(&self, sessions: f64) {
         self.with(|load| load.sessions = sessions);
+    }
+
+    /// A pod carries so many sessions from now on.
+    pub fn set_carried(&self, sessions: f64) {
+        self.with(|load| load.carried = sessions);
     }
 
     /// Visitors now.
@@ -100,7 +116,7 @@ impl Site {
                 self.with(|load| load.ready = u32::try_from(ready).unwrap_or(0));
             }
             self.with(|load| {
-                let short = load.sessions - f64::from(load.ready) * SESSIONS_PER_POD;
+                let short = load.sessions - f64::from(load.ready) * load.carried;
                 load.unserved_session_seconds += short.max(0.0) * step.as_secs_f64();
             });
             tokio::time::sleep(step).await;
@@ -117,7 +133,7 @@ async fn metrics(State(site): State<Site>) -> String {
          # TYPE shop_capacity_sessions gauge\nshop_capacity_sessions {}\n\
          # TYPE shop_unserved_session_seconds_total counter\nshop_unserved_session_seconds_total {}\n{more}",
         load.sessions,
-        f64::from(load.ready) * SESSIONS_PER_POD,
+        f64::from(load.ready) * load.carried,
         load.unserved_session_seconds
     )
 }

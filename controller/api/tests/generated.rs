@@ -34,3 +34,16 @@ fn no_schema_has_a_format_that_kubernetes_does_not_know() {
         assert!(!yaml.contains("format: uint"), "{}", crd.name_any());
     }
 }
+
+/// kubectl reads YAML 1.1, in which these are a yes or a no: the API server would not know such a field.
+#[test]
+fn no_field_is_a_word_for_yes_or_no() {
+    for crd in primetime_api::crds() {
+        let yaml = primetime_api::crd_yaml(&crd).unwrap();
+        for word in ["on", "off", "yes", "no", "y", "n"] {
+            let field = format!("{word}:");
+            let line = yaml.lines().find(|line| line.trim_start().to_lowercase() == field);
+            assert!(line.is_none(), "{}: {field}", crd.name_any());
+        }
+    }
+}

@@ -72,7 +72,7 @@ pub struct StepStatus {
     pub name: String,
     /// It is on.
     #[serde(default)]
-    pub on: bool,
+    pub engaged: bool,
     /// Since when it is on, or off again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since_time: Option<Instant>,
@@ -177,7 +177,7 @@ pub fn keep(status: &mut RunStatus, facts: &Facts<'_>, now: Instant) {
             None => StepStatus { name: step.name.clone(), ..StepStatus::default() },
         };
         turn(&mut shown, step, facts, status, later_is_on, now);
-        later_is_on |= shown.on || shown.before.is_some();
+        later_is_on |= shown.engaged || shown.before.is_some();
         kept.push(shown);
     }
     kept.reverse();
@@ -195,23 +195,23 @@ fn turn(
     let word = facts.overrides.degrade(&step.name);
     if let Some((on, why)) = word.filter(|_| !facts.over) {
         shown.turning_since = None;
-        if on != shown.on {
+        if on != shown.engaged {
             set(shown, on, Some(why), now);
         }
         return;
     }
     if facts.over {
-        if shown.on {
+        if shown.engaged {
             set(shown, false, None, now);
         }
         return;
     }
     let says = step.when.condition.says(facts, status, now);
     let turns = match &says {
-        Says::On(_) => !shown.on,
-        Says::Off => shown.on,
+        Says::On(_) => !shown.engaged,
+        Says::Off => shown.engaged,
         // Above the line before and after a gap is above the line. What has to be gone has to be seen to be gone.
-        Says::Unknown if !shown.on => return,
+        Says::Unknown if !shown.engaged => return,
         Says::Unknown | Says::Neither => false,
     };
     shown.turning_since = turns.then(|| shown.turning_since.unwrap_or(now));
@@ -230,7 +230,7 @@ fn turn(
 }
 
 fn set(shown: &mut StepStatus, on: bool, why: Option<String>, now: Instant) {
-    shown.on = on;
+    shown.engaged = on;
     shown.since_time = Some(now);
     shown.turning_since = None;
     shown.message = why;
@@ -247,7 +247,8 @@ pub fn next_turn<'a>(
     announcement.degrade.iter().flat_map(|step| {
         let shown = status.degrade.iter().find(|s| s.name == step.name);
         let turns = shown.and_then(|s| Some(s.turning_since? + step.when.for_time));
-        let may_leave = shown.filter(|s| s.on).and_then(|s| Some(s.since_time? + step.minimum));
+        let may_leave =
+            shown.filter(|s| s.engaged).and_then(|s| Some(s.since_time? + step.minimum));
         turns.into_iter().chain(may_leave)
     })
 }

@@ -19,7 +19,8 @@ use tracing::{debug, warn};
 use crate::lease::micro_time;
 
 /// Reasons that a person should look at.
-const WARNINGS: [&str; 4] = ["AtRisk", "JobFailed", "MachinesShort", "SignalUnknown"];
+const WARNINGS: [&str; 6] =
+    ["AtRisk", "DegradeOn", "JobFailed", "LadderTrouble", "MachinesShort", "SignalUnknown"];
 
 /// The API refuses notes of 1024 bytes and more.
 const NOTE_LIMIT: usize = 1000;

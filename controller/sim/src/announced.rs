@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use chrono::TimeDelta;
 use primetime_api::{InstanceClass, MetricsSource};
 use primetime_core::Instant;
+use primetime_core::degrade::Place;
 use primetime_core::schedule::{Occurrence, Rule, Schedule, When};
 use primetime_core::surge::{JobTemplate, Target as Announced, TemplateKind};
 use primetime_core::timeline;
@@ -132,10 +133,12 @@ impl Evening {
                 "ScheduledSurge" => surges.push(document.clone()),
                 "InstanceClass" => given.push(strict::<InstanceClass>(document)?.1),
                 "MetricsSource" => given.push(strict::<MetricsSource>(document)?.1),
-                "Deployment" | "HorizontalPodAutoscaler" => given.push(document.clone()),
-                // A calendar, and what it is read from, are looked up where a surge follows it.
+                "Deployment" | "HorizontalPodAutoscaler" | "ConfigMap" => {
+                    given.push(document.clone());
+                }
+                // A calendar is looked up where a surge follows it.
                 // What a Job would do is not known; that it can be made is assumed.
-                "Namespace" | "SurgeCalendar" | "ConfigMap" | "CronJob" | "Job" => {}
+                "Namespace" | "SurgeCalendar" | "CronJob" | "Job" => {}
                 kind => {
                     return Err(vec![format!(
                         "{kind} {}: not understood here; simulate reads one ScheduledSurge, and Deployment, \
@@ -275,6 +278,9 @@ impl Evening {
         }
         let (curve, start) = (self.curve.clone(), self.start);
         let mut load = Load::of(move |at| curve.at((at - start).as_seconds_f64()));
+        // Of what is only looked at, a latency or a share of errors, nothing is known: it is assumed to be fine.
+        let signals = self.spec.announcement.signals.iter();
+        load.others = signals.filter(|s| s.raises.is_none()).map(|s| s.query.clone()).collect();
         if strategy == Strategy::KedaCron {
             load.crons = self.targets.iter().map(|t| self.cron(t)).collect();
         }
@@ -384,6 +390,15 @@ impl Evening {
                 let mut template = named("batch/v1", kind, name);
                 template["spec"] = json!({"suspend": true, "jobTemplate": {"spec": {}}});
                 objects.push(template);
+            }
+        }
+        for step in &self.spec.announcement.degrade {
+            let Place::ConfigMap { name, .. } = &step.place;
+            if !objects.iter().any(|o| is(o, "ConfigMap", name)) {
+                let mut assumed = named("v1", "ConfigMap", name);
+                let given = self.given.iter().find(|o| is(o, "ConfigMap", name));
+                assumed["data"] = given.map_or_else(|| json!({}), |o| o["data"].clone());
+                objects.push(assumed);
             }
         }
         for object in &mut objects {

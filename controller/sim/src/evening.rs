@@ -3,6 +3,7 @@
 mod people;
 mod recording;
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -118,6 +119,7 @@ async fn evening(scenario: &Scenario, script: &Script, seed: u64) -> Recording {
         script: script.clone(),
         // Who has nothing that a Job could be made from is not asked for Jobs: fewer requests to put a fault at.
         jobs: scenario.objects.iter().any(|o| o["kind"] == "CronJob" || o["kind"] == "Job"),
+        degrade: switched(scenario),
         lives: Arc::default(),
     };
     let operators = (0..scenario.operators)
@@ -140,6 +142,15 @@ async fn evening(scenario: &Scenario, script: &Script, seed: u64) -> Recording {
     (recording.machines, recording.unrecorded, recording.foreign) =
         cloud.with(|f| (f.machines.clone(), f.unrecorded.clone(), f.foreign.clone()));
     recording
+}
+
+/// The `ConfigMaps` that surges write, as far as they are there.
+fn switched(scenario: &Scenario) -> BTreeSet<String> {
+    let steps = |surge: &Value| surge.pointer("/spec/degrade")?.as_array().cloned();
+    let steps = scenario.objects.iter().filter_map(steps).flatten();
+    let names =
+        steps.filter_map(|step| Some(step.pointer("/configMapRef/name")?.as_str()?.to_owned()));
+    names.collect()
 }
 
 /// Everything but the operator: people, controllers, and the look once a second. Ends when the evening is over.

@@ -24,13 +24,15 @@ pub struct Cron {
     pub value: f64,
 }
 
-/// A Prometheus that knows one number.
+/// A Prometheus that knows one number, and nothing bad of anything else.
 #[derive(Clone)]
 pub struct Load {
     /// The truth.
     pub curve: Curve,
     /// Metrics that the clock alone decides.
     pub crons: Vec<Cron>,
+    /// Queries that ask for something else than the visitors: the answer is 0.
+    pub others: Vec<String>,
     /// It does not answer, or lies, when the script says so.
     pub script: Arc<Script>,
 }
@@ -39,7 +41,12 @@ impl Load {
     /// A Prometheus that counts these visitors and never fails.
     #[must_use]
     pub fn of(curve: impl Fn(Instant) -> f64 + Send + Sync + 'static) -> Self {
-        Self { curve: Arc::new(curve), crons: Vec::new(), script: Arc::default() }
+        Self {
+            curve: Arc::new(curve),
+            crons: Vec::new(),
+            others: Vec::new(),
+            script: Arc::default(),
+        }
     }
 
     /// The visitors at an instant, whoever may know of it.
@@ -80,6 +87,12 @@ impl Metrics for Load {
         queries: &'a [String],
         now: Instant,
     ) -> Answer<'a, Vec<Sample>> {
-        Box::pin(async move { queries.iter().map(|_| self.sample_at(now)).collect() })
+        let answer = move |query: &String| match self.sample_at(now) {
+            Sample::Known { at, .. } if self.others.contains(query) => {
+                Sample::Known { value: 0.0, at }
+            }
+            sample => sample,
+        };
+        Box::pin(async move { queries.iter().map(answer).collect() })
     }
 }

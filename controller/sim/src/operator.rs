@@ -1,5 +1,6 @@
 //! The operator, wired as its binary wires it, and its lives.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -44,6 +45,8 @@ pub struct Surroundings {
     pub script: Script,
     /// Operators may create Jobs.
     pub jobs: bool,
+    /// `ConfigMaps` that operators may write.
+    pub degrade: BTreeSet<String>,
     /// Every life of every operator.
     pub lives: Arc<Mutex<Vec<Life>>>,
 }
@@ -146,7 +149,7 @@ async fn life(around: &Surroundings, gate: &Gate, n: usize, elected: bool) {
     let shared = Shared::default();
     shared.with(|index| {
         index.may_run_jobs = around.jobs;
-        index.may_degrade.insert("shop-flags".to_owned());
+        index.may_degrade.clone_from(&around.degrade);
     });
     let identity = format!("primetime-{n}");
     let leadership = if elected { Leadership::default() } else { Leadership::alone(clock.now()) };

@@ -8,6 +8,7 @@ mod calendars;
 mod capital;
 mod chart;
 mod contract;
+mod degrade;
 mod existing;
 mod jobs;
 mod leader;

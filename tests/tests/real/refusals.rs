@@ -37,7 +37,7 @@ fn full(surge: &mut Value, threshold: Option<&str>) {
 }
 
 /// What is wrong, the change that makes it so, and what the error has to say.
-const SURGES: [(&str, Change, &str); 53] = [
+const SURGES: [(&str, Change, &str); 61] = [
     (
         "a calendar and a start",
         |s| s["spec"]["schedule"]["calendarRef"] = json!({"name": "guide"}),
@@ -284,6 +284,53 @@ const SURGES: [(&str, Change, &str); 53] = [
         "each signal must name a target",
     ),
     (
+        "a share of what there is to do, and nobody to do it",
+        |s| {
+            s["spec"]["signals"][0].as_object_mut().map(|signal| signal.remove("target"));
+        },
+        "perReplica and threshold belong to a target",
+    ),
+    (
+        "a step that watches a signal of nobody",
+        |s| ladder(s, json!({"signal": "errors", "above": "0.01"})),
+        "each signal must be one of this surge",
+    ),
+    (
+        "a step that watches a target of nobody",
+        |s| ladder(s, json!({"target": "tills", "behindReplicas": 5})),
+        "each target must be one of this surge",
+    ),
+    (
+        "a step that watches everything",
+        |s| {
+            ladder(
+                s,
+                json!({"signal": "sessions", "above": "1", "target": "web", "behindReplicas": 5}),
+            )
+        },
+        "exactly one of signal and target",
+    ),
+    (
+        "a step without a line",
+        |s| ladder(s, json!({"signal": "sessions"})),
+        "signal and above belong together",
+    ),
+    (
+        "a step that goes off above where it goes on",
+        |s| ladder(s, json!({"signal": "sessions", "above": "9", "below": "10"})),
+        "below is higher than above",
+    ),
+    (
+        "a target that may be behind by nothing",
+        |s| ladder(s, json!({"target": "web", "behindReplicas": 0})),
+        "behindReplicas",
+    ),
+    (
+        "a line below nothing",
+        |s| ladder(s, json!({"target": "web", "behindReplicas": 5, "below": "1"})),
+        "below belongs to above",
+    ),
+    (
         "nothing to have ready",
         |s| {
             s["spec"]["targets"] = json!([]);
@@ -294,7 +341,15 @@ const SURGES: [(&str, Change, &str); 53] = [
     ),
 ];
 
-const OVERRIDES: [(&str, Change, &str); 7] = [
+/// A step of a ladder that watches this.
+fn ladder(surge: &mut Value, when: Value) {
+    surge["spec"]["degrade"] = json!([{
+        "name": "light", "when": when,
+        "configMapRef": {"name": "shop-flags", "key": "page", "value": "light"},
+    }]);
+}
+
+const OVERRIDES: [(&str, Change, &str); 8] = [
     (
         "no reason",
         |o| {
@@ -328,6 +383,11 @@ const OVERRIDES: [(&str, Change, &str); 7] = [
         "an amount without a boost",
         |o| o["spec"]["replicas"] = json!(5),
         "belong to action Boost only",
+    ),
+    (
+        "a step without a ladder",
+        |o| o["spec"]["step"] = json!("order-capture"),
+        "step belongs to actions Degrade and Restore only",
     ),
     ("an unknown action", |o| o["spec"]["action"] = json!("Panic"), "spec.action"),
 ];

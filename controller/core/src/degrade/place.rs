@@ -112,7 +112,7 @@ fn others<'a>(
 
 /// What shall stand there once a step is off: what another one that is on writes there, or what stood there before.
 fn rests_at(world: &World, run: &RunRecord, step: &Step, before: &Before) -> Option<String> {
-    let on = others(world, run, step).filter(|other| other.shown.on);
+    let on = others(world, run, step).filter(|other| other.shown.engaged);
     let last = on.max_by_key(|other| other.shown.since_time);
     last.map_or_else(|| before.value.clone(), |other| Some(other.step.value.clone()))
 }
@@ -130,12 +130,12 @@ pub fn take_over(status: &mut RunStatus, run: &RunRecord, world: &World, now: In
         let Some(shown) = status.degrade.iter_mut().find(|s| s.name == step.name) else { continue };
         // What is not on record yet is not acted upon yet.
         let recorded = run.status.degrade.iter().find(|s| s.name == step.name);
-        let same =
-            recorded.is_some_and(|old| (old.on, old.since_time) == (shown.on, shown.since_time));
+        let same = recorded
+            .is_some_and(|old| (old.engaged, old.since_time) == (shown.engaged, shown.since_time));
         if !same {
             continue;
         }
-        match (shown.on, seen_since(world, &step.place, shown.since_time, now)) {
+        match (shown.engaged, seen_since(world, &step.place, shown.since_time, now)) {
             (true, Some(seen)) => take_over_on(shown, step, seen, run, world),
             (false, Some(seen)) => take_over_off(shown, step, &seen, run, world),
             (_, None) => {}
@@ -175,8 +175,8 @@ fn take_over_off(shown: &mut StepStatus, step: &Step, seen: &Seen, run: &RunReco
 /// From when on the place of a step has to have been seen.
 fn wanted_since(shown: Option<&StepStatus>, now: Instant) -> Instant {
     match shown {
-        Some(s) if s.on || s.before.is_some() => {
-            let unsettled = !s.on && !s.in_place;
+        Some(s) if s.engaged || s.before.is_some() => {
+            let unsettled = !s.engaged && !s.in_place;
             let settles = s.since_time.map(|at| if unsettled { at + IN_FLIGHT } else { at });
             let again = now - LOOK_AGAIN;
             settles.filter(|at| *at <= now).map_or(again, |at| at.max(again))
@@ -206,7 +206,7 @@ pub fn acts(run: &RunRecord, world: &World, now: Instant) -> Vec<SwitchAct> {
             && let Some(before) = &shown.before
         {
             let ours = from.as_ref() == Some(&step.value);
-            let to = match shown.on {
+            let to = match shown.engaged {
                 // It is written from what is recorded to have stood there, or from what another step has put there.
                 true if !ours
                     && !shown.in_place
@@ -219,7 +219,7 @@ pub fn acts(run: &RunRecord, world: &World, now: Instant) -> Vec<SwitchAct> {
             };
             acts.extend(to.filter(|to| *to != from).map(|to| SwitchAct::Write { place, from, to }));
         }
-        later_owes |= shown.is_some_and(|s| s.before.is_some() && !s.on);
+        later_owes |= shown.is_some_and(|s| s.before.is_some() && !s.engaged);
     }
     acts
 }
@@ -241,9 +241,9 @@ pub fn next_look(run: &RunRecord, world: &World, now: Instant) -> Option<Instant
     let steps = run.announcement.iter().flat_map(|announcement| &announcement.degrade);
     let next = steps.filter_map(|step| {
         let shown = run.status.degrade.iter().find(|s| s.name == step.name);
-        let matters = shown.is_some_and(|s| s.on || s.before.is_some());
+        let matters = shown.is_some_and(|s| s.engaged || s.before.is_some());
         let at = world.places.get(&step.place)?.at;
-        let unsettled = shown.filter(|s| !s.on && s.before.is_some() && !s.in_place);
+        let unsettled = shown.filter(|s| !s.engaged && s.before.is_some() && !s.in_place);
         let settles =
             unsettled.and_then(|s| Some(s.since_time? + IN_FLIGHT)).filter(|at| *at > now);
         let again = at + if matters { LOOK_AGAIN } else { LOOK_AHEAD };
@@ -264,7 +264,7 @@ fn trouble_of_right(step: &Step, world: &World) -> Option<String> {
 pub fn trouble(step: &Step, shown: Option<&StepStatus>, world: &World) -> Option<String> {
     trouble_of_right(step, world).or_else(|| {
         let seen = world.places.get(&step.place)?;
-        let waits = shown.is_some_and(|s| s.on != s.in_place && s.before.is_some());
+        let waits = shown.is_some_and(|s| s.engaged != s.in_place && s.before.is_some());
         if let Some(why) = seen.refused.as_ref().filter(|_| waits) {
             return Some(format!("{}: {why}", step.place));
         }
@@ -275,7 +275,7 @@ pub fn trouble(step: &Step, shown: Option<&StepStatus>, world: &World) -> Option
             }
             Err(Trouble::Failed(why)) => Some(format!("{}: {why}", step.place)),
             Ok(value) => {
-                let theirs = shown.is_some_and(|s| s.on && s.in_place)
+                let theirs = shown.is_some_and(|s| s.engaged && s.in_place)
                     && value.as_ref() != Some(&step.value);
                 let value = value.as_deref().unwrap_or_default();
                 theirs.then(|| format!("{} was set to \"{value}\" by somebody else", step.place))

@@ -550,7 +550,7 @@ impl<'a> Run<'a> {
             || !self.targets_given_back()
             || status.owes_machines()
             || status.owes_values()
-            || status.degrade.iter().any(|step| step.on)
+            || status.degrade.iter().any(|step| step.engaged)
             || self.waits_for_jobs_until(status).is_some_and(|at| self.now < at)
         {
             return;

@@ -205,7 +205,7 @@ impl Run<'_> {
         let shown = |name: &str| status.degrade.iter().find(|s| s.name == name);
         let on: Vec<_> = steps
             .iter()
-            .filter_map(|step| shown(&step.name).filter(|s| s.on))
+            .filter_map(|step| shown(&step.name).filter(|s| s.engaged))
             .map(|s| {
                 let since = s.since_time.unwrap_or(self.now).format("%H:%M:%SZ");
                 let why = s.message.as_deref().unwrap_or_default();

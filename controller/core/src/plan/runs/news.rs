@@ -142,9 +142,9 @@ fn degrade_change(
 ) -> Option<(&'static str, String)> {
     let step = run.announcement.degrade.iter().find(|step| step.name == now.name)?;
     let (name, place, value) = (&now.name, &step.place, &step.value);
-    if now.on != old.on {
+    if now.engaged != old.engaged {
         let why = now.message.as_deref().unwrap_or("its condition has gone");
-        return Some(if now.on {
+        return Some(if now.engaged {
             ("DegradeOn", format!("{name} on: {why}"))
         } else {
             ("DegradeOff", format!("{name} off: {why}"))
@@ -152,7 +152,7 @@ fn degrade_change(
     }
     let stood = |before: &Before| before.value.clone().unwrap_or_else(|| "nothing".to_owned());
     match (&now.before, &old.before) {
-        (Some(before), _) if now.on && now.in_place && !old.in_place => {
+        (Some(before), _) if now.engaged && now.in_place && !old.in_place => {
             Some(("DegradeInPlace", format!("{name}: {place} {} -> {value}", stood(before))))
         }
         (None, Some(before)) => Some((
