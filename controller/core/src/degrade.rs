@@ -16,8 +16,9 @@ use crate::release;
 use crate::run::RunStatus;
 use crate::signal::{self, Reading};
 use crate::surge::Announcement;
+use crate::world::World;
 
-pub use place::{Place, Seen, SwitchAct, Trouble, acts, next_look, take_over, trouble};
+pub use place::{Place, Seen, SwitchAct, Trouble, acts, next_look, take_over, told, trouble};
 
 /// A step of the ladder.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,24 +80,41 @@ pub struct StepStatus {
     /// Since when what would turn it the other way has held without a break.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub turning_since: Option<Instant>,
-    /// What stood where it writes. It is owed as long as it is recorded.
+    /// A person has turned it on: it goes off when their word ends, unless its condition holds.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub by_hand: bool,
+    /// What it has written, and what stood there before. It is owed as long as it is recorded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub before: Option<Before>,
+    pub owed: Option<Owed>,
     /// What it writes was seen to stand there.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub in_place: bool,
-    /// Why it is on, or what stands in its way.
+    /// Why it is on, or why it was turned off.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
 }
 
-/// What stood at a place before a step wrote there.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+/// A value that a step has written, or is about to, and what stood there before: whatever becomes of the announcement.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Before {
-    /// Its value; absent where there was none.
+pub struct Owed {
+    /// Name of the `ConfigMap`.
+    pub config_map: String,
+    /// The key.
+    pub key: String,
+    /// What the step writes there.
+    pub written: String,
+    /// What stood there before; absent where the key was not set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub value: Option<String>,
+    pub before: Option<String>,
+}
+
+impl Owed {
+    /// Where it stands.
+    #[must_use]
+    pub fn place(&self) -> Place {
+        Place::ConfigMap { name: self.config_map.clone(), key: self.key.clone() }
+    }
 }
 
 /// What the ladder of a run depends on.
@@ -130,12 +148,19 @@ enum Says {
 }
 
 impl Condition {
+    /// Its signal is unknown for no longer than a gap is.
+    fn has_a_gap(&self, status: &RunStatus, now: Instant) -> bool {
+        let Self::Signal { signal, .. } = self else { return false };
+        let shown = status.signals.iter().find(|s| s.name == *signal);
+        shown.and_then(|s| s.unknown_since).is_none_or(|since| now < since + release::SILENCE)
+    }
+
     fn says(&self, facts: &Facts<'_>, status: &RunStatus, now: Instant) -> Says {
         match self {
             Self::Signal { signal, above, below } => {
                 let reading = facts.readings.iter().find(|r| r.name == *signal);
-                let Some(Ok(load)) = reading.map(|r| &r.load) else { return Says::Unknown };
-                match load.value {
+                let Some(value) = reading.and_then(|r| r.value) else { return Says::Unknown };
+                match value {
                     high if high > above.as_f64() => {
                         let high = release::number(high);
                         Says::On(format!("{high} {signal}, above {above}"))
@@ -167,7 +192,7 @@ impl Condition {
 }
 
 /// Turns steps on and off, the last of the ladder first.
-pub fn keep(status: &mut RunStatus, facts: &Facts<'_>, now: Instant) {
+pub fn keep(status: &mut RunStatus, facts: &Facts<'_>, world: &World, now: Instant) {
     let mut old = std::mem::take(&mut status.degrade);
     let mut kept = Vec::new();
     let mut later_is_on = false;
@@ -177,10 +202,19 @@ pub fn keep(status: &mut RunStatus, facts: &Facts<'_>, now: Instant) {
             None => StepStatus { name: step.name.clone(), ..StepStatus::default() },
         };
         turn(&mut shown, step, facts, status, later_is_on, now);
-        later_is_on |= shown.engaged || shown.before.is_some();
+        // What cannot be given back keeps nothing else from it.
+        let owes = shown.owed.is_some() && !place::is_stuck(&shown, world);
+        later_is_on |= shown.engaged || owes;
         kept.push(shown);
     }
     kept.reverse();
+    // A step that is not announced any more is off, and owes what it owes.
+    for mut shown in old.into_iter().filter(|shown| shown.owed.is_some()) {
+        if shown.engaged {
+            set(&mut shown, false, Some("it is not announced any more".to_owned()), now);
+        }
+        kept.push(shown);
+    }
     status.degrade = kept;
 }
 
@@ -192,26 +226,37 @@ fn turn(
     later_is_on: bool,
     now: Instant,
 ) {
-    let word = facts.overrides.degrade(&step.name);
-    if let Some((on, why)) = word.filter(|_| !facts.over) {
-        shown.turning_since = None;
-        if on != shown.engaged {
-            set(shown, on, Some(why), now);
-        }
-        return;
-    }
     if facts.over {
         if shown.engaged {
             set(shown, false, None, now);
         }
         return;
     }
+    // Whoever goes on while a value is being given back would not know whose it is.
+    if !shown.engaged && shown.owed.is_some() {
+        return;
+    }
+    if let Some((on, why)) = facts.overrides.degrade(&step.name) {
+        shown.turning_since = None;
+        if on != shown.engaged {
+            set(shown, on, Some(why), now);
+            shown.by_hand = on;
+        }
+        return;
+    }
     let says = step.when.condition.says(facts, status, now);
+    if shown.engaged && shown.by_hand {
+        shown.by_hand = false;
+        if !matches!(says, Says::On(_)) {
+            set(shown, false, Some("the word of on-call is over".to_owned()), now);
+        }
+        return;
+    }
     let turns = match &says {
         Says::On(_) => !shown.engaged,
         Says::Off => shown.engaged,
         // Above the line before and after a gap is above the line. What has to be gone has to be seen to be gone.
-        Says::Unknown if !shown.engaged => return,
+        Says::Unknown if !shown.engaged && step.when.condition.has_a_gap(status, now) => return,
         Says::Unknown | Says::Neither => false,
     };
     shown.turning_since = turns.then(|| shown.turning_since.unwrap_or(now));
@@ -234,9 +279,7 @@ fn set(shown: &mut StepStatus, on: bool, why: Option<String>, now: Instant) {
     shown.since_time = Some(now);
     shown.turning_since = None;
     shown.message = why;
-    if on {
-        shown.in_place = false;
-    }
+    shown.by_hand = false;
 }
 
 /// The next instant at which a step may turn by itself.

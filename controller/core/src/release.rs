@@ -484,6 +484,7 @@ mod tests {
         Reading {
             name: "sessions".into(),
             target: Some("web".into()),
+            value: load.as_ref().ok().copied(),
             load: load.map(|value| Load {
                 value,
                 ahead: value,

@@ -506,7 +506,7 @@ impl RunStatus {
     /// Whether something stands where a step has written that was not there before.
     #[must_use]
     pub fn owes_values(&self) -> bool {
-        self.degrade.iter().any(|step| step.before.is_some())
+        self.degrade.iter().any(|step| step.owed.is_some())
     }
 
     /// What happened at an instant that has not come yet was written by a wrong clock: it counts as of now, so that nobody

@@ -109,6 +109,8 @@ pub struct Reading {
     pub name: String,
     /// Name of the target it raises, if it raises one.
     pub target: Option<String>,
+    /// What was measured, if that is fresh, whatever it says of replicas.
+    pub value: Option<f64>,
     /// Load and required replicas, or why they are unknown.
     pub load: Result<Load, Why>,
     /// The load is quiet below this, where it says how full pods are and not how much there is.
@@ -140,7 +142,9 @@ pub fn read(
     now: Instant,
     max_age: TimeDelta,
 ) -> Reading {
-    let load = series.latest.fresh(now, max_age).and_then(|(value, at)| {
+    let fresh = series.latest.fresh(now, max_age);
+    let measured = fresh.as_ref().ok().map(|(value, _)| *value);
+    let load = fresh.and_then(|(value, at)| {
         let Some(Raises { carries, look_ahead, .. }) = &signal.raises else {
             return Ok(Load { value, ahead: value, required: 0, required_ahead: 0, at });
         };
@@ -165,7 +169,7 @@ pub fn read(
         Some(Carries::PerReplica(_)) | None => None,
     };
     let target = signal.raises.as_ref().map(|raises| raises.target.clone());
-    Reading { name: signal.name.clone(), target, load, threshold }
+    Reading { name: signal.name.clone(), target, value: measured, load, threshold }
 }
 
 /// What all signals of a target say together.

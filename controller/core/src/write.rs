@@ -122,7 +122,11 @@ pub fn writes(record: &HoldRecord, live: &TargetState, due_by: Instant) -> Vec<W
 /// An autoscaler that would go lower has not looked at our last minimum yet: two steps would become one fall.
 #[must_use]
 pub fn lags(hold: &Hold, live: &TargetState) -> bool {
-    live.kept_at > hold.level.min && hold.level.min.is_some()
+    // Where the minimum is not ours, the autoscaler follows whoever wrote it.
+    let ours = live.autoscaler.as_ref().zip(hold.baseline.autoscaler.as_ref());
+    let ours = ours.is_some_and(|(is, was)| (is.kind, &is.name) == (was.kind, &was.name));
+    let min = live.autoscaler.as_ref().and_then(|autoscaler| autoscaler.min);
+    ours && min.is_some() && min == hold.level.min && live.kept_at > min
 }
 
 fn replicas(hold: &Hold, live: &TargetState) -> Option<Write> {

@@ -392,9 +392,7 @@ impl Index {
                     rolling: row.value.rolling,
                     written_by: row.value.written_by.clone(),
                     paused: scaler.is_some_and(|scaler| scaler.paused),
-                    kept_at: of_workload(&self.hpas, namespace, workload)
-                        .filter_map(|hpa| hpa.kept_at)
-                        .max(),
+                    kept_at: self.kept_at(namespace, workload, scaler),
                     autoscaler: scaler.map(|scaler| scaler.bounds.clone()),
                 }),
             },
@@ -420,6 +418,20 @@ impl Index {
         let by_keda = of_workload(&self.scaled_objects, namespace, workload).next();
         let hpa = || of_workload(&self.hpas, namespace, workload).find(|s| !s.generated);
         by_keda.or_else(hpa)
+    }
+
+    /// What scales it, or the HPA that KEDA has generated for it, would go below this, if it were not its minimum.
+    fn kept_at(
+        &self,
+        namespace: &str,
+        workload: &Workload,
+        scaler: Option<&Scaler>,
+    ) -> Option<u32> {
+        let scaler = scaler?;
+        if scaler.bounds.kind == world::AutoscalerKind::HorizontalPodAutoscaler {
+            return scaler.kept_at;
+        }
+        of_workload(&self.hpas, namespace, workload).find(|hpa| hpa.generated)?.kept_at
     }
 
     /// KEDA has generated an HPA for the workload, and the `ScaledObject` behind it was not seen.

@@ -4,7 +4,7 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{Api, Patch, PatchParams};
 use kube::{Client, Resource};
 use primetime_api::APP_FIELD_MANAGER;
-use primetime_core::degrade::{Place, Seen, SwitchAct, Trouble};
+use primetime_core::degrade::{Place, Seen, SwitchAct, Trouble, told};
 use primetime_core::port::Clock;
 use serde_json::json;
 
@@ -102,5 +102,10 @@ async fn write(
     let by =
         PatchParams { field_manager: Some(APP_FIELD_MANAGER.to_owned()), ..PatchParams::default() };
     let map = bounded(api.patch(name, &by, &Patch::Merge(patch))).await?;
-    Ok(value(&map, key))
+    let is = value(&map, key);
+    if is.as_ref() != to {
+        let kept = told(is.as_deref());
+        return Err(CallError::Refused(format!("written, and the API server keeps {kept}")));
+    }
+    Ok(is)
 }

@@ -117,7 +117,7 @@ async fn what_capacity_cannot_follow_is_shed_and_given_back() -> Result<()> {
         "metadata": {"name": "shop-flags", "namespace": SHOP}, "data": usual(),
     });
     evening.plane.apply(&serde_yaml::to_string(&map)?).await?;
-    let shop = tokio::spawn(follow(evening.site.clone(), flags(&evening)));
+    let reader = tokio::spawn(follow(evening.site.clone(), flags(&evening)));
     let show = Utc::now() + TimeDelta::seconds(45);
     announce(&evening, show).await?;
 
@@ -174,12 +174,13 @@ async fn what_capacity_cannot_follow_is_shed_and_given_back() -> Result<()> {
     let log = decisions(&evening.runs().await?.pop().context("a run")?);
     for said in [
         "static-page on: degrade static-page on by ",
-        "order-capture: checkout in ConfigMap shop-flags normal -> capture",
+        "static-page off: the word of on-call is over",
+        "order-capture: checkout in ConfigMap shop-flags \"normal\" -> \"capture\"",
         "static-page on: 2.50 p95, above 0.8 for ",
         "order-capture: checkout in ConfigMap shop-flags is given back",
     ] {
         ensure!(log.contains(said), "no \"{said}\" in {log}");
     }
-    shop.abort();
+    reader.abort();
     evening.end()
 }

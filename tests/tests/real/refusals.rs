@@ -292,42 +292,41 @@ const SURGES: [(&str, Change, &str); 61] = [
     ),
     (
         "a step that watches a signal of nobody",
-        |s| ladder(s, json!({"signal": "errors", "above": "0.01"})),
+        |s| ladder(s, &json!({"signal": "errors", "above": "0.01"})),
         "each signal must be one of this surge",
     ),
     (
         "a step that watches a target of nobody",
-        |s| ladder(s, json!({"target": "tills", "behindReplicas": 5})),
+        |s| ladder(s, &json!({"target": "tills", "behindReplicas": 5})),
         "each target must be one of this surge",
     ),
     (
         "a step that watches everything",
         |s| {
-            ladder(
-                s,
-                json!({"signal": "sessions", "above": "1", "target": "web", "behindReplicas": 5}),
-            )
+            let when =
+                json!({"signal": "sessions", "above": "1", "target": "web", "behindReplicas": 5});
+            ladder(s, &when);
         },
         "exactly one of signal and target",
     ),
     (
         "a step without a line",
-        |s| ladder(s, json!({"signal": "sessions"})),
+        |s| ladder(s, &json!({"signal": "sessions"})),
         "signal and above belong together",
     ),
     (
         "a step that goes off above where it goes on",
-        |s| ladder(s, json!({"signal": "sessions", "above": "9", "below": "10"})),
+        |s| ladder(s, &json!({"signal": "sessions", "above": "9", "below": "10"})),
         "below is higher than above",
     ),
     (
         "a target that may be behind by nothing",
-        |s| ladder(s, json!({"target": "web", "behindReplicas": 0})),
+        |s| ladder(s, &json!({"target": "web", "behindReplicas": 0})),
         "behindReplicas",
     ),
     (
         "a line below nothing",
-        |s| ladder(s, json!({"target": "web", "behindReplicas": 5, "below": "1"})),
+        |s| ladder(s, &json!({"target": "web", "behindReplicas": 5, "below": "1"})),
         "below belongs to above",
     ),
     (
@@ -342,7 +341,7 @@ const SURGES: [(&str, Change, &str); 61] = [
 ];
 
 /// A step of a ladder that watches this.
-fn ladder(surge: &mut Value, when: Value) {
+fn ladder(surge: &mut Value, when: &Value) {
     surge["spec"]["degrade"] = json!([{
         "name": "light", "when": when,
         "configMapRef": {"name": "shop-flags", "key": "page", "value": "light"},

@@ -1,11 +1,11 @@
 //! Where steps write: what stood there is recorded, what is ours is given back.
 //!
-//! Steps of one run, and of several, may write at one place. Whoever turns off gives the place to the step that is still
-//! on there, and the last one gives back what stood there before all of them.
+//! Steps of one run, and of several, may write at one place. The one that went on last stands there; whoever goes off
+//! gives the place to the next one that it took it from, and the last one gives back what stood there before all of them.
 
 use chrono::TimeDelta;
 
-use super::{Before, Step, StepStatus};
+use super::{Owed, Step, StepStatus};
 use crate::Instant;
 use crate::run::{RunRecord, RunStatus};
 use crate::world::World;
@@ -33,7 +33,7 @@ impl std::fmt::Display for Place {
 /// What was found at a place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seen {
-    /// Its value; none where the key is not set. Why it could not be read or written, otherwise.
+    /// Its value; none where the key is not set. Why it could not be read, otherwise.
     pub found: Result<Option<String>, Trouble>,
     /// Why the last write there was refused, if it was.
     pub refused: Option<String>,
@@ -41,7 +41,7 @@ pub struct Seen {
     pub at: Instant,
 }
 
-/// Why a place could not be read or written.
+/// Why a place could not be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Trouble {
     /// The object does not exist: there is nothing to give back.
@@ -78,208 +78,300 @@ const LOOK_AHEAD: TimeDelta = TimeDelta::minutes(10);
 /// A write of a process that led before may arrive so much later: three times as long as a call may take.
 const IN_FLIGHT: TimeDelta = TimeDelta::seconds(30);
 
-/// A step of some run that has written at a place, or is about to.
+/// More than this is not kept in the status of a run, in bytes: what a step writes is no longer either.
+const LONGEST: usize = 4096;
+
+/// A value as people read it in a sentence.
+#[must_use]
+pub fn told(value: Option<&str>) -> String {
+    const SHOWN: usize = 60;
+    match value {
+        None => "nothing".to_owned(),
+        Some(text) if text.chars().count() > SHOWN => {
+            format!("\"{}...\"", text.chars().take(SHOWN).collect::<String>())
+        }
+        Some(text) => format!("\"{text}\""),
+    }
+}
+
+/// A step of some run that has a place on record.
 struct Entry<'a> {
     run: &'a str,
-    step: &'a Step,
+    index: usize,
     shown: &'a StepStatus,
+    owed: &'a Owed,
 }
 
-/// Steps that are on, or owe something, of all runs; as recorded.
-fn entries(world: &World) -> impl Iterator<Item = Entry<'_>> {
+impl Entry<'_> {
+    /// Who went on later stands before who went on earlier, and further down the ladder before further up.
+    fn turn(&self) -> (Option<Instant>, usize, &str) {
+        (self.shown.since_time, self.index, self.run)
+    }
+}
+
+/// The steps, as recorded, that have a place on record.
+fn entries<'a>(world: &'a World, place: &'a Place) -> impl Iterator<Item = Entry<'a>> {
     let open = world.runs.values().filter(|run| run.status.completion_time.is_none());
-    open.flat_map(|run| {
-        let steps = run.announcement.iter().flat_map(|announcement| &announcement.degrade);
-        steps.filter_map(|step| {
-            let shown = run.status.degrade.iter().find(|s| s.name == step.name)?;
-            Some(Entry { run: &run.name, step, shown })
+    let all = open.flat_map(|run| {
+        run.status.degrade.iter().enumerate().filter_map(|(index, shown)| {
+            Some(Entry { run: &run.name, index, shown, owed: shown.owed.as_ref()? })
         })
-    })
+    });
+    all.filter(move |entry| entry.owed.place() == *place)
 }
 
-/// Other steps at the same place that have it on record.
 fn others<'a>(
     world: &'a World,
-    run: &'a RunRecord,
-    step: &'a Step,
+    place: &'a Place,
+    (run, step): (&'a str, &'a str),
 ) -> impl Iterator<Item = Entry<'a>> {
-    entries(world).filter(move |other| {
-        other.step.place == step.place
-            && other.shown.before.is_some()
-            && (other.run, &other.step.name) != (&run.name, &step.name)
-    })
+    entries(world, place).filter(move |entry| (entry.run, entry.shown.name.as_str()) != (run, step))
 }
 
-/// What shall stand there once a step is off: what another one that is on writes there, or what stood there before.
-fn rests_at(world: &World, run: &RunRecord, step: &Step, before: &Before) -> Option<String> {
-    let on = others(world, run, step).filter(|other| other.shown.engaged);
-    let last = on.max_by_key(|other| other.shown.since_time);
-    last.map_or_else(|| before.value.clone(), |other| Some(other.step.value.clone()))
+/// Whether no other step that is on went on later.
+fn stands(world: &World, place: &Place, run: &str, step: &str) -> bool {
+    let on = entries(world, place).filter(|entry| entry.shown.engaged);
+    let last = on.max_by(|a, b| a.turn().cmp(&b.turn()));
+    last.is_some_and(|last| (last.run, last.shown.name.as_str()) == (run, step))
+}
+
+/// What shall stand there once a step is off: what the one writes that it took the place from, or what stood there before.
+fn rests_at(world: &World, run: &str, step: &str, owed: &Owed) -> Option<String> {
+    let place = owed.place();
+    // Where somebody else has written in between, that is what it goes back to.
+    let on = others(world, &place, (run, step))
+        .filter(|other| other.shown.engaged && other.owed.before == owed.before)
+        .max_by(|a, b| a.turn().cmp(&b.turn()));
+    on.map_or_else(|| owed.before.clone(), |other| Some(other.owed.written.clone()))
 }
 
 /// What was seen at a place since an instant.
-fn seen_since(world: &World, place: &Place, since: Option<Instant>, now: Instant) -> Option<Seen> {
+fn seen_since<'a>(
+    world: &'a World,
+    place: &Place,
+    since: Option<Instant>,
+    now: Instant,
+) -> Option<&'a Seen> {
     let seen = world.places.get(place)?;
-    (since.is_none_or(|since| seen.at >= since) && seen.at <= now).then(|| seen.clone())
+    (since.is_none_or(|since| seen.at >= since) && seen.at <= now).then_some(seen)
+}
+
+/// From when on what is seen of a step that is off is all that can come of it: a late write would come before.
+fn settles_at(shown: &StepStatus, world: &World, run: &str) -> Option<Instant> {
+    let place = shown.owed.as_ref()?.place();
+    let shared = others(world, &place, (run, &shown.name)).next().is_some();
+    let late = if shown.in_place && !shared { TimeDelta::zero() } else { IN_FLIGHT };
+    Some(shown.since_time? + late)
 }
 
 /// Takes over what was seen where steps write.
 pub fn take_over(status: &mut RunStatus, run: &RunRecord, world: &World, now: Instant) {
     let steps = run.announcement.iter().flat_map(|announcement| &announcement.degrade);
-    for step in steps {
-        let Some(shown) = status.degrade.iter_mut().find(|s| s.name == step.name) else { continue };
+    let steps: Vec<&Step> = steps.collect();
+    for shown in &mut status.degrade {
         // What is not on record yet is not acted upon yet.
-        let recorded = run.status.degrade.iter().find(|s| s.name == step.name);
-        let same = recorded
-            .is_some_and(|old| (old.engaged, old.since_time) == (shown.engaged, shown.since_time));
-        if !same {
+        let recorded = run.status.degrade.iter().find(|s| s.name == shown.name);
+        if recorded
+            .is_none_or(|old| (old.engaged, old.since_time) != (shown.engaged, shown.since_time))
+        {
             continue;
         }
-        match (shown.engaged, seen_since(world, &step.place, shown.since_time, now)) {
-            (true, Some(seen)) => take_over_on(shown, step, seen, run, world),
-            (false, Some(seen)) => take_over_off(shown, step, &seen, run, world),
-            (_, None) => {}
+        let step = steps.iter().find(|step| step.name == shown.name);
+        match (shown.engaged, shown.owed.clone(), step) {
+            (true, None, Some(step)) => begin(shown, step, run, world, now),
+            (true, Some(owed), _) => go_on(shown, &owed, run, world, now),
+            (false, Some(owed), _) => give_back(shown, &owed, run, world, now),
+            _ => {}
         }
     }
 }
 
-fn take_over_on(shown: &mut StepStatus, step: &Step, seen: Seen, run: &RunRecord, world: &World) {
-    let Ok(value) = seen.found else { return };
-    if value.as_ref() == Some(&step.value) && shown.before.is_some() {
+/// Puts on record what stands where a step that is on will write.
+fn begin(shown: &mut StepStatus, step: &Step, run: &RunRecord, world: &World, now: Instant) {
+    let Place::ConfigMap { name, key } = &step.place;
+    let Some(seen) = seen_since(world, &step.place, shown.since_time, now) else { return };
+    let Ok(value) = &seen.found else { return };
+    if !has_right(&step.place, world) || is_too_long(value.as_ref()) {
+        return;
+    }
+    // What another step has put there is not what stood there before.
+    let theirs = others(world, &step.place, (&run.name, &step.name))
+        .find(|other| value.as_ref() == Some(&other.owed.written));
+    shown.owed = Some(Owed {
+        config_map: name.clone(),
+        key: key.clone(),
+        written: step.value.clone(),
+        before: theirs.map_or_else(|| value.clone(), |other| other.owed.before.clone()),
+    });
+}
+
+fn go_on(shown: &mut StepStatus, owed: &Owed, run: &RunRecord, world: &World, now: Instant) {
+    let place = owed.place();
+    let Some(seen) = seen_since(world, &place, shown.since_time, now) else { return };
+    let Ok(value) = &seen.found else { return };
+    if value.as_ref() == Some(&owed.written) {
         shown.in_place = true;
-    } else if !shown.in_place {
-        // What somebody else's step has put there is not what stood there before.
-        let theirs =
-            others(world, run, step).find(|other| value.as_ref() == Some(&other.step.value));
-        let before = theirs.and_then(|other| other.shown.before.clone());
-        shown.before = Some(before.unwrap_or(Before { value }));
+        return;
+    }
+    let mut others = others(world, &place, (&run.name, &shown.name));
+    let of_another = others.any(|other| value.as_ref() == Some(&other.owed.written));
+    // Somebody has written there between our look and our write.
+    if !shown.in_place && !of_another && !is_too_long(value.as_ref()) {
+        shown.owed = Some(Owed { before: value.clone(), ..owed.clone() });
     }
 }
 
-fn take_over_off(shown: &mut StepStatus, step: &Step, seen: &Seen, run: &RunRecord, world: &World) {
-    let Some(before) = &shown.before else { return };
-    let settled = shown.in_place || shown.since_time.is_none_or(|at| seen.at >= at + IN_FLIGHT);
+fn give_back(shown: &mut StepStatus, owed: &Owed, run: &RunRecord, world: &World, now: Instant) {
+    let settles = settles_at(shown, world, &run.name);
+    let Some(seen) = seen_since(world, &owed.place(), settles, now) else { return };
     let given_back = match &seen.found {
         Ok(value) => {
-            let ours = value.as_ref() == Some(&step.value);
-            !ours || rests_at(world, run, step, before).as_ref() == Some(&step.value)
+            let ours = value.as_ref() == Some(&owed.written);
+            !ours || rests_at(world, &run.name, &shown.name, owed).as_ref() == Some(&owed.written)
         }
         Err(Trouble::Gone) => true,
         Err(Trouble::Failed(_)) => false,
     };
-    if given_back && settled {
-        (shown.before, shown.in_place) = (None, false);
+    if given_back {
+        (shown.owed, shown.in_place) = (None, false);
     }
 }
 
+fn is_too_long(value: Option<&String>) -> bool {
+    value.is_some_and(|value| value.len() > LONGEST)
+}
+
+fn has_right(place: &Place, world: &World) -> bool {
+    let Place::ConfigMap { name, .. } = place;
+    world.may_degrade.contains(name)
+}
+
+/// What a step owes cannot be given back as things are: nothing else waits for it.
+pub(super) fn is_stuck(shown: &StepStatus, world: &World) -> bool {
+    shown.owed.as_ref().is_some_and(|owed| {
+        let place = owed.place();
+        let failed =
+            |seen: &Seen| seen.refused.is_some() || matches!(seen.found, Err(Trouble::Failed(_)));
+        !has_right(&place, world) || world.places.get(&place).is_some_and(failed)
+    })
+}
+
 /// From when on the place of a step has to have been seen.
-fn wanted_since(shown: Option<&StepStatus>, now: Instant) -> Instant {
-    match shown {
-        Some(s) if s.engaged || s.before.is_some() => {
-            let unsettled = !s.engaged && !s.in_place;
-            let settles = s.since_time.map(|at| if unsettled { at + IN_FLIGHT } else { at });
-            let again = now - LOOK_AGAIN;
-            settles.filter(|at| *at <= now).map_or(again, |at| at.max(again))
-        }
-        _ => now - LOOK_AHEAD,
-    }
+fn wanted_since(shown: Option<&StepStatus>, world: &World, run: &str, now: Instant) -> Instant {
+    let Some(shown) = shown.filter(|s| s.engaged || s.owed.is_some()) else {
+        return now - LOOK_AHEAD;
+    };
+    let settles = if shown.engaged { shown.since_time } else { settles_at(shown, world, run) };
+    let again = now - LOOK_AGAIN;
+    settles.filter(|at| *at <= now).map_or(again, |at| at.max(again))
+}
+
+/// Every place of a run, with the step that has it on record or, if none has, the one that may come to write there.
+fn places(run: &RunRecord) -> Vec<(Place, Option<&StepStatus>)> {
+    let recorded = run.status.degrade.iter();
+    let owed = recorded.filter_map(|s| Some((s.owed.as_ref()?.place(), Some(s))));
+    let steps = run.announcement.iter().flat_map(|announcement| &announcement.degrade);
+    let announced = steps.filter_map(|step| {
+        let shown = run.status.degrade.iter().find(|s| s.name == step.name);
+        shown.is_none_or(|s| s.owed.is_none()).then(|| (step.place.clone(), shown))
+    });
+    owed.chain(announced).collect()
 }
 
 /// What has to be done of what is on record.
 #[must_use]
 pub fn acts(run: &RunRecord, world: &World, now: Instant) -> Vec<SwitchAct> {
     let mut acts: Vec<SwitchAct> = Vec::new();
-    let mut later_owes = false;
-    let steps = run.announcement.iter().flat_map(|announcement| announcement.degrade.iter().rev());
-    for step in steps {
-        let shown = run.status.degrade.iter().find(|s| s.name == step.name);
-        let place = step.place.clone();
-        let seen = seen_since(world, &place, Some(wanted_since(shown, now)), now);
-        if seen.is_none() && trouble_of_right(step, world).is_none() {
-            let read = SwitchAct::Read { place: place.clone() };
-            if !acts.contains(&read) {
-                acts.push(read);
-            }
-        }
-        let value = seen.and_then(|seen| seen.found.ok());
-        if let Some((shown, from)) = shown.zip(value)
-            && let Some(before) = &shown.before
+    for (place, shown) in places(run) {
+        let matters = has_right(&place, world) || shown.is_some_and(|s| s.owed.is_some());
+        let since = wanted_since(shown, world, &run.name, now);
+        let read = SwitchAct::Read { place };
+        let (SwitchAct::Read { place } | SwitchAct::Write { place, .. }) = &read;
+        if matters && seen_since(world, place, Some(since), now).is_none() && !acts.contains(&read)
         {
-            let ours = from.as_ref() == Some(&step.value);
-            let to = match shown.engaged {
-                // It is written from what is recorded to have stood there, or from what another step has put there.
-                true if !ours
-                    && !shown.in_place
-                    && may_write_over(from.as_ref(), before, step, run, world) =>
-                {
-                    Some(Some(step.value.clone()))
-                }
-                false if ours && !later_owes => Some(rests_at(world, run, step, before)),
-                _ => None,
-            };
-            acts.extend(to.filter(|to| *to != from).map(|to| SwitchAct::Write { place, from, to }));
+            acts.push(read);
         }
-        later_owes |= shown.is_some_and(|s| s.before.is_some() && !s.engaged);
+    }
+    let mut later_owes = false;
+    for shown in run.status.degrade.iter().rev() {
+        acts.extend(write(shown, later_owes, run, world, now));
+        later_owes |= !shown.engaged && shown.owed.is_some() && !is_stuck(shown, world);
     }
     acts
 }
 
-fn may_write_over(
-    from: Option<&String>,
-    before: &Before,
-    step: &Step,
+/// The write that a step needs, if it needs one.
+fn write(
+    shown: &StepStatus,
+    later_owes: bool,
     run: &RunRecord,
     world: &World,
-) -> bool {
-    from == before.value.as_ref()
-        || others(world, run, step).any(|other| from == Some(&other.step.value))
+    now: Instant,
+) -> Option<SwitchAct> {
+    let owed = shown.owed.as_ref()?;
+    let place = owed.place();
+    let since = wanted_since(Some(shown), world, &run.name, now);
+    let from = seen_since(world, &place, Some(since), now)?.found.clone().ok()?;
+    let ours = from.as_ref() == Some(&owed.written);
+    let to = match shown.engaged {
+        // It is written over what is recorded to have stood there, or over what another step has put there.
+        true if !ours && !shown.in_place && stands(world, &place, &run.name, &shown.name) => {
+            let mut others = others(world, &place, (&run.name, &shown.name));
+            let known = from == owed.before
+                || others.any(|other| from.as_ref() == Some(&other.owed.written));
+            known.then(|| Some(owed.written.clone()))
+        }
+        false if ours && !later_owes => Some(rests_at(world, &run.name, &shown.name, owed)),
+        _ => None,
+    }?;
+    (to != from && has_right(&place, world)).then_some(SwitchAct::Write { place, from, to })
 }
 
-/// When the place of a step has to be looked at again.
+/// When a place of a run has to be looked at again.
 #[must_use]
 pub fn next_look(run: &RunRecord, world: &World, now: Instant) -> Option<Instant> {
-    let steps = run.announcement.iter().flat_map(|announcement| &announcement.degrade);
-    let next = steps.filter_map(|step| {
-        let shown = run.status.degrade.iter().find(|s| s.name == step.name);
-        let matters = shown.is_some_and(|s| s.engaged || s.before.is_some());
-        let at = world.places.get(&step.place)?.at;
-        let unsettled = shown.filter(|s| !s.engaged && s.before.is_some() && !s.in_place);
-        let settles =
-            unsettled.and_then(|s| Some(s.since_time? + IN_FLIGHT)).filter(|at| *at > now);
-        let again = at + if matters { LOOK_AGAIN } else { LOOK_AHEAD };
+    let next = places(run).into_iter().filter_map(|(place, shown)| {
+        let matters = shown.is_some_and(|s| s.engaged || s.owed.is_some());
+        let again = world.places.get(&place)?.at + if matters { LOOK_AGAIN } else { LOOK_AHEAD };
+        let off = shown.filter(|s| !s.engaged);
+        let settles = off.and_then(|s| settles_at(s, world, &run.name)).filter(|at| *at > now);
         Some(settles.map_or(again, |at| at.min(again)))
     });
     next.min()
 }
 
-fn trouble_of_right(step: &Step, world: &World) -> Option<String> {
-    let Place::ConfigMap { name, .. } = &step.place;
-    (!world.may_degrade.contains(name)).then(|| {
-        format!("this installation may not write ConfigMap {name} (chart value degrade.configMaps)")
-    })
-}
-
 /// What stands in the way of a step, if anything does: said days before.
 #[must_use]
-pub fn trouble(step: &Step, shown: Option<&StepStatus>, world: &World) -> Option<String> {
-    trouble_of_right(step, world).or_else(|| {
-        let seen = world.places.get(&step.place)?;
-        let waits = shown.is_some_and(|s| s.engaged != s.in_place && s.before.is_some());
-        if let Some(why) = seen.refused.as_ref().filter(|_| waits) {
-            return Some(format!("{}: {why}", step.place));
-        }
-        match &seen.found {
-            Err(Trouble::Gone) => {
-                let Place::ConfigMap { name, .. } = &step.place;
-                Some(format!("ConfigMap {name} does not exist"))
-            }
-            Err(Trouble::Failed(why)) => Some(format!("{}: {why}", step.place)),
-            Ok(value) => {
-                let theirs = shown.is_some_and(|s| s.engaged && s.in_place)
-                    && value.as_ref() != Some(&step.value);
-                let value = value.as_deref().unwrap_or_default();
-                theirs.then(|| format!("{} was set to \"{value}\" by somebody else", step.place))
-            }
-        }
-    })
+pub fn trouble(
+    step: &Step,
+    shown: Option<&StepStatus>,
+    run: &RunRecord,
+    world: &World,
+) -> Option<String> {
+    let owed = shown.and_then(|s| s.owed.as_ref());
+    let place = owed.map_or_else(|| step.place.clone(), Owed::place);
+    let Place::ConfigMap { name, .. } = &place;
+    if !has_right(&place, world) {
+        return Some(format!(
+            "this installation may not write ConfigMap {name} (chart value degrade.configMaps)"
+        ));
+    }
+    let seen = world.places.get(&place)?;
+    let waits = shown.is_some_and(|s| s.engaged != s.in_place && s.owed.is_some());
+    if let Some(why) = seen.refused.as_ref().filter(|_| waits) {
+        return Some(format!("{place}: {why}"));
+    }
+    let value = match &seen.found {
+        Err(Trouble::Gone) => return Some(format!("ConfigMap {name} does not exist")),
+        Err(Trouble::Failed(why)) => return Some(format!("{place}: {why}")),
+        Ok(value) => value,
+    };
+    if is_too_long(value.as_ref()) {
+        return Some(format!("{place} holds more than {LONGEST} bytes: it is not written"));
+    }
+    let mut others = others(world, &place, (&run.name, &step.name));
+    let of_a_step = value.as_ref() == owed.map(|owed| &owed.written)
+        || others.any(|other| value.as_ref() == Some(&other.owed.written));
+    let theirs = shown.is_some_and(|s| s.engaged && s.in_place) && !of_a_step;
+    theirs.then(|| format!("{place} was set to {} by somebody else", told(value.as_deref())))
 }

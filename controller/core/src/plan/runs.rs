@@ -505,7 +505,7 @@ impl<'a> Run<'a> {
             over: let_go,
             may_leave_from: self.world.may_lower_from,
         };
-        degrade::keep(status, &facts, self.now);
+        degrade::keep(status, &facts, self.world, self.now);
         degrade::take_over(status, self.record, self.world, self.now);
         for at in degrade::next_turn(self.announcement, status) {
             draft.wake(at, self.now);

@@ -7,7 +7,7 @@ mod autoscaler;
 mod degrade;
 mod jobs;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{TimeDelta, TimeZone};
 
@@ -34,6 +34,8 @@ struct Evening {
     flags: BTreeMap<Place, Result<Option<String>, Trouble>>,
     /// Every value written there, with its instant.
     switched: Vec<(Instant, Place, Option<String>)>,
+    /// Where nothing can be written.
+    refused: BTreeSet<Place>,
     capacity: usize,
     /// Every replica count written to `web`, with its instant.
     written: Vec<(Instant, u32)>,
@@ -169,6 +171,7 @@ impl Evening {
             cloud: BTreeMap::new(),
             flags: BTreeMap::new(),
             switched: Vec::new(),
+            refused: BTreeSet::new(),
             capacity: usize::MAX,
             written: Vec::new(),
             crash_every: usize::MAX,

@@ -13,7 +13,7 @@ struct Mutation {
     wrong: &'static str,
 }
 
-const MUTATIONS: [Mutation; 37] = [
+const MUTATIONS: [Mutation; 41] = [
     Mutation {
         name: "pre-scaling begins at T0, not its lead time earlier",
         file: "controller/core/src/timeline.rs",
@@ -47,8 +47,8 @@ const MUTATIONS: [Mutation; 37] = [
     Mutation {
         name: "an unknown load is quiet",
         file: "controller/core/src/release.rs",
-        right: "let Ok(load) = &reading.load else {\n            quiet = false;",
-        wrong: "let Ok(load) = &reading.load else {",
+        right: "quiet &= !raising(reading);",
+        wrong: "",
     },
     Mutation {
         name: "metrics lower the floor inside the window",
@@ -229,6 +229,30 @@ const MUTATIONS: [Mutation; 37] = [
         file: "controller/core/src/plan/runs.rs",
         right: "let rolls = live.rolling && patient;",
         wrong: "let rolls = live.rolling && patient && false;",
+    },
+    Mutation {
+        name: "two steps down are one fall where an autoscaler is slow",
+        file: "controller/core/src/plan/runs.rs",
+        right: "let lags = write::lags(&hold.hold, &live) && patient;",
+        wrong: "let lags = write::lags(&hold.hold, &live) && patient && false;",
+    },
+    Mutation {
+        name: "what is degraded goes back because nothing is known",
+        file: "controller/core/src/degrade.rs",
+        right: "Says::Unknown | Says::Neither => false,",
+        wrong: "Says::Unknown => shown.engaged,\n        Says::Neither => false,",
+    },
+    Mutation {
+        name: "a value that somebody else has put there is taken back",
+        file: "controller/core/src/degrade/place.rs",
+        right: "false if ours && !later_owes",
+        wrong: "false if !later_owes",
+    },
+    Mutation {
+        name: "what another step has put there is what stood there before",
+        file: "controller/core/src/degrade/place.rs",
+        right: "theirs.map_or_else(|| value.clone(), |other| other.owed.before.clone())",
+        wrong: "theirs.map_or_else(|| value.clone(), |_| value.clone())",
     },
     Mutation {
         name: "a hold that cannot be read is no hold",

@@ -37,7 +37,7 @@ fn changes(case: Case<'_>) -> Vec<Change<'_>> {
 pub(super) fn on_record_before_written(case: Case<'_>) -> Option<Broken> {
     let owes = |run: &Event| {
         let steps = run.object.pointer("/status/degrade").and_then(Value::as_array);
-        steps.is_some_and(|steps| steps.iter().any(|step| step.get("before").is_some()))
+        steps.is_some_and(|steps| steps.iter().any(|step| step.get("owed").is_some()))
     };
     changes(case).into_iter().filter(|change| change.event.by.is_some()).find_map(|change| {
         let mut last: BTreeMap<&str, &Event> = BTreeMap::new();

@@ -215,7 +215,7 @@ impl Run<'_> {
         let trouble: Vec<_> = steps
             .iter()
             .filter_map(|step| {
-                let why = degrade::trouble(step, shown(&step.name), self.world)?;
+                let why = degrade::trouble(step, shown(&step.name), self.record, self.world)?;
                 Some(format!("degrade step {}: {why}", step.name))
             })
             .collect();

@@ -3,7 +3,7 @@
 use super::Run;
 use crate::climb;
 use crate::decision::Decision;
-use crate::degrade::{Before, StepStatus};
+use crate::degrade::{self, Owed, StepStatus};
 use crate::jobs;
 use crate::release;
 use crate::run::{self, JobState, JobStatus, RunStatus, Stage, TargetStatus, Verdict};
@@ -68,7 +68,7 @@ pub(super) fn lines(before: &RunStatus, after: &RunStatus, run: &Run<'_>) -> Vec
     for step in &after.degrade {
         let nothing = StepStatus::default();
         let old = before.degrade.iter().find(|s| s.name == step.name).unwrap_or(&nothing);
-        if let Some((reason, message)) = degrade_change(step, old, run) {
+        if let Some((reason, message)) = degrade_change(step, old) {
             say(reason, message);
         }
     }
@@ -135,13 +135,8 @@ fn floor_change(
 }
 
 /// What the ladder has done.
-fn degrade_change(
-    now: &StepStatus,
-    old: &StepStatus,
-    run: &Run<'_>,
-) -> Option<(&'static str, String)> {
-    let step = run.announcement.degrade.iter().find(|step| step.name == now.name)?;
-    let (name, place, value) = (&now.name, &step.place, &step.value);
+fn degrade_change(now: &StepStatus, old: &StepStatus) -> Option<(&'static str, String)> {
+    let name = &now.name;
     if now.engaged != old.engaged {
         let why = now.message.as_deref().unwrap_or("its condition has gone");
         return Some(if now.engaged {
@@ -150,15 +145,21 @@ fn degrade_change(
             ("DegradeOff", format!("{name} off: {why}"))
         });
     }
-    let stood = |before: &Before| before.value.clone().unwrap_or_else(|| "nothing".to_owned());
-    match (&now.before, &old.before) {
-        (Some(before), _) if now.engaged && now.in_place && !old.in_place => {
-            Some(("DegradeInPlace", format!("{name}: {place} {} -> {value}", stood(before))))
+    let from = |owed: &Owed| {
+        let (place, before) = (owed.place(), degrade::told(owed.before.as_deref()));
+        let written = degrade::told(Some(&owed.written));
+        (place, before, written)
+    };
+    match (&now.owed, &old.owed) {
+        (Some(owed), _) if now.engaged && now.in_place && !old.in_place => {
+            let (place, before, written) = from(owed);
+            Some(("DegradeInPlace", format!("{name}: {place} {before} -> {written}")))
         }
-        (None, Some(before)) => Some((
-            "DegradeReturned",
-            format!("{name}: {place} is given back, from {value}; it was {}", stood(before)),
-        )),
+        (None, Some(owed)) => {
+            let (place, before, written) = from(owed);
+            let what = format!("{name}: {place} is given back, from {written}; it was {before}");
+            Some(("DegradeReturned", what))
+        }
         _ => None,
     }
 }

@@ -32,6 +32,18 @@ fn a_step_down_waits_until_the_autoscaler_has_seen_the_one_before() {
 }
 
 #[test]
+fn a_minimum_that_is_somebody_elses_is_not_waited_for() {
+    let mut evening = coming_down();
+    if let Some(autoscaler) = evening.state("web").autoscaler.as_mut() {
+        autoscaler.min = Some(200);
+    }
+    evening.state("web").kept_at = Some(200);
+    evening.pass(evening.now + seconds(900), seconds(30));
+    let floors = &evening.run().status.release.as_ref().unwrap().floors;
+    assert!(floors.iter().all(|f| f.floor < 146), "{floors:?} {}", evening.log());
+}
+
+#[test]
 fn an_autoscaler_that_is_dead_is_not_waited_for_for_ever_nor_against_a_person() {
     let mut evening = coming_down();
     evening.pass(end() + seconds(7200 + 1800), seconds(60));

@@ -31,6 +31,12 @@ impl Evening {
         };
         let seen = self.flags.get(&place).cloned().unwrap_or(Ok(None));
         let value = match (seen, write) {
+            (Ok(is), Some((from, _))) if is == from && self.refused.contains(&place) => {
+                if let Some(seen) = self.world.places.get_mut(&place) {
+                    seen.refused = Some("it is immutable".into());
+                }
+                return;
+            }
             (Ok(is), Some((from, to))) if is == from => {
                 self.switched.push((self.now, place.clone(), to.clone()));
                 self.flags.insert(place.clone(), Ok(to.clone()));
@@ -82,7 +88,7 @@ fn order_capture_is_on_at_45_000_and_leaves_by_itself() {
     assert!(evening.says().contains("degraded: order-capture since 20:01:"), "{}", evening.says());
     let log = evening.log();
     assert!(log.contains("order-capture on: 47200 sessions, above 45000 for 30 s"), "{log}");
-    assert!(log.contains("checkout in ConfigMap shop-flags normal -> capture"), "{log}");
+    assert!(log.contains("checkout in ConfigMap shop-flags \"normal\" -> \"capture\""), "{log}");
 
     // Between its lines, and before its time, it stays.
     load(&mut evening, 42_000.0);
@@ -107,11 +113,11 @@ fn an_unknown_signal_turns_nothing_on_and_nothing_off() {
     load(&mut evening, 50_000.0);
     evening.pass(start() + seconds(20), seconds(5));
     evening.load = Box::new(|_| Sample::Unknown(Why::Empty));
-    evening.pass(start() + seconds(900), seconds(10));
+    evening.pass(start() + seconds(70), seconds(10));
     assert_eq!(evening.flag("checkout"), Some("normal"));
     load(&mut evening, 50_000.0);
-    evening.pass(start() + seconds(910), seconds(5));
-    assert_eq!(evening.flag("checkout"), Some("capture"), "above before and after the gap");
+    evening.pass(start() + seconds(75), seconds(5));
+    assert_eq!(evening.flag("checkout"), Some("capture"), "above before and after a gap");
     load(&mut evening, 1_000.0);
     evening.pass(start() + seconds(1_300), seconds(10));
     evening.load = Box::new(|_| Sample::Unknown(Why::Empty));
@@ -265,4 +271,127 @@ fn what_a_step_cannot_do_is_said_days_before() {
     evening.world.may_degrade.clear();
     evening.pass(evening.now + seconds(10), seconds(5));
     assert!(evening.says().ends_with("(chart value degrade.configMaps)"), "{}", evening.says());
+}
+
+fn closed() -> degrade::Step {
+    step("closed", sessions_above("48000", "47000"), "checkout", "closed")
+}
+
+#[test]
+fn of_two_steps_that_go_on_together_the_one_further_down_stands() {
+    let mut evening = with(vec![capture(), closed()]);
+    evening.pass(start(), seconds(30));
+    load(&mut evening, 50_000.0);
+    evening.pass(start() + seconds(300), seconds(5));
+    assert_eq!(evening.flag("checkout"), Some("closed"), "{}", evening.log());
+    assert!(!evening.says().contains("by somebody else"), "{}", evening.says());
+    load(&mut evening, 46_000.0);
+    evening.pass(start() + seconds(700), seconds(5));
+    assert_eq!(evening.flag("checkout"), Some("capture"), "{}", evening.log());
+    load(&mut evening, 1_000.0);
+    evening.pass(start() + seconds(1_200), seconds(5));
+    assert_eq!(evening.flag("checkout"), Some("normal"), "{}", evening.log());
+}
+
+#[test]
+fn what_somebody_wrote_between_two_steps_is_theirs() {
+    let mut evening = with(vec![capture(), closed()]);
+    evening.pass(start(), seconds(30));
+    load(&mut evening, 46_000.0);
+    evening.pass(start() + seconds(60), seconds(5));
+    evening.flags.insert(place("checkout"), Ok(Some("v2".into())));
+    load(&mut evening, 50_000.0);
+    evening.pass(start() + seconds(120), seconds(5));
+    assert_eq!(evening.flag("checkout"), Some("closed"), "{}", evening.log());
+    load(&mut evening, 1_000.0);
+    evening.pass(start() + seconds(1_200), seconds(5));
+    assert_eq!(evening.flag("checkout"), Some("v2"), "{}", evening.log());
+}
+
+#[test]
+fn an_edit_of_a_run_does_not_lose_what_was_written() {
+    type Edit = fn(&mut Vec<degrade::Step>);
+    let edits: [Edit; 3] = [
+        |steps| steps[0].value = "capture2".into(),
+        |steps| steps[0].place = place("page"),
+        Vec::clear,
+    ];
+    for edit in edits {
+        let mut evening = with(vec![capture()]);
+        evening.pass(start(), seconds(30));
+        load(&mut evening, 50_000.0);
+        evening.pass(start() + seconds(60), seconds(5));
+        let name = evening.run().name.clone();
+        let run = evening.world.runs.get_mut(&name).unwrap();
+        edit(&mut run.announcement.as_mut().unwrap().degrade);
+        evening.pass(start() + seconds(600), seconds(30));
+        load(&mut evening, 500.0);
+        evening.pass(end() + seconds(3600), seconds(30));
+        assert_eq!(evening.flag("checkout"), Some("normal"), "{}", evening.log());
+        assert_eq!(evening.run().status.stage, Stage::Done, "{}", evening.log());
+    }
+}
+
+#[test]
+fn what_cannot_be_given_back_keeps_nothing_else_from_it() {
+    let page = step("static-page", sessions_above("48000", "47000"), "page", "static");
+    let mut evening = with(vec![capture(), page]);
+    evening.pass(start(), seconds(30));
+    load(&mut evening, 50_000.0);
+    evening.pass(start() + seconds(60), seconds(5));
+    evening.refused.insert(place("page"));
+    load(&mut evening, 500.0);
+    evening.pass(start() + seconds(1_000), seconds(5));
+    assert_eq!((evening.flag("checkout"), evening.flag("page")), (Some("normal"), Some("static")));
+    assert!(evening.says().contains("it is immutable"), "{}", evening.says());
+
+    // The right to write is taken away as well; somebody sets it back by hand.
+    evening.world.may_degrade.clear();
+    evening.pass(end() + seconds(3600), seconds(30));
+    assert_ne!(evening.run().status.stage, Stage::Done);
+    evening.flags.insert(place("page"), Ok(None));
+    evening.pass(evening.now + seconds(120), seconds(10));
+    assert_eq!(evening.run().status.stage, Stage::Done, "{}", evening.log());
+}
+
+#[test]
+fn a_rehearsal_ends_with_the_word_that_began_it() {
+    let mut evening = with(vec![capture()]);
+    evening.pass(t0() - seconds(100), seconds(30));
+    evening.load = Box::new(|_| Sample::Unknown(Why::NotANumber));
+    let on = Action::Degrade { step: None, on: true };
+    evening.world.overrides.push(person(on, 1, &evening));
+    evening.pass(evening.now + seconds(5), seconds(1));
+    assert_eq!(evening.flag("checkout"), Some("capture"));
+    evening.pass(evening.now + seconds(70), seconds(5));
+    assert_eq!(evening.flag("checkout"), Some("normal"), "{}", evening.log());
+}
+
+#[test]
+fn a_long_value_is_neither_kept_nor_written_over() {
+    let mut evening = with(vec![capture()]);
+    let long = "x".repeat(5_000);
+    evening.flags.insert(place("checkout"), Ok(Some(long.clone())));
+    evening.pass(start(), seconds(30));
+    assert!(evening.says().contains("holds more than 4096 bytes"), "{}", evening.says());
+    load(&mut evening, 50_000.0);
+    evening.pass(start() + seconds(60), seconds(5));
+    assert_eq!(evening.flag("checkout"), Some(long.as_str()));
+}
+
+#[test]
+fn a_latency_counts_also_where_no_pod_is_left_to_say_how_many_are_needed() {
+    let mut evening = with(vec![capture()]);
+    let spec = evening.world.surges.get_mut("capital").unwrap().spec.as_mut().unwrap();
+    for raises in spec.announcement.signals.iter_mut().filter_map(|s| s.raises.as_mut()) {
+        raises.carries = Carries::Threshold("44000".parse().unwrap());
+    }
+    evening.pass(start(), seconds(30));
+    load(&mut evening, 50_000.0);
+    for _ in 0..12 {
+        evening.state("web").ready = 0;
+        evening.look();
+        evening.now += seconds(6);
+    }
+    assert_eq!(evening.flag("checkout"), Some("capture"), "{}", evening.log());
 }
