@@ -395,3 +395,20 @@ fn a_latency_counts_also_where_no_pod_is_left_to_say_how_many_are_needed() {
     }
     assert_eq!(evening.flag("checkout"), Some("capture"), "{}", evening.log());
 }
+
+#[test]
+fn whoever_goes_off_first_leaves_nothing_of_its_own_behind() {
+    let mut evening = with(vec![capture(), closed()]);
+    evening.pass(start(), seconds(30));
+    load(&mut evening, 46_000.0);
+    evening.pass(start() + seconds(60), seconds(5));
+    load(&mut evening, 50_000.0);
+    evening.pass(start() + seconds(120), seconds(5));
+    let off = Action::Degrade { step: Some("order-capture".into()), on: false };
+    evening.world.overrides.push(person(off, 600, &evening));
+    evening.pass(start() + seconds(300), seconds(5));
+    assert_eq!(evening.flag("checkout"), Some("closed"), "{}", evening.log());
+    load(&mut evening, 1_000.0);
+    evening.pass(start() + seconds(1_200), seconds(5));
+    assert_eq!(evening.flag("checkout"), Some("normal"), "{}", evening.log());
+}
