@@ -18,6 +18,7 @@
 //! | [`write`] | a level to the patches that reach it |
 //! | [`machines`] | the ledger of instances |
 //! | [`jobs`] | Jobs that are run for an event, and when |
+//! | [`degrade`] | what is degraded while capacity cannot follow, and given back |
 //! | [`release`] | holding after the end, then coming down step by step |
 //! | [`verdict`] | ready, on track, or at risk with the missing number |
 //! | [`decision`] | the decision log |
