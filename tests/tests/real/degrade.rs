@@ -130,10 +130,10 @@ async fn what_capacity_cannot_follow_is_shed_and_given_back() -> Result<()> {
         .await?;
     let mut rehearse = command(built("kubectl-surge")?);
     rehearse.arg("--kubeconfig").arg(evening.plane.kubeconfig("admin")).args(["-n", SHOP]);
-    rehearse.args(["degrade", "capital", "--step", "static-page", "--for", "8s"]);
+    rehearse.args(["degrade", "capital", "--step", "static-page", "--for", "15s"]);
     let said = run(rehearse.args(["--reason", "rehearsal"])).await?;
     ensure!(said.contains("degrade of surge capital until "), "{said}");
-    flag(&evening, "page", Some("static"), 5).await?;
+    flag(&evening, "page", Some("static"), 10).await?;
     flag(&evening, "page", None, 40).await?;
     ensure!(read(&flags(&evening)).await? == usual(), "the rehearsal is given back");
 
