@@ -141,7 +141,7 @@ enum Says {
     On(String),
     /// It has gone.
     Off,
-    /// Neither: between its two lines, or nobody knows.
+    /// It is between its two lines, or fewer pods are missing than the step asks for.
     Neither,
     /// Nobody knows.
     Unknown,

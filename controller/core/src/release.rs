@@ -18,14 +18,13 @@ pub fn observe_load(
     hold: Option<HoldAfterEnd>,
     now: Instant,
 ) {
-    let raising = |r: &Reading| r.target.is_some();
-    let mut quiet = readings.iter().any(raising) && hold.is_some();
+    let mut quiet = readings.iter().any(Reading::raises) && hold.is_some();
     for reading in readings {
         let Some(shown) = status.signals.iter_mut().find(|s| s.name == reading.name) else {
             continue;
         };
         let Ok(load) = &reading.load else {
-            quiet &= !raising(reading);
+            quiet &= !reading.raises();
             continue;
         };
         let peak = shown.peak.as_ref().and_then(|p| p.parse::<f64>().ok()).unwrap_or(0.0);
@@ -35,7 +34,7 @@ pub fn observe_load(
         let share = hold.map_or(0.0, |h| f64::from(h.until_below_percent) / 100.0);
         // How full pods are says nothing of how much there is: below its threshold it is quiet.
         let line = || peak.max(load.value) * share;
-        quiet &= !raising(reading) || load.value < reading.threshold.unwrap_or_else(line);
+        quiet &= !reading.raises() || load.value < reading.threshold.unwrap_or_else(line);
     }
     status.quiet_since = if quiet { status.quiet_since.or(Some(now)) } else { None };
 }
@@ -63,7 +62,7 @@ pub fn silent(
     status: &RunStatus,
     now: Instant,
 ) -> Result<(), Option<Instant>> {
-    let raises = |name: &str| readings.iter().any(|r| r.name == name && r.target.is_some());
+    let raises = |name: &str| readings.iter().any(|r| r.name == name && r.raises());
     let raising = status.signals.iter().filter(|s| raises(&s.name));
     let doubt = raising.filter_map(|s| s.unknown_since).min();
     match doubt.map(|since| since + SILENCE) {

@@ -117,6 +117,14 @@ pub struct Reading {
     pub threshold: Option<f64>,
 }
 
+impl Reading {
+    /// Whether it says how many replicas are needed; otherwise it is only looked at.
+    #[must_use]
+    pub fn raises(&self) -> bool {
+        self.target.is_some()
+    }
+}
+
 /// A known load.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Load {

@@ -128,6 +128,16 @@ fn others<'a>(
     entries(world, place).filter(move |entry| (entry.run, entry.shown.name.as_str()) != (run, step))
 }
 
+/// The other step that has put a value there, if it is one that a step has put there.
+fn put_there_by<'a>(
+    world: &'a World,
+    place: &'a Place,
+    me: (&'a str, &'a str),
+    value: Option<&String>,
+) -> Option<Entry<'a>> {
+    others(world, place, me).find(|other| value == Some(&other.owed.written))
+}
+
 /// Whether no other step that is on went on later.
 fn stands(world: &World, place: &Place, run: &str, step: &str) -> bool {
     let on = entries(world, place).filter(|entry| entry.shown.engaged);
@@ -195,8 +205,7 @@ fn begin(shown: &mut StepStatus, step: &Step, run: &RunRecord, world: &World, no
         return;
     }
     // What another step has put there is not what stood there before.
-    let theirs = others(world, &step.place, (&run.name, &step.name))
-        .find(|other| value.as_ref() == Some(&other.owed.written));
+    let theirs = put_there_by(world, &step.place, (&run.name, &step.name), value.as_ref());
     shown.owed = Some(Owed {
         config_map: name.clone(),
         key: key.clone(),
@@ -213,8 +222,8 @@ fn go_on(shown: &mut StepStatus, owed: &Owed, run: &RunRecord, world: &World, no
         shown.in_place = true;
         return;
     }
-    let mut others = others(world, &place, (&run.name, &shown.name));
-    let of_another = others.any(|other| value.as_ref() == Some(&other.owed.written));
+    let me = (run.name.as_str(), shown.name.as_str());
+    let of_another = put_there_by(world, &place, me, value.as_ref()).is_some();
     // Somebody has written there between our look and our write.
     if !shown.in_place && !of_another && !is_too_long(value.as_ref()) {
         shown.owed = Some(Owed { before: value.clone(), ..owed.clone() });
@@ -316,9 +325,9 @@ fn write(
     let to = match shown.engaged {
         // It is written over what is recorded to have stood there, or over what another step has put there.
         true if !ours && !shown.in_place && stands(world, &place, &run.name, &shown.name) => {
-            let mut others = others(world, &place, (&run.name, &shown.name));
-            let known = from == owed.before
-                || others.any(|other| from.as_ref() == Some(&other.owed.written));
+            let me = (run.name.as_str(), shown.name.as_str());
+            let known =
+                from == owed.before || put_there_by(world, &place, me, from.as_ref()).is_some();
             known.then(|| Some(owed.written.clone()))
         }
         false if ours && !later_owes => Some(rests_at(world, &run.name, &shown.name, owed)),
@@ -369,9 +378,8 @@ pub fn trouble(
     if is_too_long(value.as_ref()) {
         return Some(format!("{place} holds more than {LONGEST} bytes: it is not written"));
     }
-    let mut others = others(world, &place, (&run.name, &step.name));
     let of_a_step = value.as_ref() == owed.map(|owed| &owed.written)
-        || others.any(|other| value.as_ref() == Some(&other.owed.written));
+        || put_there_by(world, &place, (&run.name, &step.name), value.as_ref()).is_some();
     let theirs = shown.is_some_and(|s| s.engaged && s.in_place) && !of_a_step;
     theirs.then(|| format!("{place} was set to {} by somebody else", told(value.as_deref())))
 }

@@ -47,7 +47,7 @@ const MUTATIONS: [Mutation; 41] = [
     Mutation {
         name: "an unknown load is quiet",
         file: "controller/core/src/release.rs",
-        right: "quiet &= !raising(reading);",
+        right: "quiet &= !reading.raises();",
         wrong: "",
     },
     Mutation {

@@ -30,6 +30,7 @@ impl Evening {
             SwitchAct::Write { place, from, to } => (place, Some((from, to))),
         };
         let seen = self.flags.get(&place).cloned().unwrap_or(Ok(None));
+        let refused = self.world.places.get(&place).and_then(|seen| seen.refused.clone());
         let value = match (seen, write) {
             (Ok(is), Some((from, _))) if is == from && self.refused.contains(&place) => {
                 if let Some(seen) = self.world.places.get_mut(&place) {
@@ -44,9 +45,7 @@ impl Evening {
             }
             (seen, _) => seen,
         };
-        self.world
-            .places
-            .insert(place, degrade::Seen { found: value, refused: None, at: self.now });
+        self.world.places.insert(place, degrade::Seen { found: value, refused, at: self.now });
     }
 
     fn flag(&self, key: &str) -> Option<&str> {
