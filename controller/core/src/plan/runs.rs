@@ -1,6 +1,7 @@
 //! Each run says what it asks of each target, keeps its ledger, comes down after the end, and explains itself.
 
 mod explain;
+mod ladder;
 mod news;
 
 use chrono::TimeDelta;
@@ -9,7 +10,6 @@ use super::{Act, Draft, Record};
 use crate::Instant;
 use crate::armed;
 use crate::decision;
-use crate::degrade;
 use crate::demand::{self, Demand, Facts};
 use crate::hold::{self, Claim};
 use crate::jobs;
@@ -271,7 +271,7 @@ impl<'a> Run<'a> {
         }
         // A target without a signal of its own comes down with the others, or waits with them.
         let blind = self.readings.len() < self.announcement.signals.len()
-            || self.readings.iter().any(|r| r.target.is_some() && r.load.is_err());
+            || self.readings.iter().any(|r| r.raises() && r.load.is_err());
         let patience_ends =
             self.end + self.announcement.hold.map_or(TimeDelta::zero(), |h| h.max_time);
         let patient = self.waits_for_others(way);
@@ -486,38 +486,6 @@ impl<'a> Run<'a> {
             draft.wake(self.world.may_lower_from, self.now);
         }
         if let Some(at) = self.waits_for_jobs_until(status) {
-            draft.wake(at, self.now);
-        }
-    }
-
-    /// Steps of the ladder go on and off; what was seen where they write is taken over.
-    fn keep_ladder(&self, status: &mut RunStatus, draft: &mut Draft) {
-        let way = self.record.status.release.as_ref();
-        let let_go = way.is_some_and(|way| {
-            way.cause.by_a_person()
-                || (Self::let_go(&self.record.status) && self.targets_given_back())
-        });
-        let facts = degrade::Facts {
-            announcement: self.announcement,
-            readings: &self.readings,
-            overrides: &self.overrides,
-            ready_by: self.window.ready_by,
-            over: let_go,
-            may_leave_from: self.world.may_lower_from,
-        };
-        degrade::keep(status, &facts, self.world, self.now);
-        degrade::take_over(status, self.record, self.world, self.now);
-        for at in degrade::next_turn(self.announcement, status) {
-            draft.wake(at, self.now);
-        }
-    }
-
-    /// What was switched, or may be, is looked at and written.
-    fn switch(&self, draft: &mut Draft) {
-        for act in degrade::acts(self.record, self.world, self.now) {
-            draft.plan.acts.push(Act::Switch(act));
-        }
-        if let Some(at) = degrade::next_look(self.record, self.world, self.now) {
             draft.wake(at, self.now);
         }
     }

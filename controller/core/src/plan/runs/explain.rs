@@ -4,7 +4,6 @@ use chrono::TimeDelta;
 
 use super::{Run, baseline_of};
 use crate::Instant;
-use crate::degrade;
 use crate::demand;
 use crate::hold;
 use crate::jobs;
@@ -196,44 +195,6 @@ impl Run<'_> {
         }
     }
 
-    /// What is degraded, and what could not be.
-    fn say_what_is_degraded(&self, status: &mut RunStatus) {
-        let steps = &self.announcement.degrade;
-        if steps.is_empty() {
-            return;
-        }
-        let shown = |name: &str| status.degrade.iter().find(|s| s.name == name);
-        let on: Vec<_> = steps
-            .iter()
-            .filter_map(|step| shown(&step.name).filter(|s| s.engaged))
-            .map(|s| {
-                let since = s.since_time.unwrap_or(self.now).format("%H:%M:%SZ");
-                let why = s.message.as_deref().unwrap_or_default();
-                format!("{} since {since} ({why})", s.name)
-            })
-            .collect();
-        let trouble: Vec<_> = steps
-            .iter()
-            .filter_map(|step| {
-                let why = degrade::trouble(step, shown(&step.name), self.record, self.world)?;
-                Some(format!("degrade step {}: {why}", step.name))
-            })
-            .collect();
-        let (degraded, troubled) = (!on.is_empty(), !trouble.is_empty());
-        let (on, trouble) = (on.join(", "), trouble.join("; "));
-        if degraded {
-            status.message = format!("{}; degraded: {on}", status.message);
-        }
-        if troubled {
-            status.message = format!("{}; {trouble}", status.message);
-        }
-        let reason = if degraded { "StepsOn" } else { "NoStepOn" };
-        set_condition(&mut status.conditions, "Degraded", degraded, reason, on, self.now);
-        let reason = if troubled { "Impossible" } else { "Possible" };
-        let (list, ladder) = (&mut status.conditions, "LadderReady");
-        set_condition(list, ladder, !troubled, reason, trouble, self.now);
-    }
-
     fn set_conditions(&self, status: &mut RunStatus) {
         let ready = status.verdict == Verdict::Ready;
         let (reason, message) = (status.verdict.as_str(), status.message.clone());
@@ -321,7 +282,7 @@ impl Run<'_> {
             })
             .collect();
         let machines = status.living().count();
-        let blind = self.readings.iter().any(|r| r.target.is_some() && r.load.is_err());
+        let blind = self.readings.iter().any(|r| r.raises() && r.load.is_err());
         let mut parts = floors;
         for target in &self.announcement.targets {
             parts.extend(self.unreadable(target).map(|why| unreadable(target, why)));

@@ -1,9 +1,8 @@
 //! What is new in the decision log, in the on-call's units.
 
-use super::Run;
+use super::{Run, ladder};
 use crate::climb;
 use crate::decision::Decision;
-use crate::degrade::{self, Owed, StepStatus};
 use crate::jobs;
 use crate::release;
 use crate::run::{self, JobState, JobStatus, RunStatus, Stage, TargetStatus, Verdict};
@@ -65,23 +64,15 @@ pub(super) fn lines(before: &RunStatus, after: &RunStatus, run: &Run<'_>) -> Vec
             say(reason, message);
         }
     }
-    for step in &after.degrade {
-        let nothing = StepStatus::default();
-        let old = before.degrade.iter().find(|s| s.name == step.name).unwrap_or(&nothing);
-        if let Some((reason, message)) = degrade_change(step, old) {
-            say(reason, message);
-        }
-    }
-    if let Some(trouble) = ladder_trouble(after).filter(|_| ladder_trouble(before).is_none()) {
-        say("LadderTrouble", trouble.to_owned());
+    for (reason, message) in ladder::news(before, after) {
+        say(reason, message);
     }
     for signal in &after.signals {
         let was_unknown =
             before.signals.iter().any(|s| s.name == signal.name && s.unknown_since.is_some());
         match (&signal.unknown_because, was_unknown) {
             (Some(why), false) => {
-                let raises =
-                    run.readings.iter().any(|r| r.name == signal.name && r.target.is_some());
+                let raises = run.readings.iter().any(|r| r.name == signal.name && r.raises());
                 let so =
                     if raises { "nothing is lowered" } else { "nothing is turned on or off by it" };
                 say("SignalUnknown", format!("signal {} is unknown ({why}): {so}", signal.name));
@@ -132,41 +123,6 @@ fn floor_change(
         }
         _ => None,
     }
-}
-
-/// What the ladder has done.
-fn degrade_change(now: &StepStatus, old: &StepStatus) -> Option<(&'static str, String)> {
-    let name = &now.name;
-    if now.engaged != old.engaged {
-        let why = now.message.as_deref().unwrap_or("its condition has gone");
-        return Some(if now.engaged {
-            ("DegradeOn", format!("{name} on: {why}"))
-        } else {
-            ("DegradeOff", format!("{name} off: {why}"))
-        });
-    }
-    let from = |owed: &Owed| {
-        let (place, before) = (owed.place(), degrade::told(owed.before.as_deref()));
-        let written = degrade::told(Some(&owed.written));
-        (place, before, written)
-    };
-    match (&now.owed, &old.owed) {
-        (Some(owed), _) if now.engaged && now.in_place && !old.in_place => {
-            let (place, before, written) = from(owed);
-            Some(("DegradeInPlace", format!("{name}: {place} {before} -> {written}")))
-        }
-        (None, Some(owed)) => {
-            let (place, before, written) = from(owed);
-            let what = format!("{name}: {place} is given back, from {written}; it was {before}");
-            Some(("DegradeReturned", what))
-        }
-        _ => None,
-    }
-}
-
-fn ladder_trouble(status: &RunStatus) -> Option<&str> {
-    let ladder = status.conditions.iter().find(|c| c.type_ == "LadderReady")?;
-    (ladder.status == "False").then_some(ladder.message.as_str())
 }
 
 /// What has become of a Job.
