@@ -1,9 +1,11 @@
 //! Flags, environment and chart values: one set of names.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
+use primetime_core::degrade::Object;
 
 use crate::feeds::Below;
 
@@ -78,6 +80,16 @@ pub struct Args {
     )]
     pub degrade_config_maps: Vec<String>,
 
+    /// An `HTTPRoute` of the Gateway API that steps of a ladder of degradation may write, by name and in any namespace; may be
+    /// repeated, or be several with commas between them: the right to do so has been granted.
+    #[arg(
+        long = "degrade-http-route",
+        env = "PRIMETIME_DEGRADE_HTTP_ROUTES",
+        value_delimiter = ',',
+        value_name = "NAME"
+    )]
+    pub degrade_http_routes: Vec<String>,
+
     /// A folder with time zone data that counts instead of the bundled one, such as /usr/share/zoneinfo.
     #[arg(long, env = "PRIMETIME_ZONEINFO")]
     pub zoneinfo: Option<PathBuf>,
@@ -99,6 +111,15 @@ pub struct Args {
     /// How log lines look.
     #[arg(long, env = "PRIMETIME_LOG_FORMAT", value_enum, default_value_t = LogFormat::Json)]
     pub log_format: LogFormat,
+}
+
+impl Args {
+    /// What steps of a ladder of degradation may write.
+    pub fn may_degrade(&self) -> BTreeSet<Object> {
+        let maps = self.degrade_config_maps.iter().cloned().map(Object::ConfigMap);
+        let routes = self.degrade_http_routes.iter().cloned().map(Object::HttpRoute);
+        maps.chain(routes).collect()
+    }
 }
 
 fn version() -> &'static str {

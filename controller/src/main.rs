@@ -93,7 +93,7 @@ async fn run(args: Args) -> Result<()> {
     let shared = Shared::default();
     shared.with(|index| {
         index.may_run_jobs = args.jobs;
-        index.may_degrade = args.degrade_config_maps.iter().cloned().collect();
+        index.may_degrade = args.may_degrade();
     });
     let metrics = Arc::new(Metrics::new()?);
     let ec2 = Ec2::new(

@@ -65,7 +65,10 @@ impl Operator {
             .arg(root().join("charts/primetime"))
             .args(["--namespace", RELEASE])
             .args(["--set", "clusterName=tests", "--set", "replicas=0"])
-            .args(["--set", "jobs.enabled=true,degrade.configMaps={shop-flags}"])
+            .args([
+                "--set",
+                "jobs.enabled=true,degrade.configMaps={shop-flags},degrade.httpRoutes={shop}",
+            ])
             .args([
                 "--set",
                 &format!("webhook.url=https://{}:{webhook_port}/validate", plane.callback),
@@ -163,7 +166,7 @@ impl Operator {
                 .arg("--webhook-cert-dir")
                 .arg(&self.certs)
                 .arg("--jobs=true")
-                .arg("--degrade-config-map=shop-flags")
+                .args(["--degrade-config-map=shop-flags", "--degrade-http-route=shop"])
                 .args(["--calendar-url", &format!("http://127.0.0.1:{}/feeds/", self.feeds_port)])
                 // The evening's clock is scaled; so is the operator's patience.
                 .args([

@@ -25,7 +25,7 @@ fn every_example_is_understood() {
                     let calendar: SurgeCalendar = serde_json::from_value(object).expect(&place);
                     how_to_read(&calendar.spec).expect(&place);
                 }
-                "ConfigMap" | "CronJob" => {}
+                "ConfigMap" | "CronJob" | "HTTPRoute" => {}
                 "InstanceClass" => {
                     serde_json::from_value::<InstanceClass>(object).expect(&place);
                 }

@@ -139,6 +139,12 @@ if [ -n "$keda" ]; then
   link keda-definitions "$(cd "$here/keda" && go list -m -f '{{.Dir}}' github.com/kedacore/keda/v2)/config/crd/bases"
 fi
 
+# The definitions of the Gateway API: nothing has to be built.
+if [ -z "$check" ]; then
+  ( cd "$here/gateway" && go mod download sigs.k8s.io/gateway-api ) || die "the Gateway API's definitions could not be fetched with Go"
+  link gateway-definitions "$(cd "$here/gateway" && go list -m -f '{{.Dir}}' sigs.k8s.io/gateway-api)/config/crd/standard"
+fi
+
 # The EC2 API server, in a virtual environment of its own.
 moto_server=$(existing moto_server 5.2 --version)
 if [ -n "$moto_server" ]; then

@@ -3,9 +3,15 @@
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::job::JobTemplateRef;
+
 /// A step of the ladder.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("[has(self.configMapRef), has(self.httpRouteRef), has(self.jobs)].filter(x, x).size() == 1")
+        .message("spec.degrade: exactly one of configMapRef, httpRouteRef and jobs")
+)]
 pub struct DegradeStep {
     /// Name within the surge, such as order-capture.
     #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
@@ -17,7 +23,14 @@ pub struct DegradeStep {
     #[schemars(range(max = 86400))]
     pub minimum_seconds: u32,
     /// What it writes while it is on.
-    pub config_map_ref: ConfigMapValue,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config_map_ref: Option<ConfigMapValue>,
+    /// Or: the weight that it gives to a backend while it is on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub http_route_ref: Option<BackendWeight>,
+    /// Or: the Jobs that it runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jobs: Option<DegradeJobs>,
 }
 
 /// When a step is on: a signal is above a line, or a target is behind what it needs.
@@ -76,6 +89,50 @@ pub struct ConfigMapValue {
     /// What it is set to while the step is on.
     #[schemars(length(max = 4096))]
     pub value: String,
+}
+
+/// The weight of a backend in an HTTPRoute of the Gateway API, in the namespace of the surge.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct BackendWeight {
+    /// Name of the HTTPRoute; one that this installation may write (chart value degrade.httpRoutes).
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+    /// Name of the rule. Where absent the backend has to stand in one rule only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub rule: Option<String>,
+    /// Name of the backend, as in its backendRefs.
+    #[schemars(length(min = 1, max = 253))]
+    pub backend: String,
+    /// The weight while the step is on, beside those of the rule's other backends; 0 sends it nothing.
+    #[schemars(range(max = 1_000_000))]
+    pub weight: u32,
+}
+
+/// Jobs that a step runs.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct DegradeJobs {
+    /// What the Job is made from that is run when the step goes on.
+    pub degrade: JobTemplateRef,
+    /// What the Job is made from that undoes it: it is run when the step goes off, once the first has ended. Without it nothing is
+    /// undone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restore: Option<JobTemplateRef>,
+    /// Each of them is ended, and has failed, so many seconds after it has begun.
+    #[serde(default = "default_deadline_seconds")]
+    #[schemars(range(min = 1, max = 86400))]
+    pub deadline_seconds: u32,
+    /// So many of its pods may fail before it has failed (`backoffLimit`); as its template says, where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(max = 100))]
+    pub retries: Option<u32>,
+}
+
+/// What sheds load is of use within minutes, or not at all.
+fn default_deadline_seconds() -> u32 {
+    300
 }
 
 /// A page that changes its face every minute is worse than one that is plain for five.

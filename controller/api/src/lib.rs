@@ -22,7 +22,7 @@ pub use calendar::{
     calendar_record, how_to_read,
 };
 pub use class::{InstanceClass, InstanceClassSpec, LaunchTemplateRef};
-pub use degrade::{ConfigMapValue, DegradeCondition, DegradeStep};
+pub use degrade::{BackendWeight, ConfigMapValue, DegradeCondition, DegradeJobs, DegradeStep};
 pub use hold::{SurgeHold, SurgeHoldSpec, hold_record};
 pub use job::{JobStep, JobTemplateRef};
 pub use names::{APP_FIELD_MANAGER, FINALIZER, GROUP, VERSION, tags};

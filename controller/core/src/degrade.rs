@@ -3,7 +3,9 @@
 //! What stood at a place is on record before anything is written there, and is given back only where what stands there is
 //! still ours. An unknown signal turns nothing on and nothing off.
 
+mod owed;
 mod place;
+pub mod work;
 
 use chrono::TimeDelta;
 use schemars::JsonSchema;
@@ -13,12 +15,18 @@ use crate::Instant;
 use crate::decimal::Decimal;
 use crate::overrides::InForce;
 use crate::release;
-use crate::run::RunStatus;
+use crate::run::{RunRecord, RunStatus};
 use crate::signal::{self, Reading};
 use crate::surge::Announcement;
 use crate::world::World;
 
-pub use place::{Place, Seen, SwitchAct, Trouble, acts, next_look, take_over, told, trouble};
+pub use owed::{acts, next_look, places_of, take_over};
+pub use place::{Object, Owed, Place, Seen, SwitchAct, Trouble, told};
+pub use work::Work;
+
+/// A write, or the creation of a Job, of a process that led before may arrive so much later: three times as long as a call
+/// may take.
+const IN_FLIGHT: TimeDelta = TimeDelta::seconds(30);
 
 /// A step of the ladder.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,10 +37,22 @@ pub struct Step {
     pub when: When,
     /// Once on it stays on for so long.
     pub minimum: TimeDelta,
-    /// Where it writes.
-    pub place: Place,
-    /// What it writes there.
-    pub value: String,
+    /// What it does while it is on.
+    pub action: Action,
+}
+
+/// What a step does while it is on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// It writes a value, and gives back what stood there before.
+    Write {
+        /// Where.
+        place: Place,
+        /// What.
+        value: String,
+    },
+    /// It runs Jobs, which are among those of the announcement.
+    Run(Work),
 }
 
 /// When a step is on.
@@ -92,29 +112,6 @@ pub struct StepStatus {
     /// Why it is on, or why it was turned off.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
-}
-
-/// A value that a step has written, or is about to, and what stood there before: whatever becomes of the announcement.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Owed {
-    /// Name of the `ConfigMap`.
-    pub config_map: String,
-    /// The key.
-    pub key: String,
-    /// What the step writes there.
-    pub written: String,
-    /// What stood there before; absent where the key was not set.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub before: Option<String>,
-}
-
-impl Owed {
-    /// Where it stands.
-    #[must_use]
-    pub fn place(&self) -> Place {
-        Place::ConfigMap { name: self.config_map.clone(), key: self.key.clone() }
-    }
 }
 
 /// What the ladder of a run depends on.
@@ -201,10 +198,19 @@ pub fn keep(status: &mut RunStatus, facts: &Facts<'_>, world: &World, now: Insta
             Some(n) => old.swap_remove(n),
             None => StepStatus { name: step.name.clone(), ..StepStatus::default() },
         };
-        turn(&mut shown, step, facts, status, later_is_on, now);
-        // What cannot be given back keeps nothing else from it.
-        let owes = shown.owed.is_some() && !place::is_stuck(&shown, world);
-        later_is_on |= shown.engaged || owes;
+        let was_on = shown.engaged;
+        let being_undone = work::owes(&shown, status, facts.announcement, world, now);
+        // Whoever goes on while something is being given back would not know whose it is.
+        if facts.over || shown.engaged || !(shown.owed.is_some() || being_undone) {
+            turn(&mut shown, step, facts, status, later_is_on, now);
+        }
+        if shown.engaged && !was_on {
+            work::begin_again(&shown, status, facts.announcement);
+        }
+        if let Action::Run(work) = &step.action {
+            shown.in_place = shown.engaged && work::is_done(work, status);
+        }
+        later_is_on |= shown.engaged || owes(&shown, status, facts.announcement, world, now);
         kept.push(shown);
     }
     kept.reverse();
@@ -230,10 +236,6 @@ fn turn(
         if shown.engaged {
             set(shown, false, None, now);
         }
-        return;
-    }
-    // Whoever goes on while a value is being given back would not know whose it is.
-    if !shown.engaged && shown.owed.is_some() {
         return;
     }
     if let Some((on, why)) = facts.overrides.degrade(&step.name) {
@@ -274,6 +276,44 @@ fn turn(
     }
 }
 
+/// A step that is off has something to give back, and it can be given back as things are: nothing waits for what cannot.
+fn owes(
+    shown: &StepStatus,
+    status: &RunStatus,
+    announcement: &Announcement,
+    world: &World,
+    now: Instant,
+) -> bool {
+    let value = shown.owed.is_some() && !owed::is_stuck(shown, world);
+    value || work::owes(shown, status, announcement, world, now)
+}
+
+/// Whether Jobs that steps have run are still to be undone.
+#[must_use]
+pub fn owes_work(
+    status: &RunStatus,
+    announcement: &Announcement,
+    world: &World,
+    now: Instant,
+) -> bool {
+    status.degrade.iter().any(|shown| work::owes(shown, status, announcement, world, now))
+}
+
+/// What stands in the way of a step, if anything does: said days before.
+#[must_use]
+pub fn trouble(
+    step: &Step,
+    shown: Option<&StepStatus>,
+    run: &RunRecord,
+    announcement: &Announcement,
+    world: &World,
+) -> Option<String> {
+    match &step.action {
+        Action::Write { place, .. } => owed::trouble(place, &step.name, shown, run, world),
+        Action::Run(work) => work::trouble(work, announcement, run, world),
+    }
+}
+
 fn set(shown: &mut StepStatus, on: bool, why: Option<String>, now: Instant) {
     shown.engaged = on;
     shown.since_time = Some(now);
@@ -287,11 +327,13 @@ pub fn next_turn<'a>(
     announcement: &'a Announcement,
     status: &'a RunStatus,
 ) -> impl Iterator<Item = Instant> + 'a {
-    announcement.degrade.iter().flat_map(|step| {
+    let turns = announcement.degrade.iter().flat_map(|step| {
         let shown = status.degrade.iter().find(|s| s.name == step.name);
         let turns = shown.and_then(|s| Some(s.turning_since? + step.when.for_time));
         let may_leave =
             shown.filter(|s| s.engaged).and_then(|s| Some(s.since_time? + step.minimum));
-        turns.into_iter().chain(may_leave)
-    })
+        let off = shown.filter(|s| !s.engaged).and_then(|s| s.since_time);
+        turns.into_iter().chain(may_leave).chain(off.map(|at| at + IN_FLIGHT))
+    });
+    turns.chain(work::next_end(announcement, status))
 }

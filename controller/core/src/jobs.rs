@@ -11,6 +11,7 @@ use chrono::TimeDelta;
 use siphasher::sip::SipHasher13;
 
 use crate::Instant;
+use crate::degrade::work;
 use crate::run::{JobState, JobStatus, RunRecord, RunStatus};
 use crate::surge::{Announcement, JobStep, JobTemplate, Moment, TemplateKind, Window};
 use crate::world::{Jobs, Seen, World};
@@ -110,25 +111,31 @@ pub struct Facts<'a> {
 impl Facts<'_> {
     /// The time of a step has come, and has not gone. A clock that is in doubt starts nothing that cannot be taken back.
     fn is_due(&self, step: &JobStep, world: &World, now: Instant) -> bool {
-        if step.moment == Moment::Release {
-            return self.run.status.release.is_some();
-        }
-        if self.is_over(step, now) {
-            return false;
-        }
+        let status = &self.run.status;
         match step.moment {
+            Moment::Release => status.release.is_some(),
+            Moment::Degrade | Moment::Restore => {
+                work::is_due(step, self.announcement, status, world, now)
+            }
+            _ if self.is_over(step, now) => false,
             Moment::WarmUp => {
                 let mut steps = self.announcement.warm_up().zip(self.warm_up);
                 let start = steps.find(|(s, _)| s.name == step.name).map(|(_, start)| *start);
                 world.clock_error.is_none() && start.is_some_and(|start| now >= start)
             }
-            _ => world.trusts_its_clock(now) && now >= self.window.start && !self.armed,
+            Moment::Live => world.trusts_its_clock(now) && now >= self.window.start && !self.armed,
         }
     }
 
     /// The time of a step has gone.
     fn is_over(&self, step: &JobStep, now: Instant) -> bool {
-        step.moment != Moment::Release && (self.run.status.release.is_some() || now >= self.end)
+        match step.moment {
+            Moment::Release => false,
+            Moment::Degrade | Moment::Restore => {
+                work::is_over(step, self.announcement, &self.run.status, now)
+            }
+            Moment::WarmUp | Moment::Live => self.run.status.release.is_some() || now >= self.end,
+        }
     }
 }
 
@@ -232,6 +239,9 @@ pub fn acts(run: &RunRecord, announcement: &Announcement, world: &World) -> Vec<
         let name = job.job.clone();
         if job.state == JobState::Running && job.uid.is_none() {
             let step = announcement.jobs.iter().find(|step| step.name == job.name)?;
+            if !work::may_create(step, announcement, &run.status) {
+                return None;
+            }
             return Some(JobAct::Create(Box::new(NewJob {
                 name,
                 template: step.template.clone(),

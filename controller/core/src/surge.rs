@@ -167,6 +167,10 @@ pub enum Moment {
     Live,
     /// When the way down begins.
     Release,
+    /// When a step of the ladder of degradation goes on.
+    Degrade,
+    /// When it goes off again.
+    Restore,
 }
 
 impl Moment {
@@ -177,6 +181,8 @@ impl Moment {
             Self::WarmUp => "warm-up",
             Self::Live => "job",
             Self::Release => "release job",
+            Self::Degrade => "degrade job",
+            Self::Restore => "restore job",
         }
     }
 }

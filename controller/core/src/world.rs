@@ -348,8 +348,8 @@ pub struct World {
     pub doubted: BTreeSet<Workload>,
     /// Jobs that runs speak of; [`Seen::Absent`] where this installation may not create any.
     pub jobs: Seen<Jobs>,
-    /// `ConfigMaps` that steps of a ladder may write.
-    pub may_degrade: BTreeSet<String>,
+    /// What steps of a ladder may write.
+    pub may_degrade: BTreeSet<degrade::Object>,
     /// What was seen where steps of a ladder write.
     pub places: BTreeMap<degrade::Place, degrade::Seen>,
     /// What sources have said lately, by source and query.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use primetime_api::{HowToRead, SurgeCalendar, calendar_record, how_to_read};
 use primetime_core::Instant;
 use primetime_core::calendar::{CalendarRecord, Reading};
-use primetime_core::degrade;
+use primetime_core::degrade::{self, Object};
 use primetime_core::hold::{self, HoldRecord, Level};
 use primetime_core::overrides::Override;
 use primetime_core::port;
@@ -239,8 +239,8 @@ pub struct Index {
     pub not_scalable: BTreeSet<(String, String)>,
     /// This installation may create Jobs.
     pub may_run_jobs: bool,
-    /// `ConfigMaps` that steps of a ladder may write, by name.
-    pub may_degrade: BTreeSet<String>,
+    /// What steps of a ladder may write.
+    pub may_degrade: BTreeSet<Object>,
     /// What was seen where steps of a ladder write, by namespace.
     pub places: BTreeMap<(String, degrade::Place), degrade::Seen>,
     /// Jobs, those of other people too: they may be templates.
@@ -501,8 +501,8 @@ impl Index {
                     }
                 }
             }
-            for step in run.announcement.iter().flat_map(|a| &a.degrade) {
-                let key = (namespace.to_owned(), step.place.clone());
+            for place in degrade::places_of(run) {
+                let key = (namespace.to_owned(), place);
                 if let Some(seen) = self.places.get(&key) {
                     world.places.insert(key.1, seen.clone());
                 }
@@ -603,10 +603,8 @@ impl Index {
         let jobs = open.flat_map(|((ns, _), r)| r.status.jobs.iter().map(move |j| (ns, &j.job)));
         let jobs: BTreeSet<(&String, &String)> = jobs.collect();
         let open = self.runs.iter().filter(|(_, r)| r.status.completion_time.is_none());
-        let places = open.flat_map(|((ns, _), r)| {
-            let steps = r.announcement.iter().flat_map(|a| &a.degrade);
-            steps.map(move |step| (ns.clone(), step.place.clone()))
-        });
+        let places = open
+            .flat_map(|((ns, _), r)| degrade::places_of(r).map(move |place| (ns.clone(), place)));
         let places: BTreeSet<(String, degrade::Place)> = places.collect();
         self.places.retain(|place, _| places.contains(place));
         self.job_errors.retain(|(ns, name), _| jobs.contains(&(ns, name)));

@@ -1,12 +1,12 @@
 //! Values that steps of a ladder write: read with a quorum, and written only over what was seen.
 
-use k8s_openapi::api::core::v1::ConfigMap;
-use kube::api::{Api, Patch, PatchParams};
-use kube::{Client, Resource};
+mod value;
+
+use kube::Client;
+use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, Patch, PatchParams};
 use primetime_api::APP_FIELD_MANAGER;
-use primetime_core::degrade::{Place, Seen, SwitchAct, Trouble, told};
+use primetime_core::degrade::{Object, Place, Seen, SwitchAct, Trouble, told};
 use primetime_core::port::Clock;
-use serde_json::json;
 
 use crate::call::{CallError, bounded};
 use crate::watch::Shared;
@@ -27,7 +27,9 @@ pub async fn act(
     let (SwitchAct::Read { place } | SwitchAct::Write { place, .. }) = act;
     let at = clock.now();
     let result = match act {
-        SwitchAct::Read { .. } => read(client, namespace, place).await.map(|there| there.value),
+        SwitchAct::Read { .. } => {
+            read(client, namespace, place).await.map(|there| value::of(place, &there))
+        }
         SwitchAct::Write { from, to, .. } => {
             write(client, namespace, place, from.as_ref(), to.as_ref(), leads).await
         }
@@ -39,9 +41,11 @@ pub async fn act(
         let seen = match &result {
             Ok(found) => {
                 let refused = refused.filter(|_| matches!(act, SwitchAct::Read { .. }));
-                Seen { found: Ok(found.clone()), refused, at }
+                Seen { found: found.clone(), refused, at }
             }
-            Err(CallError::NotFound(_)) => Seen { found: Err(Trouble::Gone), refused, at },
+            Err(CallError::NotFound(_)) => {
+                Seen { found: Err(Trouble::Gone(not_there(place))), refused, at }
+            }
             Err(error @ (CallError::Refused(_) | CallError::Invalid(_))) => match act {
                 SwitchAct::Read { .. } => {
                     Seen { found: Err(Trouble::Failed(error.to_string())), refused, at }
@@ -62,21 +66,30 @@ pub async fn act(
     }
 }
 
-/// What stands at a place, and the resourceVersion it was read at.
-struct There {
-    value: Option<String>,
-    version: Option<String>,
+fn not_there(place: &Place) -> String {
+    match place.object() {
+        object @ Object::ConfigMap(_) => format!("{object} does not exist"),
+        object @ Object::HttpRoute(_) => {
+            format!("{object} does not exist, or the Gateway API is not installed")
+        }
+    }
 }
 
-async fn read(client: &Client, namespace: &str, place: &Place) -> Result<There, CallError> {
-    let Place::ConfigMap { name, key } = place;
-    let api: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
-    let map = bounded(api.get(name)).await?;
-    Ok(There { value: value(&map, key), version: map.meta().resource_version.clone() })
+/// Objects of the kind that a place is part of, and the name of its object.
+fn objects(client: &Client, namespace: &str, place: &Place) -> (Api<DynamicObject>, String) {
+    let (kind, name) = match place.object() {
+        Object::ConfigMap(name) => (GroupVersionKind::gvk("", "v1", "ConfigMap"), name),
+        Object::HttpRoute(name) => {
+            (GroupVersionKind::gvk("gateway.networking.k8s.io", "v1", "HTTPRoute"), name)
+        }
+    };
+    let kind = ApiResource::from_gvk(&kind);
+    (Api::namespaced_with(client.clone(), namespace, &kind), name)
 }
 
-fn value(map: &ConfigMap, key: &str) -> Option<String> {
-    map.data.as_ref()?.get(key).cloned()
+async fn read(client: &Client, namespace: &str, place: &Place) -> Result<DynamicObject, CallError> {
+    let (api, name) = objects(client, namespace, place);
+    bounded(api.get(&name)).await
 }
 
 /// Writes a value over what was seen, if that still stands there; otherwise says what does.
@@ -87,25 +100,25 @@ async fn write(
     from: Option<&String>,
     to: Option<&String>,
     leads: impl Fn() -> bool,
-) -> Result<Option<String>, CallError> {
+) -> Result<Result<Option<String>, Trouble>, CallError> {
     let there = read(client, namespace, place).await?;
-    if there.value.as_ref() != from {
-        return Ok(there.value);
+    match value::of(place, &there) {
+        Ok(is) if is.as_ref() == from => {}
+        other => return Ok(other),
     }
     if !leads() {
         return Err(CallError::Failed("this process does not lead any more".to_owned()));
     }
-    let Place::ConfigMap { name, key } = place;
-    let api: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
-    // Whoever writes in between, at any key, is not overwritten.
-    let patch = json!({"metadata": {"resourceVersion": there.version}, "data": {key: to}});
+    let patch = value::patch(place, &there, to);
     let by =
         PatchParams { field_manager: Some(APP_FIELD_MANAGER.to_owned()), ..PatchParams::default() };
-    let map = bounded(api.patch(name, &by, &Patch::Merge(patch))).await?;
-    let is = value(&map, key);
-    if is.as_ref() != to {
-        let kept = told(is.as_deref());
-        return Err(CallError::Refused(format!("written, and the API server keeps {kept}")));
+    let (api, name) = objects(client, namespace, place);
+    let is = value::of(place, &bounded(api.patch(&name, &by, &Patch::Merge(patch))).await?);
+    match &is {
+        Ok(kept) if kept.as_ref() != to => {
+            let kept = told(kept.as_deref());
+            Err(CallError::Refused(format!("written, and the API server keeps {kept}")))
+        }
+        _ => Ok(is),
     }
-    Ok(is)
 }

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use chrono::TimeDelta;
 use primetime_api::{InstanceClass, MetricsSource};
 use primetime_core::Instant;
-use primetime_core::degrade::Place;
+use primetime_core::degrade::{Action, Place};
 use primetime_core::schedule::{Occurrence, Rule, Schedule, When};
 use primetime_core::surge::{JobTemplate, Target as Announced, TemplateKind};
 use primetime_core::timeline;
@@ -133,7 +133,7 @@ impl Evening {
                 "ScheduledSurge" => surges.push(document.clone()),
                 "InstanceClass" => given.push(strict::<InstanceClass>(document)?.1),
                 "MetricsSource" => given.push(strict::<MetricsSource>(document)?.1),
-                "Deployment" | "HorizontalPodAutoscaler" | "ConfigMap" => {
+                "Deployment" | "HorizontalPodAutoscaler" | "ConfigMap" | "HTTPRoute" => {
                     given.push(document.clone());
                 }
                 // A calendar is looked up where a surge follows it.
@@ -142,7 +142,7 @@ impl Evening {
                 kind => {
                     return Err(vec![format!(
                         "{kind} {}: not understood here; simulate reads one ScheduledSurge, and Deployment, \
-                     HorizontalPodAutoscaler, InstanceClass, MetricsSource, SurgeCalendar, ConfigMap, CronJob and Job beside it",
+                     HorizontalPodAutoscaler, InstanceClass, MetricsSource, SurgeCalendar, ConfigMap, HTTPRoute, CronJob and Job beside it",
                         text(document, "/metadata/name")
                     )]);
                 }
@@ -393,12 +393,8 @@ impl Evening {
             }
         }
         for step in &self.spec.announcement.degrade {
-            let Place::ConfigMap { name, .. } = &step.place;
-            if !objects.iter().any(|o| is(o, "ConfigMap", name)) {
-                let mut assumed = named("v1", "ConfigMap", name);
-                let given = self.given.iter().find(|o| is(o, "ConfigMap", name));
-                assumed["data"] = given.map_or_else(|| json!({}), |o| o["data"].clone());
-                objects.push(assumed);
+            if let Action::Write { place, .. } = &step.action {
+                self.assume(place, &mut objects);
             }
         }
         for object in &mut objects {
@@ -413,6 +409,34 @@ impl Evening {
             node
         }));
         objects
+    }
+}
+
+impl Evening {
+    /// What a step writes is as it is given, or stands there once.
+    fn assume(&self, place: &Place, objects: &mut Vec<Value>) {
+        let (api, kind, name) = match place {
+            Place::ConfigMap { name, .. } => ("v1", "ConfigMap", name),
+            Place::HttpRoute { name, .. } => ("gateway.networking.k8s.io/v1", "HTTPRoute", name),
+        };
+        let given = self.given.iter().find(|o| is(o, kind, name));
+        let at = objects.iter().position(|o| is(o, kind, name)).unwrap_or_else(|| {
+            let metadata = json!({"name": name, "namespace": self.namespace});
+            let mut assumed = given.cloned().unwrap_or_else(|| json!({"spec": {"rules": []}}));
+            assumed["apiVersion"] = api.into();
+            assumed["kind"] = kind.into();
+            assumed["metadata"] = metadata;
+            objects.push(assumed);
+            objects.len() - 1
+        });
+        let Place::HttpRoute { rule, backend, .. } = place else { return };
+        let rules = objects.get_mut(at).and_then(|o| o["spec"]["rules"].as_array_mut());
+        if let Some(rules) = rules.filter(|_| given.is_none()) {
+            let its = json!({"name": rule, "backendRefs": [{"name": backend, "weight": 1}]});
+            if !rules.contains(&its) {
+                rules.push(its);
+            }
+        }
     }
 }
 

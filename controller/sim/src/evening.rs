@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use primetime_core::Instant;
+use primetime_core::degrade::Object;
 use primetime_core::port::Clock;
 use serde_json::{Value, json};
 
@@ -144,13 +145,16 @@ async fn evening(scenario: &Scenario, script: &Script, seed: u64) -> Recording {
     recording
 }
 
-/// The `ConfigMaps` that surges write, as far as they are there.
-fn switched(scenario: &Scenario) -> BTreeSet<String> {
+/// What surges write.
+fn switched(scenario: &Scenario) -> BTreeSet<Object> {
     let steps = |surge: &Value| surge.pointer("/spec/degrade")?.as_array().cloned();
     let steps = scenario.objects.iter().filter_map(steps).flatten();
-    let names =
-        steps.filter_map(|step| Some(step.pointer("/configMapRef/name")?.as_str()?.to_owned()));
-    names.collect()
+    let name = |step: &Value, pointer| Some(step.pointer(pointer)?.as_str()?.to_owned());
+    let object = |step: Value| {
+        let map = name(&step, "/configMapRef/name").map(Object::ConfigMap);
+        map.or_else(|| name(&step, "/httpRouteRef/name").map(Object::HttpRoute))
+    };
+    steps.filter_map(object).collect()
 }
 
 /// Everything but the operator: people, controllers, and the look once a second. Ends when the evening is over.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use kube::Client;
 use primetime_core::Instant;
+use primetime_core::degrade::Object;
 use primetime_core::plan::Plan;
 use primetime_core::port::{Answer, Clock, Cloud, Feeds, Fetched, Metrics};
 use primetime_core::world::World;
@@ -45,8 +46,8 @@ pub struct Surroundings {
     pub script: Script,
     /// Operators may create Jobs.
     pub jobs: bool,
-    /// `ConfigMaps` that operators may write.
-    pub degrade: BTreeSet<String>,
+    /// What steps of a ladder may write.
+    pub degrade: BTreeSet<Object>,
     /// Every life of every operator.
     pub lives: Arc<Mutex<Vec<Life>>>,
 }

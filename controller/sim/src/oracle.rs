@@ -120,7 +120,7 @@ pub fn judge(recording: &Recording, promise: &Promise, script: &Script) -> Vec<B
 type Rule = fn(Case<'_>) -> Option<Broken>;
 
 fn broken(case: Case<'_>) -> Vec<Broken> {
-    let rules: [Rule; 39] = [
+    let rules: [Rule; 40] = [
         the_model_is_sound,
         authority::runs_say_what_their_surge_said,
         authority::raised_in_the_name_of_a_run,
@@ -157,6 +157,7 @@ fn broken(case: Case<'_>) -> Vec<Broken> {
         jobs::ready_means_warm,
         ladder::on_record_before_written,
         ladder::values_are_returned,
+        ladder::work_is_undone,
         end::it_ends,
         end::everything_is_returned,
         end::quiet_afterwards,

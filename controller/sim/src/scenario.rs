@@ -392,19 +392,22 @@ pub fn shed() -> (Scenario, Promise) {
     let (mut scenario, promise) = plain();
     scenario.name = "more than there may be";
     scenario.load = visitors(56_000.0);
-    let step = |name: &str, mut when: Value, key: &str, value: &str| {
+    let step = |name: &str, mut when: Value, does: &str, what: Value| {
         when["forSeconds"] = 2.into();
-        json!({
-            "name": name, "when": when, "minimumSeconds": 5,
-            "configMapRef": {"name": "shop-flags", "key": key, "value": value},
-        })
+        json!({"name": name, "when": when, "minimumSeconds": 5, does: what})
     };
     let too_many = json!({"signal": "sessions", "above": "50000", "below": "40000"});
     let behind = json!({"target": "web", "behindReplicas": 15});
+    let capture = json!({"name": "shop-flags", "key": "checkout", "value": "capture"});
+    let plain_page = json!({"name": "shop", "rule": "pages", "backend": "plain", "weight": 100});
+    let shield = json!({
+        "degrade": {"name": "shield"}, "restore": {"name": "unshield"}, "deadlineSeconds": 15,
+    });
     for surge in scenario.objects.iter_mut().filter(|o| o["kind"] == "ScheduledSurge") {
         surge["spec"]["degrade"] = json!([
-            step("order-capture", too_many.clone(), "checkout", "capture"),
-            step("plain-page", behind.clone(), "page", "plain"),
+            step("order-capture", too_many.clone(), "configMapRef", capture.clone()),
+            step("plain-page", behind.clone(), "httpRouteRef", plain_page.clone()),
+            step("shield", behind.clone(), "jobs", shield.clone()),
         ]);
     }
     scenario.objects.push(json!({
@@ -412,6 +415,14 @@ pub fn shed() -> (Scenario, Promise) {
         "metadata": {"name": "shop-flags", "namespace": SHOP},
         "data": {"checkout": "normal", "photos": "large"},
     }));
+    scenario.objects.push(json!({
+        "apiVersion": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute",
+        "metadata": {"name": "shop", "namespace": SHOP},
+        "spec": {"rules": [{"name": "pages", "backendRefs": [
+            {"name": "web", "port": 80, "weight": 1}, {"name": "plain", "port": 80, "weight": 0},
+        ]}]},
+    }));
+    scenario.objects.extend(["shield", "unshield"].map(|name| cron_job(name, false)));
     (scenario, promise)
 }
 

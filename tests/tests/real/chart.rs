@@ -25,7 +25,8 @@ async fn the_simulator_grants_what_the_chart_grants() -> Result<()> {
     let chart = root().join("charts/primetime");
     let mut helm = command(tools.path("helm"));
     helm.arg("template").arg("primetime").arg(chart).args(["-n", "primetime-system"]);
-    let everything = "clusterName=x,jobs.enabled=true,degrade.configMaps={shop-flags}";
+    let everything =
+        "clusterName=x,jobs.enabled=true,degrade.configMaps={shop-flags},degrade.httpRoutes={shop}";
     let all = ["--set", everything, "-s", "templates/rbac.yaml"];
     let rendered = run(helm.args(all)).await?;
     ensure!(rendered.trim() == committed.trim(), "it has changed: run `make generate`");
@@ -49,6 +50,7 @@ async fn the_chart_renders_and_refuses_a_nameless_cluster() -> Result<()> {
     ensure!(!rendered.contains("batch"), "Jobs are created only where somebody says so");
     let configmaps = rendered.split("resources: [configmaps]").nth(1).unwrap_or_default();
     ensure!(configmaps.trim_start().starts_with("verbs: [get]"), "and ConfigMaps are written");
+    ensure!(!rendered.contains("httproutes"), "and HTTPRoutes");
     for kind in [
         "Deployment",
         "ServiceAccount",

@@ -19,6 +19,7 @@ mod outage;
 mod overlap;
 mod overrule;
 mod refusals;
+mod reroute;
 mod rules;
 mod schedules;
 mod signals;

@@ -1,10 +1,12 @@
 //! The ladder of degradation: what its steps watch has to be there.
 
 use primetime_core::decimal::Decimal;
-use primetime_core::degrade::{self, Condition, Place, When};
+use primetime_core::degrade::{self, Action, Condition, Place, When, Work};
+use primetime_core::surge::{self, Moment};
 
 use super::{Announced, seconds};
 use crate::degrade::DegradeStep;
+use crate::job::JobTemplateRef;
 
 /// All steps, or every reason why they cannot be understood.
 pub(super) fn ladder(announced: &Announced<'_>) -> Result<Vec<degrade::Step>, Vec<String>> {
@@ -19,7 +21,6 @@ pub(super) fn ladder(announced: &Announced<'_>) -> Result<Vec<degrade::Step>, Ve
 }
 
 fn step(written: &DegradeStep, announced: &Announced<'_>) -> Result<degrade::Step, String> {
-    let to = &written.config_map_ref;
     Ok(degrade::Step {
         name: written.name.clone(),
         when: When {
@@ -27,9 +28,53 @@ fn step(written: &DegradeStep, announced: &Announced<'_>) -> Result<degrade::Ste
             for_time: seconds(written.when.for_seconds),
         },
         minimum: seconds(written.minimum_seconds),
-        place: Place::ConfigMap { name: to.name.clone(), key: to.key.clone() },
-        value: to.value.clone(),
+        action: action(written)?,
     })
+}
+
+fn action(written: &DegradeStep) -> Result<Action, String> {
+    match (&written.config_map_ref, &written.http_route_ref, &written.jobs) {
+        (Some(to), None, None) => Ok(Action::Write {
+            place: Place::ConfigMap { name: to.name.clone(), key: to.key.clone() },
+            value: to.value.clone(),
+        }),
+        (None, Some(to), None) => Ok(Action::Write {
+            place: Place::HttpRoute {
+                name: to.name.clone(),
+                rule: to.rule.clone(),
+                backend: to.backend.clone(),
+            },
+            value: to.weight.to_string(),
+        }),
+        (None, None, Some(jobs)) => Ok(Action::Run(Work {
+            degrade: written.name.clone(),
+            restore: jobs.restore.as_ref().map(|_| restore_name(written)),
+        })),
+        _ => Err("exactly one of configMapRef, httpRouteRef and jobs".to_owned()),
+    }
+}
+
+fn restore_name(written: &DegradeStep) -> String {
+    format!("{}-restore", written.name)
+}
+
+/// The Jobs that steps run.
+pub(super) fn jobs(ladder: &[DegradeStep]) -> impl Iterator<Item = surge::JobStep> + '_ {
+    let runs = ladder.iter().filter_map(|written| Some((written, written.jobs.as_ref()?)));
+    runs.flat_map(|(written, jobs)| {
+        let job = |name: String, moment, template: &JobTemplateRef| surge::JobStep {
+            name,
+            moment,
+            template: template.into(),
+            deadline: seconds(jobs.deadline_seconds.max(1)),
+            retries: jobs.retries,
+            after: Vec::new(),
+        };
+        let restore = jobs.restore.as_ref();
+        let undoes = restore.map(|to| job(restore_name(written), Moment::Restore, to));
+        [Some(job(written.name.clone(), Moment::Degrade, &jobs.degrade)), undoes]
+    })
+    .flatten()
 }
 
 fn condition(written: &DegradeStep, announced: &Announced<'_>) -> Result<Condition, String> {

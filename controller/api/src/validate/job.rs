@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use primetime_core::surge::{self, JobTemplate, Moment};
 
-use super::{Announced, seconds};
-use crate::job::JobStep;
+use super::{Announced, degrade, seconds};
+use crate::job::{JobStep, JobTemplateRef};
 
 /// All Jobs of a surge, or every reason why they cannot be understood.
 pub(super) fn jobs(announced: &Announced<'_>) -> Result<Vec<surge::JobStep>, Vec<String>> {
@@ -42,15 +42,28 @@ pub(super) fn jobs(announced: &Announced<'_>) -> Result<Vec<surge::JobStep>, Vec
             jobs.push(job(step, moment));
         }
     }
+    // A step of the ladder and what it runs are called the same; no other Job is.
+    for step in degrade::jobs(announced.degrade) {
+        let others = jobs.iter().any(|other| other.name == step.name);
+        if others || capacity.contains(&step.name.as_str()) {
+            errors.push(format!("spec.degrade: something else is called \"{}\" too", step.name));
+        }
+        jobs.push(step);
+    }
     if errors.is_empty() { Ok(jobs) } else { Err(errors) }
 }
 
+impl From<&JobTemplateRef> for JobTemplate {
+    fn from(template: &JobTemplateRef) -> Self {
+        Self { kind: template.kind, name: template.name.clone() }
+    }
+}
+
 fn job(step: &JobStep, moment: Moment) -> surge::JobStep {
-    let template = &step.job_template_ref;
     surge::JobStep {
         name: step.name.clone(),
         moment,
-        template: JobTemplate { kind: template.kind, name: template.name.clone() },
+        template: (&step.job_template_ref).into(),
         deadline: seconds(step.deadline_seconds.max(1)),
         retries: step.retries,
         after: step.after.clone(),

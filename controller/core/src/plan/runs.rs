@@ -10,6 +10,7 @@ use super::{Act, Draft, Record};
 use crate::Instant;
 use crate::armed;
 use crate::decision;
+use crate::degrade;
 use crate::demand::{self, Demand, Facts};
 use crate::hold::{self, Claim};
 use crate::jobs;
@@ -519,6 +520,7 @@ impl<'a> Run<'a> {
             || status.owes_machines()
             || status.owes_values()
             || status.degrade.iter().any(|step| step.engaged)
+            || degrade::owes_work(status, self.announcement, self.world, self.now)
             || self.waits_for_jobs_until(status).is_some_and(|at| self.now < at)
         {
             return;

@@ -6,6 +6,7 @@ mod armed;
 mod autoscaler;
 mod degrade;
 mod jobs;
+mod work;
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -13,7 +13,7 @@ struct Mutation {
     wrong: &'static str,
 }
 
-const MUTATIONS: [Mutation; 41] = [
+const MUTATIONS: [Mutation; 43] = [
     Mutation {
         name: "pre-scaling begins at T0, not its lead time earlier",
         file: "controller/core/src/timeline.rs",
@@ -237,6 +237,18 @@ const MUTATIONS: [Mutation; 41] = [
         wrong: "let lags = write::lags(&hold.hold, &live) && patient && false;",
     },
     Mutation {
+        name: "what a step runs is undone while it still goes on",
+        file: "controller/core/src/degrade/work.rs",
+        right: "ended && !waits && owes(",
+        wrong: "(ended || true) && !waits && owes(",
+    },
+    Mutation {
+        name: "what a step has run is never undone",
+        file: "controller/core/src/degrade/work.rs",
+        right: "did && !undone &&",
+        wrong: "did && !undone && did == undone &&",
+    },
+    Mutation {
         name: "what is degraded goes back because nothing is known",
         file: "controller/core/src/degrade.rs",
         right: "Says::Unknown | Says::Neither => false,",
@@ -244,13 +256,13 @@ const MUTATIONS: [Mutation; 41] = [
     },
     Mutation {
         name: "a value that somebody else has put there is taken back",
-        file: "controller/core/src/degrade/place.rs",
+        file: "controller/core/src/degrade/owed.rs",
         right: "false if ours && !later_owes",
         wrong: "false if !later_owes",
     },
     Mutation {
         name: "what another step has put there is what stood there before",
-        file: "controller/core/src/degrade/place.rs",
+        file: "controller/core/src/degrade/owed.rs",
         right: "theirs.map_or_else(|| value.clone(), |other| other.owed.before.clone())",
         wrong: "theirs.map_or_else(|| value.clone(), |_| value.clone())",
     },

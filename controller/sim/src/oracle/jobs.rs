@@ -36,21 +36,40 @@ pub(super) fn recorded_before_created(case: Case<'_>) -> Option<Broken> {
     None
 }
 
-/// S8: one Job a step, unless the one before it has failed.
+/// How often each step of the ladder went on, as runs say.
+fn times_on(case: Case<'_>) -> BTreeMap<String, usize> {
+    let mut on: BTreeMap<(String, String), bool> = BTreeMap::new();
+    let mut times: BTreeMap<String, usize> = BTreeMap::new();
+    for event in case.of("SurgeRun") {
+        let steps = event.object.pointer("/status/degrade").and_then(Value::as_array);
+        for step in steps.into_iter().flatten() {
+            let name = text(step, "/name").unwrap_or_default().to_owned();
+            let is = step.get("engaged") == Some(&Value::Bool(true));
+            let was = on.insert((event.key.2.clone(), name.clone()), is).unwrap_or_default();
+            *times.entry(name).or_default() += usize::from(is && !was);
+        }
+    }
+    times
+}
+
+/// S8: one Job a step, and each time that a step of the ladder goes on, unless the one before it has failed.
 pub(super) fn created_once(case: Case<'_>) -> Option<Broken> {
+    let times_on = times_on(case);
     let mut made: BTreeMap<String, usize> = BTreeMap::new();
     let mut failed: BTreeMap<String, usize> = BTreeMap::new();
     case.of("Job")
         .filter(|event| text(&event.object, "/metadata/ownerReferences/0/uid").is_some())
         .find_map(|event| {
-            let (step, _) = event.key.2.split_once('-')?;
+            let step = event.key.2.rsplitn(3, '-').nth(2)?;
             let has_failed = text(&event.object, "/status/conditions/0/type") == Some("Failed");
             if event.what == "ADDED" {
                 *made.entry(step.to_owned()).or_default() += 1;
             } else if has_failed && event.what == "MODIFIED" {
                 *failed.entry(step.to_owned()).or_default() += 1;
             }
-            let may = 1 + failed.get(step).copied().unwrap_or_default();
+            let of_ladder = times_on.get(step.strip_suffix("-restore").unwrap_or(step));
+            let times = of_ladder.copied().unwrap_or_default().max(1);
+            let may = times + failed.get(step).copied().unwrap_or_default();
             (made.get(step).copied().unwrap_or_default() > may)
                 .then(|| format!("S8: {step} is run again at {}, and has not failed", event.at))
         })

@@ -4,30 +4,45 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::{Broken, Case};
+use super::{Broken, Case, text};
 use crate::server::store::Event;
 
-/// A key of a `ConfigMap` that has changed.
+/// A value that has changed: a key of a `ConfigMap`, or the weight of a backend.
 struct Change<'a> {
     event: &'a Event,
-    map: &'a str,
+    object: &'a str,
     key: String,
     from: Option<String>,
     to: Option<String>,
 }
 
-/// Every change of a key, with who made it.
+/// What stands in an object that steps may write.
+fn values(event: &Event) -> BTreeMap<String, String> {
+    let data = event.object.get("data").cloned().unwrap_or_default();
+    let data: BTreeMap<String, String> = serde_json::from_value(data).unwrap_or_default();
+    let rules = event.object.pointer("/spec/rules").and_then(Value::as_array);
+    let weights = rules.into_iter().flatten().flat_map(|rule| {
+        let backends = rule.get("backendRefs").and_then(Value::as_array);
+        let weight = |backend: &Value| {
+            let name = format!("{}/{}", text(rule, "/name")?, text(backend, "/name")?);
+            Some((name, backend.get("weight")?.to_string()))
+        };
+        backends.into_iter().flatten().filter_map(weight).collect::<Vec<_>>()
+    });
+    data.into_iter().chain(weights).collect()
+}
+
+/// Every change of a value, with who made it.
 fn changes(case: Case<'_>) -> Vec<Change<'_>> {
     let mut last: BTreeMap<&str, BTreeMap<String, String>> = BTreeMap::new();
     let mut all = Vec::new();
-    for event in case.of("ConfigMap") {
-        let data = event.object.get("data").cloned().unwrap_or_default();
-        let is: BTreeMap<String, String> = serde_json::from_value(data).unwrap_or_default();
+    for event in case.of("ConfigMap").chain(case.of("HTTPRoute")) {
+        let is = values(event);
         let was = last.insert(&event.key.2, is.clone()).unwrap_or_default();
         let keys = was.keys().chain(is.keys().filter(|key| !was.contains_key(*key)));
         for key in keys.filter(|key| was.get(*key) != is.get(*key)) {
             let (from, to) = (was.get(key).cloned(), is.get(key).cloned());
-            all.push(Change { event, map: &event.key.2, key: key.clone(), from, to });
+            all.push(Change { event, object: &event.key.2, key: key.clone(), from, to });
         }
     }
     all
@@ -44,10 +59,10 @@ pub(super) fn on_record_before_written(case: Case<'_>) -> Option<Broken> {
         for run in case.of("SurgeRun").filter(|run| run.version < change.event.version) {
             last.insert(&run.key.2, run);
         }
-        let Change { map, key, from, to, event } = &change;
+        let Change { object, key, from, to, event } = &change;
         let at = event.at;
         (!last.values().any(|run| owes(run))).then(|| {
-            format!("S7: {key} in ConfigMap {map} {from:?} -> {to:?} at {at}, and no run has it on record")
+            format!("S7: {key} in {object} {from:?} -> {to:?} at {at}, and no run has it on record")
         })
     })
 }
@@ -57,7 +72,7 @@ pub(super) fn values_are_returned(case: Case<'_>) -> Option<Broken> {
     let mut before: BTreeMap<(String, String), Option<String>> = BTreeMap::new();
     let mut now: BTreeMap<(String, String), Option<String>> = BTreeMap::new();
     for change in changes(case) {
-        let place = (change.map.to_owned(), change.key);
+        let place = (change.object.to_owned(), change.key);
         if change.event.by.is_some() {
             before.entry(place.clone()).or_insert(change.from);
         } else {
@@ -65,8 +80,65 @@ pub(super) fn values_are_returned(case: Case<'_>) -> Option<Broken> {
         }
         now.insert(place, change.to);
     }
-    before.into_iter().find_map(|((map, key), was)| {
-        let is = now.get(&(map.clone(), key.clone())).cloned().flatten();
-        (is != was).then(|| format!("L3: {key} in ConfigMap {map} is {is:?}, not {was:?}"))
+    before.into_iter().find_map(|((object, key), was)| {
+        let is = now.get(&(object.clone(), key.clone())).cloned().flatten();
+        (is != was).then(|| format!("L3: {key} in {object} is {is:?}, not {was:?}"))
     })
+}
+
+/// What was run for a step, and for its undoing.
+#[derive(Default)]
+struct Worked {
+    runs: bool,
+    owed: bool,
+}
+
+/// The step that a Job of the ladder belongs to, and whether it undoes it.
+fn step_of<'a>(run: &'a Value, job: &str) -> Option<(&'a str, bool)> {
+    let steps = run.pointer("/spec/degrade").and_then(Value::as_array);
+    let recorded = run.pointer("/status/jobs").and_then(Value::as_array);
+    let name = recorded?.iter().find(|j| text(j, "/job") == Some(job))?;
+    let name = text(name, "/name")?;
+    let mut steps = steps?.iter().filter(|step| step.get("jobs").is_some());
+    steps.find_map(|step| {
+        let step = text(step, "/name")?;
+        let restores = name.strip_suffix("-restore") == Some(step);
+        (restores || name == step).then_some((step, restores))
+    })
+}
+
+/// L3: what a step has run is undone, not before it has ended, and before its run is done.
+pub(super) fn work_is_undone(case: Case<'_>) -> Option<Broken> {
+    let mut runs: BTreeMap<&str, &Value> = BTreeMap::new();
+    let mut worked: BTreeMap<(&str, &str), Worked> = BTreeMap::new();
+    for event in &case.recording.history {
+        let (name, object) = (event.key.2.as_str(), &event.object);
+        if event.key.0.kind == "SurgeRun" {
+            let uid = text(object, "/metadata/uid")?;
+            runs.insert(uid, object);
+            let mut its = worked.iter().filter(|((run, _), _)| *run == uid);
+            if object.pointer("/status/completionTime").is_some()
+                && let Some(((_, step), _)) = its.find(|(_, worked)| worked.owed)
+            {
+                return Some(format!("L3: {name} is done, and {step} was not undone"));
+            }
+        } else if event.key.0.kind == "Job"
+            && let Some(uid) = text(object, "/metadata/ownerReferences/0/uid")
+            && let Some((step, restores)) = runs.get(uid).and_then(|run| step_of(run, name))
+        {
+            let worked = worked.entry((uid, step)).or_default();
+            match (event.what, restores) {
+                ("ADDED", true) if worked.runs => {
+                    return Some(format!("L3: {name} undoes at {} what still runs", event.at));
+                }
+                ("ADDED", true) => worked.owed = false,
+                ("ADDED", false) => (worked.runs, worked.owed) = (true, true),
+                (_, false) => {
+                    worked.runs = text(object, "/status/conditions/0/type").is_none();
+                }
+                _ => {}
+            }
+        }
+    }
+    None
 }

@@ -52,7 +52,7 @@ const fn cluster(
 }
 
 /// All of them.
-pub const ALL: [Kind; 31] = ranked([
+pub const ALL: [Kind; 32] = ranked([
     namespaced("primetime.dev", "v1alpha1", "scheduledsurges", "ScheduledSurge"),
     namespaced("primetime.dev", "v1alpha1", "surgeruns", "SurgeRun"),
     namespaced("primetime.dev", "v1alpha1", "surgecalendars", "SurgeCalendar"),
@@ -74,6 +74,7 @@ pub const ALL: [Kind; 31] = ranked([
     Kind { scale: true, ..namespaced("apps", "v1", "deployments", "Deployment") },
     namespaced("autoscaling", "v2", "horizontalpodautoscalers", "HorizontalPodAutoscaler"),
     namespaced(KEDA, "v1alpha1", "scaledobjects", "ScaledObject"),
+    namespaced(GATEWAY, "v1", "httproutes", "HTTPRoute"),
     namespaced("batch", "v1", "jobs", "Job"),
     namespaced("batch", "v1", "cronjobs", "CronJob"),
     namespaced("", "v1", "pods", "Pod"),
@@ -104,6 +105,7 @@ pub const ALL: [Kind; 31] = ranked([
 ]);
 
 const KEDA: &str = "keda.sh";
+const GATEWAY: &str = "gateway.networking.k8s.io";
 const RBAC: &str = "rbac.authorization.k8s.io";
 const ADMISSION: &str = "admissionregistration.k8s.io";
 
@@ -150,13 +152,13 @@ impl Kind {
     /// Whether objects of this kind count the changes of what they ask for.
     #[must_use]
     pub fn counts_generations(&self) -> bool {
-        matches!(self.group, "primetime.dev" | "apps" | "keda.sh")
+        matches!(self.group, "primetime.dev" | "apps" | KEDA | GATEWAY)
     }
 
     /// Whether it comes from a custom resource definition.
     #[must_use]
     pub fn is_custom(&self) -> bool {
-        matches!(self.group, "primetime.dev" | KEDA)
+        matches!(self.group, "primetime.dev" | KEDA | GATEWAY)
     }
 
     /// An object as lists show it: those of the built-in kinds do not say what they are.

@@ -303,12 +303,15 @@ impl Run<'_> {
         if machines > 0 {
             parts.push(format!("{machines} machines to give back"));
         }
-        let of_release = |job: &&JobStatus| {
+        let waited_for = |job: &&JobStatus| {
             let step = self.announcement.jobs.iter().find(|step| step.name == job.name);
-            let waited_for = matches!(job.state, JobState::Waiting | JobState::Running);
-            waited_for && step.is_some_and(|step| step.moment == Moment::Release)
+            match step.map(|step| step.moment) {
+                Some(Moment::Release) => matches!(job.state, JobState::Waiting | JobState::Running),
+                Some(Moment::Restore) => job.state == JobState::Running,
+                _ => false,
+            }
         };
-        for job in status.jobs.iter().filter(of_release) {
+        for job in status.jobs.iter().filter(waited_for) {
             let why = job.message.as_ref().map(|why| format!(" ({why})")).unwrap_or_default();
             parts.push(format!("waits for job {}{why}", job.name));
         }

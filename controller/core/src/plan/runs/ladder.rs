@@ -1,7 +1,7 @@
 //! The ladder of degradation of a run: kept, acted upon, told.
 
 use super::{Act, Draft, Run};
-use crate::degrade::{self, Owed, StepStatus};
+use crate::degrade::{self, Owed, Step, StepStatus};
 use crate::run::{RunStatus, set_condition};
 
 impl Run<'_> {
@@ -37,6 +37,10 @@ impl Run<'_> {
         }
     }
 
+    fn in_the_way(&self, step: &Step, shown: Option<&StepStatus>) -> Option<String> {
+        degrade::trouble(step, shown, self.record, self.announcement, self.world)
+    }
+
     /// What is degraded, and what could not be.
     pub(super) fn say_what_is_degraded(&self, status: &mut RunStatus) {
         let steps = &self.announcement.degrade;
@@ -56,7 +60,7 @@ impl Run<'_> {
         let trouble: Vec<_> = steps
             .iter()
             .filter_map(|step| {
-                let why = degrade::trouble(step, shown(&step.name), self.record, self.world)?;
+                let why = self.in_the_way(step, shown(&step.name))?;
                 Some(format!("degrade step {}: {why}", step.name))
             })
             .collect();
@@ -98,18 +102,16 @@ fn change(now: &StepStatus, old: &StepStatus) -> Option<(&'static str, String)> 
             ("DegradeOff", format!("{name} off: {why}"))
         });
     }
-    let from = |owed: &Owed| {
-        let (place, before) = (owed.place(), degrade::told(owed.before.as_deref()));
-        let written = degrade::told(Some(&owed.written));
-        (place, before, written)
-    };
+    let told =
+        |owed: &Owed| (degrade::told(owed.before.as_deref()), degrade::told(Some(&owed.written)));
     match (&now.owed, &old.owed) {
         (Some(owed), _) if now.engaged && now.in_place && !old.in_place => {
-            let (place, before, written) = from(owed);
-            Some(("DegradeInPlace", format!("{name}: {place} {before} -> {written}")))
+            let (before, written) = told(owed);
+            let what = format!("{name}: {} {before} -> {written}", owed.place);
+            Some(("DegradeInPlace", what))
         }
         (None, Some(owed)) => {
-            let (place, before, written) = from(owed);
+            let ((before, written), place) = (told(owed), &owed.place);
             let what = format!("{name}: {place} is given back, from {written}; it was {before}");
             Some(("DegradeReturned", what))
         }

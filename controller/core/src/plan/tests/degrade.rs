@@ -1,24 +1,27 @@
 //! The ladder of graceful degradation.
 
 use super::*;
-use crate::degrade::{self, Condition, Place, SwitchAct, Trouble};
+use crate::degrade::{self, Condition, Object, Place, SwitchAct, Trouble};
 
 fn place(key: &str) -> Place {
     Place::ConfigMap { name: "shop-flags".into(), key: key.into() }
 }
 
-fn sessions_above(line: &str, below: &str) -> Condition {
+fn write(key: &str, value: &str) -> degrade::Action {
+    degrade::Action::Write { place: place(key), value: value.into() }
+}
+
+pub(super) fn sessions_above(line: &str, below: &str) -> Condition {
     let (above, below) = (line.parse().unwrap(), below.parse().unwrap());
     Condition::Signal { signal: "sessions".into(), above, below }
 }
 
-fn step(name: &str, condition: Condition, key: &str, value: &str) -> degrade::Step {
+pub(super) fn step(name: &str, condition: Condition, key: &str, value: &str) -> degrade::Step {
     degrade::Step {
         name: name.into(),
         when: degrade::When { condition, for_time: seconds(30) },
         minimum: seconds(300),
-        place: place(key),
-        value: value.into(),
+        action: write(key, value),
     }
 }
 
@@ -48,11 +51,11 @@ impl Evening {
         self.world.places.insert(place, degrade::Seen { found: value, refused, at: self.now });
     }
 
-    fn flag(&self, key: &str) -> Option<&str> {
+    pub(super) fn flag(&self, key: &str) -> Option<&str> {
         self.flags.get(&place(key))?.as_ref().ok()?.as_deref()
     }
 
-    fn says(&self) -> &str {
+    pub(super) fn says(&self) -> &str {
         &self.run().status.message
     }
 }
@@ -61,16 +64,16 @@ fn with(steps: Vec<degrade::Step>) -> Evening {
     let mut evening = Evening::new();
     let spec = evening.world.surges.get_mut("capital").unwrap().spec.as_mut().unwrap();
     spec.announcement.degrade = steps;
-    evening.world.may_degrade.insert("shop-flags".into());
+    evening.world.may_degrade.insert(Object::ConfigMap("shop-flags".into()));
     evening.flags.insert(place("checkout"), Ok(Some("normal".into())));
     evening
 }
 
-fn capture() -> degrade::Step {
+pub(super) fn capture() -> degrade::Step {
     step("order-capture", sessions_above("45000", "40000"), "checkout", "capture")
 }
 
-fn load(evening: &mut Evening, value: f64) {
+pub(super) fn load(evening: &mut Evening, value: f64) {
     evening.load = Box::new(sessions(value));
 }
 
@@ -263,7 +266,10 @@ fn a_signal_that_is_only_looked_at_raises_nothing_and_holds_nothing_up() {
 #[test]
 fn what_a_step_cannot_do_is_said_days_before() {
     let mut evening = with(vec![capture()]);
-    evening.flags.insert(place("checkout"), Err(Trouble::Gone));
+    evening.flags.insert(
+        place("checkout"),
+        Err(Trouble::Gone("ConfigMap shop-flags does not exist".into())),
+    );
     evening.pass(evening.now + seconds(10), seconds(5));
     let said = "; degrade step order-capture: ConfigMap shop-flags does not exist";
     assert!(evening.says().ends_with(said), "{}", evening.says());
@@ -311,8 +317,8 @@ fn what_somebody_wrote_between_two_steps_is_theirs() {
 fn an_edit_of_a_run_does_not_lose_what_was_written() {
     type Edit = fn(&mut Vec<degrade::Step>);
     let edits: [Edit; 3] = [
-        |steps| steps[0].value = "capture2".into(),
-        |steps| steps[0].place = place("page"),
+        |steps| steps[0].action = write("checkout", "capture2"),
+        |steps| steps[0].action = write("page", "capture"),
         Vec::clear,
     ];
     for edit in edits {

@@ -7,7 +7,7 @@ use crate::surge::{JobStep, JobTemplate, Moment, TemplateKind};
 use crate::world::{Job, Jobs};
 
 impl Evening {
-    fn jobs(&mut self) -> &mut Jobs {
+    pub(super) fn jobs(&mut self) -> &mut Jobs {
         match &mut self.world.jobs {
             Seen::Known(jobs) => jobs,
             other => panic!("Jobs are {other:?}"),
@@ -32,21 +32,21 @@ impl Evening {
         assert!(self.jobs().jobs.insert(job.name, created).is_none(), "created once");
     }
 
-    fn ends(&mut self, step: &str, outcome: Result<(), String>) {
+    pub(super) fn ends(&mut self, step: &str, outcome: Result<(), String>) {
         let name = self.job(step).job.clone();
         self.jobs().jobs.get_mut(&name).unwrap().outcome = Some(outcome);
     }
 
-    fn job(&self, step: &str) -> &JobStatus {
+    pub(super) fn job(&self, step: &str) -> &JobStatus {
         self.run().status.jobs.iter().find(|job| job.name == step).unwrap()
     }
 
-    fn state_of(&self, step: &str) -> JobState {
+    pub(super) fn state_of(&self, step: &str) -> JobState {
         self.job(step).state
     }
 }
 
-fn step(name: &str, moment: Moment, minutes: u32, after: &[&str]) -> JobStep {
+pub(super) fn step(name: &str, moment: Moment, minutes: u32, after: &[&str]) -> JobStep {
     JobStep {
         name: name.into(),
         moment,
@@ -58,7 +58,7 @@ fn step(name: &str, moment: Moment, minutes: u32, after: &[&str]) -> JobStep {
 }
 
 /// The photos are put into the cache once `web` is up, then the CDN is warmed through it.
-fn warming(steps: Vec<JobStep>) -> Evening {
+pub(super) fn warming(steps: Vec<JobStep>) -> Evening {
     let mut evening = Evening::new();
     let cron_jobs = steps.iter().map(|step| step.template.name.clone()).collect();
     evening.world.jobs = Seen::Known(Jobs { cron_jobs, ..Jobs::default() });
