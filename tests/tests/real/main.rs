@@ -18,6 +18,7 @@ mod model;
 mod outage;
 mod overlap;
 mod overrule;
+mod pushback;
 mod refusals;
 mod reroute;
 mod rules;

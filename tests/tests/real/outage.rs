@@ -14,11 +14,12 @@ use serde_json::json;
 
 /// A workload each, the source it asks, and why its load is unknown once that is ill. That which lies is believed: it says
 /// a number.
-const CASES: [(&str, &str, Option<&str>); 8] = [
+const CASES: [(&str, &str, Option<&str>); 9] = [
     ("empty", "main", Some("selects nothing")),
     ("nan", "main", Some("not a number")),
     ("two-series", "main", Some("yields 2 series")),
     ("old", "main", Some("selects nothing")),
+    ("five-minutes-old", "main", Some("selects nothing")),
     ("lies", "main", None),
     ("fails", "fails", Some("HTTP 500")),
     ("hangs", "hangs", Some("none within 2 s")),
@@ -35,11 +36,20 @@ const SECONDS: u32 = 45;
 /// Where nothing is known a release waits so long.
 const PATIENCE: u32 = 12;
 
+/// A sample of then is worth nothing, however well Prometheus remembers it.
+fn long_ago() -> i64 {
+    (Utc::now() - TimeDelta::minutes(5)).timestamp_millis()
+}
+
 /// What every workload's load is while all is well.
 fn well() -> String {
     let line = |(case, _, _): (&str, &str, Option<&str>)| {
-        // One series says itself how old it is.
-        let at = if case == "old" { " @now" } else { "" };
+        // Two series say themselves how old they are.
+        let at = match case {
+            "old" => " @now".to_owned(),
+            "five-minutes-old" => format!(" {}", long_ago()),
+            _ => String::new(),
+        };
         format!("shop_load{{case=\"{case}\"}} 1500{at}\n")
     };
     format!("# TYPE shop_load gauge\n{}", CASES.map(line).concat())
@@ -62,8 +72,12 @@ fn ill() -> String {
 }
 
 fn floor(case: &str) -> i32 {
-    // It was never known.
-    if case == "untrusted" { PLAN.cast_signed() } else { LOAD.cast_signed() }
+    // They were never known.
+    if matches!(case, "untrusted" | "five-minutes-old") {
+        PLAN.cast_signed()
+    } else {
+        LOAD.cast_signed()
+    }
 }
 
 async fn replicas(evening: &Evening) -> Result<BTreeMap<&'static str, i32>> {
