@@ -16,7 +16,7 @@ use primetime_core::world::SurgeSpec;
 use primetime_sim::announced::{Assumptions, Evening, Strategy};
 use primetime_sim::curve::{self, Curve};
 use primetime_sim::evening::{Recording, play};
-use primetime_sim::outcome::{self, Outcome};
+use primetime_sim::outcome::{self, Oracle, Outcome};
 use primetime_sim::script::{Outage, Part, Script};
 use serde::Serialize;
 
@@ -121,7 +121,7 @@ fn played(evening: &Evening, strategy: Strategy, script: &Script, seed: u64) -> 
     if let Some(why) = &recording.broken {
         bail!("the model contradicts itself: {why}");
     }
-    let outcome = outcome::measure(evening, &scenario, &recording);
+    let outcome = outcome::measure(evening, &scenario, &recording, evening.begin);
     Ok(Played { recording, outcome })
 }
 
@@ -162,7 +162,7 @@ pub fn run(args: &Args) -> Result<()> {
         primetime: ours.outcome.clone(),
         hpa: hpa.map(|p| p.outcome),
         keda_cron: cron.map(|p| p.outcome),
-        oracle: args.compare.then(|| outcome::oracle(&evening)),
+        oracle: args.compare.then(|| outcome::oracle(&evening, Oracle::Least)),
     };
     if args.output == Output::Json {
         let report = Report { seed: args.seed, trace_hash, strategies };
@@ -190,6 +190,7 @@ fn read(args: &Args) -> Result<Evening> {
         pod_seconds: args.pod_seconds,
         machine_seconds: args.machine_seconds,
         hpa_percent: args.hpa_percent,
+        ..Assumptions::default()
     };
     let curve = |spec: &SurgeSpec| load(args, spec).map_err(|e| format!("{e:#}"));
     Evening::read(&documents, assumptions, crate::cluster::now(), curve).map_err(|errors| {

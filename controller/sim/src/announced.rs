@@ -61,6 +61,10 @@ pub struct Assumptions {
     pub machine_seconds: u32,
     /// How full, in percent, the HPA wants a replica to be.
     pub hpa_percent: u32,
+    /// How long the HPA remembers its wishes on the way down (`stabilizationWindowSeconds`), in seconds.
+    pub hpa_memory_seconds: u32,
+    /// How full, in percent, a replica is that carries what was announced of it.
+    pub full_percent: u32,
 }
 
 impl Default for Assumptions {
@@ -73,6 +77,8 @@ impl Default for Assumptions {
             pod_seconds: (30, 60),
             machine_seconds: 240,
             hpa_percent: 100,
+            hpa_memory_seconds: 300,
+            full_percent: 100,
         }
     }
 }
@@ -197,7 +203,7 @@ impl Evening {
         surge["metadata"] = json!({"name": name, "namespace": namespace});
         let baseline = |t: &Announced| stated(t, &given, &assumptions);
         let curve = curve.unwrap_or_else(|| announced(&spec, &baseline));
-        let targets = targets(&spec, &curve, baseline);
+        let targets = targets(&spec, &curve, assumptions.full_percent, baseline);
         let mut evening = Self {
             name,
             namespace,
@@ -304,7 +310,7 @@ impl Evening {
                 pods_per_namespace: usize::MAX,
                 start_up: (u64::from(least) * 1000, u64::from(most.max(least)) * 1000),
                 hpa_sync: TimeDelta::seconds(15),
-                hpa_memory: TimeDelta::seconds(300),
+                hpa_memory: TimeDelta::seconds(self.assumptions.hpa_memory_seconds.into()),
                 node_autoscaler: if primetime { 0 } else { self.machines() },
             },
             boot_time: TimeDelta::seconds(i64::from(self.assumptions.machine_seconds)),

@@ -5,7 +5,7 @@ use primetime_core::Instant;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::announced::Evening;
+use crate::announced::{Evening, Target};
 use crate::evening::{Recording, Scenario};
 
 /// The figures of one evening.
@@ -28,9 +28,14 @@ pub struct Outcome {
     pub left_over: Vec<String>,
 }
 
-/// Measures what was played.
+/// Measures what was played. What is short counts from an instant on.
 #[must_use]
-pub fn measure(evening: &Evening, scenario: &Scenario, recording: &Recording) -> Outcome {
+pub fn measure(
+    evening: &Evening,
+    scenario: &Scenario,
+    recording: &Recording,
+    short_from: Instant,
+) -> Outcome {
     let mut outcome = Outcome::default();
     let mut short_for = TimeDelta::zero();
     let nexts = recording.looks.iter().skip(1).map(|l| l.at).chain([evening.end]);
@@ -42,9 +47,11 @@ pub fn measure(evening: &Evening, scenario: &Scenario, recording: &Recording) ->
             let seen = look.workloads.iter().find(|w| w.name == target.workload);
             let (asked, ready) = seen.map_or((0, 0), |w| (w.replicas, w.ready));
             outcome.demand_replica_seconds += demand * time;
-            outcome.short_replica_seconds += (demand - ready).max(0) * time;
             outcome.excess_replica_seconds += (asked - demand).max(0) * time;
-            any |= ready < demand;
+            if look.at >= short_from {
+                outcome.short_replica_seconds += (demand - ready).max(0) * time;
+                any |= ready < demand;
+            }
         }
         if any {
             short_for += TimeDelta::seconds(time);
@@ -64,24 +71,47 @@ pub fn measure(evening: &Evening, scenario: &Scenario, recording: &Recording) ->
     outcome
 }
 
-/// The least that keeps the promise: each replica is asked for exactly as early as it must be, what was announced is
-/// ready at T0 and until the event starts, and after that there is never one more than the load needs.
+/// What somebody may do who knows the load beforehand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Oracle {
+    /// The least that keeps the promise: what was announced is ready at T0 and until the event starts, and after that there
+    /// is never one more than the load needs.
+    Least,
+    /// The least that keeps the rules as well: until the end nothing is lowered, neither below the plan nor after a peak.
+    KeepingTheFloor,
+}
+
+/// Somebody who knows the load beforehand: each replica is asked for exactly as early as it must be.
 #[must_use]
-pub fn oracle(evening: &Evening) -> Outcome {
+pub fn oracle(evening: &Evening, may: Oracle) -> Outcome {
     let (least, most) = evening.assumptions.pod_seconds;
     let warm_up = i64::from(least.midpoint(most));
     let boot = i64::from(evening.assumptions.machine_seconds);
     let length = (evening.end - evening.begin).num_seconds();
     let instant = |n: i64| evening.begin + TimeDelta::seconds(n);
     let (t0, start) = (evening.ready_by(), evening.start);
-    let need = |target: &crate::announced::Target, at: Instant| {
-        let demand = target.demand(evening.load(at));
-        if at >= t0 && at < start { demand.max(i64::from(target.planned)) } else { demand }
+    let end = match may {
+        Oracle::Least => start,
+        Oracle::KeepingTheFloor => start + evening.duration,
+    };
+    let need = |target: &Target, at: Instant, before: &mut i64| {
+        // The minimum of its HPA is the user's own.
+        let load = target.with_headroom(evening.load(at)).max(evening.bounds(target).0.into());
+        if at < t0 || at >= end {
+            return load;
+        }
+        let floor = match may {
+            Oracle::Least => 0,
+            Oracle::KeepingTheFloor => *before,
+        };
+        *before = load.max(i64::from(target.planned)).max(floor);
+        *before
     };
     let mut outcome = Outcome { ready_at_t0: true, ..Outcome::default() };
     let mut asked_for = vec![0; usize::try_from(length).unwrap_or(0)];
     for target in &evening.targets {
-        let needs: Vec<i64> = (0..length).map(|n| need(target, instant(n))).collect();
+        let mut before = 0;
+        let needs: Vec<i64> = (0..length).map(|n| need(target, instant(n), &mut before)).collect();
         for ((n, total), asked) in (0..).zip(&mut asked_for).zip(ahead(&needs, warm_up)) {
             let demand = target.demand(evening.load(instant(n)));
             outcome.demand_replica_seconds += demand;

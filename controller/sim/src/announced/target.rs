@@ -19,8 +19,10 @@ pub struct Target {
     pub name: String,
     /// Name of the workload.
     pub workload: String,
-    /// Load that one replica carries.
+    /// Load that one replica carries, as announced.
     pub per_replica: f64,
+    /// Load that it can bear.
+    pub bears: f64,
     /// Replicas before the event.
     pub baseline: u32,
     /// Replicas that were announced.
@@ -35,6 +37,12 @@ impl Target {
     /// Replicas that a load needs.
     #[must_use]
     pub fn demand(&self, load: f64) -> i64 {
+        whole((load / self.bears).ceil().min(1e9))
+    }
+
+    /// Replicas that carry a load as was announced: with some room in each, where they are not to be full.
+    #[must_use]
+    pub fn with_headroom(&self, load: f64) -> i64 {
         whole((load / self.per_replica).ceil().min(1e9))
     }
 }
@@ -87,6 +95,7 @@ pub(super) fn announced(spec: &SurgeSpec, baseline: &impl Fn(&Announced) -> Opti
 pub(super) fn targets(
     spec: &SurgeSpec,
     curve: &Curve,
+    full_percent: u32,
     baseline: impl Fn(&Announced) -> Option<u32>,
 ) -> Vec<Target> {
     let positive = |n: f64| Some(n).filter(|n| n.is_finite() && *n > 0.0);
@@ -106,10 +115,12 @@ pub(super) fn targets(
             let one = carried
                 .or_else(|| positive(curve.usual() / f64::from(before)))
                 .or_else(|| positive(curve.peak() / f64::from(planned)));
+            let one = one.unwrap_or(1.0);
             Target {
                 name: target.name.clone(),
                 workload: target.workload.name.clone(),
-                per_replica: one.unwrap_or(1.0),
+                per_replica: one,
+                bears: one * 100.0 / f64::from(full_percent.max(1)),
                 baseline: before,
                 planned,
                 max: target.max_replicas.unwrap_or(planned).max(planned),
