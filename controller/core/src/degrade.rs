@@ -199,9 +199,9 @@ pub fn keep(status: &mut RunStatus, facts: &Facts<'_>, world: &World, now: Insta
             None => StepStatus { name: step.name.clone(), ..StepStatus::default() },
         };
         let was_on = shown.engaged;
-        let being_undone = work::owes(&shown, status, facts.announcement, world, now);
+        let goes_on = work::goes_on(&shown, status, facts.announcement, world, now);
         // Whoever goes on while something is being given back would not know whose it is.
-        if facts.over || shown.engaged || !(shown.owed.is_some() || being_undone) {
+        if facts.over || shown.engaged || !(shown.owed.is_some() || goes_on) {
             turn(&mut shown, step, facts, status, later_is_on, now);
         }
         if shown.engaged && !was_on {
@@ -297,6 +297,15 @@ pub fn owes_work(
     now: Instant,
 ) -> bool {
     status.degrade.iter().any(|shown| work::owes(shown, status, announcement, world, now))
+}
+
+/// Names of the steps that have run a Job which was not undone, and is not waited for any more.
+pub fn left<'a>(
+    status: &'a RunStatus,
+    announcement: &'a Announcement,
+) -> impl Iterator<Item = &'a str> {
+    let left = |shown: &&StepStatus| work::is_left(shown, status, announcement);
+    status.degrade.iter().filter(left).map(|shown| shown.name.as_str())
 }
 
 /// What stands in the way of a step, if anything does: said days before.

@@ -132,7 +132,7 @@ impl Facts<'_> {
         match step.moment {
             Moment::Release => false,
             Moment::Degrade | Moment::Restore => {
-                work::is_over(step, self.announcement, &self.run.status, now)
+                work::is_over(step, self.announcement, self.run, now)
             }
             Moment::WarmUp | Moment::Live => self.run.status.release.is_some() || now >= self.end,
         }
@@ -150,7 +150,10 @@ pub fn keep(status: &mut RunStatus, facts: Facts<'_>, world: &World, now: Instan
         if let Seen::Known(jobs) = &world.jobs {
             let due = facts.is_due(step, world, now);
             look(&mut job, &facts.run.uid, jobs, due, now);
-            if job.state == JobState::Running && job.uid.is_none() && facts.is_over(step, now) {
+            // What a step of the ladder has to undo is not guessed from a list.
+            let surely = !work::is_of_a_step(step) || jobs.gone.contains(&job.job);
+            let absent = job.state == JobState::Running && job.uid.is_none();
+            if absent && facts.is_over(step, now) && surely {
                 let why = job.message.take().unwrap_or_else(|| "it was not created".to_owned());
                 job.end(JobState::Failed, Some(format!("its time is over: {why}")), now);
             }
@@ -174,7 +177,7 @@ fn look(job: &mut JobStatus, run_uid: &str, jobs: &Jobs, due: bool, now: Instant
         // That a list does not have it says too little.
         let gone = jobs.gone.contains(&job.job);
         match (job.state, &job.uid) {
-            (JobState::Failed, _) if gone && due && job.attempt < ATTEMPTS => {
+            (JobState::Failed, Some(_)) if gone && due && job.attempt < ATTEMPTS => {
                 job.state = JobState::Waiting;
             }
             (JobState::Running, Some(_)) if gone => {
@@ -192,7 +195,10 @@ fn look(job: &mut JobStatus, run_uid: &str, jobs: &Jobs, due: bool, now: Instant
         job.message = Some(format!("there is a Job {} that is not of this run", job.job));
         return;
     }
-    job.uid = Some(seen.uid.clone());
+    if job.uid.is_none() {
+        // Its deadline counts from here: nobody knows how long nobody could create it.
+        (job.uid, job.start_time) = (Some(seen.uid.clone()), Some(now));
+    }
     match &seen.outcome {
         None => job.message = None,
         Some(Ok(())) => job.end(JobState::Succeeded, None, now),
@@ -232,13 +238,21 @@ fn begin(job: &mut JobStatus, step: &JobStep, facts: Facts<'_>, status: &RunStat
 /// What has to be done of what is on record: Jobs that are not there yet are created, and those that have gone are looked
 /// for.
 #[must_use]
-pub fn acts(run: &RunRecord, announcement: &Announcement, world: &World) -> Vec<JobAct> {
+pub fn acts(
+    run: &RunRecord,
+    announcement: &Announcement,
+    world: &World,
+    now: Instant,
+) -> Vec<JobAct> {
     let Seen::Known(jobs) = &world.jobs else { return Vec::new() };
     let absent = |job: &&JobStatus| !job.job.is_empty() && !jobs.jobs.contains_key(&job.job);
     let act = |job: &JobStatus| {
         let name = job.job.clone();
         if job.state == JobState::Running && job.uid.is_none() {
             let step = announcement.jobs.iter().find(|step| step.name == job.name)?;
+            if work::is_of_a_step(step) && work::is_over(step, announcement, run, now) {
+                return (!jobs.gone.contains(&name)).then_some(JobAct::Look { name });
+            }
             if !work::may_create(step, announcement, &run.status) {
                 return None;
             }

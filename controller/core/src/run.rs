@@ -204,7 +204,7 @@ pub struct JobStatus {
     /// Which attempt, from 1. The pods that a Job starts again by itself are not counted.
     #[serde(default)]
     pub attempt: u32,
-    /// When it was put on record that the Job may be created.
+    /// When it was put on record that the Job may be created; once it was seen, when that was first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start_time: Option<Instant>,
     /// The uid of the Job, once it was seen.

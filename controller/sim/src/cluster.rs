@@ -13,7 +13,7 @@ use chrono::TimeDelta;
 use primetime_core::Instant;
 use serde_json::Value;
 
-pub use self::jobs::FAILS;
+pub use self::jobs::{FAILS, TAKES};
 pub use self::nodes::node;
 use crate::cloud::CloudModel;
 use crate::load::Load;

@@ -5,7 +5,7 @@ use primetime_core::Instant;
 use serde_json::{Value, json};
 
 use crate::cloud::Supply;
-use crate::cluster::{self, FAILS, Pace};
+use crate::cluster::{self, FAILS, Pace, TAKES};
 use crate::evening::{Act, Deed, SHOP, Scenario, Until};
 use crate::load::Load;
 use crate::oracle::Promise;
@@ -422,7 +422,14 @@ pub fn shed() -> (Scenario, Promise) {
             {"name": "web", "port": 80, "weight": 1}, {"name": "plain", "port": 80, "weight": 0},
         ]}]},
     }));
-    scenario.objects.extend(["shield", "unshield"].map(|name| cron_job(name, false)));
+    // It takes longer than on-call lets it stand.
+    let mut slow = cron_job("shield", false);
+    slow["spec"]["jobTemplate"]["metadata"]["annotations"] = json!({TAKES: "12000"});
+    scenario.objects.extend([slow, cron_job("unshield", false)]);
+    let off = show() + seconds(12);
+    let mut restore = override_until("Restore", off + seconds(6));
+    restore["spec"]["step"] = "shield".into();
+    scenario.deeds = vec![Deed::create(off, restore)];
     (scenario, promise)
 }
 

@@ -149,12 +149,20 @@ fn a_quota_of_pods_is_said_in_time() {
     assert!(broken.is_empty(), "{broken:?}");
 }
 
-/// What stands in the feature flags of the shop from an instant on: checkout and page.
-fn flags(recording: &Recording, at: Instant) -> (Option<&str>, Option<&str>) {
-    let maps = recording.history.iter().rev().filter(|e| e.key.0.kind == "ConfigMap");
-    let data = maps.filter(|e| e.at <= at).find_map(|event| event.object.get("data"));
-    let value = |key: &str| data?.get(key)?.as_str();
-    (value("checkout"), value("page"))
+/// What the shop does at an instant: its checkout, and the weight of its plain page.
+fn shedding(recording: &Recording, at: Instant) -> (Option<&str>, Option<i64>) {
+    let last = |kind: &str, pointer: &str| {
+        let all = recording.history.iter().rev().filter(|e| e.key.0.kind == kind);
+        all.filter(|e| e.at <= at).find_map(|event| event.object.pointer(pointer))
+    };
+    let weight = last("HTTPRoute", "/spec/rules/0/backendRefs/1/weight");
+    (last("ConfigMap", "/data/checkout").and_then(Value::as_str), weight.and_then(Value::as_i64))
+}
+
+/// Jobs that were created, in their order, by their steps.
+fn jobs(recording: &Recording) -> Vec<&str> {
+    let made = recording.history.iter().filter(|e| e.key.0.kind == "Job" && e.what == "ADDED");
+    made.filter_map(|e| e.key.2.rsplitn(3, '-').nth(2)).collect()
 }
 
 /// Order capture is on within seconds, and leaves by itself; where nothing is known of the load, it stays as it is.
@@ -163,15 +171,17 @@ fn the_ladder_sheds_in_time_and_leaves_by_itself() {
     let (scenario, promise) = shed();
     let usual = play(&scenario, &Script::default(), 1).unwrap();
     assert_eq!(judge(&usual, &promise, &Script::default()), Vec::<String>::new());
-    let normal = (Some("normal"), None);
-    assert_eq!(flags(&usual, at(0)), normal);
-    assert_eq!(flags(&usual, at(6)), (Some("capture"), Some("plain")));
-    assert_eq!(flags(&usual, at(DURATION)), (Some("capture"), Some("plain")));
-    assert_eq!(flags(&usual, at(DURATION + 20)), normal);
+    let normal = (Some("normal"), Some(0));
+    assert_eq!(shedding(&usual, at(0)), normal);
+    assert_eq!(shedding(&usual, at(6)), (Some("capture"), Some(100)));
+    assert_eq!(shedding(&usual, at(DURATION)), (Some("capture"), Some(100)));
+    assert_eq!(shedding(&usual, at(DURATION + 20)), normal);
+    // On-call turns it off in between, and it comes back.
+    assert_eq!(jobs(&usual), ["shield", "shield-restore", "shield", "shield-restore"]);
 
     let blind = Script::out(Part::Prometheus, at(20), at(DURATION + 40));
     let recording = play(&scenario, &blind, 1).unwrap();
-    assert_eq!(flags(&recording, at(DURATION + 38)), (Some("capture"), Some("plain")));
+    assert_eq!(shedding(&recording, at(DURATION + 38)), (Some("capture"), Some(100)));
     assert_eq!(judge(&recording, &promise, &blind), Vec::<String>::new());
 }
 

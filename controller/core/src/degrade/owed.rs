@@ -43,7 +43,7 @@ fn entries<'a>(world: &'a World, place: &'a Place) -> impl Iterator<Item = Entry
             Some(Entry { run: &run.name, index, shown, owed: shown.owed.as_ref()? })
         })
     });
-    all.filter(move |entry| entry.owed.place == *place)
+    all.filter(move |entry| entry.owed.place.is(place))
 }
 
 fn others<'a>(

@@ -38,6 +38,18 @@ pub enum Object {
 }
 
 impl Place {
+    /// Whether both are one: who names no rule means the only one.
+    #[must_use]
+    pub fn is(&self, other: &Self) -> bool {
+        match (self, other) {
+            (
+                Self::HttpRoute { name: a, rule: of, backend: x },
+                Self::HttpRoute { name: b, rule: another, backend: y },
+            ) => (a, x) == (b, y) && (of == another || of.is_none() || another.is_none()),
+            _ => self == other,
+        }
+    }
+
     /// What it is part of.
     #[must_use]
     pub fn object(&self) -> Object {

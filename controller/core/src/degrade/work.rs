@@ -46,23 +46,46 @@ fn find<'a>(jobs: &'a [JobStatus], name: &str) -> Option<&'a JobStatus> {
     jobs.iter().find(|job| job.name == name)
 }
 
+/// A Job that belongs to a step of the ladder.
+#[must_use]
+pub fn is_of_a_step(job: &JobStep) -> bool {
+    matches!(job.moment, Moment::Degrade | Moment::Restore)
+}
+
 /// It has ended, or has been there for longer than a Job may run: nobody ends it.
-fn has_ended(job: &JobStatus, announcement: &Announcement, now: Instant) -> bool {
+fn has_ended(job: &JobStatus, announcement: &Announcement, world: &World, now: Instant) -> bool {
     match job.state {
         JobState::Waiting => false,
-        JobState::Running => job.uid.is_some() && is_late(job, announcement, now),
+        JobState::Running => job.uid.is_some() && is_late(job, announcement, world, now),
         JobState::Succeeded | JobState::Failed => true,
     }
 }
 
-fn is_late(job: &JobStatus, announcement: &Announcement, now: Instant) -> bool {
-    ends(job, announcement).is_some_and(|at| now >= at)
+/// A clock that has just jumped says nothing of how long it runs.
+fn is_late(job: &JobStatus, announcement: &Announcement, world: &World, now: Instant) -> bool {
+    world.trusts_its_clock(now) && ends(job, announcement).is_some_and(|at| now >= at)
 }
 
 /// When a Job that has begun is ended at the latest.
 fn ends(job: &JobStatus, announcement: &Announcement) -> Option<Instant> {
     let step = announcement.jobs.iter().find(|step| step.name == job.name)?;
     Some(job.start_time? + step.deadline + IN_FLIGHT)
+}
+
+/// A step that is off has run a Job that goes on, or that was not undone yet.
+pub(super) fn goes_on(
+    shown: &StepStatus,
+    status: &RunStatus,
+    announcement: &Announcement,
+    world: &World,
+    now: Instant,
+) -> bool {
+    let Some(work) = of(announcement, shown).filter(|_| !shown.engaged) else { return false };
+    let ended = |name: &String| {
+        find(&status.jobs, name).is_some_and(|job| has_ended(job, announcement, world, now))
+    };
+    let did = find(&status.jobs, &work.degrade).is_some_and(|job| job.state != JobState::Waiting);
+    did && !(ended(&work.degrade) && work.restore.as_ref().is_none_or(ended))
 }
 
 /// A step that is off has run a Job, and that has not been undone yet. It is waited for as long as Jobs can be created.
@@ -73,11 +96,19 @@ pub(super) fn owes(
     world: &World,
     now: Instant,
 ) -> bool {
-    let Some(work) = of(announcement, shown).filter(|_| !shown.engaged) else { return false };
-    let Some(restore) = &work.restore else { return false };
-    let did = find(&status.jobs, &work.degrade).is_some_and(|job| job.state != JobState::Waiting);
-    let undone = find(&status.jobs, restore).is_some_and(|job| has_ended(job, announcement, now));
-    did && !undone && !matches!(world.jobs, Seen::Absent)
+    let undoes = of(announcement, shown).is_some_and(|work| work.restore.is_some());
+    undoes
+        && !matches!(world.jobs, Seen::Absent)
+        && goes_on(shown, status, announcement, world, now)
+}
+
+/// Steps that have run a Job which was not undone: what undoes it has failed, or could not be created.
+pub(super) fn is_left(shown: &StepStatus, status: &RunStatus, announcement: &Announcement) -> bool {
+    let Some(work) = of(announcement, shown) else { return false };
+    let succeeded =
+        |name| find(&status.jobs, name).is_some_and(|job| job.state == JobState::Succeeded);
+    let did = find(&status.jobs, &work.degrade).is_some_and(|job| job.uid.is_some());
+    did && work.restore.as_ref().is_some_and(|restore| !succeeded(restore))
 }
 
 /// The time of a Job of the ladder has come: as recorded, its step is on, or is off and what it undoes has ended.
@@ -90,31 +121,36 @@ pub fn is_due(
     now: Instant,
 ) -> bool {
     let Some((n, shown, work)) = step_of(job, announcement, status) else { return false };
-    if job.moment == Moment::Degrade {
-        return shown.engaged;
+    if shown.engaged || job.moment == Moment::Degrade {
+        return shown.engaged && job.moment == Moment::Degrade;
     }
-    let ended =
-        find(&status.jobs, &work.degrade).is_some_and(|did| has_ended(did, announcement, now));
+    let ended = find(&status.jobs, &work.degrade)
+        .is_some_and(|did| has_ended(did, announcement, world, now));
+    // Those that are on stay on: what a person turns off is not kept waiting.
     let mut later = status.degrade.iter().skip(n + 1);
-    let waits = later.any(|s| s.engaged || super::owes(s, status, announcement, world, now));
-    ended && !waits && owes(shown, status, announcement, world, now)
+    let waits = later.any(|s| super::owes(s, status, announcement, world, now));
+    ended && !waits && !matches!(world.jobs, Seen::Absent)
 }
 
-/// The time of a Job of the ladder that was not created by now has gone. What undoes is tried until it is refused.
+/// The time of a Job of the ladder that was not created by now has gone. What undoes is tried until it is refused; in a
+/// namespace that goes nothing is created any more.
 #[must_use]
-pub fn is_over(
-    job: &JobStep,
-    announcement: &Announcement,
-    status: &RunStatus,
-    now: Instant,
-) -> bool {
+pub fn is_over(job: &JobStep, announcement: &Announcement, run: &RunRecord, now: Instant) -> bool {
+    let status = &run.status;
     let Some((_, shown, _)) = step_of(job, announcement, status) else { return true };
     if job.moment == Moment::Degrade {
         let off = shown.since_time.filter(|_| !shown.engaged);
         return off.is_some_and(|off| now >= off + IN_FLIGHT);
     }
-    let tried = find(&status.jobs, &job.name);
-    tried.is_some_and(|job| job.message.is_some() && is_late(job, announcement, now))
+    let tried = find(&status.jobs, &job.name).filter(|job| job.message.is_some());
+    tried.is_some_and(|job| {
+        let patience = if run.deleting {
+            job.start_time.map(|at| at + IN_FLIGHT)
+        } else {
+            ends(job, announcement)
+        };
+        patience.is_some_and(|at| now >= at)
+    })
 }
 
 /// When Jobs of the ladder are ended at the latest.
@@ -124,10 +160,11 @@ pub(super) fn next_end<'a>(
 ) -> impl Iterator<Item = Instant> + 'a {
     let of_ladder = |job: &&JobStatus| {
         let step = announcement.jobs.iter().find(|step| step.name == job.name);
-        step.is_some_and(|step| matches!(step.moment, Moment::Degrade | Moment::Restore))
+        step.is_some_and(is_of_a_step)
     };
     let running = status.jobs.iter().filter(|job| job.state == JobState::Running);
-    running.filter(of_ladder).filter_map(|job| ends(job, announcement))
+    let ends = |job: &JobStatus| [ends(job, announcement), job.start_time.map(|at| at + IN_FLIGHT)];
+    running.filter(of_ladder).flat_map(move |job| ends(job).into_iter().flatten())
 }
 
 /// A Job is not created once its step is off.

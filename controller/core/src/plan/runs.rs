@@ -480,7 +480,7 @@ impl<'a> Run<'a> {
             armed: self.is_armed(),
         };
         jobs::keep(status, facts, self.world, self.now);
-        for act in jobs::acts(self.record, self.announcement, self.world) {
+        for act in jobs::acts(self.record, self.announcement, self.world, self.now) {
             draft.plan.acts.push(Act::Job { run: self.record.name.clone(), act });
         }
         if !self.announcement.jobs.is_empty() {
@@ -532,8 +532,14 @@ impl<'a> Run<'a> {
         status.stage = if called_off { Stage::Cancelled } else { Stage::Done };
         status.completion_time = Some(self.now);
         let report = report::write(self.announcement, &self.window, status, way.cause, self.now);
+        let left: Vec<_> = degrade::left(status, self.announcement).collect();
+        let but = if left.is_empty() {
+            String::new()
+        } else {
+            format!(", but what {} has run was not undone", left.join(", "))
+        };
         status.message = format!(
-            "everything was given back; {}",
+            "everything was given back{but}; {}",
             match report.slack_seconds {
                 Some(s) if s >= 0 => format!("ready {s} s before T0"),
                 Some(s) => format!("ready {} s after T0", -s),

@@ -48,6 +48,11 @@ fn is_called(object: &Value, name: &str) -> bool {
     object.get("name").and_then(Value::as_str) == Some(name)
 }
 
+fn refers_to(rule: &Value, backend: &str) -> bool {
+    let backends = rule.get("backendRefs").and_then(Value::as_array);
+    backends.is_some_and(|all| all.iter().any(|b| is_called(b, backend)))
+}
+
 /// The one entry that a backend has, in the rule of a name or in all of them.
 fn backend_of<'a>(
     rules: &'a mut [Value],
@@ -55,6 +60,11 @@ fn backend_of<'a>(
     backend: &str,
     place: &Place,
 ) -> Result<&'a mut Value, Trouble> {
+    // A rule that has another name now still has our weight.
+    let renamed = rule.is_some_and(|name| !rules.iter().any(|r| is_called(r, name)));
+    if renamed && rules.iter().any(|r| refers_to(r, backend)) {
+        return Err(Trouble::Failed("there is no rule of this name any more".to_owned()));
+    }
     let rules = rules.iter_mut().filter(|r| rule.is_none_or(|name| is_called(r, name)));
     let backends = rules.filter_map(|r| r.get_mut("backendRefs").and_then(Value::as_array_mut));
     let mut entries: Vec<_> = backends.flatten().filter(|b| is_called(b, backend)).collect();
@@ -108,6 +118,8 @@ mod tests {
             let nothing = Trouble::Gone(format!("there is no {what}"));
             assert_eq!(is(&weight(rule, backend)), Err(nothing));
         }
+        let renamed = Trouble::Failed("there is no rule of this name any more".into());
+        assert_eq!(is(&weight(Some("once"), "plain")), Err(renamed));
     }
 
     #[test]

@@ -11,6 +11,9 @@ use crate::server::store::{Key, Part, Refusal};
 /// A Job whose template carries this annotation fails once its retries are used up.
 pub const FAILS: &str = "simulated/fails";
 
+/// A Job whose template carries this annotation takes so many milliseconds.
+pub const TAKES: &str = "simulated/takes";
+
 impl Cluster {
     /// One look at every Job.
     pub(super) fn jobs(&mut self, now: Instant) -> Result<(), Refusal> {
@@ -29,12 +32,14 @@ impl Cluster {
                 if suspended || at(&job, "/status/conditions").is_some() {
                     continue;
                 }
-                let takes = self.random.u64(least..=most * 2);
+                let annotations = at(&job, "/metadata/annotations");
+                let says = |name: &str| annotations.and_then(|all| all.get(name)?.as_str());
+                let drawn = self.random.u64(least..=most * 2);
+                let takes = says(TAKES).and_then(|ms| ms.parse().ok()).unwrap_or(drawn);
                 let takes = TimeDelta::milliseconds(i64::try_from(takes).unwrap_or(i64::MAX));
                 let (began, done) = *self.done_at.entry(key.clone()).or_insert((now, now + takes));
                 let limit = number(&job, "/spec/activeDeadlineSeconds").map(TimeDelta::seconds);
-                let annotations = at(&job, "/metadata/annotations");
-                let fails = annotations.is_some_and(|all| all.get(FAILS).is_some());
+                let fails = says(FAILS).is_some();
                 let outcome = if limit.is_some_and(|limit| now >= began + limit) {
                     ("Failed", "DeadlineExceeded")
                 } else if now < done {

@@ -107,15 +107,29 @@ fn step_of<'a>(run: &'a Value, job: &str) -> Option<(&'a str, bool)> {
     })
 }
 
+fn is_on(run: &Value, step: &str) -> bool {
+    let steps = run.pointer("/status/degrade").and_then(Value::as_array);
+    let shown = steps.and_then(|all| all.iter().find(|s| text(s, "/name") == Some(step)));
+    shown.and_then(|s| s.get("engaged")) == Some(&Value::Bool(true))
+}
+
 /// L3: what a step has run is undone, not before it has ended, and before its run is done.
 pub(super) fn work_is_undone(case: Case<'_>) -> Option<Broken> {
     let mut runs: BTreeMap<&str, &Value> = BTreeMap::new();
+    // Each Job with the step that some record has named it for.
+    let mut known: BTreeMap<(&str, &str), (&str, bool)> = BTreeMap::new();
     let mut worked: BTreeMap<(&str, &str), Worked> = BTreeMap::new();
     for event in &case.recording.history {
         let (name, object) = (event.key.2.as_str(), &event.object);
         if event.key.0.kind == "SurgeRun" {
             let uid = text(object, "/metadata/uid")?;
             runs.insert(uid, object);
+            let recorded = object.pointer("/status/jobs").and_then(Value::as_array);
+            for job in recorded.into_iter().flatten().filter_map(|job| text(job, "/job")) {
+                if let Some(step) = step_of(object, job) {
+                    known.insert((uid, job), step);
+                }
+            }
             let mut its = worked.iter().filter(|((run, _), _)| *run == uid);
             if object.pointer("/status/completionTime").is_some()
                 && let Some(((_, step), _)) = its.find(|(_, worked)| worked.owed)
@@ -124,14 +138,18 @@ pub(super) fn work_is_undone(case: Case<'_>) -> Option<Broken> {
             }
         } else if event.key.0.kind == "Job"
             && let Some(uid) = text(object, "/metadata/ownerReferences/0/uid")
-            && let Some((step, restores)) = runs.get(uid).and_then(|run| step_of(run, name))
+            && let Some((step, restores)) = known.get(&(uid, name)).copied()
         {
             let worked = worked.entry((uid, step)).or_default();
             match (event.what, restores) {
                 ("ADDED", true) if worked.runs => {
                     return Some(format!("L3: {name} undoes at {} what still runs", event.at));
                 }
+                ("ADDED", true) if runs.get(uid).is_some_and(|run| is_on(run, step)) => {
+                    return Some(format!("L3: {name} undoes at {} what is on", event.at));
+                }
                 ("ADDED", true) => worked.owed = false,
+                ("DELETED", false) => worked.runs = false,
                 ("ADDED", false) => (worked.runs, worked.owed) = (true, true),
                 (_, false) => {
                     worked.runs = text(object, "/status/conditions/0/type").is_none();

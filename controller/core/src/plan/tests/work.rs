@@ -129,3 +129,77 @@ fn a_step_that_goes_off_before_its_job_was_created_does_not_create_it_any_more()
     assert_eq!(states(&evening), (Waiting, Waiting), "{}", evening.log());
     assert!(evening.jobs().jobs.is_empty());
 }
+
+#[test]
+fn a_restore_job_that_has_failed_is_said_and_run_again_when_somebody_deletes_it() {
+    let mut evening = with_a_cdn();
+    evening.pass(start(), seconds(30));
+    load(&mut evening, 50_000.0);
+    evening.pass(start() + seconds(60), seconds(5));
+    evening.ends("cdn", Ok(()));
+    load(&mut evening, 1_000.0);
+    evening.pass(start() + seconds(500), seconds(5));
+    evening.ends("cdn-restore", Err("BackoffLimitExceeded".into()));
+    evening.pass(start() + seconds(520), seconds(5));
+    assert_eq!(states(&evening), (Succeeded, Failed));
+    let job = evening.job("cdn-restore").job.clone();
+    assert!(evening.says().contains(&format!("{job} has failed")), "{}", evening.says());
+    evening.jobs().jobs.remove(&job);
+    evening.pass(start() + seconds(540), seconds(5));
+    assert_eq!(states(&evening), (Succeeded, Running), "{}", evening.log());
+    evening.ends("cdn-restore", Err("BackoffLimitExceeded".into()));
+    load(&mut evening, 500.0);
+    evening.pass(end() + seconds(2 * 3600), seconds(30));
+    let said = "everything was given back, but what cdn has run was not undone";
+    assert!(evening.says().contains(said), "{}", evening.says());
+}
+
+#[test]
+fn a_job_that_may_be_there_is_looked_for_before_it_is_called_not_created() {
+    let mut evening = with_a_cdn();
+    evening.pass(start(), seconds(30));
+    load(&mut evening, 50_000.0);
+    evening.pass(start() + seconds(40), seconds(5));
+    // It was created, the answer was lost, and no list shows it.
+    let job = evening.job("cdn").job.clone();
+    let created = evening.jobs().jobs.remove(&job).unwrap();
+    let name = evening.run().name.clone();
+    let status = &mut evening.world.runs.get_mut(&name).unwrap().status;
+    status.jobs.iter_mut().for_each(|job| job.uid = None);
+    let off = Action::Degrade { step: None, on: false };
+    evening.world.overrides.push(person(off, 60, &evening));
+    let mut asked = 0;
+    for _ in 0..20 {
+        evening.now += seconds(5);
+        let plan = plan(&evening.world, evening.now);
+        for record in plan.records {
+            evening.persist(record);
+        }
+        asked += plan.acts.iter().filter(|act| matches!(act, Act::Job { .. })).count();
+    }
+    assert!(asked > 0);
+    assert_eq!(states(&evening), (Running, Waiting), "nobody has said that it is not there");
+    evening.jobs().jobs.insert(job, created);
+    evening.pass(evening.now + seconds(30), seconds(5));
+    assert_eq!(states(&evening), (Running, Waiting), "{}", evening.log());
+    evening.ends("cdn", Ok(()));
+    evening.pass(evening.now + seconds(30), seconds(5));
+    assert_eq!(states(&evening), (Succeeded, Running), "{}", evening.log());
+}
+
+#[test]
+fn a_step_without_anything_to_undo_does_not_run_beside_itself() {
+    let mut evening = with_a_cdn();
+    let spec = evening.world.surges.get_mut("capital").unwrap().spec.as_mut().unwrap();
+    spec.announcement.degrade[1].action = Does::Run(Work { degrade: "cdn".into(), restore: None });
+    evening.pass(start(), seconds(30));
+    load(&mut evening, 50_000.0);
+    evening.pass(start() + seconds(60), seconds(5));
+    let off = Action::Degrade { step: Some("cdn".into()), on: false };
+    evening.world.overrides.push(person(off, 1, &evening));
+    evening.pass(start() + seconds(150), seconds(5));
+    assert_eq!(evening.job("cdn").attempt, 1, "{}", evening.log());
+    evening.ends("cdn", Ok(()));
+    evening.pass(start() + seconds(250), seconds(5));
+    assert_eq!((evening.job("cdn").attempt, evening.state_of("cdn")), (2, Running));
+}
