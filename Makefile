@@ -44,9 +44,10 @@ generate: tools ## Regenerate crds/, the chart's copy, docs/, and the rights tha
 	  "$$(tests/tools/ensure.sh | tail -1)/helm" template primetime charts/primetime -n primetime-system \
 	    --set 'clusterName=x,jobs.enabled=true,degrade.configMaps={shop-flags},degrade.httpRoutes={shop}' -s templates/rbac.yaml; } > controller/sim/src/server/granted.yaml
 
-bench: tools build ## Measure lateness, memory and idle requests as ratios in one run
+bench: tools build ## Measure lateness, reaction, memory and idle requests as ratios in one run
 	target/debug/primetime-bench-schedules
 	target/debug/primetime-bench-feeds
+	target/debug/primetime-bench-reaction
 	target/debug/primetime-bench
 
 bench-evenings: prerequisites ## What whole evenings cost, beside the HPA alone, a cron window, and the least that keeps the promise
