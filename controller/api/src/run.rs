@@ -28,6 +28,8 @@ use crate::validate;
     shortname = "runs",
     category = "primetime",
     derive = "PartialEq",
+    validation = Rule::new("(has(self.spec.degrade) ? self.spec.degrade : []) == (has(oldSelf.spec.degrade) ? oldSelf.spec.degrade : []) || !has(oldSelf.status) || !((has(oldSelf.status.degrade) && oldSelf.status.degrade.exists(s, has(s.engaged) && s.engaged)) || (has(oldSelf.status.jobs) && oldSelf.status.jobs.exists(j, j.state == 'Running')))")
+        .message("spec.degrade: what is on would not be given back; turn it off first (kubectl surge restore), and let its Jobs end"),
     doc = "One occurrence of a surge, with absolute instants: its stage, its verdict, the ledger of what was started for it, its decision log and, at the end, its report.",
     printcolumn(name = "Stage", type_ = "string", json_path = ".status.stage"),
     printcolumn(name = "Verdict", type_ = "string", json_path = ".status.verdict"),

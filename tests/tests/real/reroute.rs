@@ -139,6 +139,13 @@ async fn traffic_is_moved_and_work_is_run_and_undone() -> Result<()> {
     let twice = "weight of plain in HTTPRoute shop: it stands there 2 times; name one rule";
     ensure!(said.contains(twice), "{said}");
 
+    let name = evening.runs().await?.pop().and_then(|run| run.metadata.name).context("a run")?;
+    let mut forget = kubectl();
+    forget.args(["-n", SHOP, "patch", "surgerun", &name, "--type=merge"]);
+    let forgotten = run(forget.args(["-p", r#"{"spec":{"degrade":[]}}"#])).await;
+    let why = forgotten.err().context("what has to be undone was taken away")?;
+    ensure!(format!("{why:#}").contains("what is on would not be given back"), "{why:#}");
+
     // Its word is over: the Job is undone first, then the traffic comes back.
     until_job(&evening, "shield-restore", JobState::Succeeded, 60).await?;
     until_weights(&evening, [1, 0, 1, 0], 30).await?;
