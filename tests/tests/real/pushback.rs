@@ -65,13 +65,13 @@ async fn an_api_server_that_pushes_back_is_asked_less_at_once_and_nothing_is_los
         objects.push(serde_yaml::to_string(&object)?);
     }
     evening.plane.apply(&objects.join("\n---\n")).await?;
-    let start = Utc::now() + TimeDelta::seconds(50);
+    let start = Utc::now() + TimeDelta::seconds(65);
     let mut many = surge("many", "w-00", start, 10, 3);
     let targets: Vec<_> = names
         .iter()
         .map(|name| {
             json!({
-                "name": name, "replicas": 3, "leadSeconds": 20,
+                "name": name, "replicas": 3, "leadSeconds": 30,
                 "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": name},
             })
         })
@@ -80,7 +80,7 @@ async fn an_api_server_that_pushes_back_is_asked_less_at_once_and_nothing_is_los
     evening.plane.apply(&serde_yaml::to_string(&many)?).await?;
 
     evening
-        .until("all of them to be ready", 60, |e| async move {
+        .until("all of them to be ready", 90, |e| async move {
             let status = e.status("many").await?;
             Ok((status.verdict == Verdict::Ready, status.message))
         })

@@ -50,6 +50,10 @@ pub(super) struct Lanes {
 /// How long a refused piece of work waits: repeating it soon does not help.
 const REFUSED: Duration = Duration::from_secs(30);
 
+/// How long work waits that the API server had no room for (429), as it says itself in `Retry-After`. That less comes at once
+/// is the permits' doing: whoever is refused again and again by chance must not come last by half a minute.
+const PUSHED_BACK: Duration = Duration::from_secs(1);
+
 fn backoff(failures: u32) -> Duration {
     Duration::from_millis((200_u64 << failures.min(8)).min(15_000))
 }
@@ -113,6 +117,7 @@ impl Lanes {
                     Some(now + Duration::from_millis(20))
                 }
                 Err(CallError::Refused(_) | CallError::Invalid(_)) => Some(now + REFUSED),
+                Err(CallError::PushedBack(_)) => Some(now + PUSHED_BACK),
                 Err(_) => Some(now + backoff(lane.failures)),
             };
         });
@@ -181,6 +186,17 @@ mod tests {
         assert_eq!(lanes.enter("x", at(401), at(401)), after(799));
         lanes.guard("x").leave(&Ok(Outcome::Done), at(1200));
         assert_eq!(lanes.enter("x", at(1201), at(1201)), Entry::Free);
+    }
+
+    #[test]
+    fn who_is_pushed_back_again_and_again_does_not_come_last() {
+        let (lanes, at) = (Lanes::default(), clock());
+        let full = || Err(CallError::PushedBack("too many requests".to_owned()));
+        for n in 0..9 {
+            lanes.guard("x").leave(&full(), at(n * 1_000));
+            let after = Entry::After(Duration::from_millis(999));
+            assert_eq!(lanes.enter("x", at(n * 1_000 + 1), at(n * 1_000 + 1)), after);
+        }
     }
 
     #[test]
