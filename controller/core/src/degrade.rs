@@ -1,7 +1,7 @@
 //! The ladder of graceful degradation: steps that are on while capacity cannot follow, and go back in reverse order.
 //!
 //! What stood at a place is on record before anything is written there, and is given back only where what stands there is
-//! still ours. An unknown signal turns nothing on and nothing off.
+//! still ours; what a Job has done is undone by another one. An unknown signal turns nothing on and nothing off.
 
 mod owed;
 mod place;
@@ -22,7 +22,7 @@ use crate::world::World;
 
 pub use owed::{acts, next_look, places_of, take_over};
 pub use place::{Object, Owed, Place, Seen, SwitchAct, Trouble, told};
-pub use work::Work;
+pub use work::{Known, Work};
 
 /// A write, or the creation of a Job, of a process that led before may arrive so much later: three times as long as a call
 /// may take.
@@ -131,6 +131,12 @@ pub struct Facts<'a> {
     pub may_leave_from: Instant,
 }
 
+impl Facts<'_> {
+    fn known<'a>(&'a self, status: &'a RunStatus, world: &'a World, now: Instant) -> Known<'a> {
+        Known { status, announcement: self.announcement, world, now }
+    }
+}
+
 /// What a condition says at one instant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Says {
@@ -199,7 +205,7 @@ pub fn keep(status: &mut RunStatus, facts: &Facts<'_>, world: &World, now: Insta
             None => StepStatus { name: step.name.clone(), ..StepStatus::default() },
         };
         let was_on = shown.engaged;
-        let goes_on = work::goes_on(&shown, status, facts.announcement, world, now);
+        let goes_on = facts.known(status, world, now).goes_on(&shown);
         // Whoever goes on while something is being given back would not know whose it is.
         if facts.over || shown.engaged || !(shown.owed.is_some() || goes_on) {
             turn(&mut shown, step, facts, status, later_is_on, now);
@@ -210,7 +216,7 @@ pub fn keep(status: &mut RunStatus, facts: &Facts<'_>, world: &World, now: Insta
         if let Action::Run(work) = &step.action {
             shown.in_place = shown.engaged && work::is_done(work, status);
         }
-        later_is_on |= shown.engaged || owes(&shown, status, facts.announcement, world, now);
+        later_is_on |= shown.engaged || owes(&shown, facts.known(status, world, now));
         kept.push(shown);
     }
     kept.reverse();
@@ -277,26 +283,14 @@ fn turn(
 }
 
 /// A step that is off has something to give back, and it can be given back as things are: nothing waits for what cannot.
-fn owes(
-    shown: &StepStatus,
-    status: &RunStatus,
-    announcement: &Announcement,
-    world: &World,
-    now: Instant,
-) -> bool {
-    let value = shown.owed.is_some() && !owed::is_stuck(shown, world);
-    value || work::owes(shown, status, announcement, world, now)
+fn owes(shown: &StepStatus, known: Known<'_>) -> bool {
+    (shown.owed.is_some() && !owed::is_stuck(shown, known.world)) || known.owes(shown)
 }
 
 /// Whether Jobs that steps have run are still to be undone.
 #[must_use]
-pub fn owes_work(
-    status: &RunStatus,
-    announcement: &Announcement,
-    world: &World,
-    now: Instant,
-) -> bool {
-    status.degrade.iter().any(|shown| work::owes(shown, status, announcement, world, now))
+pub fn owes_work(known: Known<'_>) -> bool {
+    known.status.degrade.iter().any(|shown| known.owes(shown))
 }
 
 /// Names of the steps that have run a Job which was not undone, and is not waited for any more.

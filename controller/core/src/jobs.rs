@@ -11,6 +11,7 @@ use chrono::TimeDelta;
 use siphasher::sip::SipHasher13;
 
 use crate::Instant;
+use crate::degrade::Known;
 use crate::degrade::work;
 use crate::run::{JobState, JobStatus, RunRecord, RunStatus};
 use crate::surge::{Announcement, JobStep, JobTemplate, Moment, TemplateKind, Window};
@@ -109,15 +110,18 @@ pub struct Facts<'a> {
 }
 
 impl Facts<'_> {
+    /// What is on record of the ladder.
+    fn ladder<'a>(&'a self, world: &'a World, now: Instant) -> Known<'a> {
+        Known { status: &self.run.status, announcement: self.announcement, world, now }
+    }
+
     /// The time of a step has come, and has not gone. A clock that is in doubt starts nothing that cannot be taken back.
     fn is_due(&self, step: &JobStep, world: &World, now: Instant) -> bool {
         let status = &self.run.status;
         match step.moment {
             Moment::Release => status.release.is_some(),
-            Moment::Degrade | Moment::Restore => {
-                work::is_due(step, self.announcement, status, world, now)
-            }
-            _ if self.is_over(step, now) => false,
+            Moment::Degrade | Moment::Restore => self.ladder(world, now).is_due(step),
+            _ if self.is_over(step, world, now) => false,
             Moment::WarmUp => {
                 let mut steps = self.announcement.warm_up().zip(self.warm_up);
                 let start = steps.find(|(s, _)| s.name == step.name).map(|(_, start)| *start);
@@ -128,11 +132,11 @@ impl Facts<'_> {
     }
 
     /// The time of a step has gone.
-    fn is_over(&self, step: &JobStep, now: Instant) -> bool {
+    fn is_over(&self, step: &JobStep, world: &World, now: Instant) -> bool {
         match step.moment {
             Moment::Release => false,
             Moment::Degrade | Moment::Restore => {
-                work::is_over(step, self.announcement, self.run, now)
+                self.ladder(world, now).is_over(step, self.run.deleting)
             }
             Moment::WarmUp | Moment::Live => self.run.status.release.is_some() || now >= self.end,
         }
@@ -153,7 +157,7 @@ pub fn keep(status: &mut RunStatus, facts: Facts<'_>, world: &World, now: Instan
             // What a step of the ladder has to undo is not guessed from a list.
             let surely = !work::is_of_a_step(step) || jobs.gone.contains(&job.job);
             let absent = job.state == JobState::Running && job.uid.is_none();
-            if absent && facts.is_over(step, now) && surely {
+            if absent && facts.is_over(step, world, now) && surely {
                 let why = job.message.take().unwrap_or_else(|| "it was not created".to_owned());
                 job.end(JobState::Failed, Some(format!("its time is over: {why}")), now);
             }
@@ -246,14 +250,15 @@ pub fn acts(
 ) -> Vec<JobAct> {
     let Seen::Known(jobs) = &world.jobs else { return Vec::new() };
     let absent = |job: &&JobStatus| !job.job.is_empty() && !jobs.jobs.contains_key(&job.job);
+    let ladder = Known { status: &run.status, announcement, world, now };
     let act = |job: &JobStatus| {
         let name = job.job.clone();
         if job.state == JobState::Running && job.uid.is_none() {
             let step = announcement.jobs.iter().find(|step| step.name == job.name)?;
-            if work::is_of_a_step(step) && work::is_over(step, announcement, run, now) {
+            if work::is_of_a_step(step) && ladder.is_over(step, run.deleting) {
                 return (!jobs.gone.contains(&name)).then_some(JobAct::Look { name });
             }
-            if !work::may_create(step, announcement, &run.status) {
+            if !ladder.may_create(step) {
                 return None;
             }
             return Some(JobAct::Create(Box::new(NewJob {

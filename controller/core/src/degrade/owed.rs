@@ -6,7 +6,7 @@
 use chrono::TimeDelta;
 
 use super::place::{Owed, Place, Seen, SwitchAct, Trouble, told};
-use super::{Action, IN_FLIGHT, StepStatus, owes};
+use super::{Action, IN_FLIGHT, Known, StepStatus, owes};
 use crate::Instant;
 use crate::run::{RunRecord, RunStatus};
 use crate::world::World;
@@ -242,12 +242,12 @@ pub fn acts(run: &RunRecord, world: &World, now: Instant) -> Vec<SwitchAct> {
             acts.push(read);
         }
     }
+    let announcement = run.announcement.as_ref().ok();
+    let known = announcement.map(|a| Known { status: &run.status, announcement: a, world, now });
     let mut later_owes = false;
     for shown in run.status.degrade.iter().rev() {
         acts.extend(write(shown, later_owes, run, world, now));
-        let announcement = run.announcement.as_ref().ok();
-        later_owes |=
-            !shown.engaged && announcement.is_some_and(|a| owes(shown, &run.status, a, world, now));
+        later_owes |= !shown.engaged && known.is_some_and(|known| owes(shown, known));
     }
     acts
 }

@@ -19,6 +19,19 @@ pub struct Work {
     pub restore: Option<String>,
 }
 
+/// What is known of a run whose steps run Jobs.
+#[derive(Clone, Copy, Debug)]
+pub struct Known<'a> {
+    /// Its status: as recorded, where something is done about it.
+    pub status: &'a RunStatus,
+    /// What it announces.
+    pub announcement: &'a Announcement,
+    /// The world around it.
+    pub world: &'a World,
+    /// Now.
+    pub now: Instant,
+}
+
 /// The Jobs of the step that is shown so, if it runs any.
 fn of<'a>(announcement: &'a Announcement, shown: &StepStatus) -> Option<&'a Work> {
     let step = announcement.degrade.iter().find(|step| step.name == shown.name)?;
@@ -28,22 +41,8 @@ fn of<'a>(announcement: &'a Announcement, shown: &StepStatus) -> Option<&'a Work
     }
 }
 
-/// The step of the ladder that a Job belongs to, its place in the ladder, and its Jobs.
-fn step_of<'a>(
-    job: &JobStep,
-    announcement: &'a Announcement,
-    status: &'a RunStatus,
-) -> Option<(usize, &'a StepStatus, &'a Work)> {
-    let mut all = status.degrade.iter().enumerate();
-    all.find_map(|(n, shown)| {
-        let work = of(announcement, shown)?;
-        let its = work.degrade == job.name || work.restore.as_ref() == Some(&job.name);
-        its.then_some((n, shown, work))
-    })
-}
-
-fn find<'a>(jobs: &'a [JobStatus], name: &str) -> Option<&'a JobStatus> {
-    jobs.iter().find(|job| job.name == name)
+fn find<'a>(status: &'a RunStatus, name: &str) -> Option<&'a JobStatus> {
+    status.jobs.iter().find(|job| job.name == name)
 }
 
 /// A Job that belongs to a step of the ladder.
@@ -52,108 +51,103 @@ pub fn is_of_a_step(job: &JobStep) -> bool {
     matches!(job.moment, Moment::Degrade | Moment::Restore)
 }
 
-/// It has ended, or has been there for longer than a Job may run: nobody ends it.
-fn has_ended(job: &JobStatus, announcement: &Announcement, world: &World, now: Instant) -> bool {
-    match job.state {
-        JobState::Waiting => false,
-        JobState::Running => job.uid.is_some() && is_late(job, announcement, world, now),
-        JobState::Succeeded | JobState::Failed => true,
-    }
-}
-
-/// A clock that has just jumped says nothing of how long it runs.
-fn is_late(job: &JobStatus, announcement: &Announcement, world: &World, now: Instant) -> bool {
-    world.trusts_its_clock(now) && ends(job, announcement).is_some_and(|at| now >= at)
-}
-
 /// When a Job that has begun is ended at the latest.
 fn ends(job: &JobStatus, announcement: &Announcement) -> Option<Instant> {
     let step = announcement.jobs.iter().find(|step| step.name == job.name)?;
     Some(job.start_time? + step.deadline + IN_FLIGHT)
 }
 
-/// A step that is off has run a Job that goes on, or that was not undone yet.
-pub(super) fn goes_on(
-    shown: &StepStatus,
-    status: &RunStatus,
-    announcement: &Announcement,
-    world: &World,
-    now: Instant,
-) -> bool {
-    let Some(work) = of(announcement, shown).filter(|_| !shown.engaged) else { return false };
-    let ended = |name: &String| {
-        find(&status.jobs, name).is_some_and(|job| has_ended(job, announcement, world, now))
-    };
-    let did = find(&status.jobs, &work.degrade).is_some_and(|job| job.state != JobState::Waiting);
-    did && !(ended(&work.degrade) && work.restore.as_ref().is_none_or(ended))
+impl<'a> Known<'a> {
+    /// The step of the ladder that a Job belongs to, its place in the ladder, and its Jobs.
+    fn step_of(self, job: &JobStep) -> Option<(usize, &'a StepStatus, &'a Work)> {
+        let mut all = self.status.degrade.iter().enumerate();
+        all.find_map(|(n, shown)| {
+            let work = of(self.announcement, shown)?;
+            let its = work.degrade == job.name || work.restore.as_ref() == Some(&job.name);
+            its.then_some((n, shown, work))
+        })
+    }
+
+    /// It has ended, or has been there for longer than a Job may run: nobody ends it.
+    fn has_ended(self, name: &str) -> bool {
+        find(self.status, name).is_some_and(|job| match job.state {
+            JobState::Waiting => false,
+            JobState::Running => job.uid.is_some() && self.is_late(job),
+            JobState::Succeeded | JobState::Failed => true,
+        })
+    }
+
+    /// A clock that has just jumped says nothing of how long it runs.
+    fn is_late(self, job: &JobStatus) -> bool {
+        let late = ends(job, self.announcement).is_some_and(|at| self.now >= at);
+        late && self.world.trusts_its_clock(self.now)
+    }
+
+    /// A step that is off has run a Job that goes on, or that was not undone yet.
+    pub(super) fn goes_on(self, shown: &StepStatus) -> bool {
+        let work = of(self.announcement, shown).filter(|_| !shown.engaged);
+        work.is_some_and(|Work { degrade, restore }| {
+            let did = find(self.status, degrade).is_some_and(|job| job.state != JobState::Waiting);
+            let undone = restore.as_ref().is_none_or(|name| self.has_ended(name));
+            did && !(self.has_ended(degrade) && undone)
+        })
+    }
+
+    /// A step that is off has run a Job, and that has not been undone yet. It is waited for as long as Jobs can be created.
+    pub(super) fn owes(self, shown: &StepStatus) -> bool {
+        let undoes = of(self.announcement, shown).is_some_and(|work| work.restore.is_some());
+        undoes && !matches!(self.world.jobs, Seen::Absent) && self.goes_on(shown)
+    }
+
+    /// The time of a Job of the ladder has come: its step is on, or is off and what it undoes has ended.
+    #[must_use]
+    pub fn is_due(self, job: &JobStep) -> bool {
+        let Some((n, shown, work)) = self.step_of(job) else { return false };
+        if shown.engaged || job.moment == Moment::Degrade {
+            return shown.engaged && job.moment == Moment::Degrade;
+        }
+        let ended = self.has_ended(&work.degrade);
+        // Those that are on stay on: what a person turns off is not kept waiting.
+        let mut later = self.status.degrade.iter().skip(n + 1);
+        let waits = later.any(|later| super::owes(later, self));
+        ended && !waits && !matches!(self.world.jobs, Seen::Absent)
+    }
+
+    /// The time of a Job of the ladder that was not created by now has gone. What undoes is tried until it is refused; in a
+    /// namespace that goes (`deleting`) nothing is created any more.
+    #[must_use]
+    pub fn is_over(self, job: &JobStep, deleting: bool) -> bool {
+        let Some((_, shown, _)) = self.step_of(job) else { return true };
+        let in_flight = |at: Instant| self.now >= at + IN_FLIGHT;
+        if job.moment == Moment::Degrade {
+            return !shown.engaged && shown.since_time.is_some_and(in_flight);
+        }
+        let refused = find(self.status, &job.name).filter(|job| job.message.is_some());
+        refused.is_some_and(|job| {
+            self.is_late(job) || (deleting && job.start_time.is_some_and(in_flight))
+        })
+    }
+
+    /// A Job is not created once its step is off.
+    #[must_use]
+    pub fn may_create(self, job: &JobStep) -> bool {
+        let step = self.step_of(job);
+        job.moment != Moment::Degrade || step.is_some_and(|(_, shown, _)| shown.engaged)
+    }
 }
 
-/// A step that is off has run a Job, and that has not been undone yet. It is waited for as long as Jobs can be created.
-pub(super) fn owes(
-    shown: &StepStatus,
-    status: &RunStatus,
-    announcement: &Announcement,
-    world: &World,
-    now: Instant,
-) -> bool {
-    let undoes = of(announcement, shown).is_some_and(|work| work.restore.is_some());
-    undoes
-        && !matches!(world.jobs, Seen::Absent)
-        && goes_on(shown, status, announcement, world, now)
-}
-
-/// Steps that have run a Job which was not undone: what undoes it has failed, or could not be created.
+/// A step has run a Job which was not undone: what undoes it has failed, or could not be created.
 pub(super) fn is_left(shown: &StepStatus, status: &RunStatus, announcement: &Announcement) -> bool {
     let Some(work) = of(announcement, shown) else { return false };
-    let succeeded =
-        |name| find(&status.jobs, name).is_some_and(|job| job.state == JobState::Succeeded);
-    let did = find(&status.jobs, &work.degrade).is_some_and(|job| job.uid.is_some());
-    did && work.restore.as_ref().is_some_and(|restore| !succeeded(restore))
+    let did = find(status, &work.degrade).is_some_and(|job| job.uid.is_some());
+    did && work.restore.as_ref().is_some_and(|restore| !has_succeeded(restore, status))
 }
 
-/// The time of a Job of the ladder has come: as recorded, its step is on, or is off and what it undoes has ended.
-#[must_use]
-pub fn is_due(
-    job: &JobStep,
-    announcement: &Announcement,
-    status: &RunStatus,
-    world: &World,
-    now: Instant,
-) -> bool {
-    let Some((n, shown, work)) = step_of(job, announcement, status) else { return false };
-    if shown.engaged || job.moment == Moment::Degrade {
-        return shown.engaged && job.moment == Moment::Degrade;
-    }
-    let ended = find(&status.jobs, &work.degrade)
-        .is_some_and(|did| has_ended(did, announcement, world, now));
-    // Those that are on stay on: what a person turns off is not kept waiting.
-    let mut later = status.degrade.iter().skip(n + 1);
-    let waits = later.any(|s| super::owes(s, status, announcement, world, now));
-    ended && !waits && !matches!(world.jobs, Seen::Absent)
+fn has_succeeded(name: &str, status: &RunStatus) -> bool {
+    find(status, name).is_some_and(|job| job.state == JobState::Succeeded)
 }
 
-/// The time of a Job of the ladder that was not created by now has gone. What undoes is tried until it is refused; in a
-/// namespace that goes nothing is created any more.
-#[must_use]
-pub fn is_over(job: &JobStep, announcement: &Announcement, run: &RunRecord, now: Instant) -> bool {
-    let status = &run.status;
-    let Some((_, shown, _)) = step_of(job, announcement, status) else { return true };
-    if job.moment == Moment::Degrade {
-        let off = shown.since_time.filter(|_| !shown.engaged);
-        return off.is_some_and(|off| now >= off + IN_FLIGHT);
-    }
-    let tried = find(&status.jobs, &job.name).filter(|job| job.message.is_some());
-    tried.is_some_and(|job| {
-        let patience = if run.deleting {
-            job.start_time.map(|at| at + IN_FLIGHT)
-        } else {
-            ends(job, announcement)
-        };
-        patience.is_some_and(|at| now >= at)
-    })
-}
-
-/// When Jobs of the ladder are ended at the latest.
+/// When Jobs of the ladder are ended, or given up, at the latest.
 pub(super) fn next_end<'a>(
     announcement: &'a Announcement,
     status: &'a RunStatus,
@@ -165,13 +159,6 @@ pub(super) fn next_end<'a>(
     let running = status.jobs.iter().filter(|job| job.state == JobState::Running);
     let ends = |job: &JobStatus| [ends(job, announcement), job.start_time.map(|at| at + IN_FLIGHT)];
     running.filter(of_ladder).flat_map(move |job| ends(job).into_iter().flatten())
-}
-
-/// A Job is not created once its step is off.
-#[must_use]
-pub fn may_create(job: &JobStep, announcement: &Announcement, status: &RunStatus) -> bool {
-    let step = step_of(job, announcement, status);
-    job.moment != Moment::Degrade || step.is_some_and(|(_, shown, _)| shown.engaged)
 }
 
 /// A step that has just gone on runs its Jobs anew.
@@ -186,7 +173,7 @@ pub(super) fn begin_again(shown: &StepStatus, status: &mut RunStatus, announceme
 
 /// What it does is done.
 pub(super) fn is_done(work: &Work, status: &RunStatus) -> bool {
-    find(&status.jobs, &work.degrade).is_some_and(|job| job.state == JobState::Succeeded)
+    has_succeeded(&work.degrade, status)
 }
 
 /// What stands in the way of the Jobs of a step, if anything does.
@@ -199,5 +186,5 @@ pub(super) fn trouble(
     let names = [Some(&work.degrade), work.restore.as_ref()].into_iter().flatten();
     let mut steps =
         names.filter_map(|name| announcement.jobs.iter().find(|step| step.name == *name));
-    steps.find_map(|step| jobs::trouble(step, find(&run.status.jobs, &step.name), world))
+    steps.find_map(|step| jobs::trouble(step, find(&run.status, &step.name), world))
 }

@@ -520,7 +520,7 @@ impl<'a> Run<'a> {
             || status.owes_machines()
             || status.owes_values()
             || status.degrade.iter().any(|step| step.engaged)
-            || degrade::owes_work(status, self.announcement, self.world, self.now)
+            || degrade::owes_work(self.ladder(status))
             || self.waits_for_jobs_until(status).is_some_and(|at| self.now < at)
         {
             return;

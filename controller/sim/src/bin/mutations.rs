@@ -239,14 +239,14 @@ const MUTATIONS: [Mutation; 43] = [
     Mutation {
         name: "what a step runs is undone while it still goes on",
         file: "controller/core/src/degrade/work.rs",
-        right: "ended && !waits && !matches!(world.jobs, Seen::Absent)",
-        wrong: "(ended || true) && !waits && !matches!(world.jobs, Seen::Absent)",
+        right: "ended && !waits && !matches!(self.world.jobs, Seen::Absent)",
+        wrong: "(ended || true) && !waits && !matches!(self.world.jobs, Seen::Absent)",
     },
     Mutation {
         name: "nobody waits for what a step has run to be undone",
         file: "controller/core/src/degrade/work.rs",
-        right: "did && !(ended(&work.degrade)",
-        wrong: "did && false && !(ended(&work.degrade)",
+        right: "did && !(self.has_ended(degrade)",
+        wrong: "did && false && !(self.has_ended(degrade)",
     },
     Mutation {
         name: "what is degraded goes back because nothing is known",

@@ -37,6 +37,12 @@ impl Run<'_> {
         }
     }
 
+    /// What is known of its steps that run Jobs.
+    pub(super) fn ladder<'a>(&'a self, status: &'a RunStatus) -> degrade::Known<'a> {
+        let (announcement, world, now) = (self.announcement, self.world, self.now);
+        degrade::Known { status, announcement, world, now }
+    }
+
     fn in_the_way(&self, step: &Step, shown: Option<&StepStatus>) -> Option<String> {
         degrade::trouble(step, shown, self.record, self.announcement, self.world)
     }
