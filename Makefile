@@ -20,16 +20,17 @@ build: prerequisites ## Build everything (first time: about 10 minutes on two co
 demo: tools build ## The "Capital" evening in five minutes on a real Kubernetes API
 	target/debug/primetime-demo
 
+# One failed binary does not hide the others: Cargo goes on, and the exit code is that of the whole.
 test: tools lint build evenings ## Every check and every test, the end-to-end tests included
-	cargo test --workspace --locked
+	cargo test --workspace --locked --no-fail-fast
 
 test-keda: build ## Targets under the real KEDA (first time: six minutes more, to build it)
 	@tests/tools/ensure.sh --keda >/dev/null
-	cargo test --workspace --locked --test keda -- --ignored
+	cargo test --workspace --locked --no-fail-fast --test keda -- --ignored
 
 # In a release build, which needs no AWS SDK: three times as many evenings in the same time.
 evenings: prerequisites ## Simulated evenings: 5,000 drawn ones, and a tenth of every fault at every request
-	cargo test --release --locked --package primetime-sim
+	cargo test --release --locked --no-fail-fast --package primetime-sim
 
 lint: prerequisites ## Formatting and clippy
 	cargo fmt --all --check
@@ -57,7 +58,7 @@ fuzz: prerequisites ## Draw so many inputs for each reader of what people write:
 	PRIMETIME_FUZZ=$${PRIMETIME_FUZZ:-100000} cargo test --locked --package primetime-tests --test fuzz -- --nocapture
 
 soak: prerequisites ## Every fault at every request of the simulated evenings, and PRIMETIME_SEEDS drawn ones
-	PRIMETIME_SOAK=1 cargo test --release --locked --package primetime-sim -- --nocapture
+	PRIMETIME_SOAK=1 cargo test --release --locked --no-fail-fast --package primetime-sim -- --nocapture
 
 mutations: prerequisites ## Plant known mistakes in a copy of the project; each must be caught (an hour)
 	cargo run --release --locked --package primetime-sim --bin mutations

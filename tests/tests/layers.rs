@@ -49,7 +49,8 @@ const LAYERS: [(&str, &[&str], &[&str]); 10] = [
 fn dependencies_point_one_way() {
     let metadata = MetadataCommand::new()
         .manifest_path(concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml"))
-        .other_options(vec!["--locked".into(), "--offline".into()])
+        // Without a platform Cargo wants the crates of all platforms, and a build downloads only those of its own.
+        .other_options(["--locked", "--offline", "--filter-platform", &host()].map(str::to_owned))
         .exec()
         .expect("cargo metadata");
     let names: BTreeMap<_, _> =
@@ -82,15 +83,37 @@ fn dependencies_point_one_way() {
     );
 }
 
-/// Everything a crate pulls in when it is built alone.
-fn pulled_in(name: &str) -> BTreeSet<String> {
+/// The platform that this test runs on, as Cargo names it.
+fn host() -> String {
+    let version = cargo(&["--version", "--verbose"]);
+    let host = version.lines().find_map(|line| line.strip_prefix("host: "));
+    host.expect("Cargo names its host").to_owned()
+}
+
+fn cargo(arguments: &[&str]) -> String {
     let output = std::process::Command::new(env!("CARGO"))
-        .args(["tree", "--locked", "--offline", "--edges", "normal", "--prefix", "none"])
-        .args(["--format", "{p}", "--package", name])
+        .args(arguments)
         .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
         .output()
-        .expect("cargo tree");
+        .expect("cargo runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let text = String::from_utf8(output.stdout).expect("UTF-8");
+    String::from_utf8(output.stdout).expect("UTF-8")
+}
+
+/// Everything a crate pulls in when it is built alone.
+fn pulled_in(name: &str) -> BTreeSet<String> {
+    let text = cargo(&[
+        "tree",
+        "--locked",
+        "--offline",
+        "--edges",
+        "normal",
+        "--prefix",
+        "none",
+        "--format",
+        "{p}",
+        "--package",
+        name,
+    ]);
     text.lines().filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect()
 }
