@@ -241,6 +241,10 @@ fn icalendar() {
         ";",
         ":",
         "=",
+        "\n",
+        "\r",
+        "BEGIN:A\r\nX:\nEND:\r\n",
+        "end;x=\"",
     ];
     check!().with_iterations(drawn()).for_each(|input| {
         let feed = text(input, &words);

@@ -6,6 +6,7 @@
 //! | room | rule |
 //! |---|---|
 //! | [`limits`] | how much of a feed is read, and what is refused unread |
+//! | `lines` | content lines of an iCalendar file, and the components that they form |
 //! | `ical` | events of an iCalendar file, moved and cancelled ones |
 //! | `time` | whose clock a time of it is |
 //! | `recurrence` | a rule to the clocks that it names |
@@ -14,6 +15,7 @@
 
 mod ical;
 pub mod limits;
+mod lines;
 mod recurrence;
 pub mod select;
 mod time;

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use chrono::{TimeDelta, TimeZone, Utc};
-use icalendar::parser::{Component, Property};
 use jiff::civil;
 use jiff::{SignedDuration, ToSpan};
 use primetime_core::Instant;
 use primetime_core::schedule::Zone;
 
 use crate::limits::word;
+use crate::lines::{Component, Property};
 use crate::recurrence::{self, Budget, Span, naive, utc_clock};
 use crate::{FeedError, Horizon};
 
@@ -106,8 +106,8 @@ impl<'a> Times<'a> {
         budget: &mut Budget,
     ) -> Result<Self, FeedError> {
         let mut defined = BTreeMap::new();
-        for zone in calendar.components.iter().filter(|c| c.name.as_str() == "VTIMEZONE") {
-            let id = property(zone, "TZID").map(|p| p.val.as_str().to_owned());
+        for zone in calendar.components.iter().filter(|c| c.is("VTIMEZONE")) {
+            let id = zone.one("TZID").map(|p| p.value.to_owned());
             if let (Some(id), Some(zone)) = (id, Defined::read(zone, horizon, budget)?) {
                 defined.insert(id, zone);
             }
@@ -117,12 +117,12 @@ impl<'a> Times<'a> {
 
     /// The one time of a property.
     pub(crate) fn read(&self, property: &Property<'_>) -> Result<Moment<'_>, String> {
-        self.moment(property, property.val.as_str())
+        self.moment(property, property.value)
     }
 
     /// All times of a property; of a period its beginning.
     pub(crate) fn read_all(&self, property: &Property<'_>) -> Result<Vec<Moment<'_>>, String> {
-        let times = property.val.as_str().split(',');
+        let times = property.value.split(',');
         let begin = |time: &str| time.split('/').next().unwrap_or_default().trim().to_owned();
         times.map(|time| self.moment(property, &begin(time))).collect()
     }
@@ -130,9 +130,7 @@ impl<'a> Times<'a> {
     fn moment(&self, property: &Property<'_>, text: &str) -> Result<Moment<'_>, String> {
         let (clock, is_date, utc) = written(text.trim())
             .ok_or_else(|| format!("\"{}\" is no time, such as 20140112T210000", word(text)))?;
-        let id = property.params.iter().find(|p| p.key.as_str().eq_ignore_ascii_case("TZID"));
-        let id = id.and_then(|p| p.val.as_ref()).map(|id| id.as_str().trim_matches('"'));
-        let whose = match id {
+        let whose = match property.param("TZID") {
             _ if utc => Whose::Zone(Zone::utc()),
             Some(id) if !is_date => self.zone(id)?,
             _ => Whose::Reader(self.reader),
@@ -153,10 +151,6 @@ impl<'a> Times<'a> {
     }
 }
 
-fn property<'a>(component: &'a Component<'_>, name: &str) -> Option<&'a Property<'a>> {
-    component.properties.iter().find(|p| p.name.as_str().eq_ignore_ascii_case(name))
-}
-
 /// A zone that a file defines: from when on, as the clock before shows it, it is by how much ahead of UTC.
 #[derive(Clone, Debug)]
 pub(crate) struct Defined {
@@ -174,7 +168,7 @@ impl Defined {
         let Some(until) = utc_clock(horizon.until + TimeDelta::days(400)) else { return Ok(None) };
         let mut all = Vec::new();
         for change in &zone.components {
-            let value = |name: &str| property(change, name).map(|p| p.val.as_str());
+            let value = |name: &str| change.one(name).map(|p| p.value);
             let offset = |name: &str| value(name).and_then(offset);
             let start = value("DTSTART").and_then(written).map(|(clock, ..)| clock);
             let (Some(from), Some(to), Some(start)) =
