@@ -52,8 +52,17 @@ fn main() -> ExitCode {
     }
 }
 
+/// The client logs the body of an answer that it cannot decode as a warning, and such a body may have secrets in it. So it
+/// reports errors only, whatever the level of the rest is, unless a directive names it.
+fn log_directives(said: &str) -> String {
+    if said.contains("kube_client") { said.to_owned() } else { format!("{said},kube_client=error") }
+}
+
 fn log(args: &Args) {
-    let filter = EnvFilter::try_new(&args.log).unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = EnvFilter::try_new(log_directives(&args.log)).unwrap_or_else(|error| {
+        eprintln!("--log {}: {error}; info is used", args.log);
+        EnvFilter::new(log_directives("info"))
+    });
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match args.log_format {
         LogFormat::Json => log.json().init(),

@@ -134,7 +134,7 @@ fn reasons_against(
     moved: bool,
     now: Instant,
 ) -> Result<Option<String>, Vec<String>> {
-    let spec = validate::surge(&surge.spec)?;
+    let spec = validate::named_surge(surge)?;
     if !moved {
         return Ok(None);
     }

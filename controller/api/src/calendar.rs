@@ -9,6 +9,7 @@ use primetime_core::Instant;
 use primetime_core::calendar::{
     CalendarRecord, CalendarSpec, CalendarStatus, Feed, LOOKED_AHEAD, LOOKED_BACK,
 };
+use primetime_core::reference;
 use primetime_core::schedule::Zone;
 
 /// A feed, and which of its events matter.
@@ -106,10 +107,10 @@ pub enum CalendarFormat {
 #[serde(rename_all = "camelCase")]
 pub struct ConfigMapKeyRef {
     /// Name of the ConfigMap.
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(min = 1, max = 253), regex(pattern = reference::NAME))]
     pub name: String,
     /// The key, such as guide.xml.
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(min = 1, max = 253), regex(pattern = reference::KEY))]
     pub key: String,
 }
 
@@ -164,7 +165,13 @@ pub fn how_to_read(spec: &SurgeCalendarSpec) -> Result<HowToRead, Vec<String>> {
     let mut errors = Vec::new();
     let place = match (&spec.url, &spec.config_map_key_ref) {
         (Some(url), None) => Some(Place::Url(url.clone())),
-        (None, Some(key)) => Some(Place::ConfigMap(key.clone())),
+        (None, Some(at)) => {
+            let checks = [("name", reference::name(&at.name)), ("key", reference::key(&at.key))];
+            for (field, checked) in checks {
+                errors.extend(checked.err().map(|e| format!("spec.configMapKeyRef.{field}: {e}")));
+            }
+            Some(Place::ConfigMap(at.clone()))
+        }
         _ => {
             errors.push("spec: exactly one of url and configMapKeyRef".to_owned());
             None

@@ -3,6 +3,8 @@
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
+use primetime_core::reference;
+
 use crate::job::JobTemplateRef;
 
 /// A step of the ladder.
@@ -81,10 +83,10 @@ pub struct DegradeCondition {
 #[serde(rename_all = "camelCase")]
 pub struct ConfigMapValue {
     /// Name of the ConfigMap; one that this installation may write (chart value degrade.configMaps).
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(min = 1, max = 253), regex(pattern = reference::NAME))]
     pub name: String,
     /// The key. It is taken away again where it was not set before.
-    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[-._a-zA-Z0-9]+$"))]
+    #[schemars(length(min = 1, max = 253), regex(pattern = reference::KEY))]
     pub key: String,
     /// What it is set to while the step is on.
     #[schemars(length(max = 4096))]
@@ -96,14 +98,14 @@ pub struct ConfigMapValue {
 #[serde(rename_all = "camelCase")]
 pub struct BackendWeight {
     /// Name of the HTTPRoute; one that this installation may write (chart value degrade.httpRoutes).
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(min = 1, max = 253), regex(pattern = reference::NAME))]
     pub name: String,
     /// Name of the rule. Where absent the backend has to stand in one rule only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(min = 1, max = 253), regex(pattern = reference::NAME))]
     pub rule: Option<String>,
     /// Name of the backend, as in its backendRefs.
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(min = 1, max = 253), regex(pattern = reference::NAME))]
     pub backend: String,
     /// The weight while the step is on, beside those of the rule's other backends; 0 sends it nothing.
     #[schemars(range(max = 1_000_000))]

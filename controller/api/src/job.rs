@@ -3,6 +3,7 @@
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
+use primetime_core::reference;
 use primetime_core::surge::TemplateKind;
 
 /// A Job to be run.
@@ -38,7 +39,7 @@ pub struct JobTemplateRef {
     #[serde(default)]
     pub kind: TemplateKind,
     /// Name of the object.
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(min = 1, max = 253), regex(pattern = reference::NAME))]
     pub name: String,
 }
 

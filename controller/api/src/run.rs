@@ -5,6 +5,7 @@ use kube::{CustomResource, KubeSchema, ResourceExt};
 use serde::{Deserialize, Serialize};
 
 use primetime_core::plan::PlannedRun;
+use primetime_core::reference;
 use primetime_core::run::{RunRecord, RunStatus};
 use primetime_core::surge::{OnUnknown, Window};
 
@@ -68,7 +69,7 @@ use crate::validate;
 pub struct SurgeRunSpec {
     /// The surge it belongs to; absent where a person created the run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(min = 1, max = 253), regex(pattern = reference::NAME))]
     pub surge_name: Option<String>,
     /// The generation of the surge that it was copied from.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -4,6 +4,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use primetime_core::reference;
 use primetime_core::surge::{OnUnknown, Workload};
 use primetime_core::world::{SurgeRecord, SurgeStatus};
 
@@ -24,6 +25,8 @@ use crate::validate;
     shortname = "surges",
     category = "primetime",
     derive = "PartialEq",
+    validation = Rule::new("self.metadata.name.size() <= 236")
+        .message("metadata.name: at most 236 characters, because the name of a run is 17 characters longer"),
     doc = "An event whose hour is known: when it starts, what must be ready at that instant, how far it may grow, and how everything is given back.",
     printcolumn(name = "Start", type_ = "string", json_path = ".status.nextStartLocal"),
     printcolumn(
@@ -151,7 +154,7 @@ fn default_history_limit() -> u32 {
 #[serde(rename_all = "camelCase")]
 pub struct ObjectRef {
     /// Name of the object.
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(min = 1, max = 253), regex(pattern = reference::NAME))]
     pub name: String,
 }
 
@@ -213,15 +216,19 @@ pub struct Target {
 /// A workload. There is no namespace field.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("self.kind.size() + self.name.size() + (self.apiVersion.contains('/') && !self.apiVersion.startsWith('apps/') ? self.apiVersion.indexOf('/') : 0) <= 251")
+        .message("spec.targets: the name is too long: the name of its SurgeHold, which has the kind in it, would exceed 253 characters")
+)]
 pub struct ScaleTargetRef {
     /// Group and version, such as apps/v1.
-    #[schemars(length(min = 1, max = 200))]
+    #[schemars(length(min = 1, max = 253), regex(pattern = reference::API_VERSION))]
     pub api_version: String,
     /// Kind, such as Deployment.
-    #[schemars(length(min = 1, max = 63))]
+    #[schemars(length(min = 1, max = 63), regex(pattern = reference::KIND))]
     pub kind: String,
     /// Name of the object.
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(min = 1, max = 253), regex(pattern = reference::NAME))]
     pub name: String,
 }
 
@@ -272,8 +279,12 @@ pub struct Signal {
     pub name: String,
     /// The MetricsSource that is asked.
     pub metrics_source_ref: ObjectRef,
-    /// An instant query in PromQL that yields one number.
-    #[schemars(length(min = 1, max = 4096))]
+    /// An instant query in PromQL that yields one number. It has no comments.
+    #[schemars(length(min = 1, max = 4096), regex(pattern = reference::QUERY))]
+    #[x_kube(
+        validation = Rule::new("!self.contains('#')")
+            .message("spec.signals: a query has no comments: remove the # and what follows it; in a string write \\\\x23")
+    )]
     pub query: String,
     /// The target it raises. Without one it raises nothing, and steps of `degrade` may look at it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -376,7 +387,7 @@ pub fn surge_record(object: &ScheduledSurge) -> SurgeRecord {
         uid: object.metadata.uid.clone().unwrap_or_default(),
         generation: object.metadata.generation.unwrap_or_default(),
         deleting: object.metadata.deletion_timestamp.is_some(),
-        spec: validate::surge(&object.spec),
+        spec: validate::named_surge(object),
         status: object.status.clone().unwrap_or_default(),
     }
 }

@@ -7,8 +7,9 @@ mod schedule;
 use chrono::TimeDelta;
 
 use primetime_core::decimal::Decimal;
-use primetime_core::surge::{self, Announcement, ReleasePace, Want};
+use primetime_core::surge::{self, Announcement, ReleasePace, Want, Workload, run_name};
 use primetime_core::world::SurgeSpec;
+use primetime_core::{hold, reference};
 
 pub use self::schedule::{
     LATEST_ANNOUNCEMENT, not_in_the_past, schedule as schedule_of, short_of_time,
@@ -16,15 +17,37 @@ pub use self::schedule::{
 use crate::degrade::DegradeStep;
 use crate::job::JobStep;
 use crate::surge::{
-    HoldAfterEnd, LOOK_AHEAD_SECONDS, MachineGroup, Release, Rung, ScheduledSurgeSpec, Signal,
-    StartPolicy, Target,
+    HoldAfterEnd, LOOK_AHEAD_SECONDS, MachineGroup, Release, Rung, ScaleTargetRef, ScheduledSurge,
+    ScheduledSurgeSpec, Signal, StartPolicy, Target,
 };
 
 fn seconds(n: u32) -> TimeDelta {
     TimeDelta::seconds(i64::from(n))
 }
 
-/// Validates a surge.
+/// Validates a surge with its name, of which the names of its runs are made.
+///
+/// # Errors
+///
+/// Every reason why it cannot be carried out: a field path and a sentence each.
+pub fn named_surge(object: &ScheduledSurge) -> Result<SurgeSpec, Vec<String>> {
+    let name = object.metadata.name.as_deref().unwrap_or_default();
+    let run = run_name(name, chrono::DateTime::UNIX_EPOCH);
+    let most = reference::NAME_LENGTH - (run.len() - name.len());
+    let too_long = (name.len() > most).then(|| {
+        format!("metadata.name: at most {most} characters, because the name of a run is {} characters longer", run.len() - name.len())
+    });
+    match (surge(&object.spec), too_long) {
+        (spec, None) => spec,
+        (Ok(_), Some(why)) => Err(vec![why]),
+        (Err(mut reasons), Some(why)) => {
+            reasons.insert(0, why);
+            Err(reasons)
+        }
+    }
+}
+
+/// Validates the spec of a surge.
 ///
 /// # Errors
 ///
@@ -45,8 +68,10 @@ pub fn surge(spec: &ScheduledSurgeSpec) -> Result<SurgeSpec, Vec<String>> {
         start_policy: spec.start_policy,
         armed_seconds: spec.armed_seconds,
     });
+    // Of a surge only: a stored run with such a query keeps what it holds, and the query is not sent.
+    let queries = queries(&spec.signals);
     match (schedule, announcement) {
-        (Ok(schedule), Ok(announcement)) => Ok(SurgeSpec {
+        (Ok(schedule), Ok(announcement)) if queries.is_empty() => Ok(SurgeSpec {
             follows: schedule::follows(&spec.schedule),
             schedule,
             ready_before: seconds(spec.ready_before_seconds),
@@ -56,12 +81,41 @@ pub fn surge(spec: &ScheduledSurgeSpec) -> Result<SurgeSpec, Vec<String>> {
             history_limit: spec.history_limit.clamp(1, 100) as usize,
             announcement,
         }),
-        (Err(errors), Ok(_)) | (Ok(_), Err(errors)) => Err(errors),
-        (Err(mut errors), Err(more)) => {
-            errors.extend(more);
-            Err(errors)
+        (schedule, announcement) => {
+            let reasons = [schedule.err(), announcement.err(), Some(queries)];
+            Err(reasons.into_iter().flatten().flatten().collect())
         }
     }
+}
+
+fn queries(signals: &[Signal]) -> Vec<String> {
+    let wrong = |(i, signal): (usize, &Signal)| {
+        let why = reference::query(&signal.query).err()?;
+        Some(format!("spec.signals[{i}].query: {why}"))
+    };
+    signals.iter().enumerate().filter_map(wrong).collect()
+}
+
+/// The name of another object, with its field where it is not one.
+pub(crate) fn name(field: &str, name: &str) -> Result<String, String> {
+    reference::name(name).map_err(|why| format!("{field}.name: {why}"))?;
+    Ok(name.to_owned())
+}
+
+fn workload(written: &ScaleTargetRef) -> Result<Workload, String> {
+    let at = |why| format!("scaleTargetRef: {why}");
+    reference::group_version(&written.api_version).map_err(at)?;
+    reference::kind(&written.kind).map_err(at)?;
+    reference::name(&written.name).map_err(at)?;
+    let workload = Workload::from(written);
+    let held = hold::name(&workload).len();
+    if held > reference::NAME_LENGTH {
+        return Err(format!(
+            "scaleTargetRef: the name is too long: the name of its SurgeHold, which has the kind in it, would have {held} characters, and {} are allowed",
+            reference::NAME_LENGTH
+        ));
+    }
+    Ok(workload)
 }
 
 /// What a surge and a run have in common.
@@ -117,6 +171,17 @@ pub(crate) fn announcement(announced: &Announced<'_>) -> Result<Announcement, Ve
     if targets.is_empty() && machines.is_empty() {
         errors.push("spec: at least one target or one group of machines".to_owned());
     }
+    let good_machines: Vec<_> = machines
+        .iter()
+        .enumerate()
+        .filter_map(|(i, m)| match name("instanceClassRef", &m.instance_class_ref.name) {
+            Ok(class) => Some(surge::MachineGroup { name: m.name.clone(), class, count: m.count }),
+            Err(e) => {
+                errors.push(format!("spec.machines[{i}].{e}"));
+                None
+            }
+        })
+        .collect();
     let jobs = job::jobs(announced).unwrap_or_else(|more| {
         errors.extend(more);
         Vec::new()
@@ -132,14 +197,7 @@ pub(crate) fn announcement(announced: &Announced<'_>) -> Result<Announcement, Ve
         degrade,
         targets: good_targets,
         jobs,
-        machines: machines
-            .iter()
-            .map(|m| surge::MachineGroup {
-                name: m.name.clone(),
-                class: m.instance_class_ref.name.clone(),
-                count: m.count,
-            })
-            .collect(),
+        machines: good_machines,
         signals: good_signals,
         on_unknown,
         hold: hold.map(|h| surge::HoldAfterEnd {
@@ -196,7 +254,7 @@ fn target(target: &Target) -> Result<surge::Target, String> {
     }
     Ok(surge::Target {
         name: target.name.clone(),
-        workload: (&target.scale_target_ref).into(),
+        workload: workload(&target.scale_target_ref)?,
         want,
         max_replicas,
         rungs: rungs(target)?,
@@ -220,7 +278,7 @@ fn rungs(target: &Target) -> Result<Vec<surge::Rung>, String> {
 fn signal(signal: &Signal, targets: &[Target]) -> Result<surge::Signal, String> {
     Ok(surge::Signal {
         name: signal.name.clone(),
-        source: signal.metrics_source_ref.name.clone(),
+        source: name("metricsSourceRef", &signal.metrics_source_ref.name)?,
         query: signal.query.clone(),
         raises: raises(signal, targets)?,
     })

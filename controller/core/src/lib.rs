@@ -7,6 +7,7 @@
 //! | room | rule |
 //! |---|---|
 //! | [`schedule`] | wall clock in a time zone to instant |
+//! | [`reference`] | what references and queries may look like |
 //! | [`surge`] | what a person announced, validated |
 //! | [`world`] | what was observed, and our own records |
 //! | [`timeline`] | when each step must start so that it is ready in time |
@@ -41,6 +42,7 @@ pub mod machines;
 pub mod overrides;
 pub mod plan;
 pub mod port;
+pub mod reference;
 pub mod release;
 pub mod report;
 pub mod run;

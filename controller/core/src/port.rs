@@ -76,10 +76,13 @@ pub trait Feeds: Send + Sync {
 
 /// A source of live load. Never fails: doubt is a [`Sample::Unknown`].
 pub trait Metrics: Send + Sync {
-    /// Asks for a number each, in as few requests as the source allows; in the order of the queries.
+    /// Asks the queries of one namespace for a number each, in as few requests as the source allows; in the order of the
+    /// queries. Queries of two namespaces are never part of one request: a query that answers for its neighbours would answer
+    /// for another team.
     fn samples<'a>(
         &'a self,
         source: &'a Source,
+        namespace: &'a str,
         queries: &'a [String],
         now: Instant,
     ) -> Answer<'a, Vec<Sample>>;

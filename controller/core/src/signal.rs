@@ -16,6 +16,8 @@ pub enum Why {
     NotAskedYet,
     /// The `MetricsSource` does not exist.
     NoSuchSource,
+    /// The query is not sent: it has a comment or a control character.
+    NotSent(String),
     /// No connection, a time-out, an HTTP error.
     NoAnswer(String),
     /// The answer was not what the API promises.
@@ -40,6 +42,7 @@ impl std::fmt::Display for Why {
         match self {
             Self::NotAskedYet => f.write_str("not asked yet"),
             Self::NoSuchSource => f.write_str("the MetricsSource does not exist"),
+            Self::NotSent(why) => write!(f, "not asked: {why}"),
             Self::NoAnswer(why) => write!(f, "no answer: {why}"),
             Self::Malformed(why) => write!(f, "unreadable answer: {why}"),
             Self::Empty => f.write_str("the query selects nothing"),
@@ -58,6 +61,7 @@ impl Why {
         match self {
             Self::NotAskedYet => "NotAskedYet",
             Self::NoSuchSource => "NoSuchSource",
+            Self::NotSent(_) => "NotSent",
             Self::NoAnswer(_) => "NoAnswer",
             Self::Malformed(_) => "Malformed",
             Self::Empty => "Empty",

@@ -5,6 +5,7 @@ use chrono::{SecondsFormat, TimeDelta};
 use crate::Instant;
 use crate::decimal::Decimal;
 use crate::degrade;
+use crate::reference;
 
 /// A workload in the namespace of its surge. There is no namespace field: nobody scales somebody else's workload.
 #[derive(
@@ -22,10 +23,13 @@ use crate::degrade;
 #[serde(rename_all = "camelCase")]
 pub struct Workload {
     /// Group and version, such as `apps/v1`.
+    #[schemars(length(min = 1, max = 253), regex(pattern = reference::API_VERSION))]
     pub api_version: String,
     /// Kind, such as `Deployment`. It must have a `scale` subresource.
+    #[schemars(length(min = 1, max = 63), regex(pattern = reference::KIND))]
     pub kind: String,
     /// Name of the object.
+    #[schemars(length(min = 1, max = 253), regex(pattern = reference::NAME))]
     pub name: String,
 }
 

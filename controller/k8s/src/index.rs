@@ -257,8 +257,8 @@ pub struct Index {
     pub nodes: Table<String, Node>,
     /// Pods left on nodes that are being drained, by node name.
     pub pods_left: BTreeMap<String, u32>,
-    /// What sources have said lately, by source and query.
-    pub samples: BTreeMap<(String, String), Series>,
+    /// What sources have said lately, by namespace, source and query.
+    pub samples: BTreeMap<(String, String, String), Series>,
     /// Instances by run uid.
     pub fleets: BTreeMap<String, Seen<Fleet>>,
     /// Answers to launches by token.
@@ -508,9 +508,9 @@ impl Index {
                 }
             }
             for signal in run.announcement.iter().flat_map(|a| &a.signals) {
-                let key = (signal.source.clone(), signal.query.clone());
+                let key = (namespace.to_owned(), signal.source.clone(), signal.query.clone());
                 if let Some(series) = self.samples.get(&key) {
-                    world.samples.insert(key, series.clone());
+                    world.samples.insert((key.1, key.2), series.clone());
                 }
             }
         }

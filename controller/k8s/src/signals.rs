@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::StreamExt;
 use primetime_core::Instant;
 use primetime_core::port::{Clock, Metrics, Source};
 use primetime_core::timeline::PREPARE_AHEAD;
@@ -11,16 +12,23 @@ use primetime_core::timeline::PREPARE_AHEAD;
 use crate::index::{Index, Scope};
 use crate::watch::Shared;
 
-/// What has to be asked: by source, each query once, however many runs name it.
-fn wanted(index: &Index, now: Instant) -> BTreeMap<String, BTreeSet<String>> {
-    let mut wanted: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    let going_on = |r: &&primetime_core::run::RunRecord| {
+/// Namespaces of which a source is asked at once.
+const NAMESPACES_AT_ONCE: usize = 4;
+
+/// Queries by namespace.
+type Queries = BTreeMap<String, BTreeSet<String>>;
+
+/// What has to be asked: by source and namespace, each query once, however many runs of the namespace name it.
+fn wanted(index: &Index, now: Instant) -> BTreeMap<String, Queries> {
+    let mut wanted: BTreeMap<String, Queries> = BTreeMap::new();
+    let going_on = |r: &primetime_core::run::RunRecord| {
         let begin = r.status.begin_time.unwrap_or(r.window.ready_by);
         r.status.completion_time.is_none() && now >= begin - PREPARE_AHEAD * 2
     };
-    for run in index.runs.iter().map(|(_, r)| r).filter(going_on) {
+    for ((namespace, _), run) in index.runs.iter().filter(|(_, run)| going_on(run)) {
         for signal in run.announcement.iter().flat_map(|a| &a.signals) {
-            wanted.entry(signal.source.clone()).or_default().insert(signal.query.clone());
+            let of_source = wanted.entry(signal.source.clone()).or_default();
+            of_source.entry(namespace.clone()).or_default().insert(signal.query.clone());
         }
     }
     wanted
@@ -41,10 +49,11 @@ pub async fn run(shared: Shared, metrics: Arc<dyn Metrics>, clock: Arc<dyn Clock
         }
         let wanted = shared.with(|index| {
             let wanted = wanted(index, now);
-            let is_wanted = |source: &String, query: &String| {
-                wanted.get(source).is_some_and(|queries| queries.contains(query))
-            };
-            index.samples.retain(|(source, query), _| is_wanted(source, query));
+            index.samples.retain(|(namespace, source, query), _| {
+                let of_source = wanted.get(source);
+                let of_namespace = of_source.and_then(|queries| queries.get(namespace));
+                of_namespace.is_some_and(|queries| queries.contains(query))
+            });
             wanted
         });
         for (name, queries) in wanted {
@@ -75,15 +84,19 @@ async fn ask(
     clock: &dyn Clock,
     name: &str,
     source: &Source,
-    queries: BTreeSet<String>,
+    queries: Queries,
 ) {
-    let queries: Vec<String> = queries.into_iter().collect();
-    let samples = metrics.samples(source, &queries, clock.now()).await;
-    shared.with(|index| {
-        for (query, sample) in queries.into_iter().zip(samples) {
-            index.samples.entry((name.to_owned(), query)).or_default().hear(sample);
-        }
-        index.mark(Scope::Everything);
+    let of_namespaces = futures::stream::iter(queries).map(|(namespace, queries)| async move {
+        let queries: Vec<String> = queries.into_iter().collect();
+        let samples = metrics.samples(source, &namespace, &queries, clock.now()).await;
+        shared.with(|index| {
+            for (query, sample) in queries.into_iter().zip(samples) {
+                let key = (namespace.clone(), name.to_owned(), query);
+                index.samples.entry(key).or_default().hear(sample);
+            }
+            index.mark(Scope::Namespace(namespace));
+        });
+        shared.ring();
     });
-    shared.ring();
+    of_namespaces.buffer_unordered(NAMESPACES_AT_ONCE).collect::<()>().await;
 }

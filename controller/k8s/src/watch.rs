@@ -20,6 +20,7 @@ use primetime_api::{
 };
 use primetime_core::calendar::{CalendarRecord, CalendarStatus};
 use primetime_core::port;
+use primetime_core::reference::{self, GroupVersion};
 use primetime_core::run::{RunRecord, RunStatus};
 use primetime_core::surge::{TemplateKind, Window};
 use primetime_core::world::{SurgeRecord, SurgeStatus};
@@ -276,6 +277,8 @@ pub async fn everything(client: Client, shared: Shared) {
 
 /// Whether the API server serves a kind, and whether it has a scale subresource.
 ///
+/// What is not a group, a version and a kind is not asked for: it would become the path of a request.
+///
 /// # Errors
 ///
 /// If the API server could not be asked.
@@ -284,7 +287,11 @@ pub async fn probe(
     api_version: &str,
     kind: &str,
 ) -> Result<Option<(ApiResource, bool)>, call::CallError> {
-    let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+    let (Ok(GroupVersion { group, version }), Ok(())) =
+        (reference::group_version(api_version), reference::kind(kind))
+    else {
+        return Ok(None);
+    };
     let gvk = GroupVersionKind::gvk(group, version, kind);
     match call::bounded(kube::discovery::oneshot::pinned_kind(client, &gvk)).await {
         Ok((resource, capabilities)) => {

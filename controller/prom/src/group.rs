@@ -1,6 +1,6 @@
-//! Many queries as one: each is marked with its number, and `or` joins them.
+//! Many queries of one namespace as one: each is marked with its number, and `or` joins them.
 //!
-//! A thousand targets cost a Prometheus ten requests a round so, not a thousand. `label_replace` and `or` take instant vectors
+//! A thousand targets of a namespace cost a Prometheus ten requests a round so, not a thousand. `label_replace` and `or` take instant vectors
 //! only: a group with a query that yields something else is refused as a whole, and halved until that query is alone.
 
 use std::collections::BTreeMap;
@@ -26,21 +26,29 @@ const TEXT: usize = 64 << 10;
 /// What was asked apart is tried together with the others again after this.
 const APART: Duration = Duration::from_mins(5);
 
-/// In groups of which size queries are asked that cannot be asked with all the others, by address and query.
+/// Who asks: the address of the source, and the namespace. What one namespace asks says nothing of another's queries, not even
+/// of a query with the same text.
+pub(crate) type Asker<'a> = (&'a str, &'a str);
+
+/// Address, namespace and query.
+type Asked = (String, String, String);
+
+/// In groups of which size queries are asked that cannot be asked with all the others.
 #[derive(Debug, Default)]
-pub(crate) struct Sizes(Mutex<BTreeMap<(String, String), (usize, Instant)>>);
+pub(crate) struct Sizes(Mutex<BTreeMap<Asked, (usize, Instant)>>);
 
 impl Sizes {
     /// The queries in groups that are asked as one each.
-    pub(crate) fn groups(&self, url: &str, queries: &[String]) -> Vec<Vec<String>> {
+    pub(crate) fn groups(&self, asker: Asker<'_>, queries: &[String]) -> Vec<Vec<String>> {
         let mut by_size: BTreeMap<usize, Vec<String>> = BTreeMap::new();
         let now = Instant::now();
         let mut sizes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        sizes.retain(|(at, query), (_, until)| {
-            *until > now && (at != url || queries.contains(query))
+        sizes.retain(|(url, namespace, query), (_, until)| {
+            let of_others = (url.as_str(), namespace.as_str()) != asker;
+            *until > now && (of_others || queries.contains(query))
         });
         for query in queries {
-            let known = sizes.get(&(url.to_owned(), query.clone())).map(|(size, _)| *size);
+            let known = sizes.get(&asked(asker, query)).map(|(size, _)| *size);
             let size = known.unwrap_or_else(|| if is_balanced(query) { MOST } else { 1 });
             by_size.entry(size).or_default().push(query.clone());
         }
@@ -48,23 +56,27 @@ impl Sizes {
     }
 
     /// This one cannot be asked together with others.
-    pub(crate) fn alone(&self, url: &str, query: &str) {
-        self.remember(url, std::iter::once(query), 1);
+    pub(crate) fn alone(&self, asker: Asker<'_>, query: &str) {
+        self.remember(asker, std::iter::once(query), 1);
     }
 
     /// Together these are too slow, or too much.
-    pub(crate) fn too_much(&self, url: &str, queries: &[String]) {
+    pub(crate) fn too_much(&self, asker: Asker<'_>, queries: &[String]) {
         let size = (queries.len() / 2).max(LEAST);
-        self.remember(url, queries.iter().map(String::as_str), size);
+        self.remember(asker, queries.iter().map(String::as_str), size);
     }
 
-    fn remember<'a>(&self, url: &str, queries: impl Iterator<Item = &'a str>, size: usize) {
+    fn remember<'a>(&self, asker: Asker<'_>, queries: impl Iterator<Item = &'a str>, size: usize) {
         let mut sizes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for query in queries {
             let until = Instant::now() + APART;
-            sizes.insert((url.to_owned(), query.to_owned()), (size, until));
+            sizes.insert(asked(asker, query), (size, until));
         }
     }
+}
+
+fn asked((url, namespace): Asker<'_>, query: &str) -> Asked {
+    (url.to_owned(), namespace.to_owned(), query.to_owned())
 }
 
 fn chunks(queries: Vec<String>, size: usize) -> Vec<Vec<String>> {
@@ -88,23 +100,22 @@ pub(crate) fn joined(queries: &[String]) -> String {
     let mut all = String::new();
     for (n, query) in queries.iter().enumerate() {
         let or = if n == 0 { "" } else { " or " };
-        // A comment at its end must not swallow what follows.
         let _ = write!(all, "{or}label_replace((\n{query}\n), \"{MARK}\", \"{n}\", \"\", \"\")");
     }
     all
 }
 
-/// Whether a query stays within its own parentheses: nobody answers for somebody else's.
+/// Whether a query stays within its own parentheses. One that does not is asked alone, so it answers for no other query.
 fn is_balanced(query: &str) -> bool {
-    let (mut open, mut quote, mut comment, mut escaped) = (Vec::new(), None, false, false);
+    let (mut open, mut quote, mut escaped) = (Vec::new(), None, false);
     for character in query.chars() {
         match (quote, character) {
-            _ if comment => comment = character != '\n',
             (Some(_), _) if escaped => escaped = false,
             // Between backquotes nothing is escaped.
             (Some(q), '\\') if q != '`' => escaped = true,
             (Some(q), c) => quote = Some(q).filter(|q| *q != c),
-            (None, '#') => comment = true,
+            // What a comment hides depends on who reads it; see `reference::QUERY`.
+            (None, '#') => return false,
             (None, '"' | '\'' | '`') => quote = Some(character),
             (None, '(') => open.push(')'),
             (None, '[') => open.push(']'),
@@ -120,6 +131,8 @@ fn is_balanced(query: &str) -> bool {
 mod tests {
     use super::*;
 
+    const A: Asker<'_> = ("a", "shop");
+
     fn named(count: usize) -> Vec<String> {
         (0..count).map(|n| format!("sum(load{n})")).collect()
     }
@@ -131,31 +144,32 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_thousand_targets_are_ten_requests() {
         let asked = Sizes::default();
-        assert_eq!(sizes(&asked.groups("a", &named(1_000))), [100; 10]);
+        assert_eq!(sizes(&asked.groups(A, &named(1_000))), [100; 10]);
         let long: Vec<String> = (0..100).map(|n| format!("{n}{}", " ".repeat(4_000))).collect();
-        assert!(asked.groups("a", &long).iter().all(|g| g.len() <= 17));
+        assert!(asked.groups(A, &long).iter().all(|g| g.len() <= 17));
     }
 
     #[tokio::test(start_paused = true)]
     async fn what_does_not_go_with_the_others_goes_apart_for_a_while() {
         let asked = Sizes::default();
         let queries = named(100);
-        asked.alone("a", "sum(load7)");
-        assert_eq!(sizes(&asked.groups("a", &queries)), [1, 99]);
-        assert_eq!(sizes(&asked.groups("b", &queries)), [100], "another source");
-        asked.too_much("a", &queries);
-        assert_eq!(sizes(&asked.groups("a", &queries)), [50, 50]);
+        asked.alone(A, "sum(load7)");
+        assert_eq!(sizes(&asked.groups(A, &queries)), [1, 99]);
+        assert_eq!(sizes(&asked.groups(("b", "shop"), &queries)), [100], "another source");
+        assert_eq!(sizes(&asked.groups(("a", "bank"), &queries)), [100], "another namespace");
+        asked.too_much(A, &queries);
+        assert_eq!(sizes(&asked.groups(A, &queries)), [50, 50]);
         for _ in 0..10 {
-            for group in asked.groups("a", &queries) {
-                asked.too_much("a", &group);
+            for group in asked.groups(A, &queries) {
+                asked.too_much(A, &group);
             }
         }
-        assert!(sizes(&asked.groups("a", &queries)).iter().all(|n| *n <= LEAST));
+        assert!(sizes(&asked.groups(A, &queries)).iter().all(|n| *n <= LEAST));
         tokio::time::advance(APART).await;
-        assert_eq!(sizes(&asked.groups("a", &queries)), [100]);
+        assert_eq!(sizes(&asked.groups(A, &queries)), [100]);
         // What is not asked any more is forgotten.
-        asked.alone("a", "sum(load7)");
-        asked.groups("a", &named(3));
+        asked.alone(A, "sum(load7)");
+        asked.groups(A, &named(3));
         assert!(asked.0.lock().unwrap().is_empty());
     }
 
@@ -163,8 +177,8 @@ mod tests {
     fn a_query_that_leaves_its_parentheses_is_asked_alone() {
         for query in [
             "sum(shop_sessions)",
-            r#"sum(x{a="(", b='\')', c=~`\`}) # ((("#,
-            "sum(\n# it's\nx)",
+            r#"sum(x{a="(#", b='\')', c=~`\`})"#,
+            "sum(\nx)",
             "max_over_time(x[5m]) @ end()",
         ] {
             assert!(is_balanced(query), "{query}");
@@ -176,6 +190,8 @@ mod tests {
             "x{a=\"}",
             "(]",
             "x # ' \n)",
+            "x # (",
+            "vector(0) #\r), \"primetime_query\", \"1\", \"\", \"\") or label_replace((vector(1)",
         ] {
             assert!(!is_balanced(query), "{query}");
         }
@@ -184,8 +200,8 @@ mod tests {
     #[test]
     fn each_is_marked_with_its_number() {
         assert_eq!(
-            joined(&["a".to_owned(), "b # last".to_owned()]),
-            "label_replace((\na\n), \"primetime_query\", \"0\", \"\", \"\") or label_replace((\nb # last\n), \"primetime_query\", \"1\", \"\", \"\")"
+            joined(&["a".to_owned(), "b".to_owned()]),
+            "label_replace((\na\n), \"primetime_query\", \"0\", \"\", \"\") or label_replace((\nb\n), \"primetime_query\", \"1\", \"\", \"\")"
         );
     }
 }

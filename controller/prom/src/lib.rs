@@ -8,7 +8,7 @@ mod group;
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -21,7 +21,9 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use primetime_core::Instant;
 use primetime_core::port::{Answer, Metrics, Source};
+use primetime_core::reference;
 use primetime_core::signal::{Sample, Why};
+use tokio::sync::Semaphore;
 
 pub use answer::read;
 
@@ -36,6 +38,7 @@ const AT_ONCE: usize = 4;
 pub struct Prometheus {
     client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
     sizes: Arc<group::Sizes>,
+    busy: Arc<Mutex<BTreeMap<String, Arc<Semaphore>>>>,
 }
 
 impl Default for Prometheus {
@@ -46,7 +49,7 @@ impl Default for Prometheus {
             .enable_http1()
             .build();
         let client = Client::builder(TokioExecutor::new()).build(connector);
-        Self { client, sizes: Arc::default() }
+        Self { client, sizes: Arc::default(), busy: Arc::default() }
     }
 }
 
@@ -95,7 +98,17 @@ fn no_answer(why: impl std::fmt::Display) -> Why {
 }
 
 impl Prometheus {
+    /// How many more requests a source may be asked at once.
+    fn places(&self, url: &str) -> Arc<Semaphore> {
+        let mut busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
+        // A source that nothing waits for has all its places free: it is remembered no longer.
+        busy.retain(|at, places| at == url || Arc::strong_count(places) > 1);
+        busy.entry(url.to_owned()).or_insert_with(|| Arc::new(Semaphore::new(AT_ONCE))).clone()
+    }
+
     async fn ask(&self, source: &Source, query: &str) -> Result<Bytes, Trouble> {
+        let places = self.places(&source.url);
+        let _place = places.acquire().await.map_err(|why| Trouble::Failed(no_answer(why)))?;
         let limit = Duration::from_secs(u64::from(source.timeout_seconds));
         match tokio::time::timeout(limit, self.request(source, query)).await {
             Ok(answer) => answer,
@@ -144,14 +157,14 @@ impl Prometheus {
     }
 
     /// Asks one query. What yields no vector, or is refused, cannot stand within another one.
-    async fn one(&self, source: &Source, query: &str, now: Instant) -> Asked {
+    async fn one(&self, source: &Source, namespace: &str, query: &str, now: Instant) -> Asked {
         let answered = self.ask(source, query).await;
         let odd = match &answered {
             Ok(body) => !answer::is_vector(body),
             Err(trouble) => matches!(trouble, Trouble::Refused(_)),
         };
         if odd {
-            self.sizes.alone(&source.url, query);
+            self.sizes.alone((&source.url, namespace), query);
         }
         let sample = match answered {
             Ok(body) => answer::read(&body, now),
@@ -164,12 +177,13 @@ impl Prometheus {
     fn group<'a>(
         &'a self,
         source: &'a Source,
+        namespace: &'a str,
         queries: &'a [String],
         now: Instant,
     ) -> Answer<'a, Asked> {
         Box::pin(async move {
             if let [one] = queries {
-                return self.one(source, one, now).await;
+                return self.one(source, namespace, one, now).await;
             }
             let trouble = match self.ask(source, &group::joined(queries)).await {
                 Ok(body) => {
@@ -180,18 +194,18 @@ impl Prometheus {
             };
             if let Trouble::Refused(_) = trouble {
                 let (left, right) = queries.split_at(queries.len() / 2);
-                let mut all = self.group(source, left, now).await;
-                let right = self.group(source, right, now).await;
+                let mut all = self.group(source, namespace, left, now).await;
+                let right = self.group(source, namespace, right, now).await;
                 all.samples.extend(right.samples);
                 all.odd |= right.odd;
                 if !all.odd {
                     // Each is right, and all of them are too much.
-                    self.sizes.too_much(&source.url, queries);
+                    self.sizes.too_much((&source.url, namespace), queries);
                 }
                 return all;
             }
             if matches!(trouble, Trouble::Slow(_)) {
-                self.sizes.too_much(&source.url, queries);
+                self.sizes.too_much((&source.url, namespace), queries);
             }
             Asked { samples: vec![Sample::Unknown(trouble.why()); queries.len()], odd: false }
         })
@@ -209,22 +223,29 @@ impl Metrics for Prometheus {
     fn samples<'a>(
         &'a self,
         source: &'a Source,
+        namespace: &'a str,
         queries: &'a [String],
         now: Instant,
     ) -> Answer<'a, Vec<Sample>> {
         Box::pin(async move {
-            let groups = self.sizes.groups(&source.url, queries);
+            let (sent, refused): (Vec<String>, Vec<String>) =
+                queries.iter().cloned().partition(|query| reference::query(query).is_ok());
+            let groups = self.sizes.groups((&source.url, namespace), &sent);
             let asked = futures::stream::iter(groups).map(|group| async move {
-                let asked = self.group(source, &group, now).await;
+                let asked = self.group(source, namespace, &group, now).await;
                 group.into_iter().zip(asked.samples).collect::<Vec<_>>()
             });
-            let answers: BTreeMap<_, _> = asked
+            let mut answers: BTreeMap<_, _> = asked
                 .buffer_unordered(AT_ONCE)
                 .collect::<Vec<_>>()
                 .await
                 .concat()
                 .into_iter()
                 .collect();
+            for query in refused {
+                let why = reference::query(&query).err().unwrap_or_default();
+                answers.insert(query, Sample::Unknown(Why::NotSent(why)));
+            }
             let sample = |query| answers.get(query).cloned();
             let nothing = || Sample::Unknown(Why::NotAskedYet);
             queries.iter().map(|query| sample(query).unwrap_or_else(nothing)).collect()

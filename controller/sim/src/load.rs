@@ -84,6 +84,7 @@ impl Metrics for Load {
     fn samples<'a>(
         &'a self,
         _source: &'a Source,
+        _namespace: &'a str,
         queries: &'a [String],
         now: Instant,
     ) -> Answer<'a, Vec<Sample>> {

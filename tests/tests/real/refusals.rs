@@ -36,8 +36,34 @@ fn full(surge: &mut Value, threshold: Option<&str>) {
     }
 }
 
+/// Another reference to the first target.
+fn target(surge: &mut Value, field: &str, text: &str) {
+    surge["spec"]["targets"][0]["scaleTargetRef"][field] = json!(text);
+}
+
+/// A reference that is more than a name.
+fn named(surge: &mut Value, reference: &str) {
+    if let Some(reference) = surge.pointer_mut(reference) {
+        reference["name"] = json!("../../kube-system/x");
+    }
+}
+
+/// A step of the ladder that writes there.
+fn writes(surge: &mut Value, reference: &Value) {
+    let mut reference = reference.clone();
+    reference["value"] = json!("x");
+    surge["spec"]["degrade"] = json!([{
+        "name": "a", "when": {"target": "web", "behindReplicas": 1}, "configMapRef": reference,
+    }]);
+}
+
+/// Another query.
+fn asks(surge: &mut Value, query: &str) {
+    surge["spec"]["signals"][0]["query"] = json!(query);
+}
+
 /// What is wrong, the change that makes it so, and what the error has to say.
-const SURGES: [(&str, Change, &str); 61] = [
+const SURGES: [(&str, Change, &str); 83] = [
     (
         "a calendar and a start",
         |s| s["spec"]["schedule"]["calendarRef"] = json!({"name": "guide"}),
@@ -338,6 +364,56 @@ const SURGES: [(&str, Change, &str); 61] = [
         },
         "at least one target or one group of machines",
     ),
+    ("a path for a version", |s| target(s, "apiVersion", "v1%2Fpods"), "apiVersion"),
+    ("a query for a version", |s| target(s, "apiVersion", "apps/v1?a=1"), "apiVersion"),
+    ("a way up", |s| target(s, "apiVersion", "apps/v1/../../v1"), "apiVersion"),
+    ("a resource for a version", |s| target(s, "apiVersion", "apps/v1/deployments"), "apiVersion"),
+    ("a fragment", |s| target(s, "apiVersion", "apps/v1#"), "apiVersion"),
+    ("a line end", |s| target(s, "apiVersion", "apps/v1\n"), "apiVersion"),
+    ("an empty segment", |s| target(s, "apiVersion", "apps//v1"), "apiVersion"),
+    ("a path for a kind", |s| target(s, "kind", "Deployment/../Secret"), "kind"),
+    ("another namespace", |s| target(s, "name", "../../kube-system/coredns"), "name"),
+    ("a name in capitals", |s| target(s, "name", "Web"), "name"),
+    (
+        "a hold that could not be named",
+        |s| target(s, "name", &"w".repeat(253)),
+        "the name of its SurgeHold",
+    ),
+    (
+        "a run that could not be named",
+        |s| s["metadata"]["name"] = json!("c".repeat(253)),
+        "the name of a run is 17 characters longer",
+    ),
+    ("a class elsewhere", |s| named(s, "/spec/machines/0/instanceClassRef"), "instanceClassRef"),
+    ("a source elsewhere", |s| named(s, "/spec/signals/0/metricsSourceRef"), "metricsSourceRef"),
+    (
+        "a Job elsewhere",
+        |s| {
+            s["spec"]["warmUp"] =
+                json!([{"name": "a", "jobTemplateRef": {"name": "../../kube-system/a"}}])
+        },
+        "jobTemplateRef",
+    ),
+    ("a ConfigMap elsewhere", |s| writes(s, &json!({"name": "../a", "key": "b"})), "configMapRef"),
+    ("a key that is a folder", |s| writes(s, &json!({"name": "a", "key": ".."})), "configMapRef"),
+    (
+        "a calendar elsewhere",
+        |s| s["spec"]["schedule"] = json!({"calendarRef": {"name": "a?b"}}),
+        "calendarRef",
+    ),
+    ("a comment", |s| asks(s, "sum(shop_sessions) # all"), "a query has no comments"),
+    (
+        "an answer for another query",
+        |s| {
+            asks(
+                s,
+                "(vector(70000)) #\r), \"primetime_query\", \"1\", \"\", \"\") or label_replace((vector(1)",
+            )
+        },
+        "a query has no comments",
+    ),
+    ("a carriage return", |s| asks(s, "sum(\rshop_sessions)"), "query"),
+    ("an escape sequence", |s| asks(s, "sum(\u{1b}[2Jshop_sessions)"), "query"),
 ];
 
 /// A step of a ladder that watches this.
@@ -426,6 +502,12 @@ fn others(good: &Value) -> Vec<(&'static str, Value, &'static str)> {
         ("2031-01-12T20:00:00Z", "2031-01-12T21:00:00Z", "2031-01-12T22:00:00Z");
     let mut empty = run(eight, nine, ten);
     empty["spec"]["targets"] = json!([]);
+    let changed = |change: Change| {
+        let mut run = run(eight, nine, ten);
+        run["spec"]["signals"] = good["spec"]["signals"].clone();
+        change(&mut run);
+        run
+    };
     let mut aimless = run(eight, nine, ten);
     aimless["spec"]["signals"] = good["spec"]["signals"].clone();
     aimless["spec"]["signals"][0]["target"] = json!("tills");
@@ -450,6 +532,21 @@ fn others(good: &Value) -> Vec<(&'static str, Value, &'static str)> {
             "the newest version",
             class(|c| c["launchTemplate"]["version"] = json!("newest")),
             "must be a number, $Latest or $Default",
+        ),
+        (
+            "a run that lists pods",
+            changed(|r| target(r, "apiVersion", "v1%2Fpods")),
+            "scaleTargetRef.apiVersion",
+        ),
+        (
+            "a run in another namespace",
+            changed(|r| target(r, "name", "../../kube-system/coredns")),
+            "scaleTargetRef.name",
+        ),
+        (
+            "a run that answers for others",
+            changed(|r| asks(r, "vector(1) #\r), \"primetime_query\"")),
+            "a query has no comments",
         ),
         ("a run of nothing", empty, "at least one target or one group of machines"),
         ("a run whose signal has no target", aimless, "each signal must name a target of this run"),

@@ -36,7 +36,7 @@ async fn a_thousand_targets_are_ten_requests_a_round() -> Result<()> {
     let (prometheus, source) = prometheus("signals-thousand").await?;
     let queries: Vec<String> = (0..1_000).map(|n| format!("sum(vector({n}))")).collect();
     let now = chrono::Utc::now();
-    let samples = Client::default().samples(&source, &queries, now).await;
+    let samples = Client::default().samples(&source, "shop", &queries, now).await;
     for (n, sample) in (0..).zip(&samples) {
         ensure!(*sample == Sample::Known { value: f64::from(n), at: now }, "{n}: {sample:?}");
     }
@@ -51,6 +51,7 @@ async fn one_that_is_odd_spoils_no_other_and_is_asked_apart_from_then_on() -> Re
     let forged = r#"vector(1)), "primetime_query", "0", "", "") or label_replace((vector(0)"#;
     let odd = [
         "sum(vector(42400)) # sessions",
+        "sum(\n\tvector(42400)\n)",
         "scalar(vector(7))",
         "sum(",
         "nothing_is_called_this",
@@ -59,12 +60,12 @@ async fn one_that_is_odd_spoils_no_other_and_is_asked_apart_from_then_on() -> Re
         "up[5m]",
         forged,
     ];
-    let plain = (0..92).map(|n| format!("vector({n})"));
+    let plain = (0..91).map(|n| format!("vector({n})"));
     let queries: Vec<String> = odd.iter().map(ToString::to_string).chain(plain).collect();
     for round in 0..2 {
         let before = requests(&prometheus).await?;
         let now = chrono::Utc::now();
-        let samples = client.samples(&source, &queries, now).await;
+        let samples = client.samples(&source, "shop", &queries, now).await;
         let reasons: Vec<String> = samples
             .iter()
             .take(odd.len())
@@ -74,6 +75,7 @@ async fn one_that_is_odd_spoils_no_other_and_is_asked_apart_from_then_on() -> Re
             })
             .collect();
         let expected = [
+            "NotSent",
             "42400",
             "7",
             "NoAnswer",
@@ -84,7 +86,7 @@ async fn one_that_is_odd_spoils_no_other_and_is_asked_apart_from_then_on() -> Re
             "NoAnswer",
         ];
         ensure!(reasons == expected, "{reasons:?}");
-        let Some(Sample::Unknown(Why::NoAnswer(said))) = samples.get(2) else {
+        let Some(Sample::Unknown(Why::NoAnswer(said))) = samples.get(3) else {
             anyhow::bail!("{samples:?}")
         };
         ensure!(said.contains("parse error"), "Prometheus' own words: {said}");
@@ -95,5 +97,45 @@ async fn one_that_is_odd_spoils_no_other_and_is_asked_apart_from_then_on() -> Re
         // Two cannot stand within another query, and two have parentheses that do not fit.
         ensure!(round == 0 || asked == 5, "{asked} requests in round {round}");
     }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_query_answers_for_another_namespace() -> Result<()> {
+    let (prometheus, source) = prometheus("signals-forged").await?;
+    let client = Client::default();
+    let load = vec!["sum(vector(12000))".to_owned()];
+    let marks = "primetime_query";
+    let forged: Vec<String> = (0..3)
+        .flat_map(|n| {
+            let end =
+                format!("), \"{marks}\", \"{n}\", \"\", \"\") or label_replace((vector(70000)");
+            // A comment ends at a carriage return for Prometheus.
+            ["#\r", "#\n", "\r", "# \u{85}", "`\n", ""]
+                .map(|before| format!("vector(70000) {before}{end}"))
+        })
+        // What no parser stops: it answers with the mark of another query.
+        .chain([format!("label_replace(vector(70000), \"{marks}\", \"0\", \"\", \"\")")])
+        .chain(load.clone())
+        .collect();
+    for _ in 0..2 {
+        let now = chrono::Utc::now();
+        let (mine, theirs) = futures::join!(
+            client.samples(&source, "shop", &load, now),
+            client.samples(&source, "attacker", &forged, now)
+        );
+        ensure!(mine == [Sample::Known { value: 12_000.0, at: now }], "{mine:?}");
+        let own = theirs.last().context("an answer each")?;
+        ensure!(*own == Sample::Known { value: 12_000.0, at: now }, "{own:?}");
+        for (query, sample) in forged.iter().zip(&theirs).take(forged.len() - 2) {
+            ensure!(matches!(sample, Sample::Unknown(_)), "{query:?}: {sample:?}");
+        }
+    }
+    // A query with a comment is not sent at all.
+    let before = requests(&prometheus).await?;
+    let comments: Vec<String> = ["a # b", "a\rb", "#"].map(str::to_owned).into();
+    let samples = client.samples(&source, "shop", &comments, chrono::Utc::now()).await;
+    ensure!(samples.iter().all(|s| matches!(s, Sample::Unknown(Why::NotSent(_)))), "{samples:?}");
+    ensure!(requests(&prometheus).await? == before);
     Ok(())
 }

@@ -2,9 +2,10 @@
 
 use primetime_core::decimal::Decimal;
 use primetime_core::degrade::{self, Action, Condition, Place, When, Work};
+use primetime_core::reference;
 use primetime_core::surge::{self, Moment};
 
-use super::{Announced, seconds};
+use super::{Announced, name, seconds};
 use crate::degrade::DegradeStep;
 use crate::job::JobTemplateRef;
 
@@ -34,22 +35,25 @@ fn step(written: &DegradeStep, announced: &Announced<'_>) -> Result<degrade::Ste
 
 fn action(written: &DegradeStep) -> Result<Action, String> {
     match (&written.config_map_ref, &written.http_route_ref, &written.jobs) {
-        (Some(to), None, None) => Ok(Action::Write {
-            place: Place::ConfigMap { name: to.name.clone(), key: to.key.clone() },
-            value: to.value.clone(),
-        }),
-        (None, Some(to), None) => Ok(Action::Write {
-            place: Place::HttpRoute {
-                name: to.name.clone(),
-                rule: to.rule.clone(),
-                backend: to.backend.clone(),
-            },
-            value: to.weight.to_string(),
-        }),
-        (None, None, Some(jobs)) => Ok(Action::Run(Work {
-            degrade: written.name.clone(),
-            restore: jobs.restore.as_ref().map(|_| restore_name(written)),
-        })),
+        (Some(to), None, None) => {
+            let name = name("configMapRef", &to.name)?;
+            reference::key(&to.key).map_err(|why| format!("configMapRef.key: {why}"))?;
+            let place = Place::ConfigMap { name, key: to.key.clone() };
+            Ok(Action::Write { place, value: to.value.clone() })
+        }
+        (None, Some(to), None) => {
+            let (rule, backend) = (to.rule.clone(), to.backend.clone());
+            let place = Place::HttpRoute { name: name("httpRouteRef", &to.name)?, rule, backend };
+            Ok(Action::Write { place, value: to.weight.to_string() })
+        }
+        (None, None, Some(jobs)) => {
+            name("jobs.degrade", &jobs.degrade.name)?;
+            jobs.restore.as_ref().map(|to| name("jobs.restore", &to.name)).transpose()?;
+            Ok(Action::Run(Work {
+                degrade: written.name.clone(),
+                restore: jobs.restore.as_ref().map(|_| restore_name(written)),
+            }))
+        }
         _ => Err("exactly one of configMapRef, httpRouteRef and jobs".to_owned()),
     }
 }

@@ -21,6 +21,9 @@ pub(super) fn jobs(announced: &Announced<'_>) -> Result<Vec<surge::JobStep>, Vec
     for (list, moment, steps) in lists {
         for (i, step) in steps.iter().enumerate() {
             let mut wrong = |why: String| errors.push(format!("spec.{list}[{i}]: {why}"));
+            if let Err(why) = super::name("jobTemplateRef", &step.job_template_ref.name) {
+                wrong(why);
+            }
             let name = step.name.as_str();
             if !names.insert(name) || capacity.contains(&name) {
                 wrong(format!("something else is called \"{name}\" too"));

@@ -35,6 +35,10 @@ pub fn schedule(schedule: &written::Schedule) -> Result<Schedule, Vec<String>> {
         errors.push(format!("spec.schedule.{why}"));
         None
     });
+    if let Some(calendar) = &schedule.calendar_ref {
+        let named = super::name("spec.schedule.calendarRef", &calendar.name);
+        errors.extend(named.err());
+    }
     let mut rules = Vec::new();
     for beginning in beginnings(schedule, &mut errors) {
         match rule(&beginning, schedule.time_zone.as_deref()) {

@@ -71,7 +71,7 @@ pub fn read(object: &Value) -> Result<(ScheduledSurge, SurgeSpec), Vec<String>> 
     let (surge, _) = strict::<ScheduledSurge>(object)?;
     let name = surge.metadata.name.as_deref().unwrap_or_default();
     let said = |why: String| format!("ScheduledSurge {name}: {why}");
-    let spec = validate::surge(&surge.spec);
+    let spec = validate::named_surge(&surge);
     let spec = spec.map_err(|wrong| wrong.into_iter().map(said).collect::<Vec<_>>())?;
     Ok((surge, spec))
 }

@@ -75,7 +75,7 @@ pub fn complete(kind: Kind, object: &mut Value, before: Option<&Value>) -> Vec<S
         let mut errors = Vec::new();
         check(&known.fields, object, before, Path::Root, &mut errors);
         let same_spec = before.is_some_and(|b| b.get("spec") == object.get("spec"));
-        if errors.is_empty() && !same_spec {
+        if !errors.iter().any(|error| blocks_rules(error)) && !same_spec {
             let judged = VALIDATOR.with(|v| v.validate_compiled(&known.rules, object, before));
             for broken in judged.err().into_iter().flat_map(kube_cel::ValidationErrors::into_vec) {
                 errors.push(format!("{}: Invalid value: {}", broken.field_path, broken.message));
@@ -83,6 +83,14 @@ pub fn complete(kind: Kind, object: &mut Value, before: Option<&Value>) -> Vec<S
         }
         errors
     })
+}
+
+/// Rules are not judged where a value is missing, too long or of another type; an API server judges them beside all other
+/// errors (`hasBlockingErr` in apiextensions-apiserver's `pkg/registry/customresource/strategy.go`).
+fn blocks_rules(error: &str) -> bool {
+    ["Required value", "Too long", "Too many", "in body must be of type"]
+        .iter()
+        .any(|kind| error.contains(kind))
 }
 
 fn prune(schema: &Value, value: &mut Value, root: bool) {
