@@ -62,6 +62,11 @@ pub struct Args {
     #[arg(long, env = "PRIMETIME_SETTLE_SECONDS", default_value_t = 120)]
     pub settle_seconds: u32,
 
+    /// Seconds after the deletion of a surge, or of a run, in which nothing is lowered because of it: the surge may be created
+    /// again, as `kubectl replace --force` does.
+    #[arg(long, env = "PRIMETIME_DELETE_GRACE_SECONDS", default_value_t = 120, value_parser = clap::value_parser!(u32).range(..=86_400))]
+    pub delete_grace_seconds: u32,
+
     /// Seconds between two questions to the cloud about the instances of a run.
     #[arg(long, env = "PRIMETIME_CLOUD_INTERVAL_SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
     pub cloud_interval_seconds: u32,

@@ -138,15 +138,23 @@ async fn run(args: Args) -> Result<()> {
             cluster: args.cluster_name.clone(),
             settle: chrono::TimeDelta::seconds(i64::from(args.settle_seconds)),
             cloud_interval: Duration::from_secs(u64::from(args.cloud_interval_seconds)),
+            delete_grace: chrono::TimeDelta::seconds(i64::from(args.delete_grace_seconds)),
         },
         metrics.clone(),
     );
 
     let http = http::serve(args.http_address, shared.clone(), metrics, leadership.clone()).await?;
     let webhook = match &args.webhook_cert_dir {
-        Some(folder) => {
-            Some(webhook::serve(args.webhook_address, folder, client.clone(), clock.clone()).await?)
-        }
+        Some(folder) => Some(
+            webhook::serve(
+                args.webhook_address,
+                folder,
+                client.clone(),
+                shared.clone(),
+                clock.clone(),
+            )
+            .await?,
+        ),
         None => None,
     };
     let election = {

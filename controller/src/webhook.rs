@@ -16,12 +16,13 @@ use axum::response::{IntoResponse, Json, Response};
 use axum::routing::post;
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
-use kube::Client;
+use kube::{Client, ResourceExt};
 use primetime_api::ScheduledSurge;
 use primetime_api::validate;
 use primetime_core::Instant;
 use primetime_core::port::Clock;
-use primetime_k8s::watch;
+use primetime_core::schedule::Schedule;
+use primetime_k8s::watch::{self, Shared};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::{Value, json};
@@ -34,6 +35,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 #[derive(Clone)]
 struct Served {
     client: Client,
+    shared: Shared,
     clock: Arc<dyn Clock>,
 }
 
@@ -56,6 +58,7 @@ pub async fn serve(
     address: SocketAddr,
     folder: &Path,
     client: Client,
+    shared: Shared,
     clock: Arc<dyn Clock>,
 ) -> Result<impl Future<Output = Result<()>>> {
     let acceptor = acceptor(folder)?;
@@ -63,7 +66,7 @@ pub async fn serve(
         .await
         .with_context(|| format!("{address} cannot be listened on"))?;
     let router =
-        Router::new().route("/validate", post(review)).with_state(Served { client, clock });
+        Router::new().route("/validate", post(review)).with_state(Served { client, shared, clock });
     Ok(async move {
         loop {
             let (stream, _) = match listener.accept().await {
@@ -124,7 +127,12 @@ async fn judge(request: &Value, served: &Served) -> Result<Option<String>, Vec<S
     }
     let schedule = "/spec/schedule";
     let moved = at(at(request, "/oldObject"), schedule) != at(at(request, "/object"), schedule);
-    let warning = reasons_against(&surge, moved, served.clock.now())?;
+    let namespace = at(request, "/namespace").as_str().unwrap_or_default();
+    let name = surge.name_any();
+    // A surge that is replaced while its event goes on announces an event that has begun.
+    let goes_on =
+        |schedule: &Schedule| served.shared.with(|index| index.goes_on(namespace, &name, schedule));
+    let warning = reasons_against(&surge, moved, goes_on, served.clock.now())?;
     kinds_scale(&surge, &served.client).await?;
     Ok(warning)
 }
@@ -132,10 +140,11 @@ async fn judge(request: &Value, served: &Served) -> Result<Option<String>, Vec<S
 fn reasons_against(
     surge: &ScheduledSurge,
     moved: bool,
+    goes_on: impl Fn(&Schedule) -> bool,
     now: Instant,
 ) -> Result<Option<String>, Vec<String>> {
     let spec = validate::named_surge(surge)?;
-    if !moved {
+    if !moved || goes_on(&spec.schedule) {
         return Ok(None);
     }
     validate::not_in_the_past(&spec.schedule, now).map_err(|e| vec![e])?;
@@ -163,4 +172,27 @@ async fn kinds_scale(surge: &ScheduledSurge, client: &Client) -> Result<(), Vec<
         }
     }
     if reasons.is_empty() { Ok(()) } else { Err(reasons) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_surge_may_be_created_again_while_its_event_goes_on() {
+        let surge = json!({
+            "apiVersion": "primetime.dev/v1alpha1", "kind": "ScheduledSurge",
+            "metadata": {"name": "capital", "namespace": "shop"},
+            "spec": {
+                "schedule": {"startTime": "2026-11-22T20:00:00Z", "durationSeconds": 7200},
+                "targets": [{"name": "web", "replicas": 5, "scaleTargetRef":
+                    {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"}}],
+            },
+        });
+        let surge = serde_json::from_value(surge).unwrap();
+        let now = "2026-11-22T20:30:00Z".parse().unwrap();
+        let refused = reasons_against(&surge, true, |_| false, now).unwrap_err();
+        assert!(refused.join("").contains("is in the past"), "{refused:?}");
+        assert_eq!(reasons_against(&surge, true, |_| true, now), Ok(None));
+    }
 }

@@ -15,6 +15,9 @@ use crate::wait::wait_for;
 /// Namespace and name of the release.
 pub const RELEASE: &str = "primetime";
 
+/// Seconds in which a deletion lowers nothing: two minutes, scaled as the evening is.
+pub const DELETE_GRACE: i64 = 10;
+
 /// The operator's key to the cloud: it must not be read anywhere.
 pub const SECRET: &str = "canary-that-sings-to-nobody";
 
@@ -170,6 +173,8 @@ impl Operator {
                 .args(["--calendar-url", &format!("http://127.0.0.1:{}/feeds/", self.feeds_port)])
                 // The evening's clock is scaled; so is the operator's patience.
                 .args([
+                    "--delete-grace-seconds",
+                    &DELETE_GRACE.to_string(),
                     "--settle-seconds",
                     "2",
                     "--cloud-interval-seconds",

@@ -25,9 +25,9 @@ pub use class::{InstanceClass, InstanceClassSpec, LaunchTemplateRef};
 pub use degrade::{BackendWeight, ConfigMapValue, DegradeCondition, DegradeJobs, DegradeStep};
 pub use hold::{SurgeHold, SurgeHoldSpec, hold_record};
 pub use job::{JobStep, JobTemplateRef};
-pub use names::{APP_FIELD_MANAGER, FINALIZER, GROUP, VERSION, tags};
+pub use names::{APP_FIELD_MANAGER, FINALIZER, GROUP, SURGE_UID, VERSION, tags};
 pub use overrides::{OverrideAction, SurgeOverride, SurgeOverrideSpec};
-pub use run::{SurgeRun, SurgeRunSpec, run_record, run_spec};
+pub use run::{SurgeRun, SurgeRunSpec, is_surge, run_record, run_spec};
 pub use schedule::{ExcludedDays, Schedule, Window};
 pub use source::{MetricsSource, MetricsSourceSpec};
 pub use surge::{

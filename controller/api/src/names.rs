@@ -9,6 +9,10 @@ pub const VERSION: &str = "v1alpha1";
 /// Keeps a run, or a hold, until everything was given back.
 pub const FINALIZER: &str = "primetime.dev/give-back";
 
+/// Annotation of a run: the uid of the surge that announced it. A run that has begun outlives a surge that is replaced, so this
+/// is no owner reference, which the garbage collector would follow.
+pub const SURGE_UID: &str = "primetime.dev/surge-uid";
+
 /// The field manager of every write to somebody else's object.
 pub const APP_FIELD_MANAGER: &str = "primetime";
 

@@ -1,7 +1,8 @@
 //! `SurgeRun`: one occurrence, with absolute instants. Like a Job.
 
 use chrono::{DateTime, Utc};
-use kube::{CustomResource, KubeSchema, ResourceExt};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use kube::{CustomResource, KubeSchema, Resource, ResourceExt};
 use serde::{Deserialize, Serialize};
 
 use primetime_core::plan::PlannedRun;
@@ -11,9 +12,10 @@ use primetime_core::surge::{OnUnknown, Window};
 
 use crate::degrade::DegradeStep;
 use crate::job::JobStep;
-use crate::names::FINALIZER;
+use crate::names::{FINALIZER, SURGE_UID};
 use crate::surge::{
-    HoldAfterEnd, MachineGroup, Release, ScheduledSurgeSpec, Signal, StartPolicy, Target,
+    HoldAfterEnd, MachineGroup, Release, ScheduledSurge, ScheduledSurgeSpec, Signal, StartPolicy,
+    Target,
 };
 use crate::validate;
 
@@ -172,21 +174,33 @@ pub fn run_spec(planned: &PlannedRun, spec: &ScheduledSurgeSpec) -> SurgeRunSpec
     }
 }
 
+/// Whether an owner is the surge that announced a run.
+#[must_use]
+pub fn is_surge(owner: &OwnerReference) -> bool {
+    owner.controller == Some(true)
+        && owner.kind == ScheduledSurge::kind(&())
+        && owner.api_version == ScheduledSurge::api_version(&())
+}
+
 /// The run as the planner sees it.
 #[must_use]
 pub fn run_record(object: &SurgeRun) -> RunRecord {
     let spec = &object.spec;
     let name = object.name_any();
+    let surge = object.owner_references().iter().find(|o| is_surge(o));
     RunRecord {
         uid: object.metadata.uid.clone().unwrap_or_default(),
         surge: spec.surge_name.clone().unwrap_or_else(|| name.clone()),
         owner: object
-            .owner_references()
-            .iter()
-            .find(|o| o.controller == Some(true))
-            .map(|o| o.uid.clone()),
+            .annotations()
+            .get(SURGE_UID)
+            .cloned()
+            .or_else(|| surge.map(|o| o.uid.clone())),
+        collected: surge.is_some(),
         surge_generation: spec.surge_generation,
-        deleting: object.metadata.deletion_timestamp.is_some(),
+        deletion_time: object.metadata.deletion_timestamp.as_ref().map(|at| {
+            DateTime::from_timestamp(at.0.as_second(), 0).unwrap_or(DateTime::UNIX_EPOCH)
+        }),
         guarded: object.finalizers().iter().any(|f| f == FINALIZER),
         time_zone: spec.time_zone.clone(),
         event: spec.event_id.clone(),

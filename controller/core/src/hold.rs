@@ -225,22 +225,39 @@ pub fn next(hold: &Hold, claims: Vec<Claim>, live: Option<&TargetState>, now: In
     next
 }
 
-/// The hold with an autoscaler that was not there when the target was first held: without its bounds it would take away
-/// what is held. What is found of it is what it goes back to.
+/// The hold with an autoscaler that is not the one on record: it came later, or it replaces the one on record, as a Helm
+/// rename and a move from an HPA to KEDA do. With its bounds left alone it would take away what is held. The bounds that
+/// are found are those that it goes back to.
 fn found_later(hold: &Hold, claims: &[Claim], live: Option<&TargetState>) -> Option<Hold> {
     let found = live?.autoscaler.as_ref()?;
-    if hold.baseline.autoscaler.is_some() || claims.is_empty() {
+    let known = hold.baseline.autoscaler.as_ref();
+    if known.is_some_and(|known| found.is(known)) || claims.is_empty() {
         return None;
     }
     let mut hold = hold.clone();
-    hold.previous = level_of(hold.previous.replicas, Some(found));
     hold.baseline = Baseline {
-        autoscaler: Some(found.clone()),
+        autoscaler: Some(own_bounds(found, &hold)),
         paused: live?.paused,
         came_later: true,
         ..hold.baseline
     };
+    hold.previous = level_of(hold.previous.replicas, Some(found));
     Some(hold)
+}
+
+/// The bounds of an autoscaler that takes the place of the one on record. A bound with the value that we wrote was copied from
+/// there: to go back to it would leave the target raised for ever, so the one on record counts.
+fn own_bounds(found: &Autoscaler, hold: &Hold) -> Autoscaler {
+    let Some(known) = &hold.baseline.autoscaler else { return found.clone() };
+    let own = |found: Option<u32>, level: Option<u32>, previous: Option<u32>, known| {
+        let copied = found.is_some() && (found == level || found == previous);
+        if copied { known } else { found }
+    };
+    Autoscaler {
+        min: own(found.min, hold.level.min, hold.previous.min, known.min),
+        max: own(found.max, hold.level.max, hold.previous.max, known.max),
+        ..found.clone()
+    }
 }
 
 /// What of the live values is ours: each field holds either what we wrote last or what we wrote before, and stays
@@ -269,15 +286,65 @@ pub(crate) fn idles(hold: &Hold) -> bool {
     hold.baseline.autoscaler.as_ref().is_some_and(|a| a.idle.is_some())
 }
 
-/// A value that somebody else lowered after our level had been in force.
+/// The fields that a hold writes, each with a value of its own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Fields<T> {
+    /// `spec.replicas` of the scale subresource.
+    pub replicas: T,
+    /// The autoscaler's minimum.
+    pub min: T,
+    /// The autoscaler's maximum.
+    pub max: T,
+    /// KEDA's `idleReplicaCount`.
+    pub idle: T,
+}
+
+impl<T: Copy> Fields<T> {
+    fn all(&self) -> [T; 4] {
+        [self.replicas, self.min, self.max, self.idle]
+    }
+}
+
+/// Which fields are below our level.
+fn below(hold: &Hold, live: &TargetState) -> Fields<bool> {
+    let by = live.autoscaler.as_ref().filter(|_| !stands_alone(&hold.baseline, live));
+    Fields {
+        replicas: live.replicas < hold.level.replicas,
+        min: by.is_some_and(|a| min_or_default(a.kind, a.min) < hold.level.min.unwrap_or(0)),
+        max: by.is_some_and(|a| max_or_default(a.max) < hold.level.max.unwrap_or(0)),
+        idle: by.is_some_and(|a| a.idle.is_some() && idles(hold) && hold.level.idle.is_none()),
+    }
+}
+
+/// When each field was last seen in force at a level.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reached {
+    level: Level,
+    at: Fields<Option<Instant>>,
+}
+
+impl Reached {
+    /// What is remembered after a look.
+    #[must_use]
+    pub fn after(before: Option<&Self>, hold: &Hold, live: &TargetState, now: Instant) -> Self {
+        let before = before.filter(|before| before.level == hold.level);
+        let at = before.map(|before| before.at).unwrap_or_default();
+        let below = below(hold, live);
+        let seen = |below: bool, at: Option<Instant>| if below { at } else { Some(now) };
+        let at = Fields {
+            replicas: seen(below.replicas, at.replicas),
+            min: seen(below.min, at.min),
+            max: seen(below.max, at.max),
+            idle: seen(below.idle, at.idle),
+        };
+        Self { level: hold.level, at }
+    }
+}
+
+/// A field is below our level.
 #[must_use]
 pub fn reverted(hold: &Hold, live: &TargetState) -> bool {
-    let autoscaled = live.autoscaler.as_ref().is_some_and(|a| {
-        min_or_default(a.kind, a.min) < hold.level.min.unwrap_or(0)
-            || max_or_default(a.max) < hold.level.max.unwrap_or(0)
-            || (a.idle.is_some() && idles(hold) && hold.level.idle.is_none())
-    });
-    live.replicas < hold.level.replicas || (autoscaled && !stands_alone(&hold.baseline, live))
+    below(hold, live).all().contains(&true)
 }
 
 /// Whether everything we write has the value of our level, or a higher one.
@@ -297,15 +364,18 @@ pub enum Repair {
     Contested(Hold),
 }
 
-/// Decides on a revert. `reached` is when our level was last seen in force, if it was.
+/// Decides on a revert: a field that was in force at our level, after the last repair, and is below it now.
+///
+/// Each field counts by itself. An autoscaler whose bounds cannot be raised lowers the replicas again and again, and not all
+/// fields are in force at once then.
 #[must_use]
-pub fn repair(hold: &Hold, live: &TargetState, reached: Option<Instant>, now: Instant) -> Repair {
+pub fn repair(hold: &Hold, live: &TargetState, reached: Option<&Reached>, now: Instant) -> Repair {
     // Without claims nothing is held any more: what goes down then is an autoscaler's or a person's will.
-    let fight = !hold.claims.is_empty() && reverted(hold, live);
-    let Some(reached) = reached.filter(|_| fight) else {
-        return Repair::Write;
-    };
-    if hold.repair_times.last().is_some_and(|last| *last >= reached) {
+    let reached = reached.filter(|reached| reached.level == hold.level && !hold.claims.is_empty());
+    let Some(reached) = reached else { return Repair::Write };
+    let last = hold.repair_times.last().copied();
+    let fields = below(hold, live).all().into_iter().zip(reached.at.all());
+    if !fields.into_iter().any(|(below, at)| below && at.is_some() && at > last) {
         return Repair::Write;
     }
     let mut next = hold.clone();
@@ -336,7 +406,7 @@ pub fn restored(hold: &Hold, live: &TargetState) -> bool {
     let Some(now) = live.autoscaler.as_ref() else {
         return replicas || !hold.baseline.came_later;
     };
-    if (now.kind, &now.name) != (autoscaler.kind, &autoscaler.name) {
+    if !now.is(autoscaler) {
         // Another one has taken its place: it was never ours.
         return true;
     }
@@ -460,24 +530,89 @@ mod tests {
 
     #[test]
     fn reverts_are_repaired_three_times_in_ten_minutes_and_then_reported() {
-        let mut hold = first(&web(), &plain(10), vec![claim("a", 180, 180)], now(), now());
-        let mut at = now();
+        let first = first(&web(), &plain(10), vec![claim("a", 180, 180)], now(), now());
+        let (mut hold, mut at) = (first.clone(), now());
         let reverted = TargetState { written_by: Some("argocd".into()), ..plain(10) };
+        let reached = |at| Reached::after(None, &first, &plain(180), at);
         for _ in 0..REPAIRS {
             at += seconds(30);
-            let Repair::Record(next) = repair(&hold, &reverted, Some(at), at) else {
+            let Repair::Record(next) = repair(&hold, &reverted, Some(&reached(at)), at) else {
                 panic!("not repaired")
             };
             hold = next;
-            assert_eq!(repair(&hold, &reverted, Some(at), at), Repair::Write);
+            assert_eq!(repair(&hold, &reverted, Some(&reached(at)), at), Repair::Write);
         }
         at += seconds(30);
-        let Repair::Contested(next) = repair(&hold, &reverted, Some(at), at) else {
+        let Repair::Contested(next) = repair(&hold, &reverted, Some(&reached(at)), at) else {
             panic!("still fighting")
         };
         assert_eq!(next.contested_by.as_deref(), Some("argocd"));
         at += REPAIR_WINDOW;
-        assert!(matches!(repair(&next, &reverted, Some(at), at), Repair::Record(_)));
+        assert!(matches!(repair(&next, &reverted, Some(&reached(at)), at), Repair::Record(_)));
+    }
+
+    #[test]
+    fn a_maximum_that_stays_low_makes_cut_replicas_contested() {
+        let found = under_hpa(10, 10, 60);
+        let mut hold = first(&web(), &found, vec![claim("a", 180, 180)], now(), now());
+        let (cut, raised) = (under_hpa(60, 60, 60), under_hpa(180, 60, 60));
+        let (mut at, mut reached, mut repairs) = (now(), None, 0);
+        for _ in 0..20 {
+            at += seconds(15);
+            reached = Some(Reached::after(reached.as_ref(), &hold, &cut, at));
+            match repair(&hold, &cut, reached.as_ref(), at) {
+                Repair::Write => {}
+                Repair::Record(next) => {
+                    repairs += 1;
+                    hold = next;
+                }
+                Repair::Contested(next) => {
+                    assert!(next.contested_by.is_some());
+                    break;
+                }
+            }
+            at += seconds(1);
+            reached = Some(Reached::after(reached.as_ref(), &hold, &raised, at));
+        }
+        assert_eq!(repairs, REPAIRS);
+        // What is on its way to the level for the first time is no revert.
+        let fresh = Reached::after(None, &hold, &cut, at);
+        let once = Hold { repair_times: vec![], ..hold.clone() };
+        assert_eq!(repair(&once, &cut, Some(&fresh), at), Repair::Write);
+    }
+
+    #[test]
+    fn an_autoscaler_that_replaces_another_one_is_raised_and_given_back_as_it_came() {
+        let named = |name: &str, mut state: TargetState| {
+            state.autoscaler.as_mut().unwrap().name = name.into();
+            state
+        };
+        let held = first(&web(), &under_hpa(10, 10, 60), vec![claim("a", 180, 260)], now(), now());
+        let other = named("web-v3", under_hpa(60, 12, 60));
+        let next_one = next(&held, held.claims.clone(), Some(&other), now());
+        assert_eq!(next_one.baseline.autoscaler, other.autoscaler);
+        assert_eq!(next_one.baseline.replicas, 10, "the replicas are those of before the event");
+        assert_eq!((next_one.level.min, next_one.level.max), (Some(180), Some(260)));
+        let raised = named("web-v3", under_hpa(180, 180, 260));
+        assert_eq!(next(&next_one, held.claims.clone(), Some(&raised), now()), next_one);
+        let freed = next(&next_one, vec![], Some(&raised), now());
+        assert_eq!((freed.level.min, freed.previous.min), (Some(12), Some(180)));
+
+        // A copy of the raised one has our bounds: it goes back to those of before the event.
+        let copy = named("copy", under_hpa(180, 180, 260));
+        let copied = next(&held, held.claims.clone(), Some(&copy), now());
+        assert_eq!(copied.baseline.autoscaler, named("copy", under_hpa(10, 10, 60)).autoscaler);
+        let freed = next(&copied, vec![], Some(&copy), now());
+        assert_eq!((freed.level.min, freed.previous.min), (Some(10), Some(180)));
+
+        // From an HPA to KEDA, which keeps no pod while it is idle.
+        let mut keda = named("web", under_hpa(60, 2, 60));
+        keda.autoscaler.as_mut().unwrap().kind = AutoscalerKind::ScaledObject;
+        keda.autoscaler.as_mut().unwrap().idle = Some(0);
+        let moved = next(&held, held.claims.clone(), Some(&keda), now());
+        assert_eq!((moved.level.idle, moved.previous.idle), (None, Some(0)));
+        let freed = next(&moved, vec![], Some(&keda), now());
+        assert_eq!((freed.level.min, freed.level.idle), (Some(2), Some(0)));
     }
 
     #[test]

@@ -136,7 +136,7 @@ impl Facts<'_> {
         match step.moment {
             Moment::Release => false,
             Moment::Degrade | Moment::Restore => {
-                self.ladder(world, now).is_over(step, self.run.deleting)
+                self.ladder(world, now).is_over(step, self.run.deleting())
             }
             Moment::WarmUp | Moment::Live => self.run.status.release.is_some() || now >= self.end,
         }
@@ -255,7 +255,7 @@ pub fn acts(
         let name = job.job.clone();
         if job.state == JobState::Running && job.uid.is_none() {
             let step = announcement.jobs.iter().find(|step| step.name == job.name)?;
-            if work::is_of_a_step(step) && ladder.is_over(step, run.deleting) {
+            if work::is_of_a_step(step) && ladder.is_over(step, run.deleting()) {
                 return (!jobs.gone.contains(&name)).then_some(JobAct::Look { name });
             }
             if !ladder.may_create(step) {
@@ -340,7 +340,7 @@ pub fn waits_until(
         match (&world.jobs, job.map(|job| job.state)) {
             (_, Some(JobState::Succeeded | JobState::Failed)) | (Seen::Absent, _) => false,
             // Where a run is deleted nothing new is waited for: its namespace may be going too.
-            (Seen::Known(jobs), _) if run.deleting => seen(jobs),
+            (Seen::Known(jobs), _) if run.deleting() => seen(jobs),
             _ => true,
         }
     };

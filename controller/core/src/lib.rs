@@ -20,6 +20,7 @@
 //! | [`machines`] | the ledger of instances |
 //! | [`jobs`] | Jobs that are run for an event, and when |
 //! | [`degrade`] | what is degraded while capacity cannot follow, and given back |
+//! | [`deletion`] | a run, or its surge, was deleted: for how long nothing is lowered |
 //! | [`release`] | holding after the end, then coming down step by step |
 //! | [`verdict`] | ready, on track, or at risk with the missing number |
 //! | [`decision`] | the decision log |
@@ -34,6 +35,7 @@ pub mod climb;
 pub mod decimal;
 pub mod decision;
 pub mod degrade;
+pub mod deletion;
 pub mod demand;
 pub mod hold;
 pub mod jobs;

@@ -78,15 +78,26 @@ pub enum Record {
         /// What people are told of it.
         news: Option<Decision>,
     },
-    /// Put our finalizer on a run, before its first effect.
+    /// Put our finalizer on a run, before its first effect, and let it outlive its surge.
     Guard {
         /// Name of the run.
         run: String,
     },
-    /// Take our finalizer off: everything was given back.
+    /// The surge was deleted and created again, and announces a run that has begun: the run goes on as its own.
+    AdoptRun {
+        /// Name of the run.
+        run: String,
+        /// The uid of the surge.
+        owner: String,
+        /// The generation that the run was copied from, where the run asks for what the new surge says.
+        generation: Option<i64>,
+    },
+    /// Take our finalizer off: everything was given back. From then on the run goes with its surge.
     Unguard {
         /// Name of the run.
         run: String,
+        /// The uid of the surge, where that is there.
+        owner: Option<String>,
     },
     /// Write the status of a run.
     RunStatus {
@@ -155,6 +166,11 @@ pub enum Act {
     },
     /// Read or write a value that a step of a ladder speaks of.
     Switch(SwitchAct),
+    /// Ask for a surge by name: the list does not show it, and that proves nothing.
+    LookForSurge {
+        /// Name of the surge.
+        surge: String,
+    },
     /// Create a Job, or look for one.
     Job {
         /// The run.

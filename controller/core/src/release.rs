@@ -71,17 +71,18 @@ pub fn silent(
     }
 }
 
-/// Whether the way down begins now, and why.
+/// Whether the way down begins now, and why. `deleted`: the run, or its surge, was deleted, and the grace is over.
 #[must_use]
 pub fn cause(
     run: &RunRecord,
+    deleted: bool,
     announcement: &Announcement,
     status: &RunStatus,
     overrides: &InForce<'_>,
     window: &Window,
     now: Instant,
 ) -> Option<ReleaseCause> {
-    if run.deleting {
+    if deleted {
         return Some(ReleaseCause::Deleted);
     }
     if overrides.release() {

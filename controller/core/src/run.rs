@@ -391,7 +391,7 @@ impl ReleaseCause {
             Self::HoldExpired => "the longest hold after the end is over",
             Self::NeverStarted => "nobody has started the event",
             Self::Override => "an override asks for it",
-            Self::Deleted => "the run was deleted",
+            Self::Deleted => "the run, or its surge, was deleted",
         }
     }
 
@@ -477,6 +477,10 @@ pub struct RunStatus {
     /// Every call to the cloud and what came of it.
     #[serde(default)]
     pub ledger: Vec<Batch>,
+    /// When the run, or the surge that announced it, was deleted. Nothing is lowered for a while then, and nothing at all once a
+    /// surge of the same name announces the run again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deletion_time: Option<Instant>,
     /// The way down, once begun.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub release: Option<Release>,
@@ -534,6 +538,7 @@ impl RunStatus {
         }
         instants.extend(self.quiet_since.as_mut());
         instants.extend(self.ready_time.as_mut());
+        instants.extend(self.deletion_time.as_mut());
         for instant in instants {
             *instant = now.min(*instant);
         }
@@ -551,10 +556,12 @@ pub struct RunRecord {
     pub surge: String,
     /// The uid of the surge that planned it; absent where a person created it.
     pub owner: Option<String>,
+    /// It is deleted together with that surge: it has not begun, or is over.
+    pub collected: bool,
     /// The generation of the surge that it was planned from.
     pub surge_generation: Option<i64>,
-    /// Deletion was asked for.
-    pub deleting: bool,
+    /// When its deletion was asked for.
+    pub deletion_time: Option<Instant>,
     /// Our finalizer is on it: it must not vanish before everything was given back.
     pub guarded: bool,
     /// The zone in which people read its instants.
@@ -567,4 +574,12 @@ pub struct RunRecord {
     pub announcement: Result<Announcement, String>,
     /// Its status as last written.
     pub status: RunStatus,
+}
+
+impl RunRecord {
+    /// Deletion was asked for.
+    #[must_use]
+    pub fn deleting(&self) -> bool {
+        self.deletion_time.is_some()
+    }
 }

@@ -12,7 +12,7 @@ use chrono::TimeDelta;
 use crate::Instant;
 use crate::calendar::{CalendarRecord, Reading};
 use crate::degrade;
-use crate::hold::{HoldRecord, Level};
+use crate::hold::{HoldRecord, Reached};
 use crate::overrides::Override;
 use crate::run::{Condition, Launch, RunRecord};
 use crate::schedule::Schedule;
@@ -138,6 +138,15 @@ pub struct ScheduledEvent {
     pub start_time: Instant,
 }
 
+/// The answer of the API server that was asked for a surge by name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SurgeLook {
+    /// The uid of the surge; absent where there is none of that name.
+    pub uid: Option<String>,
+    /// When it was asked.
+    pub at: Instant,
+}
+
 /// What is known of a workload.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TargetState {
@@ -177,6 +186,14 @@ pub struct Autoscaler {
     /// field is not set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idle: Option<u32>,
+}
+
+impl Autoscaler {
+    /// Whether both are the same object.
+    #[must_use]
+    pub fn is(&self, other: &Self) -> bool {
+        (self.kind, &self.name) == (other.kind, &other.name)
+    }
 }
 
 /// The autoscalers whose floor can be raised.
@@ -362,8 +379,12 @@ pub struct World {
     pub nodes: BTreeMap<String, Node>,
     /// When the list of all nodes was asked for that came last; nothing before the first.
     pub nodes_as_of: Option<Instant>,
-    /// When a hold's level was last seen in force, by hold: what is lower now was lowered by somebody else.
-    pub reached: BTreeMap<String, (Level, Instant)>,
+    /// When the fields of a hold's level were last seen in force, by hold: what is lower now was lowered by another writer.
+    pub reached: BTreeMap<String, Reached>,
+    /// Answers of the API server that was asked for a surge by name, by that name.
+    pub surge_looks: BTreeMap<String, SurgeLook>,
+    /// Nothing is lowered for so long after a deletion: it may be half of a replacement.
+    pub delete_grace: TimeDelta,
     /// Nothing is lowered before this instant: a process that has just started, or just become leader, has not seen
     /// enough.
     pub may_lower_from: Instant,

@@ -91,9 +91,7 @@ pub fn writes(record: &HoldRecord, live: &TargetState, due_by: Instant) -> Vec<W
         return Vec::new();
     }
     let mut writes = Vec::new();
-    let ours = |a: &Autoscaler| {
-        hold.baseline.autoscaler.as_ref().is_some_and(|b| b.name == a.name && b.kind == a.kind)
-    };
+    let ours = |a: &Autoscaler| hold.baseline.autoscaler.as_ref().is_some_and(|b| b.is(a));
     if let Some(autoscaler) = live.autoscaler.as_ref().filter(|a| ours(a)) {
         let (min_absent, max_absent) = match autoscaler.kind {
             AutoscalerKind::HorizontalPodAutoscaler => (1, 1),
@@ -124,7 +122,7 @@ pub fn writes(record: &HoldRecord, live: &TargetState, due_by: Instant) -> Vec<W
 pub fn lags(hold: &Hold, live: &TargetState) -> bool {
     // Where the minimum is not ours, the autoscaler follows whoever wrote it.
     let ours = live.autoscaler.as_ref().zip(hold.baseline.autoscaler.as_ref());
-    let ours = ours.is_some_and(|(is, was)| (is.kind, &is.name) == (was.kind, &was.name));
+    let ours = ours.is_some_and(|(is, was)| is.is(was));
     let min = live.autoscaler.as_ref().and_then(|autoscaler| autoscaler.min);
     ours && min.is_some() && min == hold.level.min && live.kept_at > min
 }

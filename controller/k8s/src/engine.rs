@@ -59,6 +59,8 @@ pub struct Settings {
     pub settle: TimeDelta,
     /// How often the cloud is asked for the instances of a run that has any.
     pub cloud_interval: Duration,
+    /// Nothing is lowered for so long after a run, or its surge, was deleted.
+    pub delete_grace: TimeDelta,
 }
 
 /// Something to be counted.
@@ -226,7 +228,8 @@ impl Engine {
         let look = Look { now, seen: tokio::time::Instant::now() };
         let cluster = &self.settings.cluster;
         let world = self.shared.with(|index| index.world(namespace, cluster, may_lower_from, now));
-        let world = World { clock_error, ..world };
+        let delete_grace = self.settings.delete_grace;
+        let world = World { clock_error, delete_grace, ..world };
         let watch = tokio::time::Instant::now();
         let plan = plan(&world, now);
         self.observer.planned(namespace, &world, &plan, watch.elapsed());

@@ -7,10 +7,11 @@ use primetime_api::{HowToRead, SurgeCalendar, calendar_record, how_to_read};
 use primetime_core::Instant;
 use primetime_core::calendar::{CalendarRecord, Reading};
 use primetime_core::degrade::{self, Object};
-use primetime_core::hold::{self, HoldRecord, Level};
+use primetime_core::hold::{self, HoldRecord, Reached};
 use primetime_core::overrides::Override;
 use primetime_core::port;
 use primetime_core::run::RunRecord;
+use primetime_core::schedule::Schedule;
 use primetime_core::signal::Series;
 use primetime_core::surge::Workload;
 use primetime_core::world::{
@@ -215,6 +216,8 @@ pub enum Scope {
 pub struct Index {
     /// `ScheduledSurge`.
     pub surges: Table<Key, SurgeRecord>,
+    /// Answers of the API server that was asked for a surge by name.
+    pub surge_looks: BTreeMap<Key, world::SurgeLook>,
     /// `SurgeCalendar`. Not waited for: where the definition of the kind is older than the operator there are none.
     pub calendars: Table<Key, Calendar>,
     /// The last look at the feed of each.
@@ -263,8 +266,8 @@ pub struct Index {
     pub fleets: BTreeMap<String, Seen<Fleet>>,
     /// Answers to launches by token.
     pub launches: BTreeMap<String, LaunchAnswer>,
-    /// When a hold's level was last seen in force.
-    reached: BTreeMap<Key, (Level, Instant)>,
+    /// When the fields of a hold's level were last seen in force.
+    reached: BTreeMap<Key, Reached>,
     /// Namespaces in which something has changed since they were last planned.
     dirty: BTreeSet<String>,
 }
@@ -306,6 +309,17 @@ impl Index {
         named.map(|t| (t.workload.api_version.clone(), t.workload.kind.clone())).all(|kind| {
             self.not_scalable.contains(&kind)
                 || self.workloads.get(&kind).is_some_and(Table::synced)
+        })
+    }
+
+    /// A run of this surge, or of one of its name before it, has begun, is not over, and is an occurrence of this schedule.
+    #[must_use]
+    pub fn goes_on(&self, namespace: &str, surge: &str, schedule: &Schedule) -> bool {
+        self.runs.of_namespace(namespace).map(|(_, row)| &row.value).any(|run| {
+            run.surge == surge
+                && run.guarded
+                && run.status.completion_time.is_none()
+                && schedule.begins_at(run.window.start)
         })
     }
 
@@ -413,11 +427,16 @@ impl Index {
             || (by_keda && !self.scaled_objects.listed_since(from))
     }
 
-    /// What scales a workload: a `ScaledObject` before the HPA it generates.
+    /// What scales a workload: the autoscaler that its hold has on record, as long as it is there; otherwise a `ScaledObject`
+    /// before the HPA it generates. A new one beside it (a Helm rename creates before it deletes) changes nothing yet.
     fn scaler<'a>(&'a self, namespace: &'a str, workload: &'a Workload) -> Option<&'a Scaler> {
-        let by_keda = of_workload(&self.scaled_objects, namespace, workload).next();
-        let hpa = || of_workload(&self.hpas, namespace, workload).find(|s| !s.generated);
-        by_keda.or_else(hpa)
+        let by_keda = || of_workload(&self.scaled_objects, namespace, workload);
+        let hpas = || of_workload(&self.hpas, namespace, workload).filter(|s| !s.generated);
+        let hold = self.holds.get(&(namespace.to_owned(), hold::name(workload)));
+        let known = hold.and_then(|row| row.value.as_ref().ok()?.hold.baseline.autoscaler.as_ref());
+        let on_record =
+            known.and_then(|known| by_keda().chain(hpas()).find(|s| s.bounds.is(known)));
+        on_record.or_else(|| by_keda().next()).or_else(|| hpas().next())
     }
 
     /// What scales it, or the HPA that KEDA has generated for it, would go below this, if it were not its minimum.
@@ -461,6 +480,12 @@ impl Index {
                 .map(|((_, name), reading)| (name.clone(), reading.clone()))
                 .collect(),
             runs: records(&self.runs, namespace),
+            surge_looks: self
+                .surge_looks
+                .range((namespace.to_owned(), String::new())..)
+                .take_while(|((ns, _), _)| ns == namespace)
+                .map(|((_, name), look)| (name.clone(), look.clone()))
+                .collect(),
             overrides: self
                 .overrides
                 .of_namespace(namespace)
@@ -574,10 +599,10 @@ impl Index {
     fn remember_reached(&mut self, namespace: &str, world: &World, now: Instant) {
         self.reached.retain(|(ns, name), _| ns != namespace || world.holds.contains_key(name));
         for (name, record) in &world.holds {
-            if let Some(live) = world.target(&record.hold.target_ref).known()
-                && hold::in_force(&record.hold, live)
-            {
-                self.reached.insert((namespace.to_owned(), name.clone()), (record.hold.level, now));
+            if let Some(live) = world.target(&record.hold.target_ref).known() {
+                let key = (namespace.to_owned(), name.clone());
+                let after = Reached::after(self.reached.get(&key), &record.hold, live, now);
+                self.reached.insert(key, after);
             }
         }
     }
@@ -591,6 +616,9 @@ impl Index {
             .map(|(_, r)| r.uid.as_str())
             .collect();
         self.fleets.retain(|uid, _| open.contains(uid.as_str()));
+        let named: BTreeSet<(&str, &str)> =
+            self.runs.iter().map(|((ns, _), r)| (ns.as_str(), r.surge.as_str())).collect();
+        self.surge_looks.retain(|(ns, name), _| named.contains(&(ns.as_str(), name.as_str())));
         let tokens: BTreeSet<&str> = self
             .runs
             .iter()

@@ -4,15 +4,16 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference}
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::{Client, Resource, ResourceExt};
 use primetime_api::{
-    FINALIZER, ScheduledSurge, SurgeCalendar, SurgeHold, SurgeHoldSpec, SurgeRun, hold_record,
-    run_record, run_spec, surge_record,
+    FINALIZER, SURGE_UID, ScheduledSurge, SurgeCalendar, SurgeHold, SurgeHoldSpec, SurgeRun,
+    hold_record, is_surge, run_record, run_spec, surge_record,
 };
+use primetime_core::Instant;
 use primetime_core::calendar::CalendarStatus;
 use primetime_core::hold::Hold;
 use primetime_core::plan::PlannedRun;
 use primetime_core::run::RunStatus;
 use primetime_core::surge::Window;
-use primetime_core::world::SurgeStatus;
+use primetime_core::world::{SurgeLook, SurgeStatus};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use tracing::warn;
@@ -71,6 +72,25 @@ fn warn_of_older_definitions(name: &str) {
     warn!(name, fix, "the API server keeps less than was written: its definitions are older");
 }
 
+fn owned_by(surge: &str, uid: &str) -> OwnerReference {
+    OwnerReference {
+        api_version: ScheduledSurge::api_version(&()).into_owned(),
+        kind: ScheduledSurge::kind(&()).into_owned(),
+        name: surge.to_owned(),
+        uid: uid.to_owned(),
+        controller: Some(true),
+        block_owner_deletion: Some(false),
+    }
+}
+
+fn owners_of_others(run: &SurgeRun) -> Vec<OwnerReference> {
+    run.owner_references().iter().filter(|o| !is_surge(o)).cloned().collect()
+}
+
+fn finalizers_of_others(run: &SurgeRun) -> Vec<String> {
+    run.finalizers().iter().filter(|f| *f != FINALIZER).cloned().collect()
+}
+
 impl Records<'_> {
     fn api<K>(&self) -> Api<K>
     where
@@ -114,10 +134,8 @@ impl Records<'_> {
         let surge = self.surge(planned).await?;
         let mut run = SurgeRun::new(&planned.name, run_spec(planned, &surge.spec));
         run.metadata.namespace = Some(self.namespace.to_owned());
-        run.metadata.owner_references = Some(vec![OwnerReference {
-            block_owner_deletion: Some(false),
-            ..surge.controller_owner_ref(&()).unwrap_or_default()
-        }]);
+        run.metadata.owner_references = Some(vec![owned_by(&planned.surge, &planned.owner)]);
+        run.metadata.annotations = Some([(SURGE_UID.to_owned(), planned.owner.clone())].into());
         let run = bounded(self.api::<SurgeRun>().create(&PostParams::default(), &run)).await?;
         self.show_run(&run);
         Ok(())
@@ -159,10 +177,7 @@ impl Records<'_> {
                 "readyTime": window.ready_by, "startTime": window.start, "endTime": window.end,
             },
         });
-        let api = self.api::<SurgeRun>();
-        let run = bounded(api.patch(name, &PatchParams::default(), &Patch::Merge(&patch))).await?;
-        self.show_run(&run);
-        Ok(())
+        self.patch_run(name, patch).await
     }
 
     /// Deletes a run that has not begun, or is long over, if it is as it was planned from.
@@ -189,23 +204,71 @@ impl Records<'_> {
         Ok(())
     }
 
-    /// Puts our finalizer on a run, or takes it off.
+    /// Puts our finalizer on a run, and takes the reference to its surge off, which becomes an annotation: from now on the run
+    /// outlives its surge.
     ///
     /// # Errors
     ///
     /// See [`CallError`].
-    pub async fn guard_run(&self, name: &str, guard: bool) -> Result<(), CallError> {
+    pub async fn guard_run(&self, name: &str) -> Result<(), CallError> {
         let api = self.api::<SurgeRun>();
-        let run = match bounded(api.get(name)).await {
-            Err(CallError::NotFound(_)) if !guard => return Ok(()),
+        let run = bounded(api.get(name)).await?;
+        let mut finalizers = finalizers_of_others(&run);
+        finalizers.push(FINALIZER.to_owned());
+        let surge = run.owner_references().iter().find(|o| is_surge(o)).map(|o| o.uid.clone());
+        let mut metadata = json!({
+            "resourceVersion": run.resource_version(),
+            "finalizers": finalizers,
+            "ownerReferences": owners_of_others(&run),
+        });
+        if let Some(uid) = surge {
+            metadata["annotations"] = json!({SURGE_UID: uid});
+        }
+        self.patch_run(name, json!({"metadata": metadata})).await
+    }
+
+    /// Takes our finalizer off a run, and refers to its surge again, where that is there.
+    ///
+    /// # Errors
+    ///
+    /// See [`CallError`].
+    pub async fn unguard_run(&self, name: &str, owner: Option<&str>) -> Result<(), CallError> {
+        let run = match bounded(self.api::<SurgeRun>().get(name)).await {
+            Err(CallError::NotFound(_)) => return Ok(()),
             run => run?,
         };
-        let mut finalizers: Vec<_> =
-            run.finalizers().iter().filter(|f| *f != FINALIZER).cloned().collect();
-        if guard {
-            finalizers.push(FINALIZER.to_owned());
-        }
-        let patch = json!({"metadata": {"resourceVersion": run.resource_version(), "finalizers": finalizers}});
+        let surge = run.spec.surge_name.as_deref().zip(owner);
+        let mut owners = owners_of_others(&run);
+        owners.extend(surge.map(|(surge, uid)| owned_by(surge, uid)));
+        let patch = json!({"metadata": {
+            "resourceVersion": run.resource_version(),
+            "finalizers": finalizers_of_others(&run),
+            "ownerReferences": owners,
+        }});
+        self.patch_run(name, patch).await
+    }
+
+    /// Writes into a run that a surge created anew has taken it over, if the run is as it was planned from.
+    ///
+    /// # Errors
+    ///
+    /// See [`CallError`].
+    pub async fn adopt_run(
+        &self,
+        name: &str,
+        owner: &str,
+        generation: Option<i64>,
+        version: &str,
+    ) -> Result<(), CallError> {
+        let patch = json!({
+            "metadata": {"resourceVersion": version, "annotations": {SURGE_UID: owner}},
+            "spec": {"surgeGeneration": generation},
+        });
+        self.patch_run(name, patch).await
+    }
+
+    async fn patch_run(&self, name: &str, patch: Value) -> Result<(), CallError> {
+        let api = self.api::<SurgeRun>();
         let run = bounded(api.patch(name, &PatchParams::default(), &Patch::Merge(&patch))).await?;
         self.show_run(&run);
         Ok(())
@@ -231,6 +294,24 @@ impl Records<'_> {
             warn_of_older_definitions(name);
         }
         self.show_run(&run);
+        Ok(())
+    }
+
+    /// Asks for a surge by name, and remembers the answer.
+    ///
+    /// # Errors
+    ///
+    /// See [`CallError`].
+    pub async fn look_for_surge(&self, name: &str, now: Instant) -> Result<(), CallError> {
+        let surge = bounded(self.api::<ScheduledSurge>().get_opt(name)).await?;
+        let uid = surge.as_ref().and_then(|surge| surge.metadata.uid.clone());
+        self.shared.with(|index| {
+            if let Some(surge) = &surge {
+                let version = surge.resource_version().unwrap_or_default();
+                index.surges.apply(self.key(name), surge_record(surge), version);
+            }
+            index.surge_looks.insert(self.key(name), SurgeLook { uid, at: now });
+        });
         Ok(())
     }
 

@@ -142,8 +142,12 @@ fn read_run(object: &DeserializeGuard<SurgeRun>) -> RunRecord {
             uid: object.meta().uid.clone().unwrap_or_default(),
             surge: object.name_any(),
             owner: None,
+            collected: false,
             surge_generation: None,
-            deleting: object.meta().deletion_timestamp.is_some(),
+            deletion_time: object.meta().deletion_timestamp.as_ref().map(|at| {
+                chrono::DateTime::from_timestamp(at.0.as_second(), 0)
+                    .unwrap_or(chrono::DateTime::UNIX_EPOCH)
+            }),
             guarded: object.finalizers().iter().any(|f| f == primetime_api::FINALIZER),
             time_zone: None,
             event: None,

@@ -138,6 +138,9 @@ async fn now_and_then_still(gate: &Gate, process: impl Future<Output = ()>) {
     }
 }
 
+/// Nothing is lowered for so long after a deletion: of two minutes, as many seconds as the evening is short.
+pub const DELETE_GRACE: TimeDelta = TimeDelta::seconds(5);
+
 /// One life, until its process ends by itself because it does not lead any more.
 async fn life(around: &Surroundings, gate: &Gate, n: usize, elected: bool) {
     let cloud: Arc<dyn Cloud> = Arc::new(around.cloud.behind(gate));
@@ -158,6 +161,7 @@ async fn life(around: &Surroundings, gate: &Gate, n: usize, elected: bool) {
         cluster: "simulated".to_owned(),
         settle: TimeDelta::seconds(2),
         cloud_interval: Duration::from_secs(1),
+        delete_grace: DELETE_GRACE,
     };
     let engine = Engine::new(
         client.clone(),

@@ -169,6 +169,18 @@ fn number(object: &Value, pointer: &str) -> Option<i64> {
     object.pointer(pointer).and_then(Value::as_i64)
 }
 
+/// The workload that an event is about: of an autoscaler the one that it scales, whatever its own name is.
+fn workload_of(event: &Event) -> &str {
+    let scales = match event.key.0.kind {
+        "HorizontalPodAutoscaler" if !event.key.2.starts_with("keda-hpa-") => {
+            text(&event.object, "/spec/scaleTargetRef/name")
+        }
+        "ScaledObject" => text(&event.object, "/spec/scaleTargetRef/name"),
+        _ => None,
+    };
+    scales.unwrap_or(&event.key.2)
+}
+
 fn text<'a>(object: &'a Value, pointer: &str) -> Option<&'a str> {
     object.pointer(pointer).and_then(Value::as_str)
 }

@@ -6,6 +6,7 @@ use primetime_core::Instant;
 use primetime_sim::cluster::FAILS;
 use primetime_sim::evening::{Act, Deed, Insist, Recording, SHOP, Scenario, play};
 use primetime_sim::load::Load;
+use primetime_sim::operator::DELETE_GRACE;
 use primetime_sim::oracle::{Promise, judge};
 use primetime_sim::scenario::{
     DURATION, beyond, cron_job, lingering, overlapping, override_until, partial, plain, seconds,
@@ -103,6 +104,16 @@ fn insisting(
     scenario.insists = vec![Insist { object, manager, from, until, after }];
     change(&mut promise);
     (scenario, promise, Script::default())
+}
+
+/// A surge is deleted, and created again so many seconds later as it was.
+fn replaced_by_force(when: i64, after: i64) -> Vec<Deed> {
+    let (scenario, _) = plain();
+    let surge = scenario.objects.iter().find(|o| o["kind"] == "ScheduledSurge").unwrap().clone();
+    vec![
+        Deed { at: at(when), act: Act::Delete(surge.clone()) },
+        Deed { at: at(when + after), act: Act::Create(surge) },
+    ]
 }
 
 fn clock(by: i64, from: i64, until: i64) -> Case {
@@ -360,8 +371,20 @@ fn people() -> Vec<Named> {
         (
             "F38: the surge is deleted in the window",
             deeds(vec![Deed { at: at(20), act: Act::Delete(capital()) }], |promise| {
-                promise.until = at(20);
+                promise.until = at(20) + DELETE_GRACE;
             }),
+        ),
+        (
+            "helm#12486: a surge is replaced by force in the window",
+            deeds(replaced_by_force(20, 2), |_| {}),
+        ),
+        (
+            "argo-cd#5882: a surge is replaced by force, again and again",
+            deeds([5, 15, 25, 35].map(|n| replaced_by_force(n, 1)).concat(), |_| {}),
+        ),
+        (
+            "helm#12486: a surge is replaced by force while its load is waited for",
+            deeds(replaced_by_force(DURATION + 3, 2), |_| {}),
         ),
         (
             "F38: a target is deleted in the window",
@@ -538,4 +561,40 @@ fn reclaimed_machines_are_replaced() {
     let recording = play(&scenario, &Script::default(), 1).unwrap();
     assert_eq!(recording.machines.len(), 19);
     assert!(recording.machines.iter().all(|m| m.ended_at.is_some()), "all are given back");
+}
+
+/// KEDA#5167, a Helm rename: an HPA is deleted in the window, and one of another name with the same bounds takes its place. Once it
+/// has cut the pods to its maximum; from then on its bounds are raised, and given back.
+#[test]
+fn an_autoscaler_that_replaces_another_one_is_adopted() {
+    let (mut scenario, mut promise) = plain();
+    let is_hpa = |o: &&Value| o["kind"] == "HorizontalPodAutoscaler";
+    let hpa = scenario.objects.iter().find(is_hpa).unwrap().clone();
+    let mut other = hpa.clone();
+    other["metadata"]["name"] = "web-v3".into();
+    scenario.deeds = vec![
+        Deed { at: at(20), act: Act::Delete(hpa) },
+        Deed { at: at(22), act: Act::Create(other) },
+    ];
+    let name = |of: &mut (&str, &'static str, &str, i64)| {
+        if of.0 == "HorizontalPodAutoscaler" {
+            of.1 = "web-v3";
+        }
+    };
+    promise.afterwards.iter_mut().for_each(name);
+    promise.floors.retain(|(name, _)| *name != "web");
+    let recording = play(&scenario, &Script::default(), 1).unwrap();
+    assert_eq!(judge(&recording, &promise, &Script::default()), [""; 0]);
+    let low: Vec<Instant> = recording
+        .looks
+        .iter()
+        .filter(|look| look.at >= at(-5) && look.at < at(DURATION))
+        .filter(|look| look.workloads.iter().any(|w| w.name == "web" && w.replicas < 180))
+        .map(|look| look.at)
+        .collect();
+    assert!(low.iter().all(|low| *low >= at(22) && *low < at(24)), "{low:?}");
+    let holds = recording.history.iter().filter(|e| e.key.0.kind == "SurgeHold");
+    for hold in holds.filter(|hold| hold.key.2 == "deployment-web") {
+        assert_eq!(hold.object["spec"].get("contestedBy"), None, "at {}", hold.at);
+    }
 }

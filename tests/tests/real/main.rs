@@ -20,6 +20,7 @@ mod overlap;
 mod overrule;
 mod pushback;
 mod refusals;
+mod replaced;
 mod reroute;
 mod rules;
 mod schedules;

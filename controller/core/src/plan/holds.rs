@@ -120,12 +120,7 @@ fn follow(
         return;
     }
     let Some(live) = live else { return };
-    let reached = world
-        .reached
-        .get(&record.name)
-        .filter(|(level, _)| *level == record.hold.level)
-        .map(|(_, at)| *at);
-    match hold::repair(&record.hold, live, reached, now) {
+    match hold::repair(&record.hold, live, world.reached.get(&record.name), now) {
         Repair::Record(next) => return update(draft, next),
         Repair::Contested(next) => {
             if let Some(first) = next.repair_times.first() {

@@ -11,6 +11,7 @@ use crate::Instant;
 use crate::armed;
 use crate::decision;
 use crate::degrade;
+use crate::deletion::{self, Surge};
 use crate::demand::{self, Demand, Facts};
 use crate::hold::{self, Claim};
 use crate::jobs;
@@ -45,14 +46,18 @@ struct Run<'a> {
 }
 
 pub(super) fn plan(record: &RunRecord, world: &World, now: Instant, draft: &mut Draft) {
-    if record.status.completion_time.is_some() {
-        if record.guarded {
-            draft.record(Record::Unguard { run: record.name.clone() });
-        }
+    if deletion::asks(record, world, now) {
+        draft.plan.acts.push(Act::LookForSurge { surge: record.surge.clone() });
+    }
+    if let Some(over) = record.status.completion_time {
+        return let_go_of(record, over, world, draft);
+    }
+    if record.deleting() && !record.guarded {
         return;
     }
-    if record.deleting && !record.guarded {
-        return;
+    // Runs of version 0.1.0 that have begun still go with their surge.
+    if record.guarded && record.collected && !record.deleting() {
+        draft.record(Record::Guard { run: record.name.clone() });
     }
     let announcement = match &record.announcement {
         Ok(announcement) => announcement,
@@ -65,6 +70,10 @@ pub(super) fn plan(record: &RunRecord, world: &World, now: Instant, draft: &mut 
         status.bring_back_to(now);
     }
     run.observe(&mut status);
+    deletion::observe(record, &mut status, world, now);
+    if !record.guarded && deletion::counts(record, &status, world, now) {
+        return draft.record(delete(record));
+    }
     let begun = now >= run.timeline.begin - PREPARE_AHEAD;
     if begun && run.is_armed() {
         run.hear_of_a_start(&mut status);
@@ -97,6 +106,22 @@ pub(super) fn plan(record: &RunRecord, world: &World, now: Instant, draft: &mut 
         let (run, status) = (record.name.clone(), Box::new(status));
         draft.record(Record::RunStatus { run, status, urgent, news });
     }
+}
+
+/// A run that is over goes with its surge: at once where that is gone already.
+fn let_go_of(record: &RunRecord, over: Instant, world: &World, draft: &mut Draft) {
+    let surge = deletion::surge(record, world, Some(over));
+    let stays = surge == Surge::There && !record.collected;
+    if record.guarded || (stays && !record.deleting()) {
+        let owner = record.owner.clone().filter(|_| surge == Surge::There);
+        draft.record(Record::Unguard { run: record.name.clone(), owner });
+    } else if surge == Surge::Gone && !record.collected && !record.deleting() {
+        draft.record(delete(record));
+    }
+}
+
+fn delete(record: &RunRecord) -> Record {
+    Record::DeleteRun { run: record.name.clone(), uid: record.uid.clone(), news: None }
 }
 
 /// A run that cannot be understood is not acted upon; what it claimed stays claimed.
@@ -133,6 +158,7 @@ fn urgent(before: &RunStatus, after: &RunStatus) -> bool {
         || before.verdict != after.verdict
         || before.overrides != after.overrides
         || before.started_time != after.started_time
+        || before.deletion_time != after.deletion_time
         || before.completion_time != after.completion_time
         || states(before) != states(after)
         || floors(before) != floors(after)
@@ -210,9 +236,18 @@ impl<'a> Run<'a> {
         if status.started_time != self.record.status.started_time {
             return;
         }
+        let deleted = deletion::counts(self.record, status, self.world, self.now);
+        if let Some(at) = deletion::counts_from(status, self.world) {
+            draft.wake(at, self.now);
+        }
+        let revoked = status.deletion_time.is_none() && self.record.owner.is_some();
+        if revoked && status.release.as_ref().is_some_and(|r| r.cause == ReleaseCause::Deleted) {
+            status.release = None;
+            jobs::begin_again(status, self.announcement);
+        }
         if let Some(release) = status.release.as_mut() {
             // What began by itself goes on as a person's word once a person asks for it.
-            if self.record.deleting {
+            if deleted {
                 release.cause = ReleaseCause::Deleted;
             } else if self.overrides.release() && release.cause != ReleaseCause::Deleted {
                 release.cause = ReleaseCause::Override;
@@ -221,6 +256,7 @@ impl<'a> Run<'a> {
         }
         let Some(cause) = release::cause(
             self.record,
+            deleted,
             self.announcement,
             status,
             &self.overrides,

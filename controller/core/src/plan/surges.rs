@@ -66,6 +66,17 @@ const AHEAD: TimeDelta = TimeDelta::hours(1);
 /// That an occurrence was cancelled is remembered so long after its start: no event is longer.
 const REMEMBERED: TimeDelta = TimeDelta::days(7);
 
+/// A run of a surge of the same name that is gone has begun, and is an occurrence of this schedule.
+fn goes_on_in(run: &RunRecord, schedule: &Schedule, events: &[Occurrence]) -> bool {
+    let begun = run.guarded && run.status.completion_time.is_none() && !run.deleting();
+    let same = |o: &Occurrence| o.event.is_some() && o.event == run.event;
+    // As long as it would be deleted with the surge before it, it is not taken over: it could vanish.
+    run.owner.is_some()
+        && !run.collected
+        && begun
+        && (schedule.begins_at(run.window.start) || events.iter().any(same))
+}
+
 /// What a surge announces, and the runs that it has.
 struct Occurrences<'a> {
     surge: &'a SurgeRecord,
@@ -75,6 +86,8 @@ struct Occurrences<'a> {
     wanted: Vec<Occurrence>,
     /// Those that this surge has planned, and not one of the same name before it, nor those that it takes back.
     runs: Vec<&'a RunRecord>,
+    /// Those of them that a surge of the same name before it has planned, which was replaced while they went on.
+    adopted: Vec<&'a RunRecord>,
     /// Those that it takes back.
     withdrawn: Vec<&'a RunRecord>,
     /// Starts whose run's name is not free: somebody else's, or one that is taken back.
@@ -93,11 +106,19 @@ impl<'a> Occurrences<'a> {
     ) -> Self {
         let (own, others): (Vec<&RunRecord>, Vec<&RunRecord>) =
             of_its_name.iter().partition(|run| run.owner.as_ref() == Some(&surge.uid));
+        let events = if others.is_empty() || spec.follows.is_none() {
+            Vec::new()
+        } else {
+            schedule.upcoming(now, spec.upcoming_limit, now + lead(spec, world) + AHEAD)
+        };
+        let (adopted, others): (Vec<&RunRecord>, Vec<&RunRecord>) =
+            others.into_iter().partition(|run| goes_on_in(run, &schedule, &events));
         // What is taken back stays so, also where it is wanted again: its deletion may be on its way, and would be taken for
         // a person's. It makes room for a new one.
         let (withdrawn, runs): (Vec<&RunRecord>, Vec<&RunRecord>) = own
             .iter()
             .partition(|run| !begun(run) && surge.status.withdrawn_runs.contains(&run.uid));
+        let runs = [runs, adopted.clone()].concat();
         let taken = others.iter().chain(&withdrawn).map(|run| run.window.start).collect();
         // What a person cancelled makes room for another.
         let had = &surge.status.scheduled_times;
@@ -105,7 +126,7 @@ impl<'a> Occurrences<'a> {
         let cancelled = had.iter().filter(|start| **start > now && !has_run(start)).count();
         let by = now + lead(spec, world) + AHEAD;
         let wanted = schedule.upcoming(now, spec.upcoming_limit + cancelled, by);
-        Self { surge, spec, schedule, wanted, runs, withdrawn, taken, now }
+        Self { surge, spec, schedule, wanted, runs, adopted, withdrawn, taken, now }
     }
 
     fn window(&self, occurrence: &Occurrence) -> Window {
@@ -150,6 +171,7 @@ impl<'a> Occurrences<'a> {
     fn plan(self, status: &mut SurgeStatus, draft: &mut Draft) -> (&'static str, String) {
         let had = std::mem::take(&mut status.scheduled_times);
         self.withdraw(draft);
+        self.adopt(draft);
         status.withdrawn_runs = self.withdrawn_runs();
         let last = self.schedule.last_once().filter(|_| self.wanted.is_empty());
         status.scheduled_times = self.names(&had, last.as_ref());
@@ -160,7 +182,7 @@ impl<'a> Occurrences<'a> {
             draft.wake(start, self.now);
             draft.wake(occurrence.end, self.now);
             match self.run_of(occurrence) {
-                Some(run) if !run.deleting => {
+                Some(run) if !run.deleting() => {
                     self.keep(run, occurrence, draft);
                     planned.push(occurrence);
                 }
@@ -299,7 +321,7 @@ impl<'a> Occurrences<'a> {
                 && self.schedule.begins_at(run.window.start)
         };
         !begun(run)
-            && !run.deleting
+            && !run.deleting()
             && run.window.end > self.now
             && (self.spec.suspend || !(wanted(run.window.start) || announced(run)))
     }
@@ -315,12 +337,24 @@ impl<'a> Occurrences<'a> {
 
     /// Takes runs back, once the status says so: a run that it names and that is not there was cancelled by a person.
     fn withdraw(&self, draft: &mut Draft) {
-        for run in self.withdrawn.iter().filter(|run| !run.deleting) {
+        for run in self.withdrawn.iter().filter(|run| !run.deleting()) {
             let message = format!("run {} is not planned any more: {}", run.name, self.why(run));
             draft.record(Record::DeleteRun {
                 run: run.name.clone(),
                 uid: run.uid.clone(),
                 news: Some(Decision { time: self.now, reason: "Unplanned".into(), message }),
+            });
+        }
+    }
+
+    /// Takes over what goes on: the surge was deleted and created again, as `kubectl replace --force` does.
+    fn adopt(&self, draft: &mut Draft) {
+        for run in &self.adopted {
+            let same = run.announcement.as_ref() == Ok(&self.spec.announcement);
+            draft.record(Record::AdoptRun {
+                run: run.name.clone(),
+                owner: self.surge.uid.clone(),
+                generation: same.then_some(self.surge.generation),
             });
         }
     }
@@ -384,7 +418,7 @@ impl<'a> Occurrences<'a> {
     fn forget(&self, draft: &mut Draft) {
         let over = |run: &&&RunRecord| {
             let ended = run.status.completion_time.is_some() && run.window.end <= self.now;
-            ended && !run.guarded && !run.deleting
+            ended && !run.guarded && !run.deleting()
         };
         let mut over: Vec<_> = self.runs.iter().filter(over).collect();
         over.sort_by_key(|run| std::cmp::Reverse(run.window.start));

@@ -5,6 +5,7 @@
 mod armed;
 mod autoscaler;
 mod degrade;
+mod deletion;
 mod jobs;
 mod work;
 
@@ -14,7 +15,7 @@ use chrono::{TimeDelta, TimeZone};
 
 use super::*;
 use crate::degrade::{Place, Trouble};
-use crate::hold::HoldRecord;
+use crate::hold::{HoldRecord, Reached};
 use crate::overrides::{Action, Boost, Override};
 use crate::run::{Launch, LedgerState, ReleaseCause, RunRecord, Stage, Verdict};
 use crate::schedule::{Rule, Schedule, When, Zone};
@@ -245,7 +246,8 @@ impl Evening {
                     surge,
                     owner: Some(owner),
                     surge_generation: Some(generation),
-                    deleting: false,
+                    deletion_time: None,
+                    collected: true,
                     guarded: false,
                     time_zone: spec.schedule.zone_name().map(str::to_owned),
                     event: None,
@@ -269,11 +271,18 @@ impl Evening {
                 assert!(!world.runs[&run].guarded);
                 world.runs.remove(&run);
             }
-            Record::Guard { run } => world.runs.get_mut(&run).unwrap().guarded = true,
-            Record::Unguard { run } => {
+            Record::Guard { run } => {
                 let record = world.runs.get_mut(&run).unwrap();
-                record.guarded = false;
-                if record.deleting {
+                (record.guarded, record.collected) = (true, false);
+            }
+            Record::AdoptRun { run, owner, generation } => {
+                let record = world.runs.get_mut(&run).unwrap();
+                (record.owner, record.surge_generation) = (Some(owner), generation);
+            }
+            Record::Unguard { run, owner } => {
+                let record = world.runs.get_mut(&run).unwrap();
+                (record.guarded, record.collected) = (false, owner.is_some());
+                if record.deleting() {
                     world.runs.remove(&run);
                 }
             }
@@ -300,6 +309,10 @@ impl Evening {
 
     fn act(&mut self, act: Act) {
         match act {
+            Act::LookForSurge { surge } => {
+                let uid = self.world.surges.get(&surge).map(|found| found.uid.clone());
+                self.world.surge_looks.insert(surge, SurgeLook { uid, at: self.now });
+            }
             Act::Write { hold, writes, .. } => {
                 assert!(self.world.holds.contains_key(&hold), "intent before effect");
                 for write in writes {
@@ -411,9 +424,9 @@ impl Evening {
         }
         for (name, record) in &self.world.holds {
             let live = self.world.targets[&record.hold.target_ref].known().unwrap();
-            if crate::hold::in_force(&record.hold, live) {
-                self.world.reached.insert(name.clone(), (record.hold.level, self.now));
-            }
+            let before = self.world.reached.get(name);
+            let after = Reached::after(before, &record.hold, live, self.now);
+            self.world.reached.insert(name.clone(), after);
         }
     }
 
@@ -726,7 +739,7 @@ fn a_release_overrules_the_boost_before_it() {
 fn somebody_who_deletes_the_run_gets_everything_back() {
     let mut evening = Evening::new();
     evening.pass(t0() - seconds(100), seconds(10));
-    evening.world.runs.values_mut().next().unwrap().deleting = true;
+    evening.world.runs.values_mut().next().unwrap().deletion_time = Some(start());
     evening.pass(start() + seconds(1200), seconds(20));
     assert!(evening.world.runs.is_empty(), "{}", evening.log());
     evening.everything_is_back();

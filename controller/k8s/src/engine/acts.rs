@@ -25,6 +25,9 @@ const INSTANCE_LIFE_AFTER_END: TimeDelta = TimeDelta::hours(6);
 /// A list of nodes is asked for again after this time, if it has not come.
 const LIST_NODES_AGAIN: Duration = Duration::from_secs(15);
 
+/// A surge that no list shows is asked for again after this time.
+const LOOK_FOR_SURGES_AGAIN: Duration = Duration::from_secs(5);
+
 /// A Job that no list shows is asked for again after this time, if it is there.
 const LOOK_AT_JOBS_AGAIN: Duration = Duration::from_secs(15);
 
@@ -52,6 +55,17 @@ impl Engine {
                 })
             }
             Act::Switch(act) => self.switch(namespace, act, look),
+            Act::LookForSurge { surge } => {
+                let (engine, ns) = (self.clone(), namespace.to_owned());
+                let lane = format!("surge/{namespace}/{surge}/look");
+                let kind = "look_for_surge";
+                let work = Work { namespace, lane, kind, due: None, cloud: false };
+                self.start(work, look, async move {
+                    let now = engine.clock.now();
+                    engine.records(&ns).look_for_surge(&surge, now).await?;
+                    Ok(Outcome::Again(LOOK_FOR_SURGES_AGAIN))
+                })
+            }
             Act::Job { run, act } => self.job(namespace, &run, act, look),
             Act::Machine { run, act } => {
                 let expires = armed::latest_end(world.runs.get(&run)?) + INSTANCE_LIFE_AFTER_END;

@@ -69,8 +69,26 @@ impl Engine {
                     Ok(Outcome::Again(Duration::from_secs(1)))
                 })
             }
-            Record::Guard { run } => self.guard_run(namespace, run, true, look),
-            Record::Unguard { run } => self.guard_run(namespace, run, false, look),
+            Record::AdoptRun { run, owner, generation } => {
+                let version =
+                    self.version(namespace, &run, world.runs.get(&run), |index| &index.runs)?;
+                self.start(work(namespace, "run", &run, "adopt_run"), look, async move {
+                    let records = engine.records(&ns);
+                    records.adopt_run(&run, &owner, generation, &version).await?;
+                    Ok(Outcome::Done)
+                })
+            }
+            Record::Guard { run } => {
+                self.start(work(namespace, "guard", &run, "guard"), look, async move {
+                    engine.records(&ns).guard_run(&run).await.map(|()| Outcome::Done)
+                })
+            }
+            Record::Unguard { run, owner } => {
+                self.start(work(namespace, "guard", &run, "unguard"), look, async move {
+                    let owner = owner.as_deref();
+                    engine.records(&ns).unguard_run(&run, owner).await.map(|()| Outcome::Done)
+                })
+            }
             Record::RunStatus { run, status, urgent, news } => {
                 self.run_status(namespace, &run, *status, urgent, news, world, look)
             }
@@ -105,7 +123,7 @@ impl Engine {
         }
     }
 
-    fn records<'a>(&'a self, namespace: &'a str) -> Records<'a> {
+    pub(super) fn records<'a>(&'a self, namespace: &'a str) -> Records<'a> {
         Records { client: &self.client, shared: &self.shared, namespace }
     }
 
@@ -121,21 +139,6 @@ impl Engine {
         self.shared.with(|index| {
             let row = table(index).get(&key).filter(|row| Some(&row.value) == planned_from)?;
             Some(row.version.clone())
-        })
-    }
-
-    fn guard_run(
-        self: &Arc<Self>,
-        namespace: &str,
-        run: String,
-        guard: bool,
-        look: Look,
-    ) -> Option<Instant> {
-        let engine = self.clone();
-        let ns = namespace.to_owned();
-        let kind = if guard { "guard" } else { "unguard" };
-        self.start(work(namespace, "guard", &run, kind), look, async move {
-            engine.records(&ns).guard_run(&run, guard).await.map(|()| Outcome::Done)
         })
     }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use super::{Broken, Case, number, text};
+use super::{Broken, Case, number, text, workload_of};
 use crate::server::store::Event;
 
 /// What an announcement names: workloads, and how many of each.
@@ -20,7 +20,7 @@ fn names<'a>(object: &'a Value, workload: &str) -> bool {
 
 /// Which generation of which surge a run was made from.
 fn origin(run: &Value) -> Option<(&str, i64)> {
-    let surge = text(run, "/metadata/ownerReferences/0/uid")?;
+    let surge = run.pointer("/metadata/annotations")?.get(primetime_api::SURGE_UID)?.as_str()?;
     Some((surge, number(run, "/spec/surgeGeneration")?))
 }
 
@@ -52,7 +52,7 @@ pub(super) fn raised_in_the_name_of_a_run(case: Case<'_>) -> Option<Broken> {
     let mut runs: BTreeMap<&str, &Event> = BTreeMap::new();
     let raises: BTreeSet<u64> = super::floors::raises(case).collect();
     case.recording.history.iter().find_map(|event| {
-        let name = event.key.2.as_str();
+        let name = workload_of(event);
         if event.key.0.kind == "SurgeRun" {
             if event.what == "DELETED" {
                 runs.remove(name);

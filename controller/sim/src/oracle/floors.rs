@@ -7,7 +7,7 @@ use primetime_core::Instant;
 use primetime_core::run::ReleaseCause;
 use serde_json::Value;
 
-use super::{Broken, Case, number, text};
+use super::{Broken, Case, number, text, workload_of};
 use crate::evening::Recording;
 use crate::gate::LATE;
 use crate::script::{Jump, Part};
@@ -37,7 +37,7 @@ fn changes(recording: &Recording) -> Vec<Command<'_>> {
             "ScaledObject" => ("min", "/spec/minReplicaCount"),
             _ => return None,
         };
-        let name = event.key.2.as_str();
+        let name = workload_of(event);
         let to = number(&event.object, pointer)?;
         let from = stands.insert((field, name), to);
         (from != Some(to)).then_some(Command { name, field, from, to, event })

@@ -10,14 +10,15 @@ use serde_json::Value;
 use super::{Broken, Case, number, text};
 use crate::script::Part;
 
-/// S6: the baseline of a hold is written once; an autoscaler that comes later is added to it.
+/// S6: the baseline of a hold is written once; an autoscaler that comes later, or in place of another one, is added to it.
 pub(super) fn a_baseline_is_written_once(case: Case<'_>) -> Option<Broken> {
-    let mut baselines: BTreeMap<(&str, &str), &Value> = BTreeMap::new();
+    let mut baselines: BTreeMap<(&str, &str, &str), &Value> = BTreeMap::new();
     case.of("SurgeHold").find_map(|event| {
         let uid = text(&event.object, "/metadata/uid")?;
         ["/spec/baseline/replicas", "/spec/baseline/autoscaler"].into_iter().find_map(|field| {
             let is = event.object.pointer(field)?;
-            let first = *baselines.entry((uid, field)).or_insert(is);
+            let of = text(is, "/name").unwrap_or_default();
+            let first = *baselines.entry((uid, field, of)).or_insert(is);
             (first != is).then(|| format!("S6: {} {field} from {first} to {is}", event.key.2))
         })
     })

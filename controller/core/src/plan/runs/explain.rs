@@ -4,6 +4,7 @@ use chrono::TimeDelta;
 
 use super::{Run, baseline_of};
 use crate::Instant;
+use crate::deletion;
 use crate::demand;
 use crate::hold;
 use crate::jobs;
@@ -167,6 +168,11 @@ impl Run<'_> {
             status.message = format!("{}; in the middle of a rollout: {rolling}", status.message);
         }
         self.say_what_is_degraded(status);
+        if status.release.is_none()
+            && let Some(said) = deletion::sentence(self.record, status, self.world)
+        {
+            status.message = format!("{}; {said}", status.message);
+        }
         if let Some(error) = self.world.clock_error {
             status.message = format!("{}; {}", status.message, wrong_clock(error));
         }

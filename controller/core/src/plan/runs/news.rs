@@ -3,6 +3,7 @@
 use super::{Run, ladder};
 use crate::climb;
 use crate::decision::Decision;
+use crate::deletion;
 use crate::jobs;
 use crate::release;
 use crate::run::{self, JobState, JobStatus, RunStatus, Stage, TargetStatus, Verdict};
@@ -18,6 +19,20 @@ pub(super) fn lines(before: &RunStatus, after: &RunStatus, run: &Run<'_>) -> Vec
     }
     for name in before.overrides.iter().filter(|name| !after.overrides.contains(name)) {
         say("OverrideOver", format!("override {name} is over"));
+    }
+    match (before.deletion_time, after.deletion_time) {
+        (None, Some(_)) => {
+            if let Some(said) = deletion::sentence(run.record, after, run.world) {
+                say(if run.record.deleting() { "RunDeleted" } else { "SurgeDeleted" }, said);
+            }
+        }
+        (Some(_), None) => {
+            say(
+                "SurgeBack",
+                format!("surge {} is there again: the event goes on", run.record.surge),
+            );
+        }
+        _ => {}
     }
     for target in &after.targets {
         let old = before.targets.iter().find(|t| t.name == target.name).and_then(|t| t.floor);

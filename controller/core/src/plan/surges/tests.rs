@@ -94,7 +94,8 @@ impl Small {
                     surge,
                     owner: Some(owner),
                     surge_generation: Some(generation),
-                    deleting: false,
+                    deletion_time: None,
+                    collected: true,
                     guarded: false,
                     time_zone: None,
                     event,
@@ -336,7 +337,8 @@ fn a_surge_that_is_created_again_has_runs_of_its_own() {
 fn a_run_that_is_coming_down_after_its_deletion_is_not_made_again() {
     let mut small = Small::new();
     let planned = small.look("2026-03-22T20:00:00Z");
-    small.world.runs.get_mut("show-20260322t195000z").unwrap().deleting = true;
+    small.world.runs.get_mut("show-20260322t195000z").unwrap().deletion_time =
+        Some(at("2026-03-22T00:00:00Z"));
     assert_eq!(small.look("2026-03-22T20:01:00Z"), planned);
     small.world.runs.remove("show-20260322t195000z");
     assert_eq!(small.look("2026-03-22T20:02:00Z").len(), 2);

@@ -237,7 +237,7 @@ fn whatever_is_on_at_the_end_is_given_back_whoever_dies_in_between() {
     load(&mut evening, 50_000.0);
     evening.pass(start() + seconds(60), seconds(5));
     let name = evening.run().name.clone();
-    evening.world.runs.get_mut(&name).unwrap().deleting = true;
+    evening.world.runs.get_mut(&name).unwrap().deletion_time = Some(start());
     evening.pass(start() + seconds(120), seconds(5));
     assert_eq!(evening.flag("checkout"), Some("normal"), "{}", evening.log());
 }

@@ -320,7 +320,7 @@ fn a_namespace_that_goes_is_not_kept_by_jobs_that_cannot_be_created() {
         evening.pass(start(), seconds(30));
         let deleted = matches!(jobs, Seen::Known(_));
         evening.world.jobs = jobs;
-        evening.world.runs.values_mut().for_each(|run| run.deleting = deleted);
+        evening.world.runs.values_mut().for_each(|run| run.deletion_time = deleted.then(start));
         evening.load = Box::new(sessions(100.0));
         while evening.now < end() + seconds(3600) && !evening.world.runs.is_empty() {
             let Plan { records, acts, .. } = plan(&evening.world, evening.now);

@@ -73,7 +73,7 @@ fn what_was_run_is_undone_whoever_dies_and_however_the_run_ends() {
         load(&mut evening, 500.0);
         if called_off {
             let name = evening.run().name.clone();
-            evening.world.runs.get_mut(&name).unwrap().deleting = true;
+            evening.world.runs.get_mut(&name).unwrap().deletion_time = Some(start());
         } else {
             let on = Action::Degrade { step: Some("cdn".into()), on: true };
             evening.world.overrides.push(person(on, 24 * 60, &evening));
