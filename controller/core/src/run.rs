@@ -495,6 +495,15 @@ pub struct RunStatus {
     pub report: Option<Report>,
 }
 
+impl TargetStatus {
+    /// Pods that are asked for now: the plan, or the floor where that is higher; on the way down the floor, and what was there
+    /// before the event once the floor is gone. Nothing where that is not known.
+    #[must_use]
+    pub fn wanted(&self, releasing: bool) -> Option<u32> {
+        if releasing { self.floor.or(self.baseline) } else { self.planned.max(self.floor) }
+    }
+}
+
 impl RunStatus {
     /// Instances that may exist in the cloud.
     pub fn living(&self) -> impl Iterator<Item = &LedgerInstance> {

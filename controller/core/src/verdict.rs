@@ -34,6 +34,9 @@ impl Progress {
 
     fn missing(&self) -> String {
         match self.there {
+            None if self.wanted == 0 => {
+                format!("{}: nothing is known of its {}", self.name, self.unit)
+            }
             None => format!(
                 "{}: {} {}, how many are ready is unknown",
                 self.name, self.wanted, self.unit
@@ -60,7 +63,8 @@ impl Progress {
         if self.complete() {
             return None;
         }
-        if now >= ready_by {
+        // What is not known is not on track, however much time is left.
+        if now >= ready_by || self.there.is_none() {
             return Some(self.missing());
         }
         let eta = self.start.max(now.min(self.start)) + self.lead;
@@ -126,7 +130,10 @@ mod tests {
     fn ready_is_counted() {
         assert_eq!(verdict(web(Some(180)), 60), (Verdict::Ready, "ready: web 180/180 pods".into()));
         assert_eq!(verdict(web(Some(50)), 300).0, Verdict::OnTrack);
-        assert_eq!(verdict(web(None), 300).0, Verdict::OnTrack);
+        assert_eq!(verdict(web(None), 300_000).0, Verdict::AtRisk, "days before");
+        let nothing = Progress { wanted: 0, ..web(None) };
+        let said = "web: nothing is known of its pods".to_owned();
+        assert_eq!(verdict(nothing, 300_000), (Verdict::AtRisk, said));
     }
 
     #[test]

@@ -387,7 +387,7 @@ impl Index {
         let kind = (workload.api_version.clone(), workload.kind.clone());
         let Some(table) = self.workloads.get(&kind) else {
             let why = if self.not_scalable.contains(&kind) {
-                "cannot be scaled"
+                "is not served, or has no scale subresource"
             } else {
                 "is not watched yet"
             };

@@ -7,6 +7,7 @@ mod autoscaler;
 mod degrade;
 mod deletion;
 mod jobs;
+mod known;
 mod work;
 
 use std::collections::{BTreeMap, BTreeSet};

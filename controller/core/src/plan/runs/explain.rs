@@ -15,7 +15,7 @@ use crate::run::{
     set_condition,
 };
 use crate::signal::{Reading, Why};
-use crate::surge::{JobStep, MachineGroup, Moment, OnUnknown, Target};
+use crate::surge::{JobStep, MachineGroup, Moment, OnUnknown, Target, Want};
 use crate::timeline;
 use crate::verdict::{self, Progress};
 use crate::world::Seen;
@@ -32,8 +32,8 @@ impl Run<'_> {
                 let shown = status.targets.iter().find(|s| s.name == t.name);
                 let trouble = match self.world.target(&t.workload) {
                     Seen::Absent => Some(format!("{} does not exist", t.workload)),
-                    Seen::Known(_) => self.contested(t),
-                    Seen::Unknown(_) => None,
+                    Seen::Known(_) => self.contested(t).or_else(|| self.multiplies_nothing(t)),
+                    Seen::Unknown(why) => Some(why),
                 };
                 let trouble = self.unreadable(t).map(|why| unreadable(t, why)).or(trouble);
                 let held = self.world.holds.get(&hold::name(&t.workload));
@@ -41,7 +41,7 @@ impl Run<'_> {
                     name: t.name.clone(),
                     unit: "pods",
                     there: shown.and_then(|s| s.ready),
-                    wanted: shown.map_or(0, wanted),
+                    wanted: shown.and_then(|s| s.wanted(false)).unwrap_or(0),
                     start: held.map_or(*start, |h| h.hold.since_time.max(*start)),
                     lead: t.lead,
                     trouble,
@@ -81,6 +81,13 @@ impl Run<'_> {
     /// The Jobs that have to be done at T0.
     fn warm_up(&self, status: &RunStatus) -> Vec<Progress> {
         let steps = self.announcement.warm_up().zip(&self.timeline.warm_up);
+        // A process that has just begun to lead lists Jobs first.
+        let unknown = |done: bool| match &self.world.jobs {
+            Seen::Unknown(why) if !done && self.now >= self.world.may_lower_from => {
+                Some(why.clone())
+            }
+            _ => None,
+        };
         let step = |(step, start): (&JobStep, &Instant)| {
             let job = status.jobs.iter().find(|job| job.name == step.name);
             let done = job.is_some_and(|job| job.state == JobState::Succeeded);
@@ -94,7 +101,7 @@ impl Run<'_> {
                 wanted: 1,
                 start,
                 lead: step.deadline,
-                trouble: jobs::trouble(step, job, self.world),
+                trouble: jobs::trouble(step, job, self.world).or_else(|| unknown(done)),
             }
         };
         steps.map(step).collect()
@@ -104,6 +111,15 @@ impl Run<'_> {
         let late = machines::not_joined(status, group, self.world, self.now);
         (late > 0).then(|| {
             format!("{late} run and have not joined in twice their lead time; they are replaced")
+        })
+    }
+
+    /// A multiple of no replicas is none: such a target would be called ready with nothing in it.
+    fn multiplies_nothing(&self, target: &Target) -> Option<String> {
+        let Want::Multiplier(by) = target.want else { return None };
+        let nothing = baseline_of(target, self.world) == Some(0);
+        nothing.then(|| {
+            format!("{by} times 0 replicas is 0: state replicas, or let it run before the event")
         })
     }
 
@@ -176,12 +192,17 @@ impl Run<'_> {
         if let Some(error) = self.world.clock_error {
             status.message = format!("{}; {}", status.message, wrong_clock(error));
         }
+        let releasing = status.release.is_some();
         let sum = |n: &dyn Fn(&TargetStatus) -> u32| status.targets.iter().map(n).sum::<u32>();
-        status.ready_summary =
-            Some(format!("{}/{}", sum(&|t| t.ready.unwrap_or(0)), sum(&|t| wanted(t))));
+        status.ready_summary = Some(format!(
+            "{}/{}",
+            sum(&|t| t.ready.unwrap_or(0)),
+            sum(&|t| t.wanted(releasing).unwrap_or(0))
+        ));
         status.machine_summary = (!status.machines.is_empty()).then(|| {
             let joined: u32 = status.machines.iter().map(|m| m.joined).sum();
             let wanted: u32 = status.machines.iter().map(|m| m.wanted).sum();
+            let wanted = if releasing { 0 } else { wanted };
             format!("{joined}/{wanted}")
         });
         self.set_conditions(status);
@@ -231,7 +252,10 @@ impl Run<'_> {
         shown.workload = target.workload.to_string();
         let hold = self.world.holds.get(&hold::name(&target.workload));
         shown.baseline = hold.map(|h| h.hold.baseline.replicas).or(shown.baseline);
+        // A number is known before the target is.
+        let known = (!target.want.needs_baseline()).then_some(0);
         shown.planned = baseline_of(target, self.world)
+            .or(known)
             .filter(|_| self.record.status.release.is_none())
             .map(|b| {
                 let (planned, ceiling) = demand::plan_and_ceiling(target, b);
@@ -351,11 +375,6 @@ fn wrong_clock(error: TimeDelta) -> String {
 fn is_done(status: &RunStatus, target: &Target) -> bool {
     let mut floors = status.release.iter().flat_map(|r| &r.floors);
     floors.any(|f| f.target == target.name && f.done)
-}
-
-/// What has to be ready of a target now: the plan, or the floor where that is higher.
-fn wanted(target: &TargetStatus) -> u32 {
-    target.planned.unwrap_or(0).max(target.floor.unwrap_or(0))
 }
 
 pub(super) fn signal_status(
