@@ -1,4 +1,4 @@
-# docker build -t REGISTRY/primetime:0.1.0 .
+# docker build -t REGISTRY/primetime:0.1.1 .
 FROM rust:1.95-bookworm AS build
 WORKDIR /src
 COPY . .

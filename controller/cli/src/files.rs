@@ -1,7 +1,7 @@
 //! Files with Kubernetes objects, as kubectl takes them.
 
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use serde::Deserialize;
@@ -15,6 +15,37 @@ pub fn contents(file: &Path) -> Result<String> {
         return Ok(text);
     }
     std::fs::read_to_string(file).with_context(|| format!("{}", file.display()))
+}
+
+/// What kubectl takes for a file of objects in a folder.
+const ENDINGS: [&str; 3] = ["yaml", "yml", "json"];
+
+/// The files that are meant: of a folder those in it that have objects, in order of their names.
+///
+/// # Errors
+///
+/// If the folder cannot be read, or has none.
+pub fn files(named: &[PathBuf]) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for path in named {
+        if !path.is_dir() {
+            files.push(path.clone());
+            continue;
+        }
+        let place = || path.display().to_string();
+        let mut found = Vec::new();
+        for entry in std::fs::read_dir(path).with_context(place)? {
+            let file = entry.with_context(place)?.path();
+            let ending = file.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
+            if ENDINGS.contains(&ending) && file.is_file() {
+                found.push(file);
+            }
+        }
+        anyhow::ensure!(!found.is_empty(), "{}: no {} file", place(), ENDINGS.join(", "));
+        found.sort();
+        files.extend(found);
+    }
+    Ok(files)
 }
 
 /// The objects of a file, those of lists one by one.

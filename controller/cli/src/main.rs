@@ -2,12 +2,14 @@
 
 mod cluster;
 mod files;
+mod leader;
 mod next;
 mod overrule;
 mod screen;
 mod simulate;
 mod status;
 mod validate;
+mod wall;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -22,13 +24,18 @@ use primetime_api::OverrideAction;
 use primetime_core::schedule::tzdb_version;
 use primetime_k8s::zoneinfo;
 
-/// Surges for people: what is coming, what is going on, and how to overrule it.
+/// Shows events whose hour is known, what is ready for them, and overrules them.
 #[derive(Debug, Parser)]
-#[command(name = "kubectl surge", bin_name = "kubectl surge", version = version())]
+#[command(
+    name = "kubectl surge",
+    bin_name = "kubectl surge",
+    version = version(),
+    after_help = "Exit codes: 0 done, 1 something is wrong or not known, 2 usage, 3 no operator leads"
+)]
 struct Args {
     #[command(flatten)]
     place: Where,
-    /// A folder with time zone data that counts instead of the bundled one, such as /usr/share/zoneinfo.
+    /// Folder of time zone data to use instead of the built-in data, such as /usr/share/zoneinfo.
     #[arg(long, global = true, env = "PRIMETIME_ZONEINFO")]
     zoneinfo: Option<PathBuf>,
     #[command(subcommand)]
@@ -51,9 +58,9 @@ enum Command {
 /// What a cluster is asked for.
 #[derive(Debug, Subcommand)]
 enum Online {
-    /// Stage, T0, pods, machines, verdict and overrides of every run that is not over.
+    /// Show stage, T0, pods, machines, verdict and overrides of every run that is not over.
     Status(status::Args),
-    /// What is coming, with overlaps and warnings; with -f without a cluster.
+    /// List the events to come, with overlaps and warnings; with -f, of files instead of a cluster.
     Next(next::Args),
     /// Lower nothing until the override expires.
     Hold(Overrule),
@@ -64,9 +71,9 @@ enum Online {
         #[command(flatten)]
         boost: Boost,
     },
-    /// Let the event end when the override expires, if that is later.
+    /// Extend the event to the expiry of the override, if that is later.
     Extend(Overrule),
-    /// Come down now, step by step.
+    /// Give everything back now, step by step.
     Release(Overrule),
     /// Turn steps of the ladder of degradation on until the override expires; also to rehearse them.
     Degrade {
@@ -82,16 +89,16 @@ enum Online {
         #[command(flatten)]
         steps: Steps,
     },
-    /// Let the event of an armed surge begin now; a second start changes nothing.
+    /// Start the event of a surge with startPolicy Manual now; a second start changes nothing.
     Start(Start),
 }
 
 /// What needs no cluster.
 #[derive(Debug, Subcommand)]
 enum Offline {
-    /// What the API server would say to a file, without one.
+    /// Check files as the API server would, without one.
     Validate(validate::Args),
-    /// Play the evening of a surge in virtual time, without a cluster: what will happen when, and what it is worth.
+    /// Simulate the event of a surge in virtual time, without a cluster: what happens when, and what it is worth.
     Simulate(Box<simulate::Args>),
 }
 
@@ -105,7 +112,7 @@ fn main() -> ExitCode {
             simulate::run(what).map(|()| ExitCode::SUCCESS)
         }
         Command::Offline(Offline::Validate(what)) => validate::run(what),
-        Command::Online(what) => online(&args.place, what).map(|()| ExitCode::SUCCESS),
+        Command::Online(what) => online(&args.place, what).map_err(|why| args.place.named(why)),
     });
     result.unwrap_or_else(|error| {
         if screen::is_closed(&error) {
@@ -117,7 +124,7 @@ fn main() -> ExitCode {
 }
 
 #[tokio::main]
-async fn online(place: &Where, command: &Online) -> Result<()> {
+async fn online(place: &Where, command: &Online) -> Result<ExitCode> {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let started;
     let (action, overrule, about) = match command {

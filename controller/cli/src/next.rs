@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 use chrono::{DateTime, Datelike, SecondsFormat, TimeDelta, Utc};
@@ -21,25 +22,26 @@ use serde::Serialize;
 
 use crate::cluster::{Cluster, Where, bounded, now};
 use crate::files;
+use crate::leader;
 use crate::screen::{self, Output};
 
 /// What to show.
 #[derive(Debug, clap::Args)]
 #[expect(clippy::doc_markdown, reason = "these lines are the help text")]
 pub struct Args {
-    /// Files with ScheduledSurges; then no cluster is asked. - is standard input.
-    #[arg(short = 'f', long = "filename", value_name = "FILE")]
+    /// File or folder with ScheduledSurges, instead of a cluster; may be repeated; - is standard input.
+    #[arg(short = 'f', long = "filename", value_name = "FILE|DIR")]
     files: Vec<PathBuf>,
-    /// From when on; now where absent.
+    /// Start of the list [default: now].
     #[arg(long, value_name = "INSTANT", value_parser = instant)]
     from: Option<DateTime<Utc>>,
-    /// How many days of it.
+    /// Number of days.
     #[arg(long, default_value_t = 14, value_parser = clap::value_parser!(u16).range(1..=3660))]
     days: u16,
-    /// The zone in which to show it; that of each surge where absent.
+    /// Time zone for display [default: that of each surge].
     #[arg(long, value_name = "ZONE")]
     at: Option<String>,
-    /// How to say it.
+    /// Output format.
     #[arg(short, long, value_enum, default_value_t = Output::Table)]
     output: Output,
 }
@@ -110,11 +112,22 @@ impl Coming<'_> {
 }
 
 /// Shows what is coming.
-pub async fn show(place: &Where, args: &Args) -> Result<()> {
+pub async fn show(place: &Where, args: &Args) -> Result<ExitCode> {
     if let Some(zone) = &args.at {
         Zone::named(zone).map_err(|why| anyhow::anyhow!("--at: {why}"))?;
     }
-    let known = if args.files.is_empty() { in_cluster(place).await? } else { in_files(args)? };
+    let (known, code) = if args.files.is_empty() {
+        let cluster = place.connect().await?;
+        let known = in_cluster(&cluster).await?;
+        if known.is_empty() {
+            cluster.has_namespace().await?;
+        }
+        let leader = leader::look(&cluster).await;
+        leader.warn();
+        (known, leader.code())
+    } else {
+        (in_files(args)?, ExitCode::SUCCESS)
+    };
     let from = args.from.unwrap_or_else(now);
     let coming = coming(&known, from, from + TimeDelta::days(i64::from(args.days)));
     match args.output {
@@ -127,11 +140,10 @@ pub async fn show(place: &Where, args: &Args) -> Result<()> {
         }
         Output::Table => screen::show(&table(&known, &coming, args))?,
     }
-    Ok(())
+    Ok(code)
 }
 
-async fn in_cluster(place: &Where) -> Result<Vec<Known>> {
-    let cluster = place.connect().await?;
+async fn in_cluster(cluster: &Cluster) -> Result<Vec<Known>> {
     let client = || cluster.client.clone();
     let (surges, runs): (Api<ScheduledSurge>, Api<SurgeRun>) = if cluster.all {
         (Api::all(client()), Api::all(client()))
@@ -141,7 +153,7 @@ async fn in_cluster(place: &Where) -> Result<Vec<Known>> {
     };
     let everything = ListParams::default();
     let surges = bounded(surges.list(&everything)).await?;
-    let calendars = calendars(&cluster, &surges.items).await?;
+    let calendars = calendars(cluster, &surges.items).await?;
     let runs = bounded(runs.list(&everything)).await?;
     let known = surges.iter().map(|object| {
         let surge = surge_record(object);
@@ -189,8 +201,9 @@ async fn calendars(
 
 fn in_files(args: &Args) -> Result<Vec<Known>> {
     let (mut known, mut wrong, mut documents) = (Vec::new(), Vec::new(), Vec::new());
-    for file in &args.files {
-        documents.push((file, files::objects(file)?));
+    for file in files::files(&args.files)? {
+        let objects = files::objects(&file)?;
+        documents.push((file, objects));
     }
     let all: Vec<_> = documents.iter().flat_map(|(_, objects)| objects.clone()).collect();
     let from = args.from.unwrap_or_else(now);

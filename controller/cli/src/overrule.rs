@@ -1,6 +1,8 @@
 //! Overrides: written as objects, so that each has a reason, an author and an expiry.
 
-use anyhow::{Context, Result, bail};
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
 use chrono::TimeDelta;
 use k8s_openapi::api::authentication::v1::SelfSubjectReview;
 use kube::Api;
@@ -10,18 +12,21 @@ use primetime_api::{
     FINALIZER, ObjectRef, OverrideAction, ScheduledSurge, StartPolicy, SurgeOverride,
     SurgeOverrideSpec, SurgeRun,
 };
+use primetime_core::reference;
 
 use crate::cluster::{Cluster, bounded, now};
+use crate::leader;
+use crate::status;
 
 /// What every override needs.
 #[derive(Debug, clap::Args)]
 pub struct Overrule {
     /// Name of the surge.
     surge: String,
-    /// How long: 90s, 30m, 2h; at most 24h.
+    /// Duration: 90s, 30m, 2h; at most 24h.
     #[arg(long = "for", value_parser = duration)]
     lasts: TimeDelta,
-    /// Why, for whoever reads the log tomorrow.
+    /// Reason, for the decision log.
     #[arg(long)]
     reason: String,
 }
@@ -31,7 +36,7 @@ pub struct Overrule {
 pub struct Start {
     /// Name of the surge.
     surge: String,
-    /// Why now, for whoever reads the log tomorrow.
+    /// Reason, for the decision log.
     #[arg(long)]
     reason: String,
 }
@@ -49,13 +54,13 @@ impl From<&Start> for Overrule {
 #[derive(Debug, Default, clap::Args)]
 #[group(id = "amount", required = false, multiple = true)]
 pub struct Boost {
-    /// The target by its name in the surge; all targets where absent.
+    /// Name of the target in the surge [default: all targets].
     #[arg(long)]
     target: Option<String>,
-    /// At least this many replicas.
+    /// Minimum of replicas.
     #[arg(long, conflicts_with = "percent", required_unless_present = "percent")]
     replicas: Option<u32>,
-    /// At least this share of the planned floor.
+    /// Minimum in percent of the planned floor.
     #[arg(long)]
     percent: Option<u32>,
 }
@@ -63,7 +68,7 @@ pub struct Boost {
 /// Which steps of the ladder of degradation.
 #[derive(Debug, Default, clap::Args)]
 pub struct Steps {
-    /// The step by its name in the surge; all steps where absent.
+    /// Name of the step in the surge [default: all steps].
     #[arg(long)]
     step: Option<String>,
 }
@@ -107,9 +112,9 @@ pub async fn send(
     action: OverrideAction,
     overrule: &Overrule,
     about: About<'_>,
-) -> Result<()> {
+) -> Result<ExitCode> {
     if overrule.reason.trim().len() < 3 {
-        bail!("--reason: say why, for whoever reads the log tomorrow");
+        bail!("--reason: at least three characters, for the decision log");
     }
     let nothing = Boost::default();
     let boost = about.boost.unwrap_or(&nothing);
@@ -142,7 +147,9 @@ pub async fn send(
         made.spec.author.as_deref().unwrap_or("unknown"),
         cluster.namespace,
     );
-    Ok(())
+    let leader = leader::look(cluster).await;
+    leader.warn();
+    Ok(leader.code())
 }
 
 /// A mistyped name is an error now and not a surprise at 21:05.
@@ -152,16 +159,22 @@ async fn check(
     target: Option<&str>,
     steps: Option<&Steps>,
 ) -> Result<()> {
+    reference::name(surge).map_err(|why| anyhow::anyhow!(why))?;
     let surges: Api<ScheduledSurge> = Api::namespaced(cluster.client.clone(), &cluster.namespace);
     let runs: Api<SurgeRun> = Api::namespaced(cluster.client.clone(), &cluster.namespace);
     let (targets, degrade) = if let Some(found) = bounded(surges.get_opt(surge)).await? {
         (found.spec.targets, found.spec.degrade)
     } else {
-        let run = bounded(runs.get_opt(surge)).await?;
-        let run = run.with_context(|| {
-            format!("there is no surge \"{surge}\" in namespace {}", cluster.namespace)
-        })?;
-        (run.spec.targets, run.spec.degrade)
+        // The run of a surge that was deleted goes on for a while, and a run may have no surge at all.
+        let open = |run: &SurgeRun| run.status.as_ref().is_none_or(|s| s.completion_time.is_none());
+        let of_surge = |run: &SurgeRun| {
+            run.spec.surge_name.as_deref() == Some(surge) || run.name_any() == surge
+        };
+        let runs = bounded(runs.list(&ListParams::default())).await?.items;
+        match runs.into_iter().find(|run| of_surge(run) && open(run)) {
+            Some(run) => (run.spec.targets, run.spec.degrade),
+            None => return Err(status::unknown(cluster, surge).await),
+        }
     };
     let targets: Vec<&str> = targets.iter().map(|t| t.name.as_str()).collect();
     let ladder: Vec<&str> = degrade.iter().map(|step| step.name.as_str()).collect();

@@ -3,9 +3,10 @@
 use std::io::Write;
 
 use anyhow::Result;
+use chrono::TimeDelta;
 use clap::ValueEnum;
 
-/// How to say it.
+/// Output format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Output {
     /// For people.
@@ -19,6 +20,21 @@ pub fn show(text: &str) -> Result<()> {
     let mut out = std::io::stdout().lock();
     out.write_all(text.as_bytes())?;
     Ok(out.flush()?)
+}
+
+/// Text from outside, with nothing in it that moves the cursor or sets colours.
+pub fn plain(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+/// A length of time as people say it: `42 s`, `2m10s`, `3h05m`, `2d07h`.
+pub fn length(time: TimeDelta) -> String {
+    match time.num_seconds().max(0) {
+        n @ 0..60 => format!("{n} s"),
+        n @ 60..3_600 => format!("{}m{:02}s", n / 60, n % 60),
+        n @ 3_600..86_400 => format!("{}h{:02}m", n / 3_600, n % 3_600 / 60),
+        n => format!("{}d{:02}h", n / 86_400, n % 86_400 / 3_600),
+    }
 }
 
 /// Nobody reads any more.

@@ -27,12 +27,12 @@ use crate::screen::{self, Output};
 #[derive(Debug, clap::Args)]
 #[expect(clippy::doc_markdown, reason = "these lines are the help text")]
 pub struct Args {
-    /// Files with one ScheduledSurge and, where you have them, its Deployments, HorizontalPodAutoscalers, InstanceClasses
-    /// and MetricsSources; - is standard input.
+    /// Files with one ScheduledSurge and, if you have them, its Deployments, HorizontalPodAutoscalers, InstanceClasses and
+    /// MetricsSources; - is standard input.
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
     /// The load: capital-2014, bedrock, hotstar-2019, worldcup98, or a file of `seconds,load` lines, seconds since the event's start.
-    /// Without it the load is what the surge announces.
+    /// [default: the load that the surge announces]
     #[arg(long, value_name = "NAME|FILE.csv", conflicts_with = "history")]
     curve: Option<String>,
     /// The load of an earlier event: the answer of Prometheus to a range query (/api/v1/query_range).
@@ -41,21 +41,21 @@ pub struct Args {
     /// When the event began that the history remembers; otherwise the same weekday and hour, weeks before the surge.
     #[arg(long, value_name = "INSTANT", requires = "history")]
     history_start: Option<DateTime<Utc>>,
-    /// What goes wrong: KIND@SECONDS[+DURATION], separated by commas, seconds since the event's start. Kinds: operator,
+    /// Faults to inject: KIND@SECONDS[+DURATION], separated by commas, seconds since the event's start. Kinds: operator,
     /// api, cloud, prometheus, lies (Prometheus answers 0), watches (say nothing). For example
     /// prometheus@-300+1800,operator@0+60. Without a duration 600 s.
     #[arg(long, value_name = "FAULTS", value_delimiter = ',', allow_hyphen_values = true)]
     faults: Vec<String>,
-    /// Compare with the HPA alone, with a KEDA-like cron window, and with the least that keeps the promise.
+    /// Compare with the HPA alone, with a KEDA-like cron window, and with the least capacity that keeps the promise.
     #[arg(long)]
     compare: bool,
-    /// Draw load, floor, ready replicas and machines into this file.
+    /// Write a picture (SVG) of load, floor, ready replicas and machines to this file.
     #[arg(long, value_name = "FILE.svg")]
     svg: Option<PathBuf>,
-    /// How to say it.
+    /// Output format.
     #[arg(short, long, value_enum, default_value = "table")]
     output: Output,
-    /// The same seed gives the same evening.
+    /// Seed of everything random: the same seed gives the same evening.
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// Replicas of a target before the event, where no Deployment says it: TARGET=N.

@@ -1,93 +1,175 @@
 //! Tonight at a glance.
 
 use std::fmt::Write;
+use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Result;
+use k8s_openapi::NamespaceResourceScope;
 use kube::api::ListParams;
-use kube::{Api, ResourceExt};
-use primetime_api::{SurgeOverride, SurgeRun};
-use primetime_core::Instant;
+use kube::{Api, Resource, ResourceExt};
+use primetime_api::{ScheduledSurge, SurgeOverride, SurgeRun};
 use primetime_core::overrides::Override;
 use primetime_core::run::{RunStatus, Stage};
+use primetime_core::schedule::in_zone;
+use primetime_core::{Instant, reference};
+use serde::de::DeserializeOwned;
 
 use crate::cluster::{Cluster, bounded, now};
+use crate::leader::{self, Leader};
 use crate::screen;
+use crate::wall::Wall;
 
 /// What to show.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Only this surge.
+    /// Name of the surge [default: all].
     surge: Option<String>,
-    /// Show it again every second until interrupted.
+    /// Show the status again every second until interrupted.
     #[arg(short, long)]
     watch: bool,
-    /// Runs that are over, too.
+    /// Show runs that are over, too.
     #[arg(long)]
     done: bool,
-    /// Lines of the decision log to show of each run.
+    /// Show times in UTC, not in the time zone of the event.
+    #[arg(long)]
+    utc: bool,
+    /// Number of lines of the decision log to show of each run.
     #[arg(long, default_value_t = 5)]
     log: usize,
 }
 
 /// Shows the status, once or for ever.
-pub async fn show(cluster: &Cluster, args: &Args) -> Result<()> {
+pub async fn show(cluster: &Cluster, args: &Args) -> Result<ExitCode> {
     if !args.watch {
-        return screen::show(&look(cluster, args).await?);
+        let (screen, leader) = look(cluster, args).await?;
+        screen::show(&screen)?;
+        return Ok(leader.code());
     }
+    let mut last = None::<(String, Instant)>;
     loop {
-        // A look that fails is said and tried again: the screen on the wall must not die at 21:04.
-        let screen = match look(cluster, args).await {
-            Ok(screen) => screen,
-            Err(error) => format!("error: {error:#}; trying again\n"),
+        // The screen on the wall must not go blank at 21:04: the last picture stays, with its age.
+        let screen = match (look(cluster, args).await, &last) {
+            (Ok((screen, _)), _) => {
+                last = Some((screen.clone(), now()));
+                screen
+            }
+            (Err(error), Some((screen, at))) => {
+                let age = screen::length(now() - *at);
+                format!("OLD: of {age} ago, because {error:#}\n\n{screen}")
+            }
+            (Err(error), None) => format!("error: {error:#}; trying again\n"),
         };
         screen::show(&format!("\x1b[H\x1b[2J{screen}"))?;
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
 }
 
-async fn look(cluster: &Cluster, args: &Args) -> Result<String> {
+/// A name that no surge has, and those that there are.
+pub async fn unknown(cluster: &Cluster, name: &str) -> anyhow::Error {
     let client = || cluster.client.clone();
-    let (runs, overrides): (Api<SurgeRun>, Api<SurgeOverride>) = if cluster.all {
-        (Api::all(client()), Api::all(client()))
-    } else {
-        (
-            Api::namespaced(client(), &cluster.namespace),
-            Api::namespaced(client(), &cluster.namespace),
-        )
-    };
+    let there: Api<ScheduledSurge> = Api::namespaced(client(), &cluster.namespace);
     let everything = ListParams::default();
-    let mut runs = bounded(runs.list(&everything)).await?.items;
-    let overrides = bounded(overrides.list(&everything)).await?.items;
-    runs.retain(|run| {
-        let over = run.status.as_ref().is_some_and(|s| s.completion_time.is_some());
-        let named = args
-            .surge
-            .as_ref()
-            .is_none_or(|s| run.spec.surge_name.as_ref() == Some(s) || run.name_any() == *s);
-        named && (args.done || !over)
-    });
-    runs.sort_by_key(|run| run.spec.start_time);
+    let names = |surges: &[ScheduledSurge]| {
+        surges.iter().map(ResourceExt::name_any).collect::<Vec<_>>().join(", ")
+    };
+    let known = match bounded(there.list(&everything)).await {
+        Ok(surges) if surges.items.is_empty() => {
+            if let Err(why) = cluster.has_namespace().await {
+                return why;
+            }
+            "there is none".to_owned()
+        }
+        Ok(surges) => format!("there are: {}", names(&surges.items)),
+        Err(why) => return why,
+    };
+    let others = bounded(Api::<ScheduledSurge>::all(client()).list(&everything)).await;
+    let others = others.map(|all| all.items).unwrap_or_default();
+    let elsewhere: Vec<String> = others
+        .iter()
+        .filter(|surge| surge.name_any() == name)
+        .filter_map(ResourceExt::namespace)
+        .filter(|namespace| *namespace != cluster.namespace)
+        .collect();
+    let elsewhere = if elsewhere.is_empty() {
+        String::new()
+    } else {
+        format!("; it is in namespace {}", elsewhere.join(", "))
+    };
+    let name = reference::shown(name);
+    anyhow::anyhow!("there is no surge \"{name}\" in {}; {known}{elsewhere}", cluster.place())
+}
+
+async fn look(cluster: &Cluster, args: &Args) -> Result<(String, Leader)> {
+    let (runs, overrides, surges) = (
+        listed::<SurgeRun>(cluster).await?,
+        listed::<SurgeOverride>(cluster).await?,
+        listed::<ScheduledSurge>(cluster).await?,
+    );
+    let leader = leader::look(cluster).await;
+    let asked = |name: &str| args.surge.as_ref().is_none_or(|surge| surge == name);
+    let of_surge = |run: &SurgeRun| run.spec.surge_name.clone().unwrap_or_else(|| run.name_any());
+    let named: Vec<_> =
+        runs.iter().filter(|run| asked(&of_surge(run)) || asked(&run.name_any())).collect();
+    let announced: Vec<_> = surges.iter().filter(|surge| asked(&surge.name_any())).collect();
+    if let Some(name) = args.surge.as_ref().filter(|_| named.is_empty() && announced.is_empty()) {
+        return Err(unknown(cluster, name).await);
+    }
+    let over = |run: &SurgeRun| run.status.as_ref().is_some_and(|s| s.completion_time.is_some());
+    let mut shown: Vec<_> = named.into_iter().filter(|run| args.done || !over(run)).collect();
+    shown.sort_by_key(|run| run.spec.start_time);
     let now = now();
-    let mut screen = String::new();
-    for run in &runs {
+    let mut screen = format!("{}\n\n", leader.line());
+    for run in &shown {
         let in_force: Vec<_> = overrides
             .iter()
             .filter(|o| o.namespace() == run.namespace())
             .filter_map(SurgeOverride::record)
             .filter(|o| run.status.as_ref().is_some_and(|s| s.overrides.contains(&o.name)))
             .collect();
-        screen.push_str(&picture(run, &in_force, args.log, now));
+        screen.push_str(&picture(run, &in_force, args, now));
     }
-    if runs.is_empty() {
-        let place = if cluster.all {
-            "any namespace".to_owned()
-        } else {
-            format!("namespace {}", cluster.namespace)
-        };
-        let _ = writeln!(screen, "nothing is coming and nothing is going on in {place}");
+    let has_run = |surge: &ScheduledSurge| {
+        shown
+            .iter()
+            .any(|run| run.namespace() == surge.namespace() && of_surge(run) == surge.name_any())
+    };
+    for surge in announced.iter().filter(|surge| !has_run(surge)) {
+        let _ = writeln!(screen, "{}", without_a_run(surge));
     }
-    Ok(screen)
+    if shown.is_empty() && announced.is_empty() {
+        cluster.has_namespace().await?;
+        let _ =
+            writeln!(screen, "nothing is announced and nothing is going on in {}", cluster.place());
+    }
+    // Reasons, and words of Prometheus and the cloud, are other people's text.
+    let plain = screen.lines().map(screen::plain).collect::<Vec<_>>().join("\n");
+    Ok((plain + "\n", leader))
+}
+
+async fn listed<K>(cluster: &Cluster) -> Result<Vec<K>>
+where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+        + Clone
+        + DeserializeOwned
+        + std::fmt::Debug,
+{
+    let client = cluster.client.clone();
+    let api: Api<K> =
+        if cluster.all { Api::all(client) } else { Api::namespaced(client, &cluster.namespace) };
+    Ok(bounded(api.list(&ListParams::default())).await?.items)
+}
+
+/// A surge of which no run is shown, and what the operator says of it.
+fn without_a_run(surge: &ScheduledSurge) -> String {
+    let place = format!("{}/{}", surge.namespace().unwrap_or_default(), surge.name_any());
+    let status = surge.status.as_ref();
+    let seen = status.is_some_and(|s| s.observed_generation == surge.metadata.generation);
+    let accepted = status.and_then(|s| s.conditions.iter().find(|c| c.type_ == "Accepted"));
+    match accepted.filter(|_| seen) {
+        Some(word) => format!("{place}  {}: {}", word.reason, word.message),
+        None => format!("{place}  announced, and no operator has planned it yet"),
+    }
 }
 
 /// How far away an instant is, as a countdown or a count up.
@@ -101,8 +183,10 @@ fn distance(at: Instant, now: Instant) -> String {
     }
 }
 
-fn picture(run: &SurgeRun, overrides: &[Override], log: usize, now: Instant) -> String {
+fn picture(run: &SurgeRun, overrides: &[Override], args: &Args, now: Instant) -> String {
     let nothing = RunStatus::default();
+    let zone = run.spec.time_zone.as_deref().filter(|_| !args.utc);
+    let wall = Wall::of(zone);
     let status = run.status.as_ref().unwrap_or(&nothing);
     let mut out = String::new();
     let name = run.spec.surge_name.clone().unwrap_or_else(|| run.name_any());
@@ -112,32 +196,40 @@ fn picture(run: &SurgeRun, overrides: &[Override], log: usize, now: Instant) -> 
         run.namespace().unwrap_or_default(),
         status.stage.as_str(),
         distance(run.spec.ready_time, now),
-        if status.stage >= Stage::Releasing { "" } else { status.verdict.as_str() },
+        match &run.status {
+            None => "NOT KNOWN: no operator has looked at this run yet",
+            Some(status) if status.stage >= Stage::Releasing => "",
+            Some(status) => status.verdict.as_str(),
+        },
     );
     let _ = writeln!(
         out,
         "  start {}   T0 {}   end {}",
-        status.start_local.clone().unwrap_or_else(|| run.spec.start_time.to_string()),
-        run.spec.ready_time.format("%H:%M:%SZ"),
-        status.end_time.unwrap_or(run.spec.end_time).format("%H:%M:%SZ"),
+        in_zone(run.spec.start_time, zone),
+        wall.time(run.spec.ready_time),
+        wall.time(status.end_time.unwrap_or(run.spec.end_time)),
     );
-    let _ = writeln!(out, "  {}", status.message);
+    for line in wall.text(&status.message, now).split("; ") {
+        let _ = writeln!(out, "  {line}");
+    }
+    let releasing = status.release.is_some();
     if !status.targets.is_empty() || !status.machines.is_empty() {
         let _ = writeln!(
             out,
-            "  {:<20} {:>7} {:>7} {:>7} {:>9}",
-            "", "READY", "WANTED", "FLOOR", "BASELINE"
+            "  {:<20} {:>7} {:>7} {:>7} {:>7} {:>9}",
+            "", "READY", "WANTED", "FLOOR", "PLANNED", "BASELINE"
         );
     }
     let number = |n: Option<u32>| n.map_or_else(|| "-".to_owned(), |n| n.to_string());
     for t in &status.targets {
-        let wanted = t.planned.unwrap_or(0).max(t.floor.unwrap_or(0));
         let _ = writeln!(
             out,
-            "  {:<20} {:>7} {wanted:>7} {:>7} {:>9}",
+            "  {:<20} {:>7} {:>7} {:>7} {:>7} {:>9}",
             t.name,
             t.ready.map_or_else(|| "?".to_owned(), |n| n.to_string()),
+            number(t.wanted(releasing)),
             number(t.floor),
+            number(t.planned),
             number(t.baseline)
         );
     }
@@ -147,7 +239,7 @@ fn picture(run: &SurgeRun, overrides: &[Override], log: usize, now: Instant) -> 
             "  {:<20} {:>7} {:>7}   ({} launched)",
             format!("machines {}", m.name),
             m.joined,
-            m.wanted,
+            if releasing { 0 } else { m.wanted },
             m.launched
         );
     }
@@ -177,8 +269,8 @@ fn picture(run: &SurgeRun, overrides: &[Override], log: usize, now: Instant) -> 
     for o in overrides {
         let _ = writeln!(out, "  override {}", o.describe());
     }
-    for d in status.decisions.iter().skip(status.decisions.len().saturating_sub(log)) {
-        let _ = writeln!(out, "  {} {}", d.time.format("%H:%M:%S"), d.message);
+    for d in status.decisions.iter().skip(status.decisions.len().saturating_sub(args.log)) {
+        let _ = writeln!(out, "  {} {}", wall.clock(d.time), wall.text(&d.message, d.time));
     }
     if let Some(report) = &status.report {
         out.push_str(&report_lines(report));

@@ -4,10 +4,12 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
+use chrono::TimeDelta;
 use primetime_api::validate::not_in_the_past;
 use primetime_api::{
     InstanceClass, MetricsSource, SurgeCalendar, SurgeHold, SurgeOverride, SurgeRun, how_to_read,
 };
+use primetime_core::Instant;
 use primetime_sim::announced::surge::{read, strict};
 use serde_json::Value;
 
@@ -17,16 +19,17 @@ use crate::{files, screen};
 /// What to look at.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Files with objects of Primetime; others in them are passed over. - is standard input.
-    #[arg(short = 'f', long = "filename", required = true, value_name = "FILE")]
+    /// File, or folder of .yaml, .yml and .json files, with objects of Primetime; may be repeated; - is standard input. Other
+    /// objects are passed over.
+    #[arg(short = 'f', long = "filename", required = true, value_name = "FILE|DIR")]
     files: Vec<PathBuf>,
 }
 
 /// Says what is wrong, a line each. Exits with 1 if anything is.
 pub fn run(args: &Args) -> Result<ExitCode> {
     let (mut wrong, mut good) = (0, 0);
-    for file in &args.files {
-        for object in files::objects(file)? {
+    for file in files::files(&args.files)? {
+        for object in files::objects(&file)? {
             match errors(&object) {
                 None => {}
                 Some(errors) if errors.is_empty() => good += 1,
@@ -58,7 +61,10 @@ fn errors(object: &Value) -> Option<Vec<String>> {
             let late = not_in_the_past(&spec.schedule, now());
             late.map_err(|why| vec![format!("ScheduledSurge {}: {why}", text("/metadata/name"))])
         }),
-        "SurgeOverride" => strict::<SurgeOverride>(object).map(drop),
+        "SurgeOverride" => strict::<SurgeOverride>(object).and_then(|(said, _)| {
+            let late = expires_in_time(&said, now());
+            late.map_err(|why| vec![format!("SurgeOverride {}: {why}", text("/metadata/name"))])
+        }),
         "SurgeCalendar" => strict::<SurgeCalendar>(object).and_then(|(calendar, _)| {
             let name = text("/metadata/name");
             let said = |why| format!("SurgeCalendar {name}: {why}");
@@ -72,4 +78,19 @@ fn errors(object: &Value) -> Option<Vec<String>> {
         kind => Err(vec![format!("{kind}: is not a kind of {}", text("/apiVersion"))]),
     };
     Some(checked.err().unwrap_or_default())
+}
+
+/// An override ends in the next 24 hours.
+fn expires_in_time(said: &SurgeOverride, now: Instant) -> Result<(), String> {
+    let at = said.spec.expire_time;
+    let (shown, day) = (at.format("%Y-%m-%dT%H:%M:%SZ"), TimeDelta::hours(24));
+    match at - now {
+        left if left <= TimeDelta::zero() => {
+            Err(format!("spec.expireTime: {shown} is in the past"))
+        }
+        left if left > day => Err(format!(
+            "spec.expireTime: {shown} is more than 24 hours ahead; an override lasts 24 hours at most"
+        )),
+        _ => Ok(()),
+    }
 }

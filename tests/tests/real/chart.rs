@@ -25,8 +25,7 @@ async fn the_simulator_grants_what_the_chart_grants() -> Result<()> {
     let chart = root().join("charts/primetime");
     let mut helm = command(tools.path("helm"));
     helm.arg("template").arg("primetime").arg(chart).args(["-n", "primetime-system"]);
-    let everything =
-        "clusterName=x,jobs.enabled=true,degrade.configMaps={shop-flags},degrade.httpRoutes={shop}";
+    let everything = "clusterName=x,image.repository=x,jobs.enabled=true,degrade.configMaps={shop-flags},degrade.httpRoutes={shop}";
     let all = ["--set", everything, "-s", "templates/rbac.yaml"];
     let rendered = run(helm.args(all)).await?;
     ensure!(rendered.trim() == committed.trim(), "it has changed: run `make generate`");
@@ -34,13 +33,17 @@ async fn the_simulator_grants_what_the_chart_grants() -> Result<()> {
 }
 
 #[tokio::test]
-async fn the_chart_renders_and_refuses_a_nameless_cluster() -> Result<()> {
+async fn the_chart_renders_and_refuses_what_is_missing() -> Result<()> {
     let tools = Tools::ensure().await?;
     let refused = template(&tools, &[]).await;
     ensure!(refused.is_err_and(|e| format!("{e:#}").contains("clusterName is required")));
+    let imageless = template(&tools, &["--set", "clusterName=x"]).await;
+    ensure!(imageless.is_err_and(|e| format!("{e:#}").contains("image.repository is required")));
+    let without = template(&tools, &["--set", "clusterName=x,replicas=0"]).await?;
+    ensure!(without.contains("image: \"primetime:"), "an operator outside needs no image");
     let all = [
         "--set",
-        "clusterName=x",
+        "clusterName=x,image.repository=registry.example/primetime",
         "--set",
         "prometheusRule.enabled=true",
         "--set",
@@ -63,6 +66,15 @@ async fn the_chart_renders_and_refuses_a_nameless_cluster() -> Result<()> {
     }
     ensure!(rendered.contains("grafana_dashboard: \"1\"") && rendered.contains("tonight.json"));
     ensure!(rendered.contains("alert: SurgeNotReady"));
+    let lease = rendered.split("name: primetime-leader-view\n").nth(3).unwrap_or_default();
+    ensure!(
+        lease.contains("name: system:authenticated"),
+        "an app team may know which operator leads: {lease}"
+    );
+    let elsewhere = [all.as_slice(), &["--set", "prometheusRule.runbookURL=https://x.example/r"]];
+    let elsewhere = template(&tools, &elsewhere.concat()).await?;
+    ensure!(elsewhere.contains("runbook_url: https://x.example/r#surgenotready"));
+    ensure!(!elsewhere.contains("primetime.dev/docs/runbooks"));
     ensure!(!rendered.contains("\"*\"") && !rendered.contains("- '*'"), "no wildcard is granted");
     ensure!(!rendered.contains("MutatingAdmissionPolicy\n"), "not where it is not served");
     let newer = [

@@ -26,3 +26,4 @@ mod rules;
 mod schedules;
 mod signals;
 mod simulate;
+mod truth;

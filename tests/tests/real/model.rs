@@ -62,7 +62,11 @@ async fn kubectl_and_helm_talk_to_the_model() -> Result<()> {
 
     let chart = root().join("charts/primetime");
     let install = ["install", "primetime", "-n", "primetime-system", "--skip-crds"];
-    let more = ["--disable-openapi-validation", "--set", "clusterName=model"];
+    let more = [
+        "--disable-openapi-validation",
+        "--set",
+        "clusterName=model,image.repository=shop/primetime",
+    ];
     run(tool("helm").args(install).args(more).arg(&chart)).await?;
     let releases = run(tool("helm").args(["list", "-n", "primetime-system", "-q"])).await?;
     ensure!(releases.trim() == "primetime", "{releases}");

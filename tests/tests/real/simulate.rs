@@ -60,12 +60,32 @@ async fn the_capital_evening_is_kept_and_compared() -> Result<()> {
     Ok(())
 }
 
+/// The table of the README is what this code computes; `make generate` writes it anew.
+#[tokio::test]
+async fn the_readme_shows_what_is_computed() -> Result<()> {
+    let said = simulate(&[CAPITAL, "--curve", "capital-2014", "--compare"]).await?;
+    let is_head = |line: &&str| line.contains("primetime") && line.contains("KEDA cron");
+    let table = said.lines().skip_while(|line| !is_head(line)).take_while(|l| !l.is_empty());
+    let table: String = table.map(|line| format!("    {line}\n")).collect();
+    ensure!(table.contains("machine hours"), "{said}");
+    let file = root().join("README.md");
+    let readme = std::fs::read_to_string(&file)?;
+    let shown = readme.lines().skip_while(|line| !is_head(line)).take_while(|l| !l.is_empty());
+    let shown: String = shown.map(|line| format!("{line}\n")).collect();
+    if std::env::var_os("PRIMETIME_GENERATE").is_some() {
+        std::fs::write(&file, readme.replace(&shown, &table))?;
+        return Ok(());
+    }
+    ensure!(shown == table, "it has changed: run `make generate`; computed is\n{table}");
+    Ok(())
+}
+
 #[tokio::test]
 async fn an_evening_with_faults_is_told_step_by_step() -> Result<()> {
     let faults = "prometheus@600+1200,operator@-2000+60,cloud@-2100+120";
     let said = simulate(&[CAPITAL, "examples/platform.yaml", "--faults", faults]).await?;
     for line in [
-        "T0    Sun 2014-01-12 20:50:00 CET",
+        "T0    Sun 2031-01-12 20:50:00 CET",
         "web: 10 replicas before, 200 of load each",
         "Prometheus out from 20:10:00.000 to 20:30:00.000",
         "machines burst 0 -> 17 of 17",
@@ -109,7 +129,7 @@ async fn loads_of_the_users_own_are_played() -> Result<()> {
     ensure!(report["strategies"].get("hpa").is_none(), "nothing to compare was asked for");
 
     // The same evening of the week before.
-    let start = 1_389_556_800 - 7 * 86_400;
+    let start = 1_926_014_400 - 7 * 86_400;
     let values: Vec<String> = (-1800..7200)
         .step_by(60)
         .map(|n| {
@@ -136,8 +156,11 @@ async fn what_cannot_be_played_is_refused_with_a_reason() -> Result<()> {
     let nothing = file("nothing.yaml", "")?;
     refused(&[&nothing], "0 ScheduledSurges; one evening at a time").await?;
     refused(&[CAPITAL, CAPITAL], "2 ScheduledSurges; one evening at a time").await?;
-    refused(&["examples/overrides.yaml"], "SurgeOverride capital-boost: not understood here")
-        .await?;
+    let word = file(
+        "override.yaml",
+        "{apiVersion: primetime.dev/v1alpha1, kind: SurgeOverride, metadata: {name: boost}}",
+    )?;
+    refused(&[&word], "SurgeOverride boost: not understood here").await?;
     refused(&["nowhere.yaml"], "nowhere.yaml").await?;
     refused(&[CAPITAL, "--curve", "loft"], "neither a file nor one of capital-2014").await?;
     let csv = file("bad.csv", "0,2000\n60;1\n")?;

@@ -1,0 +1,197 @@
+//! Which operator leads, as far as that can be known: without one, what the screen shows is old, and nothing is obeyed.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use chrono::{DateTime, TimeDelta, Utc};
+use http::{Request, StatusCode, header};
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use kube::client::Body;
+use serde::Deserialize;
+
+use crate::cluster::{Cluster, now};
+use crate::screen;
+
+/// The Lease that operators run for.
+const LEASE: &str = "primetime";
+
+/// The exit code where no operator leads.
+pub const NO_OPERATOR: u8 = 3;
+
+/// What is known of the operator that leads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Leader {
+    /// It leads.
+    Leads {
+        /// Its name in the Lease.
+        name: String,
+        /// How long ago it renewed the Lease.
+        renewed: TimeDelta,
+    },
+    /// None does, and why that is known.
+    None(String),
+    /// It cannot be known, and why.
+    Unknown(String),
+}
+
+/// What is read of a list.
+#[derive(Deserialize)]
+struct Leases {
+    items: Vec<Lease>,
+}
+
+/// What the API server answers to one question.
+enum Answer {
+    /// The body, and when it was sent by the server's own clock.
+    Body(Vec<u8>, DateTime<Utc>),
+    Refused(StatusCode),
+}
+
+/// Asks for the Lease: in the namespace of the operator, and where it is not there, or may not be read, in all namespaces.
+pub async fn look(cluster: &Cluster) -> Leader {
+    let namespace = &cluster.operator_namespace;
+    let one = format!("/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases/{LEASE}");
+    let all = format!("/apis/coordination.k8s.io/v1/leases?fieldSelector=metadata.name%3D{LEASE}");
+    let refused = match ask(cluster, &one).await {
+        Ok(Answer::Body(body, at)) => {
+            return serde_json::from_slice::<Lease>(&body).map_or_else(unknown, |l| judge(&l, at));
+        }
+        Ok(Answer::Refused(status)) => status,
+        Err(why) => return unknown(format!("{why:#}")),
+    };
+    let told = match ask(cluster, &all).await {
+        Ok(Answer::Body(body, at)) => match serde_json::from_slice::<Leases>(&body) {
+            Ok(leases) => return newest(&leases.items, at),
+            Err(why) => return unknown(why),
+        },
+        Ok(Answer::Refused(_)) => refused,
+        Err(why) => return unknown(format!("{why:#}")),
+    };
+    let hint = "--operator-namespace names the namespace of the operator";
+    Leader::Unknown(match told {
+        StatusCode::NOT_FOUND => format!(
+            "namespace {namespace} has no Lease {LEASE}, and you may not look in others; {hint}"
+        ),
+        StatusCode::FORBIDDEN => {
+            format!("you may not read Lease {LEASE} in namespace {namespace}; {hint}")
+        }
+        status => format!("the API server answers {status} to the question for Lease {LEASE}"),
+    })
+}
+
+fn unknown(why: impl ToString) -> Leader {
+    Leader::Unknown(why.to_string())
+}
+
+async fn ask(cluster: &Cluster, path: &str) -> Result<Answer> {
+    let request = Request::get(path).body(Body::empty())?;
+    let limit = crate::cluster::PATIENCE;
+    let response = tokio::time::timeout(limit, cluster.client.send(request)).await??;
+    let date = response.headers().get(header::DATE).and_then(|date| date.to_str().ok());
+    let date = date.and_then(|date| DateTime::parse_from_rfc2822(date).ok());
+    let at = date.map_or_else(now, |date| date.with_timezone(&Utc));
+    if !response.status().is_success() {
+        return Ok(Answer::Refused(response.status()));
+    }
+    Ok(Answer::Body(response.into_body().collect_bytes().await?.to_vec(), at))
+}
+
+fn newest(leases: &[Lease], at: DateTime<Utc>) -> Leader {
+    let renewed = |lease: &&Lease| lease.spec.as_ref().and_then(|s| s.renew_time.clone());
+    match leases.iter().max_by_key(renewed) {
+        Some(lease) => judge(lease, at),
+        None => Leader::None(format!("no namespace has a Lease {LEASE}: none has ever led here")),
+    }
+}
+
+/// What a Lease says at an instant of the API server's clock.
+fn judge(lease: &Lease, at: DateTime<Utc>) -> Leader {
+    let Some(spec) = &lease.spec else { return unknown(format!("Lease {LEASE} says nothing")) };
+    let instant = |at: &MicroTime| DateTime::from_timestamp_micros(at.0.as_microsecond());
+    let renewed = spec.renew_time.as_ref().and_then(instant);
+    let holder = spec.holder_identity.as_deref().unwrap_or_default();
+    let name = screen::plain(holder);
+    let Some(ago) = renewed.map(|renewed| (at - renewed).max(TimeDelta::zero())) else {
+        return Leader::None(format!("Lease {LEASE} was never renewed"));
+    };
+    // The date of an answer has whole seconds.
+    let lasts = TimeDelta::seconds(i64::from(spec.lease_duration_seconds.unwrap_or(15)) + 1);
+    if holder.is_empty() {
+        let ago = screen::length(ago);
+        return Leader::None(format!("the last one gave Lease {LEASE} up {ago} ago"));
+    }
+    if ago > lasts {
+        let ago = screen::length(ago);
+        return Leader::None(format!("{name} renewed Lease {LEASE} {ago} ago and not since"));
+    }
+    Leader::Leads { name, renewed: ago }
+}
+
+impl Leader {
+    /// The line above everything else.
+    #[must_use]
+    pub fn line(&self) -> String {
+        match self {
+            Self::Leads { name, renewed } => {
+                format!("operator {name} leads, seen {} ago", screen::length(*renewed))
+            }
+            Self::None(why) => format!(
+                "NO OPERATOR LEADS: {why}. What is shown is old; nothing is planned, raised, obeyed or given back"
+            ),
+            Self::Unknown(why) => format!("LEADER NOT KNOWN: {why}. What is shown may be old"),
+        }
+    }
+
+    /// Says on standard error that none leads, or that it is not known: standard output is for programs.
+    pub fn warn(&self) {
+        if !matches!(self, Self::Leads { .. }) {
+            eprintln!("{}", self.line());
+        }
+    }
+
+    /// The exit code of a command that was carried out: what is not known is no success either.
+    #[must_use]
+    pub fn code(&self) -> ExitCode {
+        match self {
+            Self::Leads { .. } => ExitCode::SUCCESS,
+            Self::None(_) => ExitCode::from(NO_OPERATOR),
+            Self::Unknown(_) => ExitCode::FAILURE,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn said(spec: &Value) -> Leader {
+        let lease = json!({"metadata": {"name": "primetime"}, "spec": spec});
+        judge(&serde_json::from_value(lease).unwrap(), "2026-11-22T20:50:30Z".parse().unwrap())
+    }
+
+    #[test]
+    fn a_lease_that_is_not_renewed_has_no_leader() {
+        let held = |at: &str| json!({"holderIdentity": "primetime-0", "leaseDurationSeconds": 15, "renewTime": at});
+        let leads = said(&held("2026-11-22T20:50:28.000000Z"));
+        assert_eq!(leads.line(), "operator primetime-0 leads, seen 2 s ago");
+        assert!(matches!(said(&held("2026-11-22T20:50:31.000000Z")), Leader::Leads { .. }));
+        let dead = said(&held("2026-11-22T20:48:20.000000Z"));
+        assert!(matches!(&dead, Leader::None(why) if why.contains("2m10s ago")), "{dead:?}");
+        let up = said(&json!({"holderIdentity": "", "renewTime": "2026-11-22T20:50:29.000000Z"}));
+        assert!(
+            matches!(&up, Leader::None(why) if why.contains("gave Lease primetime up")),
+            "{up:?}"
+        );
+        assert!(matches!(said(&json!({})), Leader::None(_)));
+        assert!(matches!(newest(&[], now()), Leader::None(_)));
+    }
+
+    #[test]
+    fn a_name_in_a_lease_moves_no_cursor() {
+        let odd =
+            json!({"holderIdentity": "a\u{1b}[2J", "renewTime": "2026-11-22T20:50:29.000000Z"});
+        assert!(!said(&odd).line().contains('\u{1b}'));
+    }
+}

@@ -1,0 +1,114 @@
+//! What `kubectl surge` says of a cluster in which something is missing: the operator, a right, a name, a namespace, the kinds.
+
+use anyhow::{Result, ensure};
+use chrono::{TimeDelta, Utc};
+use primetime_tests::capital;
+use primetime_tests::evening::{Evening, SHOP};
+use primetime_tests::operator::RELEASE;
+use primetime_tests::plane::Options;
+use primetime_tests::process::{command, run};
+use primetime_tests::tools::built;
+
+/// Exit code, and what was printed to both outputs.
+async fn surge(evening: &Evening, who: &str, args: &[&str]) -> Result<(i32, String)> {
+    let mut plugin = command(built("kubectl-surge")?);
+    plugin.arg("--kubeconfig").arg(evening.plane.kubeconfig(who));
+    let output = plugin.args(args).output().await?;
+    let said = [output.stdout, output.stderr].concat();
+    Ok((output.status.code().unwrap_or(-1), String::from_utf8_lossy(&said).into_owned()))
+}
+
+async fn says(
+    evening: &Evening,
+    who: &str,
+    args: &[&str],
+    code: i32,
+    words: &[&str],
+) -> Result<()> {
+    let (exit, said) = surge(evening, who, args).await?;
+    ensure!(exit == code, "{who} {args:?}: exit code {exit}, not {code}: {said}");
+    for word in words {
+        ensure!(said.contains(word), "{who} {args:?}: expected \"{word}\" in: {said}");
+    }
+    Ok(())
+}
+
+const HOLD: [&str; 7] = ["-n", SHOP, "hold", "capital", "--for", "5m", "--reason"];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_plugin_says_what_is_so() -> Result<()> {
+    let mut evening = Evening::begin("truth", &Options::own(), |what| eprintln!("{what}")).await?;
+    let edit = ["create", "rolebinding", "alice-edits", "--clusterrole=edit", "--group=oncall"];
+    run(evening.plane.kubectl().args(["-n", SHOP]).args(edit)).await?;
+    let show = Utc::now() + TimeDelta::seconds(3600);
+    evening.announce(&capital::web_only("capital", show, 60, 60)?).await?;
+    evening
+        .until("the surge to be planned", 20, |e| async move {
+            let targets = e.status("capital").await.map(|status| status.targets.len());
+            Ok((targets.as_ref().is_ok_and(|n| *n == 1), format!("{targets:?}")))
+        })
+        .await?;
+
+    // All is well, and names are checked.
+    let of_shop = |more: &[&'static str]| [&["-n", SHOP], more].concat();
+    for who in ["alice", "admin"] {
+        let leads = ["leads, seen ", "shop/capital  Planned", "PLANNED"];
+        says(&evening, who, &of_shop(&["status"]), 0, &leads).await?;
+        says(&evening, who, &of_shop(&["next"]), 0, &["capital"]).await?;
+    }
+    let unknown = ["there is no surge \"capitol\" in namespace shop; there are: capital"];
+    says(&evening, "alice", &of_shop(&["status", "capitol"]), 1, &unknown).await?;
+    let hold = ["hold", "capitol", "--for", "5m", "--reason", "a typing error"];
+    says(&evening, "alice", &of_shop(&hold), 1, &unknown).await?;
+    for what in ["status", "next"] {
+        let nowhere = ["there is no namespace \"shpo\""];
+        says(&evening, "admin", &["-n", "shpo", what], 1, &nowhere).await?;
+    }
+    let elsewhere = ["there is none; it is in namespace shop"];
+    says(&evening, "admin", &["-n", "default", "status", "capital"], 1, &elsewhere).await?;
+    let odd = ["is not the name of an object"];
+    says(&evening, "admin", &["-n", "../x", "status"], 1, &odd).await?;
+
+    // The operator is killed and does not give its Lease up, which lasts 15 s.
+    evening.operator.kill().await?;
+    evening
+        .until("the plugin to miss the operator", 40, |e| async move {
+            let (code, said) = surge(e, "alice", &["-n", SHOP, "status"]).await?;
+            Ok((code == 3, format!("{code}: {said}")))
+        })
+        .await?;
+    let dead = ["NO OPERATOR LEADS: ", " ago and not since"];
+    for who in ["alice", "admin"] {
+        says(&evening, who, &of_shop(&["status"]), 3, &dead).await?;
+        says(&evening, who, &of_shop(&["status", "capital"]), 3, &dead).await?;
+        says(&evening, who, &of_shop(&["next"]), 3, &dead).await?;
+        says(&evening, who, &of_shop(&["next", "-o", "json"]), 3, &dead).await?;
+    }
+    says(&evening, "alice", &[&HOLD[..], &["is it obeyed?"]].concat(), 3, &dead).await?;
+    ensure!(evening.overrides().await?.len() == 1, "it is on record all the same");
+    let later = capital::web_only("later", show, 60, 60)?;
+    run(evening.plane.kubectl().args(["delete", "validatingwebhookconfigurations", "--all"]))
+        .await?;
+    evening.announce(&later).await?;
+    let unplanned = ["shop/later  announced, and no operator has planned it yet"];
+    says(&evening, "alice", &of_shop(&["status"]), 3, &unplanned).await?;
+
+    // A user who may not read the Lease is not told that there is no operator.
+    let lease = ["delete", "rolebinding", "primetime-leader-view"];
+    run(evening.plane.kubectl().args(["-n", RELEASE]).args(lease)).await?;
+    let (code, said) = surge(&evening, "alice", &["-n", SHOP, "status"]).await?;
+    let known = said.contains("LEADER NOT KNOWN: you may not read Lease primetime");
+    ensure!(code == 1 && known && !said.contains("NO OPERATOR"), "{code}: {said}");
+    let hold = [&HOLD[..], &["who leads?"]].concat();
+    says(&evening, "alice", &hold, 1, &["LEADER NOT KNOWN"]).await?;
+    // Another namespace has no Lease; an admin finds the operator's all the same.
+    let elsewhere = ["-n", SHOP, "--operator-namespace", "default", "status"];
+    says(&evening, "admin", &elsewhere, 3, &dead).await?;
+
+    // Without the kinds Primetime is not installed.
+    let kind = ["delete", "crd", "surgeoverrides.primetime.dev"];
+    run(evening.plane.kubectl().args(kind)).await?;
+    let absent = ["Primetime is not installed in this cluster", "context "];
+    says(&evening, "admin", &of_shop(&["status"]), 1, &absent).await?;
+    evening.end()
+}
