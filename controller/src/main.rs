@@ -134,12 +134,7 @@ async fn run(args: Args) -> Result<()> {
         leadership.clone(),
         server_time,
         &args.identity,
-        Settings {
-            cluster: args.cluster_name.clone(),
-            settle: chrono::TimeDelta::seconds(i64::from(args.settle_seconds)),
-            cloud_interval: Duration::from_secs(u64::from(args.cloud_interval_seconds)),
-            delete_grace: chrono::TimeDelta::seconds(i64::from(args.delete_grace_seconds)),
-        },
+        settings(&args),
         metrics.clone(),
     );
 
@@ -157,18 +152,14 @@ async fn run(args: Args) -> Result<()> {
         ),
         None => None,
     };
-    let election = {
-        let (client, leadership, candidate) =
-            (client.clone(), leadership.clone(), candidate.clone());
-        let (clock, shared, elect) = (clock.clone(), shared.clone(), args.leader_elect);
-        async move {
-            if elect {
-                lease::run(client, candidate, leadership, clock, || shared.ring()).await;
-            } else {
-                std::future::pending::<()>().await;
-            }
-        }
-    };
+    let election = election(
+        args.leader_elect,
+        client.clone(),
+        candidate.clone(),
+        leadership.clone(),
+        clock.clone(),
+        shared.clone(),
+    );
     let feeds = Arc::new(HttpFeeds::new(args.calendar_urls));
     let calendars =
         calendars::run(client.clone(), shared.clone(), feeds, clock.clone(), leadership.clone());
@@ -188,6 +179,31 @@ async fn run(args: Args) -> Result<()> {
             Ok(())
         }
     }
+}
+
+/// What of the engine is set by flags.
+fn settings(args: &Args) -> Settings {
+    Settings {
+        cluster: args.cluster_name.clone(),
+        settle: chrono::TimeDelta::seconds(i64::from(args.settle_seconds)),
+        cloud_interval: Duration::from_secs(u64::from(args.cloud_interval_seconds)),
+        delete_grace: chrono::TimeDelta::seconds(i64::from(args.delete_grace_seconds)),
+    }
+}
+
+/// Runs for leader, or never ends where this process leads alone.
+async fn election(
+    elect: bool,
+    client: Client,
+    candidate: Candidate,
+    leadership: Leadership,
+    clock: Arc<dyn Clock>,
+    shared: Shared,
+) {
+    if !elect {
+        return std::future::pending().await;
+    }
+    lease::run(client, candidate, leadership, clock, || shared.ring()).await;
 }
 
 async fn webhook_or_never(webhook: Option<impl Future<Output = Result<()>>>) -> Result<()> {

@@ -60,7 +60,7 @@ pub(crate) struct Component<'a> {
     /// Its properties, in the order of the file.
     pub properties: Vec<Property<'a>>,
     /// The components in it, in the order of the file.
-    pub components: Vec<Component<'a>>,
+    pub components: Vec<Self>,
 }
 
 impl<'a> Component<'a> {

@@ -55,18 +55,19 @@ pub async fn look(cluster: &Cluster) -> Leader {
     let all = format!("/apis/coordination.k8s.io/v1/leases?fieldSelector=metadata.name%3D{LEASE}");
     let refused = match ask(cluster, &one).await {
         Ok(Answer::Body(body, at)) => {
-            return serde_json::from_slice::<Lease>(&body).map_or_else(unknown, |l| judge(&l, at));
+            return serde_json::from_slice::<Lease>(&body)
+                .map_or_else(|why| unknown(&why), |l| judge(&l, at));
         }
         Ok(Answer::Refused(status)) => status,
-        Err(why) => return unknown(format!("{why:#}")),
+        Err(why) => return unknown(&format!("{why:#}")),
     };
     let told = match ask(cluster, &all).await {
         Ok(Answer::Body(body, at)) => match serde_json::from_slice::<Leases>(&body) {
             Ok(leases) => return newest(&leases.items, at),
-            Err(why) => return unknown(why),
+            Err(why) => return unknown(&why),
         },
         Ok(Answer::Refused(_)) => refused,
-        Err(why) => return unknown(format!("{why:#}")),
+        Err(why) => return unknown(&format!("{why:#}")),
     };
     let hint = "--operator-namespace names the namespace of the operator";
     Leader::Unknown(match told {
@@ -80,7 +81,7 @@ pub async fn look(cluster: &Cluster) -> Leader {
     })
 }
 
-fn unknown(why: impl ToString) -> Leader {
+fn unknown(why: &dyn std::fmt::Display) -> Leader {
     Leader::Unknown(why.to_string())
 }
 
@@ -107,7 +108,7 @@ fn newest(leases: &[Lease], at: DateTime<Utc>) -> Leader {
 
 /// What a Lease says at an instant of the API server's clock.
 fn judge(lease: &Lease, at: DateTime<Utc>) -> Leader {
-    let Some(spec) = &lease.spec else { return unknown(format!("Lease {LEASE} says nothing")) };
+    let Some(spec) = &lease.spec else { return unknown(&format!("Lease {LEASE} says nothing")) };
     let instant = |at: &MicroTime| DateTime::from_timestamp_micros(at.0.as_microsecond());
     let renewed = spec.renew_time.as_ref().and_then(instant);
     let holder = spec.holder_identity.as_deref().unwrap_or_default();

@@ -36,16 +36,13 @@ impl<'a> Wall<'a> {
                 let from = before.len().checked_sub(length - usize::from(length == 20))?;
                 Some((from, read(before.get(from..)?, near)?))
             });
-            match instant {
-                Some((from, at)) => {
-                    let day = before.len() - from > 8;
-                    said.push_str(before.get(..from).unwrap_or_default());
-                    said.push_str(&if day { in_zone(at, self.zone) } else { self.time(at) });
-                }
-                None => {
-                    said.push_str(before);
-                    said.push('Z');
-                }
+            if let Some((from, at)) = instant {
+                let day = before.len() - from > 8;
+                said.push_str(before.get(..from).unwrap_or_default());
+                said.push_str(&if day { in_zone(at, self.zone) } else { self.time(at) });
+            } else {
+                said.push_str(before);
+                said.push('Z');
             }
             rest = after.get(1..).unwrap_or_default();
         }

@@ -42,7 +42,7 @@ pub fn surge(run: &RunRecord, world: &World, since: Option<Instant>) -> Surge {
 pub fn observe(run: &RunRecord, status: &mut RunStatus, world: &World, now: Instant) {
     let since = status.deletion_time;
     status.deletion_time = match (run.deletion_time, surge(run, world, since)) {
-        (Some(at), _) => since.or(Some(at.min(now))),
+        (Some(at), _) => since.or_else(|| Some(at.min(now))),
         (None, Surge::None | Surge::There) => None,
         (None, Surge::Missing | Surge::Gone) => since.or(Some(now)),
     };

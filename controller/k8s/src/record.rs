@@ -216,15 +216,14 @@ impl Records<'_> {
         let mut finalizers = finalizers_of_others(&run);
         finalizers.push(FINALIZER.to_owned());
         let surge = run.owner_references().iter().find(|o| is_surge(o)).map(|o| o.uid.clone());
-        let mut metadata = json!({
+        let known = run.annotations().get(SURGE_UID).cloned();
+        let patch = json!({"metadata": {
             "resourceVersion": run.resource_version(),
             "finalizers": finalizers,
             "ownerReferences": owners_of_others(&run),
-        });
-        if let Some(uid) = surge {
-            metadata["annotations"] = json!({SURGE_UID: uid});
-        }
-        self.patch_run(name, json!({"metadata": metadata})).await
+            "annotations": {SURGE_UID: surge.or(known)},
+        }});
+        self.patch_run(name, patch).await
     }
 
     /// Takes our finalizer off a run, and refers to its surge again, where that is there.

@@ -390,7 +390,7 @@ const SURGES: [(&str, Change, &str); 83] = [
         "a Job elsewhere",
         |s| {
             s["spec"]["warmUp"] =
-                json!([{"name": "a", "jobTemplateRef": {"name": "../../kube-system/a"}}])
+                json!([{"name": "a", "jobTemplateRef": {"name": "../../kube-system/a"}}]);
         },
         "jobTemplateRef",
     ),
@@ -408,7 +408,7 @@ const SURGES: [(&str, Change, &str); 83] = [
             asks(
                 s,
                 "(vector(70000)) #\r), \"primetime_query\", \"1\", \"\", \"\") or label_replace((vector(1)",
-            )
+            );
         },
         "a query has no comments",
     ),

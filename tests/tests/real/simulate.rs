@@ -66,12 +66,12 @@ async fn the_readme_shows_what_is_computed() -> Result<()> {
     let said = simulate(&[CAPITAL, "--curve", "capital-2014", "--compare"]).await?;
     let is_head = |line: &&str| line.contains("primetime") && line.contains("KEDA cron");
     let table = said.lines().skip_while(|line| !is_head(line)).take_while(|l| !l.is_empty());
-    let table: String = table.map(|line| format!("    {line}\n")).collect();
+    let table = table.map(|line| format!("    {line}")).collect::<Vec<_>>().join("\n");
     ensure!(table.contains("machine hours"), "{said}");
     let file = root().join("README.md");
     let readme = std::fs::read_to_string(&file)?;
     let shown = readme.lines().skip_while(|line| !is_head(line)).take_while(|l| !l.is_empty());
-    let shown: String = shown.map(|line| format!("{line}\n")).collect();
+    let shown = shown.collect::<Vec<_>>().join("\n");
     if std::env::var_os("PRIMETIME_GENERATE").is_some() {
         std::fs::write(&file, readme.replace(&shown, &table))?;
         return Ok(());
