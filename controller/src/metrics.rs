@@ -57,7 +57,7 @@ const FAMILIES: [Family; 18] = [
     },
     Family {
         name: "primetime_target_wanted_replicas",
-        help: "Pods that must be ready.",
+        help: "Pods that must be ready, on the way down those that are asked for; absent while unknown.",
         labels: &["target"],
     },
     Family {
@@ -273,15 +273,18 @@ fn rows_of(namespace: &str, run: &RunRecord, world: &World) -> Vec<Row> {
             show("primetime_target_contested", label(), yes(held.contested_by.is_some()));
         }
         let shown = status.targets.iter().find(|t| t.name == target.name);
-        let wanted = shown.map_or(0, |t| t.planned.unwrap_or(0).max(t.floor.unwrap_or(0)));
-        show("primetime_target_wanted_replicas", label(), f64::from(wanted));
+        let wanted = shown.and_then(|target| target.wanted(status.release.is_some()));
+        if let Some(wanted) = wanted {
+            show("primetime_target_wanted_replicas", label(), f64::from(wanted));
+        }
         if let Some(live) = world.target(&target.workload).known() {
             show("primetime_target_ready_replicas", label(), f64::from(live.ready));
         }
     }
     for machine in &status.machines {
         let label = || vec![("group", machine.name.clone())];
-        show("primetime_machines_wanted", label(), f64::from(machine.wanted));
+        let wanted = if status.release.is_some() { 0 } else { machine.wanted };
+        show("primetime_machines_wanted", label(), f64::from(wanted));
         show("primetime_machines_launched", label(), f64::from(machine.launched));
         show("primetime_machines_joined", label(), f64::from(machine.joined));
     }

@@ -130,8 +130,10 @@ async fn judge(request: &Value, served: &Served) -> Result<Option<String>, Vec<S
     let namespace = at(request, "/namespace").as_str().unwrap_or_default();
     let name = surge.name_any();
     // A surge that is replaced while its event goes on announces an event that has begun.
-    let goes_on =
-        |schedule: &Schedule| served.shared.with(|index| index.goes_on(namespace, &name, schedule));
+    let is_new = at(request, "/oldObject").is_null();
+    let goes_on = |schedule: &Schedule| {
+        is_new && served.shared.with(|index| index.goes_on(namespace, &name, schedule))
+    };
     let warning = reasons_against(&surge, moved, goes_on, served.clock.now())?;
     kinds_scale(&surge, &served.client).await?;
     Ok(warning)

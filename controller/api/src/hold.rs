@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use primetime_core::hold::{Hold, HoldRecord};
+use primetime_core::reference;
 
 /// The record that a target is being held.
 #[derive(CustomResource, JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
@@ -34,11 +35,20 @@ pub struct SurgeHoldSpec {
 }
 
 /// The hold as the planner sees it.
-#[must_use]
-pub fn hold_record(object: &SurgeHold) -> HoldRecord {
-    HoldRecord {
+///
+/// # Errors
+///
+/// If a name in it is not one: names become paths of requests.
+pub fn hold_record(object: &SurgeHold) -> Result<HoldRecord, String> {
+    let hold = &object.spec.hold;
+    let target = &hold.target_ref;
+    reference::group_version(&target.api_version)?;
+    reference::kind(&target.kind)?;
+    reference::name(&target.name)?;
+    hold.baseline.autoscaler.as_ref().map_or(Ok(()), |by| reference::name(&by.name))?;
+    Ok(HoldRecord {
         name: object.metadata.name.clone().unwrap_or_default(),
-        hold: object.spec.hold.clone(),
+        hold: hold.clone(),
         deleting: object.metadata.deletion_timestamp.is_some(),
-    }
+    })
 }

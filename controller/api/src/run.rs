@@ -188,14 +188,13 @@ pub fn run_record(object: &SurgeRun) -> RunRecord {
     let spec = &object.spec;
     let name = object.name_any();
     let surge = object.owner_references().iter().find(|o| is_surge(o));
+    let uid = object.annotations().get(SURGE_UID);
+    // Where it names no surge, it is a person's, whatever else stands on it.
+    let announced = spec.surge_name.as_deref().filter(|name| reference::name(name).is_ok());
     RunRecord {
         uid: object.metadata.uid.clone().unwrap_or_default(),
         surge: spec.surge_name.clone().unwrap_or_else(|| name.clone()),
-        owner: object
-            .annotations()
-            .get(SURGE_UID)
-            .cloned()
-            .or_else(|| surge.map(|o| o.uid.clone())),
+        owner: announced.and(uid.cloned().or_else(|| surge.map(|o| o.uid.clone()))),
         collected: surge.is_some(),
         surge_generation: spec.surge_generation,
         deletion_time: object.metadata.deletion_timestamp.as_ref().map(|at| {

@@ -16,6 +16,7 @@ use primetime_core::reference;
 
 use crate::cluster::{Cluster, bounded, now};
 use crate::leader;
+use crate::screen;
 use crate::status;
 
 /// What every override needs.
@@ -140,13 +141,13 @@ pub async fn send(
     let api: Api<SurgeOverride> = Api::namespaced(cluster.client.clone(), &cluster.namespace);
     let made =
         bounded(api.create(&PostParams::default(), &SurgeOverride::new(&name, spec))).await?;
-    println!(
-        "{word} of surge {} until {} by {}; undo with: kubectl delete override -n {} {name}",
+    screen::show(&format!(
+        "{word} of surge {} until {} by {}; undo with: kubectl delete override -n {} {name}\n",
         overrule.surge,
         expire_time.format("%Y-%m-%d %H:%M:%SZ"),
         made.spec.author.as_deref().unwrap_or("unknown"),
         cluster.namespace,
-    );
+    ))?;
     let leader = leader::look(cluster).await;
     leader.warn();
     Ok(leader.code())

@@ -5,7 +5,8 @@
 //! (`deleteGraceSeconds` of the chart); a new surge that announces the same occurrence takes the run over meanwhile, with its
 //! ledger, holds, overrides and log. A `release` override does not wait.
 //!
-//! That a list of surges lacks one proves nothing: before the way down begins, the API server is asked for it by name.
+//! That a list of surges lacks one proves nothing: the API server is asked for it by name first. A uid never comes back, so one
+//! answer without it is enough.
 
 use crate::Instant;
 use crate::run::{RunRecord, RunStatus};
@@ -20,20 +21,26 @@ pub enum Surge {
     There,
     /// No list shows it.
     Missing,
+    /// A new surge has its name, and what that announces is not known: its spec is refused, or its calendar was not read yet.
+    Unclear,
     /// The API server was asked for it by name, and does not have it.
     Gone,
 }
 
-/// What is known of the surge of a run that has missed it since an instant.
+/// What is known of the surge of a run.
 #[must_use]
-pub fn surge(run: &RunRecord, world: &World, since: Option<Instant>) -> Surge {
+pub fn surge(run: &RunRecord, world: &World) -> Surge {
     let Some(uid) = &run.owner else { return Surge::None };
-    if world.surges.get(&run.surge).is_some_and(|surge| surge.uid == *uid) {
+    let listed = world.surges.get(&run.surge);
+    if listed.is_some_and(|surge| surge.uid == *uid) {
         return Surge::There;
     }
-    let look = world.surge_looks.get(&run.surge).zip(since);
-    match look {
-        Some((look, since)) if look.at >= since && look.uid.as_ref() != Some(uid) => Surge::Gone,
+    let announces = |spec| world.schedule(spec).is_ok();
+    if listed.is_some_and(|new| !new.deleting && !new.spec.as_ref().is_ok_and(announces)) {
+        return Surge::Unclear;
+    }
+    match world.surge_looks.get(&run.surge) {
+        Some(look) if look.as_ref() != Some(uid) => Surge::Gone,
         _ => Surge::Missing,
     }
 }
@@ -41,10 +48,11 @@ pub fn surge(run: &RunRecord, world: &World, since: Option<Instant>) -> Surge {
 /// Remembers since when the run, or its surge, is deleted; forgets it once the surge is there again.
 pub fn observe(run: &RunRecord, status: &mut RunStatus, world: &World, now: Instant) {
     let since = status.deletion_time;
-    status.deletion_time = match (run.deletion_time, surge(run, world, since)) {
+    status.deletion_time = match (run.deletion_time, surge(run, world)) {
         (Some(at), _) => since.or_else(|| Some(at.min(now))),
+        (None, Surge::Gone) => since.or(Some(now)),
+        (None, Surge::Missing | Surge::Unclear) => since,
         (None, Surge::None | Surge::There) => None,
-        (None, Surge::Missing | Surge::Gone) => since.or(Some(now)),
     };
 }
 
@@ -57,19 +65,15 @@ pub fn counts_from(status: &RunStatus, world: &World) -> Option<Instant> {
 /// Whether the deletion counts now: the grace is over, and the surge, if it is the surge that was deleted, is known to be gone.
 #[must_use]
 pub fn counts(run: &RunRecord, status: &RunStatus, world: &World, now: Instant) -> bool {
-    let is_certain = || run.deleting() || surge(run, world, status.deletion_time) == Surge::Gone;
+    let is_certain = || run.deleting() || surge(run, world) == Surge::Gone;
     counts_from(status, world).is_some_and(|at| now >= at) && is_certain()
 }
 
-/// Whether the API server has to be asked for the surge of a run, by name, before anything is concluded.
+/// Whether the API server has to be asked for the surge of a run by name, before anything is concluded. Runs that the garbage
+/// collector deletes with their surge are not waited for.
 #[must_use]
-pub fn asks(run: &RunRecord, world: &World, now: Instant) -> bool {
-    let completed = run.status.completion_time;
-    let since = completed.or(run.status.deletion_time);
-    let over = completed.or_else(|| counts_from(&run.status, world));
-    !run.deleting()
-        && surge(run, world, since) == Surge::Missing
-        && over.is_some_and(|at| now >= at)
+pub fn asks(run: &RunRecord, world: &World) -> bool {
+    !run.deleting() && !run.collected && surge(run, world) == Surge::Missing
 }
 
 /// What people are told, and what they can do.

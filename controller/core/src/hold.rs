@@ -31,7 +31,7 @@ pub struct Baseline {
     /// Somebody had paused it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub paused: bool,
-    /// It was not there when the target was first held.
+    /// The target had no autoscaler when it was first held.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub came_later: bool,
 }
@@ -238,9 +238,12 @@ fn found_later(hold: &Hold, claims: &[Claim], live: Option<&TargetState>) -> Opt
     hold.baseline = Baseline {
         autoscaler: Some(own_bounds(found, &hold)),
         paused: live?.paused,
-        came_later: true,
+        came_later: known.is_none() || hold.baseline.came_later,
         ..hold.baseline
     };
+    // It was not raised yet, so nothing of it was lowered.
+    hold.repair_times.clear();
+    hold.contested_by = None;
     hold.previous = level_of(hold.previous.replicas, Some(found));
     Some(hold)
 }
@@ -249,13 +252,19 @@ fn found_later(hold: &Hold, claims: &[Claim], live: Option<&TargetState>) -> Opt
 /// there: to go back to it would leave the target raised for ever, so the one on record counts.
 fn own_bounds(found: &Autoscaler, hold: &Hold) -> Autoscaler {
     let Some(known) = &hold.baseline.autoscaler else { return found.clone() };
+    // What an absent bound means is another number for another kind.
+    let (min, max) = if found.kind == known.kind {
+        (known.min, known.max)
+    } else {
+        (Some(min_or_default(known.kind, known.min).max(1)), Some(max_or_default(known.max)))
+    };
     let own = |found: Option<u32>, level: Option<u32>, previous: Option<u32>, known| {
         let copied = found.is_some() && (found == level || found == previous);
         if copied { known } else { found }
     };
     Autoscaler {
-        min: own(found.min, hold.level.min, hold.previous.min, known.min),
-        max: own(found.max, hold.level.max, hold.previous.max, known.max),
+        min: own(found.min, hold.level.min, hold.previous.min, min),
+        max: own(found.max, hold.level.max, hold.previous.max, max),
         ..found.clone()
     }
 }
@@ -317,9 +326,11 @@ fn below(hold: &Hold, live: &TargetState) -> Fields<bool> {
 }
 
 /// When each field was last seen in force at a level.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reached {
     level: Level,
+    /// The autoscaler whose bounds these are.
+    by: Option<(AutoscalerKind, String)>,
     at: Fields<Option<Instant>>,
 }
 
@@ -327,17 +338,23 @@ impl Reached {
     /// What is remembered after a look.
     #[must_use]
     pub fn after(before: Option<&Self>, hold: &Hold, live: &TargetState, now: Instant) -> Self {
+        let by = live.autoscaler.as_ref().map(|by| (by.kind, by.name.clone()));
         let before = before.filter(|before| before.level == hold.level);
-        let at = before.map(|before| before.at).unwrap_or_default();
+        let mut at = before.map(|before| before.at).unwrap_or_default();
+        if before.is_some_and(|before| before.by != by) {
+            at = Fields { replicas: at.replicas, ..Fields::default() };
+        }
         let below = below(hold, live);
-        let seen = |below: bool, at: Option<Instant>| if below { at } else { Some(now) };
+        // Before it is due nothing was written: what goes down then was not ours.
+        let due = now >= hold.due_time;
+        let seen = |below: bool, at: Option<Instant>| if below || !due { at } else { Some(now) };
         let at = Fields {
             replicas: seen(below.replicas, at.replicas),
             min: seen(below.min, at.min),
             max: seen(below.max, at.max),
             idle: seen(below.idle, at.idle),
         };
-        Self { level: hold.level, at }
+        Self { level: hold.level, by, at }
     }
 }
 
@@ -604,6 +621,22 @@ mod tests {
         assert_eq!(copied.baseline.autoscaler, named("copy", under_hpa(10, 10, 60)).autoscaler);
         let freed = next(&copied, vec![], Some(&copy), now());
         assert_eq!((freed.level.min, freed.previous.min), (Some(10), Some(180)));
+
+        // A bound that KEDA left out is a number for an HPA.
+        let mut bare = named("web", under_hpa(10, 10, 60));
+        let by = bare.autoscaler.as_mut().unwrap();
+        (by.kind, by.min, by.max) = (AutoscalerKind::ScaledObject, None, None);
+        let under_keda = first(&web(), &bare, vec![claim("a", 180, 260)], now(), now());
+        let copied = next(&under_keda, held.claims.clone(), Some(&copy), now());
+        assert_eq!(copied.baseline.autoscaler, named("copy", under_hpa(10, 1, 100)).autoscaler);
+
+        // It is not contested because of what happened to the one before.
+        let contested = Hold { contested_by: Some("hpa".into()), ..held.clone() };
+        let adopted = next(&contested, held.claims.clone(), Some(&other), now());
+        assert_eq!((adopted.contested_by, adopted.repair_times), (None, vec![]));
+        let raised = Reached::after(None, &held, &under_hpa(180, 180, 260), now());
+        let after = Reached::after(Some(&raised), &next_one, &other, now() + seconds(1));
+        assert_eq!((after.at.min, after.at.max), (None, None), "it was never raised");
 
         // From an HPA to KEDA, which keeps no pod while it is idle.
         let mut keda = named("web", under_hpa(60, 2, 60));

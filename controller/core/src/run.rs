@@ -586,6 +586,16 @@ pub struct RunRecord {
 }
 
 impl RunRecord {
+    /// A surge announced it, and it goes on also where that surge is replaced: it has begun, is not over, and is not deleted.
+    #[must_use]
+    pub fn outlives_its_surge(&self) -> bool {
+        self.owner.is_some()
+            && self.guarded
+            && !self.collected
+            && !self.deleting()
+            && self.status.completion_time.is_none()
+    }
+
     /// Deletion was asked for.
     #[must_use]
     pub fn deleting(&self) -> bool {

@@ -14,6 +14,7 @@ use crate::calendar::{CalendarRecord, Reading};
 use crate::degrade;
 use crate::hold::{HoldRecord, Reached};
 use crate::overrides::Override;
+use crate::reference;
 use crate::run::{Condition, Launch, RunRecord};
 use crate::schedule::Schedule;
 use crate::signal::Series;
@@ -138,15 +139,6 @@ pub struct ScheduledEvent {
     pub start_time: Instant,
 }
 
-/// The answer of the API server that was asked for a surge by name.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SurgeLook {
-    /// The uid of the surge; absent where there is none of that name.
-    pub uid: Option<String>,
-    /// When it was asked.
-    pub at: Instant,
-}
-
 /// What is known of a workload.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TargetState {
@@ -175,6 +167,7 @@ pub struct Autoscaler {
     /// Which kind.
     pub kind: AutoscalerKind,
     /// Name of the object.
+    #[schemars(length(min = 1, max = 253), regex(pattern = reference::NAME))]
     pub name: String,
     /// Its minimum; absent where the field is not set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -381,8 +374,8 @@ pub struct World {
     pub nodes_as_of: Option<Instant>,
     /// When the fields of a hold's level were last seen in force, by hold: what is lower now was lowered by another writer.
     pub reached: BTreeMap<String, Reached>,
-    /// Answers of the API server that was asked for a surge by name, by that name.
-    pub surge_looks: BTreeMap<String, SurgeLook>,
+    /// Answers of the API server that was asked for a surge by name, by that name: the uid of the surge, or that there is none.
+    pub surge_looks: BTreeMap<String, Option<String>>,
     /// Nothing is lowered for so long after a deletion: it may be half of a replacement.
     pub delete_grace: TimeDelta,
     /// Nothing is lowered before this instant: a process that has just started, or just become leader, has not seen

@@ -216,8 +216,8 @@ pub enum Scope {
 pub struct Index {
     /// `ScheduledSurge`.
     pub surges: Table<Key, SurgeRecord>,
-    /// Answers of the API server that was asked for a surge by name.
-    pub surge_looks: BTreeMap<Key, world::SurgeLook>,
+    /// Answers of the API server that was asked for a surge by name: the uid of the surge, or that there is none.
+    pub surge_looks: BTreeMap<Key, Option<String>>,
     /// `SurgeCalendar`. Not waited for: where the definition of the kind is older than the operator there are none.
     pub calendars: Table<Key, Calendar>,
     /// The last look at the feed of each.
@@ -316,10 +316,7 @@ impl Index {
     #[must_use]
     pub fn goes_on(&self, namespace: &str, surge: &str, schedule: &Schedule) -> bool {
         self.runs.of_namespace(namespace).map(|(_, row)| &row.value).any(|run| {
-            run.surge == surge
-                && run.guarded
-                && run.status.completion_time.is_none()
-                && schedule.begins_at(run.window.start)
+            run.surge == surge && run.outlives_its_surge() && schedule.begins_at(run.window.start)
         })
     }
 
@@ -467,6 +464,10 @@ impl Index {
         may_lower_from: Instant,
         now: Instant,
     ) -> World {
+        // What a list shows is newer than an answer that says something else.
+        self.surge_looks.retain(|key, look| {
+            self.surges.get(key).is_none_or(|row| Some(&row.value.uid) == look.as_ref())
+        });
         let mut world = World {
             surges: records(&self.surges, namespace),
             calendars: records(&self.calendars, namespace)
@@ -551,7 +552,7 @@ impl Index {
         self.remember_reached(namespace, &world, now);
         for name in world.holds.keys() {
             if let Some(reached) = self.reached.get(&(namespace.to_owned(), name.clone())) {
-                world.reached.insert(name.clone(), *reached);
+                world.reached.insert(name.clone(), reached.clone());
             }
         }
         world

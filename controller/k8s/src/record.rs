@@ -7,13 +7,13 @@ use primetime_api::{
     FINALIZER, SURGE_UID, ScheduledSurge, SurgeCalendar, SurgeHold, SurgeHoldSpec, SurgeRun,
     hold_record, is_surge, run_record, run_spec, surge_record,
 };
-use primetime_core::Instant;
 use primetime_core::calendar::CalendarStatus;
 use primetime_core::hold::Hold;
 use primetime_core::plan::PlannedRun;
+use primetime_core::reference;
 use primetime_core::run::RunStatus;
 use primetime_core::surge::Window;
-use primetime_core::world::{SurgeLook, SurgeStatus};
+use primetime_core::world::SurgeStatus;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use tracing::warn;
@@ -273,7 +273,7 @@ impl Records<'_> {
         Ok(())
     }
 
-    /// Writes what changed in the status of a run.
+    /// Writes what changed in the status of a run. Says whether the API server has kept all of it.
     ///
     /// # Errors
     ///
@@ -284,16 +284,17 @@ impl Records<'_> {
         before: &RunStatus,
         after: &RunStatus,
         version: &str,
-    ) -> Result<(), CallError> {
+    ) -> Result<bool, CallError> {
         let patch = patch_of("status", before, after, version)?;
         let api = self.api::<SurgeRun>();
         let run =
             bounded(api.patch_status(name, &PatchParams::default(), &Patch::Merge(&patch))).await?;
-        if run.status.as_ref() != Some(after) {
+        let kept = run.status.as_ref() == Some(after);
+        if !kept {
             warn_of_older_definitions(name);
         }
         self.show_run(&run);
-        Ok(())
+        Ok(kept)
     }
 
     /// Asks for a surge by name, and remembers the answer.
@@ -301,7 +302,8 @@ impl Records<'_> {
     /// # Errors
     ///
     /// See [`CallError`].
-    pub async fn look_for_surge(&self, name: &str, now: Instant) -> Result<(), CallError> {
+    pub async fn look_for_surge(&self, name: &str) -> Result<(), CallError> {
+        reference::name(name).map_err(CallError::Refused)?;
         let surge = bounded(self.api::<ScheduledSurge>().get_opt(name)).await?;
         let uid = surge.as_ref().and_then(|surge| surge.metadata.uid.clone());
         self.shared.with(|index| {
@@ -309,7 +311,7 @@ impl Records<'_> {
                 let version = surge.resource_version().unwrap_or_default();
                 index.surges.apply(self.key(name), surge_record(surge), version);
             }
-            index.surge_looks.insert(self.key(name), SurgeLook { uid, at: now });
+            index.surge_looks.insert(self.key(name), uid);
         });
         Ok(())
     }
@@ -385,7 +387,7 @@ impl Records<'_> {
     fn show_hold(&self, hold: &SurgeHold) {
         let version = hold.resource_version().unwrap_or_default();
         self.shared.with(|index| {
-            index.holds.apply(self.key(&hold.name_any()), Ok(hold_record(hold)), version)
+            index.holds.apply(self.key(&hold.name_any()), hold_record(hold), version)
         });
     }
 

@@ -224,7 +224,10 @@ pub async fn everything(client: Client, shared: Shared) {
         s,
         n,
         |i| Some(&mut i.holds),
-        |o| Some((key(o), o.0.as_ref().map(hold_record).map_err(ToString::to_string))),
+        |o| {
+            let read = o.0.as_ref().map_err(ToString::to_string).and_then(hold_record);
+            Some((key(o), read))
+        },
     );
     let (s, n) = all("SurgeOverride");
     let overrides = watch(

@@ -175,7 +175,8 @@ fn line(status: &RunStatus, sessions: f64) -> String {
         let t = status.targets.iter().find(|t| t.name == name);
         t.map_or_else(String::new, |t| {
             let ready = t.ready.map_or_else(|| "?".to_owned(), |n| n.to_string());
-            format!("{ready}/{}", t.planned.unwrap_or(0).max(t.floor.unwrap_or(0)))
+            let wanted = t.wanted(status.release.is_some());
+            format!("{ready}/{}", wanted.map_or_else(|| "?".to_owned(), |n| n.to_string()))
         })
     };
     let machines = status.machine_summary.clone().unwrap_or_default();

@@ -46,11 +46,11 @@ struct Run<'a> {
 }
 
 pub(super) fn plan(record: &RunRecord, world: &World, now: Instant, draft: &mut Draft) {
-    if deletion::asks(record, world, now) {
+    if deletion::asks(record, world) {
         draft.plan.acts.push(Act::LookForSurge { surge: record.surge.clone() });
     }
-    if let Some(over) = record.status.completion_time {
-        return let_go_of(record, over, world, draft);
+    if record.status.completion_time.is_some() {
+        return let_go_of(record, world, draft);
     }
     if record.deleting() && !record.guarded {
         return;
@@ -109,8 +109,8 @@ pub(super) fn plan(record: &RunRecord, world: &World, now: Instant, draft: &mut 
 }
 
 /// A run that is over goes with its surge: at once where that is gone already.
-fn let_go_of(record: &RunRecord, over: Instant, world: &World, draft: &mut Draft) {
-    let surge = deletion::surge(record, world, Some(over));
+fn let_go_of(record: &RunRecord, world: &World, draft: &mut Draft) {
+    let surge = deletion::surge(record, world);
     let stays = surge == Surge::There && !record.collected;
     if record.guarded || (stays && !record.deleting()) {
         let owner = record.owner.clone().filter(|_| surge == Surge::There);
@@ -240,14 +240,18 @@ impl<'a> Run<'a> {
         if let Some(at) = deletion::counts_from(status, self.world) {
             draft.wake(at, self.now);
         }
-        let revoked = status.deletion_time.is_none() && self.record.owner.is_some();
-        if revoked && status.release.as_ref().is_some_and(|r| r.cause == ReleaseCause::Deleted) {
+        // The surge is there again, and the event is not over.
+        let back = status.deletion_time.is_none() && self.record.owner.is_some();
+        if back
+            && self.now < self.end
+            && status.release.as_ref().is_some_and(|r| r.cause == ReleaseCause::Deleted)
+        {
             status.release = None;
             jobs::begin_again(status, self.announcement);
         }
         if let Some(release) = status.release.as_mut() {
             // What began by itself goes on as a person's word once a person asks for it.
-            if deleted {
+            if deleted && !release.cause.by_a_person() {
                 release.cause = ReleaseCause::Deleted;
             } else if self.overrides.release() && release.cause != ReleaseCause::Deleted {
                 release.cause = ReleaseCause::Override;

@@ -68,13 +68,8 @@ const REMEMBERED: TimeDelta = TimeDelta::days(7);
 
 /// A run of a surge of the same name that is gone has begun, and is an occurrence of this schedule.
 fn goes_on_in(run: &RunRecord, schedule: &Schedule, events: &[Occurrence]) -> bool {
-    let begun = run.guarded && run.status.completion_time.is_none() && !run.deleting();
     let same = |o: &Occurrence| o.event.is_some() && o.event == run.event;
-    // As long as it would be deleted with the surge before it, it is not taken over: it could vanish.
-    run.owner.is_some()
-        && !run.collected
-        && begun
-        && (schedule.begins_at(run.window.start) || events.iter().any(same))
+    run.outlives_its_surge() && (schedule.begins_at(run.window.start) || events.iter().any(same))
 }
 
 /// What a surge announces, and the runs that it has.

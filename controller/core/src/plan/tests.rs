@@ -312,7 +312,7 @@ impl Evening {
         match act {
             Act::LookForSurge { surge } => {
                 let uid = self.world.surges.get(&surge).map(|found| found.uid.clone());
-                self.world.surge_looks.insert(surge, SurgeLook { uid, at: self.now });
+                self.world.surge_looks.insert(surge, uid);
             }
             Act::Write { hold, writes, .. } => {
                 assert!(self.world.holds.contains_key(&hold), "intent before effect");

@@ -61,8 +61,7 @@ impl Engine {
                 let kind = "look_for_surge";
                 let work = Work { namespace, lane, kind, due: None, cloud: false };
                 self.start(work, look, async move {
-                    let now = engine.clock.now();
-                    engine.records(&ns).look_for_surge(&surge, now).await?;
+                    engine.records(&ns).look_for_surge(&surge).await?;
                     Ok(Outcome::Again(LOOK_FOR_SURGES_AGAIN))
                 })
             }

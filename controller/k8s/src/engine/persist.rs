@@ -23,7 +23,7 @@ use crate::record::Records;
 /// A status that nothing waits for is written at most this often.
 const STATUS_INTERVAL: Duration = Duration::from_secs(2);
 
-/// The status of a surge is written again after this time where the API server keeps less than it says.
+/// The status of a surge, or of a run, is written again after this time where the API server keeps less than it says.
 const WHERE_LESS_IS_KEPT: Duration = Duration::from_secs(30);
 
 impl Engine {
@@ -163,7 +163,8 @@ impl Engine {
         let ns = namespace.to_owned();
         self.start(work, look, async move {
             let run = &before.name;
-            engine.records(&ns).run_status(run, &before.status, &status, &version).await?;
+            let records = engine.records(&ns);
+            let kept = records.run_status(run, &before.status, &status, &version).await?;
             let about = reference(&ns, &before);
             for decision in news {
                 tracing::info!(
@@ -175,7 +176,8 @@ impl Engine {
                 );
                 engine.events.tell(&about, decision);
             }
-            Ok(Outcome::Done)
+            // What is not kept would be written again at once, for ever.
+            Ok(if kept { Outcome::Done } else { Outcome::Again(WHERE_LESS_IS_KEPT) })
         })
     }
 

@@ -65,7 +65,7 @@ fn a_surge_that_stays_deleted_is_asked_for_by_name_and_then_given_back() {
     evening.world.surges.clear();
     evening.pass(deleted + seconds(119), seconds(1));
     assert_eq!((evening.run().status.stage, evening.web().0), (Stage::Live, 180));
-    assert!(evening.world.surge_looks.is_empty(), "nothing is concluded yet");
+    assert_eq!(evening.world.surge_looks["capital"], None, "it was asked for");
     evening.pass(deleted + seconds(130), seconds(1));
     assert_eq!(evening.run().status.stage, Stage::Releasing);
     let way = evening.run().status.release.as_ref().map(|way| way.cause);
@@ -94,8 +94,7 @@ fn a_list_that_lacks_the_surge_proves_nothing() {
         for act in acts {
             if matches!(act, Act::LookForSurge { .. }) {
                 asked += 1;
-                let look = SurgeLook { uid: Some(hidden.uid.clone()), at: evening.now };
-                evening.world.surge_looks.insert("capital".into(), look);
+                evening.world.surge_looks.insert("capital".into(), Some(hidden.uid.clone()));
             } else {
                 evening.act(act);
             }
@@ -181,4 +180,43 @@ fn a_run_that_a_person_created_has_no_surge_to_miss() {
         (evening.run().status.stage, evening.run().status.deletion_time),
         (Stage::Live, None)
     );
+}
+
+#[test]
+fn a_surge_that_is_replaced_by_one_that_cannot_be_understood_yet_lowers_nothing() {
+    for unread in [true, false] {
+        let mut evening = live();
+        let new = again(|spec| {
+            spec.follows = Some(Follows { calendar: "guide".into(), duration: seconds(7200) });
+        });
+        let new =
+            SurgeRecord { spec: if unread { new.spec } else { Err(vec!["?".into()]) }, ..new };
+        evening.world.surges.insert("capital".into(), new);
+        evening.world.surge_looks.insert("capital".into(), Some("uid-again".into()));
+        evening.pass(evening.now + seconds(900), seconds(10));
+        assert_eq!((evening.run().status.stage, evening.web().0), (Stage::Live, 180));
+        assert_eq!(evening.run().status.deletion_time, None);
+    }
+}
+
+#[test]
+fn a_release_by_on_call_stays_one_when_the_surge_is_deleted_and_comes_back() {
+    let mut evening = live();
+    let (created, expires) = (evening.now, evening.now + seconds(60));
+    evening.world.overrides.push(Override {
+        name: "o".into(),
+        surge: "capital".into(),
+        action: Action::Release,
+        reason: "called off".into(),
+        author: "alice".into(),
+        created,
+        expires,
+    });
+    evening.pass(evening.now + seconds(30), seconds(10));
+    evening.world.surges.clear();
+    evening.pass(evening.now + seconds(200), seconds(10));
+    evening.world.surges.insert("capital".into(), again(|_| {}));
+    evening.pass(evening.now + seconds(60), seconds(10));
+    let way = evening.run().status.release.as_ref().map(|way| way.cause);
+    assert_eq!(way, Some(ReleaseCause::Override));
 }
