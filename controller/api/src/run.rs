@@ -194,7 +194,7 @@ pub fn run_record(object: &SurgeRun) -> RunRecord {
     RunRecord {
         uid: object.metadata.uid.clone().unwrap_or_default(),
         surge: spec.surge_name.clone().unwrap_or_else(|| name.clone()),
-        owner: announced.and(uid.cloned().or_else(|| surge.map(|o| o.uid.clone()))),
+        owner: announced.and_then(|_| uid.cloned().or_else(|| surge.map(|o| o.uid.clone()))),
         collected: surge.is_some(),
         surge_generation: spec.surge_generation,
         deletion_time: object.metadata.deletion_timestamp.as_ref().map(|at| {
