@@ -106,7 +106,7 @@ fn insisting(
     (scenario, promise, Script::default())
 }
 
-/// A surge is deleted, and created again so many seconds later as it was.
+/// Deletes the surge at `when`, and creates it again unchanged `after` seconds later.
 fn replaced_by_force(when: i64, after: i64) -> Vec<Deed> {
     let (scenario, _) = plain();
     let surge = scenario.objects.iter().find(|o| o["kind"] == "ScheduledSurge").unwrap().clone();
