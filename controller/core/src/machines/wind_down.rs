@@ -16,10 +16,10 @@ pub const STRIKE_AFTER: TimeDelta = TimeDelta::seconds(120);
 /// Moves the instances of a run that is being released one step towards `Terminated`. Returns when the next may go,
 /// if some have to wait.
 ///
-/// A node is drained first; an instance that never became a node is terminated at once. That it did not is believed of a
-/// fresh list of nodes asked for since the release began: a watch may have missed it, and pods may run there. The
-/// surge's own pace bounds how many begin to go at a time, so that a mistake ends few of them; those that wait take no
-/// new pods.
+/// A node is drained first, also one that joins while its termination waits to be sent; an instance that never became a
+/// node is terminated at once. That it did not is believed of a fresh list of nodes asked for since the release began: a
+/// watch may have missed it, and pods may run there. The surge's own pace bounds how many begin to go at a time, so that a
+/// mistake ends few of them; those that wait take no new pods.
 pub fn wind_down(
     status: &mut RunStatus,
     world: &World,
@@ -56,6 +56,10 @@ pub fn wind_down(
             let next = match (instance.state, node) {
                 (LedgerState::Live, Some(_)) => LedgerState::Draining,
                 (LedgerState::Live | LedgerState::Draining, None) => LedgerState::Terminating,
+                // The instance joined after it was chosen to go, and takes pods: the call may not have been sent yet.
+                (LedgerState::Terminating, Some(node)) if !node.unschedulable => {
+                    LedgerState::Draining
+                }
                 (LedgerState::Draining, Some(node))
                     if node.unschedulable && node.pods_left == Some(0) =>
                 {
@@ -204,6 +208,25 @@ mod tests {
             acts(&status, &run(), &world, now()).as_slice(),
             [MachineAct::Terminate { .. }]
         ));
+    }
+
+    #[test]
+    fn an_instance_that_joins_while_its_termination_waits_is_drained_first() {
+        let mut status = with_live(1);
+        status.release = Some(release::begin(ReleaseCause::LoadGone, &[], now()));
+        let asked = |status: &RunStatus, world: &World| acts(status, &run(), world, now());
+        wind_down(&mut status, &looked(), &run(), PACE, now());
+        assert!(matches!(asked(&status, &looked()).as_slice(), [MachineAct::Terminate { .. }]));
+        let mut world = looked();
+        world.nodes.insert("i-000".into(), node(Some(2), false));
+        wind_down(&mut status, &world, &run(), PACE, now());
+        assert!(matches!(asked(&status, &world).as_slice(), [MachineAct::Drain { .. }]));
+        world.nodes.insert("i-000".into(), node(Some(0), true));
+        wind_down(&mut status, &world, &run(), PACE, now());
+        assert!(matches!(asked(&status, &world).as_slice(), [MachineAct::Terminate { .. }]));
+        // A node that is closed stays chosen, however long it is shown.
+        wind_down(&mut status, &world, &run(), PACE, now());
+        assert!(matches!(asked(&status, &world).as_slice(), [MachineAct::Terminate { .. }]));
     }
 
     #[test]
