@@ -19,7 +19,7 @@ use primetime_api::tags;
 use primetime_core::port::Clock;
 use primetime_core::schedule;
 use primetime_ec2::{Ec2, TagNames};
-use primetime_k8s::engine::{Engine, Settings};
+use primetime_k8s::engine::{Engine, HEARTBEAT, Settings};
 use primetime_k8s::lease::{self, Candidate, Leadership};
 use primetime_k8s::server_time::ServerTime;
 use primetime_k8s::watch::{self, Shared};
@@ -188,6 +188,7 @@ fn settings(args: &Args) -> Settings {
         settle: chrono::TimeDelta::seconds(i64::from(args.settle_seconds)),
         cloud_interval: Duration::from_secs(u64::from(args.cloud_interval_seconds)),
         delete_grace: chrono::TimeDelta::seconds(i64::from(args.delete_grace_seconds)),
+        heartbeat: HEARTBEAT,
     }
 }
 

@@ -24,6 +24,9 @@ use primetime_api::OverrideAction;
 use primetime_core::schedule::tzdb_version;
 use primetime_k8s::zoneinfo;
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Shows events whose hour is known, what is ready for them, and overrules them.
 #[derive(Debug, Parser)]
 #[command(

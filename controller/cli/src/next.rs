@@ -194,7 +194,7 @@ async fn calendars(
         if cluster.all { Api::all(client) } else { Api::namespaced(client, &cluster.namespace) };
     for calendar in bounded(api.list(&ListParams::default())).await? {
         let world = known.entry(calendar.namespace().unwrap_or_default()).or_default();
-        world.calendars.insert(calendar.name_any(), calendar_record(&calendar));
+        world.calendars.insert(calendar.name_any(), calendar_record(&calendar).into());
     }
     Ok(known)
 }

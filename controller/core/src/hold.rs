@@ -99,11 +99,20 @@ pub const REPAIR_WINDOW: chrono::TimeDelta = chrono::TimeDelta::minutes(10);
 /// The name of the hold on a workload: `deployment-web`, or `rollout.argoproj.io-web` outside the `apps` group.
 #[must_use]
 pub fn name(workload: &Workload) -> String {
-    let kind = workload.kind.to_lowercase();
-    match workload.api_version.split_once('/') {
-        None | Some(("apps", _)) => format!("{kind}-{}", workload.name),
-        Some((group, _)) => format!("{kind}.{group}-{}", workload.name),
+    let group = workload.api_version.split_once('/').map(|(group, _)| group);
+    let group = group.filter(|group| *group != "apps").unwrap_or_default();
+    let length = workload.kind.len() + group.len() + workload.name.len() + 2;
+    let mut name = String::with_capacity(length);
+    name.push_str(&workload.kind);
+    // Kinds are ASCII: see `reference::KIND`.
+    name.make_ascii_lowercase();
+    if !group.is_empty() {
+        name.push('.');
+        name.push_str(group);
     }
+    name.push('-');
+    name.push_str(&workload.name);
+    name
 }
 
 /// Records what is there before anything is written.

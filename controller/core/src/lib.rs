@@ -10,6 +10,7 @@
 //! | [`reference`] | what references and queries may look like |
 //! | [`surge`] | what a person announced, validated |
 //! | [`world`] | what was observed, and our own records |
+//! | [`row`] | a record that looks share |
 //! | [`timeline`] | when each step must start so that it is ready in time |
 //! | [`signal`] | live load to required replicas; `Unknown` is a value |
 //! | [`overrides`] | what on-call asked for |
@@ -47,6 +48,7 @@ pub mod port;
 pub mod reference;
 pub mod release;
 pub mod report;
+pub mod row;
 pub mod run;
 pub mod schedule;
 pub mod signal;

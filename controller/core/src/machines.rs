@@ -15,7 +15,7 @@ use crate::surge::MachineGroup;
 use crate::world::{Fleet, LaunchAnswer, Refusal, RefusalClass, Seen, World};
 
 pub use join::{give_up, late_from, look, not_joined};
-pub use wind_down::{STRIKE_AFTER, wind_down};
+pub use wind_down::{STRIKE_AFTER, drain_what_has_joined, terminate_drained, wind_down};
 
 /// A group gives up after this many calls in one run: an endless loop of launches is worse than a missing machine.
 pub const MAX_ATTEMPTS: u32 = 30;
@@ -290,7 +290,9 @@ pub fn acts(
         let node = world.nodes.get(&i.id)?;
         Some(MachineAct::Drain { node: node.name.clone() })
     }));
-    let ids: Vec<_> = in_state(LedgerState::Terminating).map(|i| i.id.clone()).collect();
+    // The record may be of before its instance joined.
+    let ended = in_state(LedgerState::Terminating).filter(|i| !wind_down::is_open(world, &i.id));
+    let ids: Vec<_> = ended.map(|i| i.id.clone()).collect();
     if !ids.is_empty() {
         acts.push(MachineAct::Terminate { ids, run_uid: run.uid.clone() });
     }
@@ -406,7 +408,7 @@ pub(crate) mod tests {
             .map(|id| Instance { id, token: token.clone(), terminated: false })
             .collect();
         let mut world = World::default();
-        world.fleets.insert(run().uid, Seen::Known(Fleet { instances, at: now() }));
+        world.fleets.insert(run().uid, Seen::Known(Fleet { instances, at: now() }.into()));
         settle(&mut status, &world, &run(), now());
         assert_eq!(launched(&status, "burst"), 17);
         assert!(acts(&status, &run(), &world, now()).is_empty());

@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use chrono::TimeDelta;
 
@@ -15,6 +15,7 @@ use crate::degrade;
 use crate::hold::{HoldRecord, Reached};
 use crate::overrides::Override;
 use crate::reference;
+use crate::row::Row;
 use crate::run::{Condition, Launch, RunRecord};
 use crate::schedule::Schedule;
 use crate::signal::Series;
@@ -335,15 +336,15 @@ pub struct Job {
 #[derive(Clone, Debug, Default)]
 pub struct World {
     /// Announcements by name.
-    pub surges: BTreeMap<String, SurgeRecord>,
+    pub surges: BTreeMap<String, Row<SurgeRecord>>,
     /// Calendars by name.
-    pub calendars: BTreeMap<String, CalendarRecord>,
+    pub calendars: BTreeMap<String, Row<CalendarRecord>>,
     /// The last look at the feed of each calendar.
     pub readings: BTreeMap<String, Arc<Reading>>,
     /// Occurrences by name.
-    pub runs: BTreeMap<String, RunRecord>,
+    pub runs: BTreeMap<String, Row<RunRecord>>,
     /// Holds by name.
-    pub holds: BTreeMap<String, HoldRecord>,
+    pub holds: BTreeMap<String, Row<HoldRecord>>,
     /// Holds that cannot be understood, by name, and why: their targets are left as they are.
     pub unreadable_holds: BTreeMap<String, String>,
     /// What on-call asked for.
@@ -363,9 +364,9 @@ pub struct World {
     /// What was seen where steps of a ladder write.
     pub places: BTreeMap<degrade::Place, degrade::Seen>,
     /// What sources have said lately, by source and query.
-    pub samples: BTreeMap<(String, String), Series>,
+    pub samples: BTreeMap<(String, String), Row<Series>>,
     /// Instances by run uid.
-    pub fleets: BTreeMap<String, Seen<Fleet>>,
+    pub fleets: BTreeMap<String, Seen<Row<Fleet>>>,
     /// Answers to launches whose entry is not settled yet, by token.
     pub launches: BTreeMap<String, LaunchAnswer>,
     /// Nodes by instance id.
@@ -414,8 +415,9 @@ impl World {
 
     /// What is known of a workload.
     #[must_use]
-    pub fn target(&self, workload: &Workload) -> Seen<TargetState> {
-        self.targets.get(workload).cloned().unwrap_or_default()
+    pub fn target(&self, workload: &Workload) -> &Seen<TargetState> {
+        static NOT_LOOKED_AT: LazyLock<Seen<TargetState>> = LazyLock::new(Seen::default);
+        self.targets.get(workload).unwrap_or(&NOT_LOOKED_AT)
     }
 }
 

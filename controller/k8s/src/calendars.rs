@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 use crate::call::{CallError, bounded};
 use crate::index::{Key, Scope};
 use crate::lease::Leadership;
-use crate::watch::Shared;
+use crate::watch::{self, Shared};
 
 /// A feed that has not changed is read anew after this: other events are within sight by then.
 const ANEW: Duration = Duration::from_hours(1);
@@ -24,8 +24,8 @@ const ANEW: Duration = Duration::from_hours(1);
 /// Feeds that are held in memory at once: of 20 MiB at most each. One that hangs gives its place back after 30 s.
 const AT_ONCE: usize = 4;
 
-/// How often is looked for calendars that came, went or changed.
-const PAUSE: Duration = Duration::from_millis(500);
+/// A reader that has failed is noticed within this time.
+const PAUSE: Duration = Duration::from_secs(10);
 
 /// What readers of feeds need.
 #[derive(Clone)]
@@ -61,8 +61,17 @@ pub async fn run(
     let (at_once, one_by_one) = (Semaphore::new(AT_ONCE).into(), Semaphore::new(1).into());
     let means = Means { client, shared, feeds, clock, at_once, one_by_one };
     let mut readers: BTreeMap<Key, Reader> = BTreeMap::new();
+    let mut read_for = None;
     loop {
-        let wanted = if leadership.leads() { means.wanted() } else { BTreeMap::new() };
+        let leads = leadership.leads();
+        let now = (leads, means.shared.with(|index| index.calendars.revision()));
+        let failed = readers.values().any(|reader| reader.task.is_finished());
+        if read_for == Some(now) && !failed {
+            means.wait(readers.is_empty()).await;
+            continue;
+        }
+        read_for = Some(now);
+        let wanted = if leads { means.wanted() } else { BTreeMap::new() };
         readers.retain(|key, reader| wanted.get(key) == Some(&reader.how));
         for (key, how) in wanted {
             let failed = readers.get(&key).map(|reader| reader.task.is_finished());
@@ -77,7 +86,7 @@ pub async fn run(
             let task = tokio::spawn(follow(means.clone(), key.clone(), how.clone(), wait));
             readers.insert(key, Reader { how, task });
         }
-        tokio::time::sleep(PAUSE).await;
+        means.wait(readers.is_empty()).await;
     }
 }
 
@@ -126,6 +135,16 @@ fn aside<T>(work: impl FnOnce() -> T) -> T {
 }
 
 impl Means {
+    /// Waits until the index changes, or a reader may have failed.
+    async fn wait(&self, idle: bool) {
+        let changed = self.shared.changed(watch::Reader::Calendars);
+        if idle {
+            changed.await;
+        } else {
+            drop(tokio::time::timeout(PAUSE, changed).await);
+        }
+    }
+
     /// The calendars whose feeds can be read. What belongs to others is forgotten.
     fn wanted(&self) -> BTreeMap<Key, HowToRead> {
         self.shared.with(|index| {

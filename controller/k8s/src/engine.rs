@@ -61,7 +61,12 @@ pub struct Settings {
     pub cloud_interval: Duration,
     /// Nothing is lowered for so long after a run, or its surge, was deleted.
     pub delete_grace: TimeDelta,
+    /// How often the wall clock is compared with monotonic time, at least: [`HEARTBEAT`], or later where no clock jumps.
+    pub heartbeat: Duration,
 }
+
+/// A wall clock that jumps is noticed within this time.
+pub const HEARTBEAT: Duration = Duration::from_secs(1);
 
 /// Something to be counted.
 pub trait Observer: Send + Sync {
@@ -156,6 +161,7 @@ impl Engine {
         let mut clock_error = None;
         loop {
             let began = tokio::time::Instant::now();
+            let mut planned = false;
             let now = self.clock.now();
             if let Some(by) = steady.look(now, began) {
                 warn!(
@@ -188,6 +194,7 @@ impl Engine {
                 };
                 let mut due = self.shared.with(Index::take_dirty);
                 due.extend(wakes.iter().filter(|(_, at)| **at <= now).map(|(ns, _)| ns.clone()));
+                planned = !due.is_empty();
                 for namespace in due {
                     // A fresh process looks a little longer before it speaks; it never waits for long.
                     let fresh = began_at.elapsed() < FIRST_LOOK;
@@ -203,9 +210,11 @@ impl Engine {
             }
             // As long again as the looks took, so that at most half of a core is spent on planning; never so long that
             // somebody waits for it.
-            tokio::time::sleep(began.elapsed().clamp(BREATH, BREATH_AT_MOST)).await;
+            if planned {
+                tokio::time::sleep(began.elapsed().clamp(BREATH, BREATH_AT_MOST)).await;
+            }
             let next = wakes.values().min().copied();
-            let at_most = Duration::from_secs(1);
+            let at_most = self.settings.heartbeat;
             let pause =
                 next.map_or(at_most, |at| (at - self.clock.now()).to_std().unwrap_or_default());
             let pause = pause.clamp(Duration::from_millis(1), at_most);
@@ -324,11 +333,10 @@ impl Engine {
         let at = self.clock.now();
         match self.cloud.instances(&uid).await {
             Ok(instances) => {
-                self.shared.with(|index| {
-                    index.fleets.insert(uid, Seen::Known(Fleet { instances, at }));
-                    index.mark(Scope::Everything);
-                });
-                self.shared.ring();
+                let news = self.shared.with(|index| index.see_fleet(uid, Fleet { instances, at }));
+                if news {
+                    self.shared.ring_planner();
+                }
             }
             Err(error) => {
                 warn!(run = uid, error, "the cloud could not be asked for the run's instances");

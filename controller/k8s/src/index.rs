@@ -1,5 +1,8 @@
 //! What the watches have seen, kept compactly: one small record per object, never the object itself.
 
+mod scalers;
+mod table;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -7,10 +10,11 @@ use primetime_api::{HowToRead, SurgeCalendar, calendar_record, how_to_read};
 use primetime_core::Instant;
 use primetime_core::calendar::{CalendarRecord, Reading};
 use primetime_core::degrade::{self, Object};
-use primetime_core::hold::{self, HoldRecord, Reached};
+use primetime_core::hold::{HoldRecord, Reached};
 use primetime_core::overrides::Override;
 use primetime_core::port;
-use primetime_core::run::RunRecord;
+use primetime_core::row::Row;
+use primetime_core::run::{LedgerInstance, LedgerState, RunRecord};
 use primetime_core::schedule::Schedule;
 use primetime_core::signal::Series;
 use primetime_core::surge::Workload;
@@ -18,19 +22,12 @@ use primetime_core::world::{
     self, Fleet, Jobs, LaunchAnswer, Node, Seen, SurgeRecord, TargetState, World,
 };
 
-use crate::narrow::{Replicas, Scaler};
+pub use self::scalers::Scalers;
+pub use self::table::{Lookup, Table};
+use crate::narrow::Replicas;
 
 /// Namespace and name.
 pub type Key = (String, String);
-
-/// A record and the resourceVersion it was read at.
-#[derive(Clone, Debug)]
-pub struct Versioned<T> {
-    /// The record.
-    pub value: T,
-    /// The resourceVersion.
-    pub version: String,
-}
 
 /// A metrics source as the shell needs it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,161 +41,17 @@ pub struct Source {
 }
 
 /// A calendar as the shell needs it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Calendar {
     /// What the planner needs.
-    pub record: CalendarRecord,
+    pub record: Row<CalendarRecord>,
     /// What the reader of feeds needs, where that can be understood.
     pub how: Option<HowToRead>,
 }
 
 impl From<&SurgeCalendar> for Calendar {
     fn from(object: &SurgeCalendar) -> Self {
-        Self { record: calendar_record(object), how: how_to_read(&object.spec).ok() }
-    }
-}
-
-/// A map that keeps the newer of two versions, and forgets what a relist no longer shows.
-#[derive(Debug)]
-pub struct Table<K, T> {
-    rows: BTreeMap<K, Versioned<T>>,
-    /// Keys seen by the relist that is going on.
-    relisting: Option<BTreeSet<K>>,
-    /// When it began.
-    began: Option<tokio::time::Instant>,
-    /// When the last one that came to its end began, and was not doubted.
-    as_of: Option<tokio::time::Instant>,
-    /// When the last one that came to its end began.
-    listed: Option<tokio::time::Instant>,
-    /// Keys that it did not show, too many to be believed of one list.
-    missing: BTreeSet<K>,
-}
-
-impl<K, T> Default for Table<K, T> {
-    fn default() -> Self {
-        Self {
-            rows: BTreeMap::new(),
-            relisting: None,
-            began: None,
-            as_of: None,
-            listed: None,
-            missing: BTreeSet::new(),
-        }
-    }
-}
-
-/// resourceVersions are opaque before Kubernetes 1.35 and comparable as numbers since (KEP-5504); every API server so
-/// far has numbers. Anything else counts as newer.
-fn older(version: &str, than: &str) -> bool {
-    match (version.parse::<u64>(), than.parse::<u64>()) {
-        (Ok(a), Ok(b)) => a < b,
-        _ => false,
-    }
-}
-
-impl<K: Ord + Clone, T: PartialEq> Table<K, T> {
-    /// Takes a row over unless a newer one is known: our own write may be ahead of the watch. Says whether that
-    /// changed anything.
-    pub fn apply(&mut self, key: K, value: T, version: String) -> bool {
-        if let Some(seen) = self.relisting.as_mut() {
-            seen.insert(key.clone());
-        }
-        if self.rows.get(&key).is_some_and(|row| older(&version, &row.version)) {
-            return false;
-        }
-        // A list that is going on is judged when it is over; a watch is believed at once.
-        if self.relisting.is_none() {
-            self.missing.remove(&key);
-        }
-        let changed = self.rows.get(&key).is_none_or(|row| row.value != value);
-        self.rows.insert(key, Versioned { value, version });
-        changed
-    }
-}
-
-impl<K: Ord + Clone, T> Table<K, T> {
-    /// Forgets a row that a watch saw deleted, unless the object was created again since.
-    pub fn delete(&mut self, key: &K, version: &str) {
-        if self.rows.get(key).is_some_and(|row| !older(version, &row.version)) {
-            self.forget(key);
-        }
-    }
-
-    /// A relist begins.
-    pub fn relist(&mut self) {
-        self.relisting = Some(BTreeSet::new());
-        self.began = Some(tokio::time::Instant::now());
-    }
-
-    /// A relist has shown everything there is. Where more than a fifth is missing, a second list has to say so too: who
-    /// believes half a list gives back half of what is held, as an autoscaler at Reddit did in 2016.
-    pub fn relisted(&mut self) {
-        if let Some(seen) = self.relisting.take() {
-            let missing: BTreeSet<K> =
-                self.rows.keys().filter(|key| !seen.contains(key)).cloned().collect();
-            let doubted = missing.len() * 5 > self.rows.len();
-            let gone = |key: &K| missing.contains(key) && (!doubted || self.missing.contains(key));
-            self.rows.retain(|key, _| !gone(key));
-            self.missing = missing.into_iter().filter(|key| self.rows.contains_key(key)).collect();
-        }
-        self.listed = self.began.or(self.listed);
-        // What is doubted has not been looked at. The first list can only be believed.
-        if self.missing.is_empty() {
-            self.as_of = self.began.or(self.as_of);
-        }
-    }
-
-    /// The last list is to be confirmed by another one.
-    #[must_use]
-    pub fn is_doubted(&self) -> bool {
-        !self.missing.is_empty()
-    }
-
-    /// A row.
-    #[must_use]
-    pub fn get(&self, key: &K) -> Option<&Versioned<T>> {
-        self.rows.get(key)
-    }
-
-    /// Forgets a row that we deleted ourselves.
-    pub fn forget(&mut self, key: &K) {
-        self.rows.remove(key);
-        self.missing.remove(key);
-    }
-
-    /// All rows.
-    pub fn iter(&self) -> impl Iterator<Item = (&K, &T)> {
-        self.rows.iter().map(|(key, row)| (key, &row.value))
-    }
-
-    /// Everything there was at some instant has been seen.
-    #[must_use]
-    pub fn synced(&self) -> bool {
-        self.as_of.is_some()
-    }
-
-    /// Everything that a list shows which began at this instant or later was seen.
-    #[must_use]
-    pub fn listed_since(&self, at: tokio::time::Instant) -> bool {
-        self.listed.is_some_and(|listed| listed >= at)
-    }
-
-    /// How long ago the last list that came to its end was asked for.
-    #[must_use]
-    pub fn age(&self) -> Option<std::time::Duration> {
-        self.as_of.map(|at| at.elapsed())
-    }
-}
-
-impl<T> Table<Key, T> {
-    fn of_namespace<'a>(
-        &'a self,
-        namespace: &'a str,
-    ) -> impl Iterator<Item = (&'a str, &'a Versioned<T>)> {
-        self.rows
-            .range((namespace.to_owned(), String::new())..)
-            .take_while(move |((ns, _), _)| ns == namespace)
-            .map(|((_, name), row)| (name.as_str(), row))
+        Self { record: calendar_record(object).into(), how: how_to_read(&object.spec).ok() }
     }
 }
 
@@ -225,7 +78,7 @@ pub struct Index {
     /// `SurgeRun`.
     pub runs: Table<Key, RunRecord>,
     /// `SurgeHold`, or why one cannot be understood.
-    pub holds: Table<Key, Result<HoldRecord, String>>,
+    pub holds: Table<Key, Result<Row<HoldRecord>, String>>,
     /// `SurgeOverride`.
     pub overrides: Table<Key, Override>,
     /// `InstanceClass` by name.
@@ -233,9 +86,9 @@ pub struct Index {
     /// `MetricsSource` by name.
     pub sources: Table<String, Source>,
     /// HPAs.
-    pub hpas: Table<Key, Scaler>,
+    pub hpas: Scalers,
     /// KEDA's `ScaledObject`s; empty where KEDA is not installed.
-    pub scaled_objects: Table<Key, Scaler>,
+    pub scaled_objects: Scalers,
     /// Workloads by kind: (apiVersion, kind) to a table by namespace and name.
     pub workloads: BTreeMap<(String, String), Table<Key, Replicas>>,
     /// Kinds that were looked up and cannot be held: not served, or without a scale subresource.
@@ -261,9 +114,9 @@ pub struct Index {
     /// Pods left on nodes that are being drained, by node name.
     pub pods_left: BTreeMap<String, u32>,
     /// What sources have said lately, by namespace, source and query.
-    pub samples: BTreeMap<(String, String, String), Series>,
+    pub samples: BTreeMap<(String, String, String), Row<Series>>,
     /// Instances by run uid.
-    pub fleets: BTreeMap<String, Seen<Fleet>>,
+    pub fleets: BTreeMap<String, Seen<Row<Fleet>>>,
     /// Answers to launches by token.
     pub launches: BTreeMap<String, LaunchAnswer>,
     /// When the fields of a hold's level were last seen in force.
@@ -424,38 +277,6 @@ impl Index {
             || (by_keda && !self.scaled_objects.listed_since(from))
     }
 
-    /// What scales a workload: the autoscaler that its hold has on record, as long as it is there; otherwise a `ScaledObject`
-    /// before the HPA it generates. A new one beside it (a Helm rename creates before it deletes) changes nothing yet.
-    fn scaler<'a>(&'a self, namespace: &'a str, workload: &'a Workload) -> Option<&'a Scaler> {
-        let by_keda = || of_workload(&self.scaled_objects, namespace, workload);
-        let hpas = || of_workload(&self.hpas, namespace, workload).filter(|s| !s.generated);
-        let hold = self.holds.get(&(namespace.to_owned(), hold::name(workload)));
-        let known = hold.and_then(|row| row.value.as_ref().ok()?.hold.baseline.autoscaler.as_ref());
-        let on_record =
-            known.and_then(|known| by_keda().chain(hpas()).find(|s| s.bounds.is(known)));
-        on_record.or_else(|| by_keda().next()).or_else(|| hpas().next())
-    }
-
-    /// What scales it, or the HPA that KEDA has generated for it, would go below this, if it were not its minimum.
-    fn kept_at(
-        &self,
-        namespace: &str,
-        workload: &Workload,
-        scaler: Option<&Scaler>,
-    ) -> Option<u32> {
-        let scaler = scaler?;
-        if scaler.bounds.kind == world::AutoscalerKind::HorizontalPodAutoscaler {
-            return scaler.kept_at;
-        }
-        of_workload(&self.hpas, namespace, workload).find(|hpa| hpa.generated)?.kept_at
-    }
-
-    /// KEDA has generated an HPA for the workload, and the `ScaledObject` behind it was not seen.
-    fn scaled_by_unseen_keda(&self, namespace: &str, workload: &Workload) -> bool {
-        of_workload(&self.hpas, namespace, workload).any(|s| s.generated)
-            && of_workload(&self.scaled_objects, namespace, workload).next().is_none()
-    }
-
     /// One namespace as the planner sees it. Remembers which levels are in force.
     pub fn world(
         &mut self,
@@ -472,7 +293,7 @@ impl Index {
             surges: records(&self.surges, namespace),
             calendars: records(&self.calendars, namespace)
                 .into_iter()
-                .map(|(name, calendar)| (name, calendar.record))
+                .map(|(name, calendar)| (name, calendar.record.clone()))
                 .collect(),
             readings: self
                 .readings
@@ -490,7 +311,7 @@ impl Index {
             overrides: self
                 .overrides
                 .of_namespace(namespace)
-                .map(|(_, row)| row.value.clone())
+                .map(|(_, row)| Override::clone(&row.value))
                 .collect(),
             classes: self.classes.iter().map(|(n, c)| (n.clone(), c.clone())).collect(),
             sources: self.sources.iter().map(|(n, s)| (n.clone(), s.source.clone())).collect(),
@@ -500,9 +321,9 @@ impl Index {
             ..World::default()
         };
         for (name, hold) in records(&self.holds, namespace) {
-            match hold {
-                Ok(hold) => drop(world.holds.insert(name, hold)),
-                Err(why) => drop(world.unreadable_holds.insert(name, why)),
+            match &*hold {
+                Ok(hold) => drop(world.holds.insert(name, hold.clone())),
+                Err(why) => drop(world.unreadable_holds.insert(name, why.clone())),
             }
         }
         let age = self.nodes.age().map(chrono::TimeDelta::from_std);
@@ -521,9 +342,10 @@ impl Index {
                 for instance in &batch.instances {
                     if let Some(row) = self.nodes.get(&instance.id) {
                         let pods_left = self.pods_left.get(&row.value.name).copied();
-                        world
-                            .nodes
-                            .insert(instance.id.clone(), Node { pods_left, ..row.value.clone() });
+                        world.nodes.insert(
+                            instance.id.clone(),
+                            Node { pods_left, ..Node::clone(&row.value) },
+                        );
                     }
                 }
             }
@@ -584,7 +406,7 @@ impl Index {
                     seen.cron_jobs.insert(name.clone());
                 }
                 if let Some(row) = self.jobs.get(&key) {
-                    seen.jobs.insert(name.clone(), row.value.clone());
+                    seen.jobs.insert(name.clone(), world::Job::clone(&row.value));
                 }
                 if self.jobs_gone.contains(&key) {
                     seen.gone.insert(name.clone());
@@ -606,6 +428,21 @@ impl Index {
                 self.reached.insert(key, after);
             }
         }
+    }
+
+    /// Takes over what the cloud says of a run's instances. Says whether that is to be planned with: it differs from what
+    /// was known, or the ledger waits for the cloud's silence to last.
+    pub fn see_fleet(&mut self, uid: String, fleet: Fleet) -> bool {
+        let known = self.fleets.get(&uid).and_then(Seen::known);
+        let same = known.is_some_and(|known| known.instances == fleet.instances);
+        let run = self.runs.iter().find(|(_, run)| run.uid == uid);
+        let waits = |run: &RunRecord| {
+            let asked_for = |i: &LedgerInstance| i.state == LedgerState::Terminating;
+            run.status.ledger.iter().any(|b| !b.settled || b.instances.iter().any(asked_for))
+        };
+        let news = run.filter(|(_, run)| !same || waits(run)).map(|((ns, _), _)| ns.clone());
+        self.fleets.insert(uid, Seen::Known(fleet.into()));
+        news.is_some_and(|namespace| self.mark(Scope::Namespace(namespace)))
     }
 
     /// Forgets what belongs to runs that are over.
@@ -643,77 +480,6 @@ impl Index {
     }
 }
 
-/// The scalers of a workload in a table.
-fn of_workload<'a>(
-    table: &'a Table<Key, Scaler>,
-    namespace: &'a str,
-    workload: &'a Workload,
-) -> impl Iterator<Item = &'a Scaler> {
-    table.of_namespace(namespace).map(|(_, row)| &row.value).filter(|s| {
-        s.target.kind == workload.kind
-            && s.target.name == workload.name
-            && group(&s.target.api_version) == group(&workload.api_version)
-    })
-}
-
-fn group(api_version: &str) -> &str {
-    api_version.split_once('/').map_or("", |(group, _)| group)
-}
-
-fn records<T: Clone>(table: &Table<Key, T>, namespace: &str) -> BTreeMap<String, T> {
+fn records<T>(table: &Table<Key, T>, namespace: &str) -> BTreeMap<String, Row<T>> {
     table.of_namespace(namespace).map(|(name, row)| (name.to_owned(), row.value.clone())).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn half_a_list_is_believed_when_a_second_one_says_the_same() {
-        let mut table: Table<u32, u32> = Table::default();
-        let list = |table: &mut Table<u32, u32>, keys: std::ops::Range<u32>| {
-            table.relist();
-            for key in keys {
-                table.apply(key, 0, String::new());
-            }
-            table.relisted();
-            table.iter().count()
-        };
-        assert_eq!(list(&mut table, 0..10), 10);
-        assert_eq!((list(&mut table, 0..8), table.is_doubted()), (8, false), "a fifth is believed");
-        assert_eq!((list(&mut table, 0..4), table.is_doubted()), (8, true));
-        assert_eq!((list(&mut table, 0..8), table.is_doubted()), (8, false), "they are back");
-        list(&mut table, 0..4);
-        assert_eq!((list(&mut table, 0..4), table.is_doubted()), (4, false), "they are gone");
-    }
-
-    #[test]
-    fn our_own_write_is_not_undone_by_a_watch_that_lags() {
-        let mut table = Table::default();
-        assert!(table.apply("web", 10, "100".into()));
-        assert!(table.apply("web", 180, "105".into()));
-        assert!(!table.apply("web", 10, "101".into()));
-        assert_eq!(table.get(&"web").unwrap().value, 180);
-        table.delete(&"web", "104");
-        assert!(table.get(&"web").is_some(), "a deletion of an earlier object");
-        table.delete(&"web", "106");
-        assert!(table.get(&"web").is_none());
-    }
-
-    #[test]
-    fn a_relist_forgets_what_it_does_not_show() {
-        let mut table = Table::default();
-        table.apply("gone", 1, "1".into());
-        for stays in ["web", "a", "b", "c"] {
-            table.apply(stays, 1, "2".into());
-        }
-        table.relist();
-        for stays in ["web", "a", "b", "c"] {
-            table.apply(stays, 2, "3".into());
-        }
-        assert!(!table.synced());
-        table.relisted();
-        assert!(table.synced() && table.get(&"gone").is_none());
-        assert_eq!(table.get(&"web").unwrap().value, 2);
-    }
 }

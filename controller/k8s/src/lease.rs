@@ -126,10 +126,14 @@ pub async fn run(
         match turn(&api, &candidate, &mut memory, terms, &leadership, wall).await {
             Ok(Some(sent)) => {
                 memory.wrote(sent);
+                let before = leadership.leads();
                 leadership.renewed(sent, wall, terms);
                 if !led {
                     info!(identity = candidate.identity, "leads");
                     led = true;
+                }
+                // Also where the answer came after the lease had lapsed here: what has stopped begins again.
+                if !before {
                     changed();
                 }
             }

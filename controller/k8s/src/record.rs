@@ -387,7 +387,11 @@ impl Records<'_> {
     fn show_hold(&self, hold: &SurgeHold) {
         let version = hold.resource_version().unwrap_or_default();
         self.shared.with(|index| {
-            index.holds.apply(self.key(&hold.name_any()), hold_record(hold), version)
+            index.holds.apply(
+                self.key(&hold.name_any()),
+                hold_record(hold).map(Into::into),
+                version,
+            )
         });
     }
 

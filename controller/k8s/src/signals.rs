@@ -7,24 +7,30 @@ use std::time::Duration;
 use futures::StreamExt;
 use primetime_core::Instant;
 use primetime_core::port::{Clock, Metrics, Source};
+use primetime_core::run::RunRecord;
 use primetime_core::timeline::PREPARE_AHEAD;
 
 use crate::index::{Index, Scope};
-use crate::watch::Shared;
+use crate::watch::{Reader, Shared};
 
 /// Namespaces of which a source is asked at once.
 const NAMESPACES_AT_ONCE: usize = 4;
 
+/// The longest pause between two looks: a clock that is set forward is noticed within it.
+const AT_MOST: Duration = Duration::from_secs(10);
+
 /// Queries by namespace.
 type Queries = BTreeMap<String, BTreeSet<String>>;
+
+/// When the questions for a run begin.
+fn asked_from(run: &RunRecord) -> Instant {
+    run.status.begin_time.unwrap_or(run.window.ready_by) - PREPARE_AHEAD * 2
+}
 
 /// What has to be asked: by source and namespace, each query once, however many runs of the namespace name it.
 fn wanted(index: &Index, now: Instant) -> BTreeMap<String, Queries> {
     let mut wanted: BTreeMap<String, Queries> = BTreeMap::new();
-    let going_on = |r: &primetime_core::run::RunRecord| {
-        let begin = r.status.begin_time.unwrap_or(r.window.ready_by);
-        r.status.completion_time.is_none() && now >= begin - PREPARE_AHEAD * 2
-    };
+    let going_on = |r: &RunRecord| r.status.completion_time.is_none() && now >= asked_from(r);
     for ((namespace, _), run) in index.runs.iter().filter(|(_, run)| going_on(run)) {
         for signal in run.announcement.iter().flat_map(|a| &a.signals) {
             let of_source = wanted.entry(signal.source.clone()).or_default();
@@ -34,12 +40,28 @@ fn wanted(index: &Index, now: Instant) -> BTreeMap<String, Queries> {
     wanted
 }
 
+/// What has to be asked, as of a state of the runs, and until when that holds.
+struct Wanted {
+    revision: u64,
+    until: Instant,
+    queries: BTreeMap<String, Queries>,
+}
+
+impl Wanted {
+    fn of(index: &Index, now: Instant) -> Self {
+        let begins = index.runs.iter().map(|(_, run)| asked_from(run)).filter(|at| *at > now);
+        let until = begins.fold(Instant::MAX_UTC, Instant::min);
+        Self { revision: index.runs.revision(), until, queries: wanted(index, now) }
+    }
+}
+
 /// Asks for ever. A source that hangs delays nobody else.
 pub async fn run(shared: Shared, metrics: Arc<dyn Metrics>, clock: Arc<dyn Clock>) {
     // In monotonic time: a clock that is set back must not stop the questions for an hour.
     let mut due: BTreeMap<String, tokio::time::Instant> = BTreeMap::new();
     let mut rounds = tokio::task::JoinSet::new();
     let mut busy: BTreeSet<String> = BTreeSet::new();
+    let mut wanted: Option<Wanted> = None;
     loop {
         let now = clock.now();
         while let Some(done) = rounds.try_join_next() {
@@ -47,35 +69,56 @@ pub async fn run(shared: Shared, metrics: Arc<dyn Metrics>, clock: Arc<dyn Clock
                 busy.remove(&source);
             }
         }
-        let wanted = shared.with(|index| {
-            let wanted = wanted(index, now);
-            index.samples.retain(|(namespace, source, query), _| {
-                let of_source = wanted.get(source);
-                let of_namespace = of_source.and_then(|queries| queries.get(namespace));
-                of_namespace.is_some_and(|queries| queries.contains(query))
-            });
-            wanted
-        });
-        for (name, queries) in wanted {
-            let Some(source) = shared.with(|i| i.sources.get(&name).map(|row| row.value.clone()))
+        let holds = |w: &Wanted| now < w.until && w.revision == shared.with(|i| i.runs.revision());
+        let current = wanted.take().filter(holds);
+        let current = current.unwrap_or_else(|| shared.with(|index| look(index, now)));
+        let mut pause = (current.until - now).to_std().unwrap_or_default().min(AT_MOST);
+        for (name, queries) in &current.queries {
+            if busy.contains(name) {
+                continue;
+            }
+            let Some(source) = shared.with(|i| i.sources.get(name).map(|row| row.value.clone()))
             else {
                 continue;
             };
             let time = tokio::time::Instant::now();
-            if busy.contains(&name) || due.get(&name).is_some_and(|at| time < *at) {
+            if let Some(at) = due.get(name).filter(|at| time < **at) {
+                pause = pause.min(*at - time);
                 continue;
             }
             let interval = Duration::from_secs(u64::from(source.interval_seconds));
             due.insert(name.clone(), time + interval);
             busy.insert(name.clone());
             let (shared, metrics, clock) = (shared.clone(), metrics.clone(), clock.clone());
+            let (name, queries) = (name.clone(), queries.clone());
             rounds.spawn(async move {
                 ask(&shared, metrics.as_ref(), clock.as_ref(), &name, &source.asked, queries).await;
                 name
             });
         }
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        wanted = Some(current);
+        tokio::select! {
+            biased;
+            () = shared.changed(Reader::Signals) => {}
+            Some(done) = rounds.join_next() => {
+                if let Ok(source) = done {
+                    busy.remove(&source);
+                }
+            }
+            () = tokio::time::sleep(pause) => {}
+        }
     }
+}
+
+/// What has to be asked now; what was heard of other queries is forgotten.
+fn look(index: &mut Index, now: Instant) -> Wanted {
+    let wanted = Wanted::of(index, now);
+    index.samples.retain(|(namespace, source, query), _| {
+        let of_source = wanted.queries.get(source);
+        let of_namespace = of_source.and_then(|queries| queries.get(namespace));
+        of_namespace.is_some_and(|queries| queries.contains(query))
+    });
+    wanted
 }
 
 async fn ask(
@@ -96,7 +139,7 @@ async fn ask(
             }
             index.mark(Scope::Namespace(namespace));
         });
-        shared.ring();
+        shared.ring_planner();
     });
     of_namespaces.buffer_unordered(NAMESPACES_AT_ONCE).collect::<()>().await;
 }

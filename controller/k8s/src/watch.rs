@@ -3,7 +3,7 @@
 
 mod stream;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -21,6 +21,7 @@ use primetime_api::{
 use primetime_core::calendar::{CalendarRecord, CalendarStatus};
 use primetime_core::port;
 use primetime_core::reference::{self, GroupVersion};
+use primetime_core::row::Row;
 use primetime_core::run::{RunRecord, RunStatus};
 use primetime_core::surge::{TemplateKind, Window};
 use primetime_core::world::{SurgeRecord, SurgeStatus};
@@ -38,8 +39,28 @@ use crate::narrow::{self, Job, Scalable, ScaledObject};
 pub struct Shared {
     index: Arc<Mutex<Index>>,
     bell: Arc<Notify>,
+    readers: Arc<Readers>,
     nodes: Arc<Notify>,
     anew: Arc<Anew>,
+}
+
+/// Who reads the index besides the planner, and sleeps until it changes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Reader {
+    /// Asks for signals.
+    Signals,
+    /// Reads feeds.
+    Calendars,
+    /// Watches the kinds that are named.
+    Workloads,
+}
+
+/// A bell for each: one that all share would be heard by one of them only.
+#[derive(Debug, Default)]
+struct Readers {
+    signals: Notify,
+    calendars: Notify,
+    workloads: Notify,
 }
 
 /// Since when everything has to have been listed, and a bell that rings when that is later than before.
@@ -55,9 +76,30 @@ impl Shared {
         f(&mut self.index.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Rings the bell.
+    /// Tells the planner, and everything else that waits for a change of the index.
     pub fn ring(&self) {
         self.bell.notify_one();
+        self.tell_readers();
+    }
+
+    /// Tells the planner only: nothing has changed that others read.
+    pub(crate) fn ring_planner(&self) {
+        self.bell.notify_one();
+    }
+
+    fn tell_readers(&self) {
+        let Readers { signals, calendars, workloads } = &*self.readers;
+        [signals, calendars, workloads].into_iter().for_each(Notify::notify_one);
+    }
+
+    /// Waits for a change of the index since this reader has waited last.
+    pub(crate) async fn changed(&self, reader: Reader) {
+        let bell = match reader {
+            Reader::Signals => &self.readers.signals,
+            Reader::Calendars => &self.readers.calendars,
+            Reader::Workloads => &self.readers.workloads,
+        };
+        bell.notified().await;
     }
 
     /// Asks for a fresh list of the nodes.
@@ -172,7 +214,8 @@ fn read_calendar(object: &DeserializeGuard<SurgeCalendar>) -> Calendar {
                 generation: object.meta().generation.unwrap_or_default(),
                 spec: Err(vec![error.to_string()]),
                 status: CalendarStatus::default(),
-            },
+            }
+            .into(),
             how: None,
         },
     }
@@ -225,7 +268,8 @@ pub async fn everything(client: Client, shared: Shared) {
         n,
         |i| Some(&mut i.holds),
         |o| {
-            let read = o.0.as_ref().map_err(ToString::to_string).and_then(hold_record);
+            let read =
+                o.0.as_ref().map_err(ToString::to_string).and_then(hold_record).map(Row::from);
             Some((key(o), read))
         },
     );
@@ -363,17 +407,27 @@ async fn scaled_objects(client: Client, shared: Shared) {
 async fn workloads(client: Client, shared: Shared) {
     let mut watches = tokio::task::JoinSet::new();
     let mut looked_up = BTreeMap::new();
+    let (mut of, mut named) = (None, BTreeSet::new());
     loop {
         let unknown = shared.with(|index| {
-            let known = |kind: &(String, String)| index.workloads.contains_key(kind);
-            index.kinds().into_iter().filter(|kind| !known(kind)).collect::<Vec<_>>()
+            let now = [index.surges.revision(), index.runs.revision(), index.holds.revision()];
+            if of.replace(now) != Some(now) {
+                named = index.kinds();
+            }
+            let known = |kind: &&(String, String)| index.workloads.contains_key(*kind);
+            named.iter().filter(|kind| !known(kind)).cloned().collect::<Vec<_>>()
         });
+        let mut next = None;
         for kind in unknown {
             let now = tokio::time::Instant::now();
-            if looked_up.get(&kind).is_some_and(|at| now < *at + PROBE_INTERVAL) {
+            if let Some(at) = looked_up.get(&kind).map(|at| *at + PROBE_INTERVAL)
+                && now < at
+            {
+                next = Some(next.map_or(at, |next: tokio::time::Instant| next.min(at)));
                 continue;
             }
             looked_up.insert(kind.clone(), now);
+            next = Some(next.map_or(now + PROBE_INTERVAL, |next| next.min(now + PROBE_INTERVAL)));
             let (api_version, name) = &kind;
             match probe(&client, api_version, name).await {
                 Ok(Some((resource, true))) => {
@@ -400,7 +454,17 @@ async fn workloads(client: Client, shared: Shared) {
                 }
             }
         }
-        tokio::time::sleep(Duration::from_millis(500)).await;
+        let again = async {
+            match next {
+                Some(at) => tokio::time::sleep_until(at).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            () = shared.changed(Reader::Workloads) => {}
+            () = again => {}
+        }
     }
 }
 

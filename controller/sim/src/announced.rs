@@ -22,7 +22,7 @@ use self::target::{announced, stated, targets};
 use crate::cloud::Supply;
 use crate::cluster::{self, Pace};
 use crate::curve::Curve;
-use crate::evening::{Scenario, Until};
+use crate::evening::{Flags, Scenario, Until};
 use crate::load::{Cron, Load};
 use crate::scenario::external;
 use crate::whole;
@@ -314,6 +314,7 @@ impl Evening {
                 node_autoscaler: if primetime { 0 } else { self.machines() },
             },
             boot_time: TimeDelta::seconds(i64::from(self.assumptions.machine_seconds)),
+            flags: Flags::SHIPPED,
         }
     }
 

@@ -11,11 +11,11 @@ use std::collections::{BTreeMap, VecDeque};
 
 use chrono::TimeDelta;
 use primetime_core::Instant;
-use serde_json::Value;
 
 pub use self::jobs::{FAILS, TAKES};
 pub use self::nodes::node;
 use crate::cloud::CloudModel;
+use crate::field::{at, number, text};
 use crate::load::Load;
 use crate::script::Part;
 use crate::server::Server;
@@ -50,20 +50,13 @@ pub struct Cluster {
     load: Load,
     pace: Pace,
     random: fastrand::Rng,
-    /// When each pod is ready.
-    ready_at: BTreeMap<Key, Instant>,
+    pods: pods::Pods,
     /// When each Job began, and when it is done.
     done_at: BTreeMap<Key, (Instant, Instant)>,
     /// Pods that the controller manager may still create now.
     budget: f64,
-    /// Deployments, pods and nodes, as of the last look, if there was one: what is there before is up.
-    seen: Option<[u64; 3]>,
-    /// The next pod is ready then.
-    next_ready: Option<Instant>,
     /// Pods that are missing because there is no room for them.
     homeless: usize,
-    /// Pods are missing, whyever.
-    waiting: bool,
     /// Machines of the node autoscaler that carry nothing.
     idle_since: BTreeMap<String, Instant>,
     consolidation_due: Instant,
@@ -74,19 +67,6 @@ pub struct Cluster {
 
 fn kind(api_version: &str, name: &str) -> Result<Kind, Refusal> {
     Kind::of(api_version, name).ok_or_else(|| Refusal::Unserved(name.to_owned()))
-}
-
-/// Like [`Value::pointer`], for objects of plain names: this is asked for every pod at every look.
-fn at<'a>(object: &'a Value, pointer: &str) -> Option<&'a Value> {
-    pointer.split('/').skip(1).try_fold(object, |value, name| value.get(name))
-}
-
-fn number(object: &Value, pointer: &str) -> Option<i64> {
-    at(object, pointer).and_then(Value::as_i64)
-}
-
-fn text<'a>(object: &'a Value, pointer: &str) -> Option<&'a str> {
-    at(object, pointer).and_then(Value::as_str)
 }
 
 impl Cluster {
@@ -106,13 +86,10 @@ impl Cluster {
             load,
             pace,
             random: fastrand::Rng::with_seed(seed),
-            ready_at: BTreeMap::new(),
+            pods: pods::Pods::default(),
             done_at: BTreeMap::new(),
             budget: 0.0,
-            seen: None,
-            next_ready: None,
             homeless: 0,
-            waiting: false,
             idle_since: BTreeMap::new(),
             consolidation_due: now,
             hpa_due: now,

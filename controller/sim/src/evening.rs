@@ -20,6 +20,7 @@ pub use self::recording::{Look, Recording, Workload};
 use crate::clock::VirtualClock;
 use crate::cloud::{CloudModel, Supply};
 use crate::cluster::{Cluster, Pace};
+use crate::field::at;
 use crate::gate::Gate;
 use crate::load::Load;
 use crate::operator::{self, Surroundings};
@@ -73,6 +74,35 @@ pub struct Scenario {
     pub pace: Pace,
     /// From the launch to the boot of an instance.
     pub boot_time: TimeDelta,
+    /// How its operators are started.
+    pub flags: Flags,
+}
+
+/// What the operator's command line says of time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Flags {
+    /// Nothing is lowered for so long after the start, or after becoming leader.
+    pub settle: TimeDelta,
+    /// Nothing is lowered for so long after a deletion.
+    pub delete_grace: TimeDelta,
+    /// Between two questions to the cloud.
+    pub cloud_interval: Duration,
+}
+
+impl Flags {
+    /// What the operator does when its command line says nothing of it.
+    pub const SHIPPED: Self = Self {
+        settle: TimeDelta::seconds(120),
+        delete_grace: TimeDelta::seconds(120),
+        cloud_interval: Duration::from_secs(10),
+    };
+
+    /// For evenings of minutes: of two minutes, as many seconds as the evening is short.
+    pub const SHORT: Self = Self {
+        settle: TimeDelta::seconds(2),
+        delete_grace: TimeDelta::seconds(5),
+        cloud_interval: Duration::from_secs(1),
+    };
 }
 
 /// Plays an evening, with everything that goes wrong in it. The same scenario, script and seed give the same evening.
@@ -121,18 +151,23 @@ async fn evening(scenario: &Scenario, script: &Script, seed: u64) -> Recording {
         // Who has nothing that a Job could be made from is not asked for Jobs: fewer requests to put a fault at.
         jobs: scenario.objects.iter().any(|o| o["kind"] == "CronJob" || o["kind"] == "Job"),
         degrade: switched(scenario),
+        flags: scenario.flags,
         lives: Arc::default(),
     };
-    let operators = (0..scenario.operators)
-        .map(|n| operator::lives(surroundings.clone(), n, scenario.operators > 1));
-    let result = tokio::select! {
-        biased;
-        result = around(scenario, &surroundings, &mut cluster, &mut recording) => result,
-        () = async {
-            futures::future::join_all(operators).await;
-            std::future::pending::<()>().await;
-        } => Ok(()),
-    };
+    // Tasks of their own, which end with the runtime: a look of the cluster wakes none of them.
+    let operators: Vec<_> = (0..scenario.operators)
+        .map(|n| tokio::spawn(operator::lives(surroundings.clone(), n, scenario.operators > 1)))
+        .collect();
+    let result = around(scenario, &surroundings, &mut cluster, &mut recording).await;
+    for operator in operators {
+        // Lives never end: what has ended has panicked.
+        if operator.is_finished()
+            && let Err(error) = operator.await
+            && error.is_panic()
+        {
+            std::panic::resume_unwind(error.into_panic());
+        }
+    }
     recording.broken = set_up.and(result).err().map(|e| e.to_string());
     recording.history = server.with(Store::take_history);
     (recording.requests, recording.pauses) = (gate.requests(), gate.pauses());
@@ -147,9 +182,9 @@ async fn evening(scenario: &Scenario, script: &Script, seed: u64) -> Recording {
 
 /// What surges write.
 fn switched(scenario: &Scenario) -> BTreeSet<Object> {
-    let steps = |surge: &Value| surge.pointer("/spec/degrade")?.as_array().cloned();
+    let steps = |surge: &Value| at(surge, "/spec/degrade")?.as_array().cloned();
     let steps = scenario.objects.iter().filter_map(steps).flatten();
-    let name = |step: &Value, pointer| Some(step.pointer(pointer)?.as_str()?.to_owned());
+    let name = |step: &Value, pointer| Some(at(step, pointer)?.as_str()?.to_owned());
     let object = |step: Value| {
         let map = name(&step, "/configMapRef/name").map(Object::ConfigMap);
         map.or_else(|| name(&step, "/httpRouteRef/name").map(Object::HttpRoute))
@@ -168,6 +203,7 @@ async fn around(
     deeds.sort_by_key(|d| std::cmp::Reverse(d.at));
     let step = scenario.pace.step.to_std().unwrap_or(Duration::from_secs(1));
     let mut otherwise_since: Vec<Option<Instant>> = vec![None; scenario.insists.len()];
+    let mut looked_at = 0;
     loop {
         let now = clock.now();
         while deeds.last().is_some_and(|d| d.at <= now)
@@ -196,11 +232,15 @@ async fn around(
             let alive = |f: &mut crate::cloud::Fleet| {
                 f.machines.iter().filter(|m| m.ended_at.is_none()).count()
             };
-            recording.looks.push(Look {
-                at: now,
-                workloads: server.with(|s| workloads(s)),
-                machines: cloud.with(alive),
+            let last = recording.looks.last().map(|look| look.workloads.clone());
+            let workloads = server.with(|store| match last {
+                Some(last) if looked_at == store.version() => last,
+                _ => {
+                    looked_at = store.version();
+                    workloads(store).into()
+                }
             });
+            recording.looks.push(Look { at: now, workloads, machines: cloud.with(alive) });
         }
         if recording.over.is_none() && deeds.is_empty() && server.with(|s| over(s)) {
             recording.over = Some(now);
@@ -225,7 +265,7 @@ async fn around(
 fn is_recorded(store: &Store, token: &str) -> bool {
     let Some(runs) = Kind::of("primetime.dev/v1alpha1", "SurgeRun") else { return false };
     store.list(runs, "").any(|(_, run)| {
-        let list = |pointer| run.pointer(pointer).and_then(Value::as_array);
+        let list = |pointer| at(run, pointer).and_then(Value::as_array);
         let guarded = list("/metadata/finalizers").is_some_and(|f| !f.is_empty());
         guarded
             && list("/status/ledger")
@@ -238,7 +278,6 @@ fn over(store: &Store) -> bool {
     let Some(runs) = Kind::of("primetime.dev/v1alpha1", "SurgeRun") else { return false };
     store.changed(runs) > 0
         && store.list(runs, "").all(|(_, run)| {
-            run.pointer("/status/completionTime").is_some()
-                && run.pointer("/metadata/finalizers").is_none()
+            at(run, "/status/completionTime").is_some() && at(run, "/metadata/finalizers").is_none()
         })
 }

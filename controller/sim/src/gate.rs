@@ -134,11 +134,13 @@ impl Gate {
         self.script.out_since(part, self.clock.now())
     }
 
-    /// Whether anything is ever out.
+    /// How long nothing goes out, and nothing comes back; nothing if that stays so.
     #[must_use]
-    pub fn is_scripted(&self) -> bool {
-        let silences = self.script.faults.iter().any(|a| a.fault.silence().is_some());
-        silences || !self.script.outages.is_empty()
+    pub fn next_turn(&self) -> Option<Duration> {
+        let now = self.clock.now();
+        let outages = self.script.outages.iter().flat_map(|outage| [outage.from, outage.until]);
+        let turns = outages.chain(*locked(&self.silent_until)).filter(|at| *at > now);
+        turns.min().and_then(|at| (at - now).to_std().ok())
     }
 
     /// Lets a request through to its effect, and the reply back; or not. Whoever belongs to a process that has died

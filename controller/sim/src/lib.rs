@@ -30,6 +30,7 @@ pub mod cluster;
 pub mod curve;
 pub mod draw;
 pub mod evening;
+mod field;
 pub mod gate;
 pub mod load;
 pub mod operator;

@@ -11,7 +11,7 @@ use primetime_core::degrade::Object;
 use primetime_core::plan::Plan;
 use primetime_core::port::{Answer, Clock, Cloud, Feeds, Fetched, Metrics};
 use primetime_core::world::World;
-use primetime_k8s::engine::{Engine, Observer, Settings};
+use primetime_k8s::engine::{Engine, HEARTBEAT, Observer, Settings};
 use primetime_k8s::lease::{self, Candidate, Leadership};
 use primetime_k8s::server_time::ServerTime;
 use primetime_k8s::watch::{self, Shared};
@@ -21,6 +21,7 @@ use tower::Layer;
 
 use crate::clock::VirtualClock;
 use crate::cloud::CloudModel;
+use crate::evening::Flags;
 use crate::gate::Gate;
 use crate::load::Load;
 use crate::script::{Outage, Part, Script};
@@ -48,6 +49,8 @@ pub struct Surroundings {
     pub jobs: bool,
     /// What steps of a ladder may write.
     pub degrade: BTreeSet<Object>,
+    /// How operators are started.
+    pub flags: Flags,
     /// Every life of every operator.
     pub lives: Arc<Mutex<Vec<Life>>>,
 }
@@ -138,9 +141,6 @@ async fn now_and_then_still(gate: &Gate, process: impl Future<Output = ()>) {
     }
 }
 
-/// Nothing is lowered for so long after a deletion: of two minutes, as many seconds as the evening is short.
-pub const DELETE_GRACE: TimeDelta = TimeDelta::seconds(5);
-
 /// One life, until its process ends by itself because it does not lead any more.
 async fn life(around: &Surroundings, gate: &Gate, n: usize, elected: bool) {
     let cloud: Arc<dyn Cloud> = Arc::new(around.cloud.behind(gate));
@@ -157,12 +157,11 @@ async fn life(around: &Surroundings, gate: &Gate, n: usize, elected: bool) {
     });
     let identity = format!("primetime-{n}");
     let leadership = if elected { Leadership::default() } else { Leadership::alone(clock.now()) };
-    let settings = Settings {
-        cluster: "simulated".to_owned(),
-        settle: TimeDelta::seconds(2),
-        cloud_interval: Duration::from_secs(1),
-        delete_grace: DELETE_GRACE,
-    };
+    let Flags { settle, delete_grace, cloud_interval } = around.flags;
+    // A clock that is never set has nothing to be compared with.
+    let heartbeat = if jumps.is_empty() { Duration::from_mins(1) } else { HEARTBEAT };
+    let cluster = "simulated".to_owned();
+    let settings = Settings { cluster, settle, cloud_interval, delete_grace, heartbeat };
     let engine = Engine::new(
         client.clone(),
         shared.clone(),

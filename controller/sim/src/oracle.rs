@@ -12,11 +12,11 @@ mod records;
 
 use chrono::TimeDelta;
 use primetime_core::Instant;
-use serde_json::Value;
 
 pub use self::equal::differences;
 pub use self::floors::told as commands;
 use crate::evening::Recording;
+use crate::field::{number, text};
 use crate::script::{Part, Script};
 use crate::server::store::Event;
 
@@ -165,10 +165,6 @@ fn broken(case: Case<'_>) -> Vec<Broken> {
     rules.iter().filter_map(|rule| rule(case)).collect()
 }
 
-fn number(object: &Value, pointer: &str) -> Option<i64> {
-    object.pointer(pointer).and_then(Value::as_i64)
-}
-
 /// The workload that an event is about: of an autoscaler the one that it scales, whatever its own name is.
 fn workload_of(event: &Event) -> &str {
     let scales = match event.key.0.kind {
@@ -179,10 +175,6 @@ fn workload_of(event: &Event) -> &str {
         _ => None,
     };
     scales.unwrap_or(&event.key.2)
-}
-
-fn text<'a>(object: &'a Value, pointer: &str) -> Option<&'a str> {
-    object.pointer(pointer).and_then(Value::as_str)
 }
 
 fn the_model_is_sound(case: Case<'_>) -> Option<Broken> {

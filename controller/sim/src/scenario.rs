@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::cloud::Supply;
 use crate::cluster::{self, FAILS, Pace, TAKES};
-use crate::evening::{Act, Deed, SHOP, Scenario, Until};
+use crate::evening::{Act, Deed, Flags, SHOP, Scenario, Until};
 use crate::load::Load;
 use crate::oracle::Promise;
 
@@ -155,6 +155,7 @@ pub fn plain() -> (Scenario, Promise) {
             node_autoscaler: 0,
         },
         boot_time: seconds(5),
+        flags: Flags::SHORT,
     };
     let promise = Promise {
         ready_by: show() - seconds(READY_BEFORE),

@@ -33,9 +33,9 @@ use tower::Service;
 
 use self::access::{Access, Asks};
 use self::answer::{edit, halve, is_labelled, read, reply, status, success, unserved, version};
-use self::kinds::{Kind, discovery};
+use self::kinds::{ALL, Kind, discovery};
 use self::path::{Path, Place, parameter};
-use self::store::{Key, Part, Refusal, Store};
+use self::store::{Key, Object, Part, Refusal, Store};
 use crate::clock::VirtualClock;
 use crate::gate::{Door, Gate, No};
 use crate::script::Part as Outage;
@@ -53,8 +53,8 @@ const APPLY: &str = "application/apply-patch+yaml";
 #[derive(Clone, Debug)]
 pub struct Server {
     store: Arc<Mutex<Store>>,
-    /// Tells watches in the order in which they wait: tokio's own watch channel draws it by chance.
-    changed: Arc<Notify>,
+    /// Tells the watches of a kind, in the order in which they wait: tokio's own watch channel draws it by chance.
+    changed: Arc<[Notify; ALL.len()]>,
     clock: VirtualClock,
     /// What operators have asked for.
     used: Arc<Mutex<BTreeSet<Asks>>>,
@@ -99,7 +99,7 @@ impl Server {
     pub fn new(clock: VirtualClock) -> Self {
         Self {
             store: Arc::default(),
-            changed: Arc::default(),
+            changed: Arc::new([const { Notify::const_new() }; ALL.len()]),
             clock,
             used: Arc::default(),
             forbidden: Arc::default(),
@@ -125,12 +125,15 @@ impl Server {
         store.by = operator;
         let before = store.version();
         let result = f(&mut store);
-        let after = store.version();
+        let changed: BTreeSet<Kind> = store.since(before).map(|event| event.key.0).collect();
         drop(store);
-        if after != before {
-            self.changed.notify_waiters();
-        }
+        changed.iter().filter_map(|kind| self.bell(*kind)).for_each(Notify::notify_waiters);
         result
+    }
+
+    /// Rings when an object of this kind changes.
+    fn bell(&self, kind: Kind) -> Option<&Notify> {
+        self.changed.get(kind.rank())
     }
 
     /// A client of this server, each request of which passes a gate.
@@ -206,7 +209,7 @@ impl Server {
             Err(refusal) => Err(refusal),
         };
         match answer {
-            Ok((code, value)) => reply(code, value.to_string()),
+            Ok((code, object)) => reply(code, object.text().to_owned()),
             Err(Refusal::Nowhere) => reply(404, format!("{}\n", Refusal::Nowhere)),
             Err(refusal) => {
                 let (code, reason) = refusal.code();
@@ -253,16 +256,18 @@ impl Server {
         self.forbidden.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn answer(&self, asked: &Asked, gate: &Gate) -> Result<(u16, Arc<Value>), Refusal> {
+    fn answer(&self, asked: &Asked, gate: &Gate) -> Result<(u16, Arc<Object>), Refusal> {
         match path::read(&asked.path) {
             Path::Objects(place) => self.objects(&place, asked, gate),
             Path::Discovery(group, version) => {
                 let found = discovery(&group, &version).ok_or(Refusal::Nowhere)?;
-                Ok((200, Arc::new(found)))
+                Ok((200, Arc::new(found.into())))
             }
-            Path::Core => Ok((200, Arc::new(json!({"kind": "APIVersions", "versions": ["v1"]})))),
-            Path::Groups => Ok((200, Arc::new(kinds::groups(self.keda)))),
-            Path::Version => Ok((200, Arc::new(version()))),
+            Path::Core => {
+                Ok((200, Arc::new(json!({"kind": "APIVersions", "versions": ["v1"]}).into())))
+            }
+            Path::Groups => Ok((200, Arc::new(kinds::groups(self.keda).into()))),
+            Path::Version => Ok((200, Arc::new(version().into()))),
             Path::Nowhere => Err(Refusal::Nowhere),
         }
     }
@@ -272,7 +277,7 @@ impl Server {
         place: &Place,
         asked: &Asked,
         gate: &Gate,
-    ) -> Result<(u16, Arc<Value>), Refusal> {
+    ) -> Result<(u16, Arc<Object>), Refusal> {
         let Place { kind, namespace, .. } = place;
         let Some(name) = &place.name else {
             return match asked.method {
@@ -281,7 +286,7 @@ impl Server {
                     if asked.by.is_some() && gate.is_out(Outage::ListsPartial) {
                         halve(&mut list);
                     }
-                    Ok((200, Arc::new(list)))
+                    Ok((200, Arc::new(list.into())))
                 }
                 // Protobuf, for one, which some clients would rather speak.
                 Method::POST if !asked.body.is_object() => Err(unserved(asked)),
@@ -297,7 +302,7 @@ impl Server {
         match (&asked.method, place.part.as_deref()) {
             (&Method::GET, None | Some("status")) => Ok((200, found()?)),
             (&Method::GET, Some("scale")) if kind.scale => {
-                Ok((200, Arc::new(scale::of(found()?.as_ref()))))
+                Ok((200, Arc::new(scale::of(found()?.as_ref()).into())))
             }
             (&Method::PATCH, None)
                 if asked.content_type == APPLY && self.with(|s| s.get(&key).is_none()) =>
@@ -321,7 +326,7 @@ impl Server {
                         scale::into(object, &scale, manager)
                     })
                 })?;
-                Ok((200, Arc::new(scale::of(&object))))
+                Ok((200, Arc::new(scale::of(&object).into())))
             }
             (&Method::POST, Some("eviction")) if gate.is_out(Outage::Evictions) => {
                 Err(Refusal::TooMany("it would violate the pod's disruption budget".to_owned()))
@@ -329,7 +334,7 @@ impl Server {
             (&Method::POST, Some("eviction")) => {
                 self.by(asked.by, |s| s.delete(&key, None, None))?;
                 let done = json!({"kind": "Status", "apiVersion": "v1", "status": "Success"});
-                Ok((201, Arc::new(done)))
+                Ok((201, Arc::new(done.into())))
             }
             (&Method::DELETE, None) => {
                 let expected = |field: &str| {
@@ -338,7 +343,7 @@ impl Server {
                 let (uid, version) = (expected("uid"), expected("resourceVersion"));
                 let deleted = self.by(asked.by, |s| s.delete(&key, uid, version))?;
                 let gone = self.with(|s| s.get(&key).is_none());
-                Ok((200, if gone { Arc::new(success(*kind, &deleted)) } else { deleted }))
+                Ok((200, if gone { Arc::new(success(*kind, &deleted).into()) } else { deleted }))
             }
             _ => Err(unserved(asked)),
         }

@@ -4,9 +4,8 @@
 
 use primetime_core::Instant;
 use primetime_sim::cluster::FAILS;
-use primetime_sim::evening::{Act, Deed, Insist, Recording, SHOP, Scenario, play};
+use primetime_sim::evening::{Act, Deed, Flags, Insist, Recording, SHOP, Scenario, play};
 use primetime_sim::load::Load;
-use primetime_sim::operator::DELETE_GRACE;
 use primetime_sim::oracle::{Promise, judge};
 use primetime_sim::scenario::{
     DURATION, beyond, cron_job, lingering, overlapping, override_until, partial, plain, seconds,
@@ -371,7 +370,7 @@ fn people() -> Vec<Named> {
         (
             "F38: the surge is deleted in the window",
             deeds(vec![Deed { at: at(20), act: Act::Delete(capital()) }], |promise| {
-                promise.until = at(20) + DELETE_GRACE;
+                promise.until = at(20) + Flags::SHORT.delete_grace;
             }),
         ),
         (

@@ -118,7 +118,7 @@ fn main() -> Result<()> {
             spec: Ok(spec.clone()),
             status: primetime_core::world::SurgeStatus::default(),
         };
-        world.surges.insert(name, record);
+        world.surges.insert(name, record.into());
     }
     let mut records = 0;
     let planned = time(|| records = plan(&world, now).records.len());

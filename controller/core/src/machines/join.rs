@@ -85,7 +85,8 @@ pub fn replacements(status: &RunStatus, group: &MachineGroup, world: &World, now
     }
     let ever = count(instances(status, group));
     let left = group.count.saturating_mul(MOST).saturating_sub(ever);
-    let going = instances(status, group).filter(|i| i.state == LedgerState::Terminating);
+    let goes = |state| matches!(state, LedgerState::Draining | LedgerState::Terminating);
+    let going = instances(status, group).filter(|i| goes(i.state));
     let spare = (group.count / 10).max(1).saturating_sub(count(going));
     // What was replaced already counts until its predecessor has gone.
     let replaced = launched(status, &group.name).saturating_sub(group.count);
@@ -192,7 +193,7 @@ mod tests {
         let token = status.ledger.first().unwrap().token.clone();
         let gone = Instance { id: "i-015".into(), token, terminated: true };
         let fleet = Fleet { instances: vec![gone], at: late };
-        world.fleets.insert(run().uid, Seen::Known(fleet));
+        world.fleets.insert(run().uid, Seen::Known(fleet.into()));
         assert_eq!(intended(&mut status, &world, late), 1, "then the next");
     }
 

@@ -43,41 +43,53 @@ pub fn wind_down(
         if !batch.settled && silent {
             strike(batch);
         }
-        for instance in &mut batch.instances {
+        for instance in batch.instances.iter_mut().filter(|i| i.state == LedgerState::Live) {
             let node = world.nodes.get(&instance.id);
-            if instance.state == LedgerState::Live {
-                if may_go == 0 || (node.is_none() && !looked) {
-                    wait = true;
-                    continue;
-                }
-                may_go -= 1;
-                went = true;
+            if may_go == 0 || (node.is_none() && !looked) {
+                wait = true;
+                continue;
             }
-            let next = match (instance.state, node) {
-                (LedgerState::Live, Some(_)) => LedgerState::Draining,
-                (LedgerState::Live | LedgerState::Draining, None) => LedgerState::Terminating,
-                // The instance joined after it was chosen to go, and takes pods: the call may not have been sent yet.
-                (LedgerState::Terminating, Some(node)) if !node.unschedulable => {
-                    LedgerState::Draining
-                }
-                (LedgerState::Draining, Some(node))
-                    if node.unschedulable && node.pods_left == Some(0) =>
-                {
-                    LedgerState::Terminating
-                }
-                (state, _) => state,
-            };
-            if next != instance.state {
-                instance.state = next;
-                instance.since = now;
-            }
+            may_go -= 1;
+            went = true;
+            instance.state =
+                if node.is_some() { LedgerState::Draining } else { LedgerState::Terminating };
+            instance.since = now;
         }
     }
+    terminate_drained(status, world, now);
     if let Some(release) = status.release.as_mut().filter(|_| went) {
         release.machines_time = Some(now);
     }
     let last = status.release.as_ref().and_then(|r| r.machines_time);
     last.filter(|_| wait).map(|last| last + pace.step_time)
+}
+
+/// What is drained, or has no node any more, is terminated.
+pub fn terminate_drained(status: &mut RunStatus, world: &World, now: Instant) {
+    let draining = |i: &&mut LedgerInstance| i.state == LedgerState::Draining;
+    for instance in status.ledger.iter_mut().flat_map(|b| &mut b.instances).filter(draining) {
+        let node = world.nodes.get(&instance.id);
+        if node.is_none_or(|node| node.unschedulable && node.pods_left == Some(0)) {
+            instance.state = LedgerState::Terminating;
+            instance.since = now;
+        }
+    }
+}
+
+/// What joins after it was chosen to go, and takes pods, is drained: its termination may not have been asked for yet. Where
+/// it was, the cloud says so.
+pub fn drain_what_has_joined(status: &mut RunStatus, world: &World, now: Instant) {
+    for instance in status.ledger.iter_mut().flat_map(|b| &mut b.instances) {
+        if instance.state == LedgerState::Terminating && is_open(world, &instance.id) {
+            instance.state = LedgerState::Draining;
+            instance.since = now;
+        }
+    }
+}
+
+/// An instance is a node that takes pods.
+pub fn is_open(world: &World, id: &str) -> bool {
+    world.nodes.get(id).is_some_and(|node| !node.unschedulable)
 }
 
 /// Whether nodes were listed since an instant, and within the last minute: a machine may join at any time.
@@ -219,13 +231,17 @@ mod tests {
         assert!(matches!(asked(&status, &looked()).as_slice(), [MachineAct::Terminate { .. }]));
         let mut world = looked();
         world.nodes.insert("i-000".into(), node(Some(2), false));
-        wind_down(&mut status, &world, &run(), PACE, now());
+        assert_eq!(asked(&status, &world), [], "what is on record asks for its end, and is open");
+        drain_what_has_joined(&mut status, &world, now());
+        assert!(matches!(asked(&status, &world).as_slice(), [MachineAct::Drain { .. }]));
+        let later = now() + seconds(1);
+        terminate_drained(&mut status, &world, later);
         assert!(matches!(asked(&status, &world).as_slice(), [MachineAct::Drain { .. }]));
         world.nodes.insert("i-000".into(), node(Some(0), true));
-        wind_down(&mut status, &world, &run(), PACE, now());
+        terminate_drained(&mut status, &world, later);
         assert!(matches!(asked(&status, &world).as_slice(), [MachineAct::Terminate { .. }]));
         // A node that is closed stays chosen, however long it is shown.
-        wind_down(&mut status, &world, &run(), PACE, now());
+        drain_what_has_joined(&mut status, &world, later);
         assert!(matches!(asked(&status, &world).as_slice(), [MachineAct::Terminate { .. }]));
     }
 
@@ -239,7 +255,9 @@ mod tests {
         let token = status.ledger.last().unwrap().token.clone();
         let gone = Instance { id: "i-000".into(), token, terminated: true };
         let mut world = World::default();
-        world.fleets.insert(run().uid, Seen::Known(Fleet { instances: vec![gone], at: now() }));
+        world
+            .fleets
+            .insert(run().uid, Seen::Known(Fleet { instances: vec![gone], at: now() }.into()));
         settle(&mut status, &world, &run(), now());
         assert!(!status.owes_machines());
     }
@@ -251,7 +269,7 @@ mod tests {
         let mut forgotten = |after| {
             let mut world = World::default();
             let fleet = Fleet { instances: vec![], at: now() + after };
-            world.fleets.insert(run().uid, Seen::Known(fleet));
+            world.fleets.insert(run().uid, Seen::Known(fleet.into()));
             settle(&mut status, &world, &run(), now() + after);
             !status.owes_machines()
         };
@@ -265,7 +283,7 @@ mod tests {
         intended(&mut status, now());
         status.release = Some(release::begin(ReleaseCause::Deleted, &[], now()));
         let mut world = World::default();
-        let silent = |at| Seen::Known(Fleet { instances: vec![], at });
+        let silent = |at| Seen::Known(Fleet { instances: vec![], at }.into());
         world.fleets.insert(run().uid, silent(now() + seconds(119)));
         wind_down(&mut status, &world, &run(), PACE, now());
         assert!(status.owes_machines());

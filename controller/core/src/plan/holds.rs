@@ -45,7 +45,7 @@ pub(super) fn plan(world: &World, now: Instant, draft: &mut Draft) {
             && !world.unreadable_holds.contains_key(&name)
             && let Seen::Known(state) = world.target(workload)
         {
-            begin(&name, workload, &state, wanted, now, draft);
+            begin(&name, workload, state, wanted, now, draft);
         }
     }
     let mut due = Vec::new();

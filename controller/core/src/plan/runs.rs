@@ -343,8 +343,8 @@ impl<'a> Run<'a> {
                     && live.is_some_and(|live| {
                         // Who has new pods coming and old ones going is not left with fewer of both.
                         let rolls = live.rolling && patient;
-                        let lags = write::lags(&hold.hold, &live) && patient;
-                        let due = write::writes(hold, &live, Instant::MAX_UTC);
+                        let lags = write::lags(&hold.hold, live) && patient;
+                        let due = write::writes(hold, live, Instant::MAX_UTC);
                         !rolls && !lags && !due.iter().any(write::Write::lowers)
                     }),
             })
@@ -476,7 +476,11 @@ impl<'a> Run<'a> {
 
     fn keep_ledger(&self, status: &mut RunStatus, draft: &mut Draft) {
         machines::settle(status, self.world, self.record, self.now);
+        machines::drain_what_has_joined(status, self.world, self.now);
         if status.release.is_none() {
+            if self.now >= self.world.may_lower_from {
+                machines::terminate_drained(status, self.world, self.now);
+            }
             for (group, start) in self.announcement.machines.iter().zip(&self.timeline.machines) {
                 if let Some(class) = self.world.classes.get(&group.class)
                     && self.now >= *start
@@ -653,6 +657,6 @@ fn read(
     let ready = target.and_then(|t| world.target(&t.workload).known().map(|live| live.ready));
     let key = (signal.source.clone(), signal.query.clone());
     let not_asked = Series::default();
-    let series = world.samples.get(&key).unwrap_or(&not_asked);
+    let series = world.samples.get(&key).map_or(&not_asked, |series| &**series);
     signal::read(signal, series, ready, now, source.max_age)
 }

@@ -21,7 +21,7 @@ use crate::overrides::{Action, Boost, Override};
 use crate::run::{Launch, LedgerState, ReleaseCause, RunRecord, Stage, Verdict};
 use crate::schedule::{Rule, Schedule, When, Zone};
 use crate::seconds;
-use crate::signal::{Sample, Why};
+use crate::signal::{Sample, Series, Why};
 use crate::surge::*;
 use crate::world::tests::plain;
 use crate::world::*;
@@ -155,7 +155,7 @@ impl Evening {
     fn new() -> Self {
         let mut world = World { cluster: "paris".into(), ..World::default() };
         world.may_lower_from = chrono::DateTime::UNIX_EPOCH;
-        world.surges.insert("capital".into(), capital());
+        world.surges.insert("capital".into(), capital().into());
         let web = TargetState { autoscaler: Some(hpa(10, 60)), ..plain(10) };
         world.targets.insert(workload("web"), Seen::Known(web));
         world.targets.insert(workload("search"), Seen::Known(plain(5)));
@@ -202,7 +202,7 @@ impl Evening {
         let instances = self.cloud.values().cloned().collect();
         let fleet = Fleet { instances, at: self.now };
         for run in self.world.runs.values() {
-            self.world.fleets.insert(run.uid.clone(), Seen::Known(fleet.clone()));
+            self.world.fleets.insert(run.uid.clone(), Seen::Known(fleet.clone().into()));
         }
         let plan = plan(&self.world, self.now);
         let again = super::plan(&self.world, self.now);
@@ -256,7 +256,7 @@ impl Evening {
                     announcement: Ok(spec.announcement),
                     status: RunStatus::default(),
                 };
-                assert!(world.runs.insert(run, record).is_none(), "a name is created once");
+                assert!(world.runs.insert(run, record.into()).is_none(), "a name is created once");
             }
             Record::StretchRun { .. } | Record::CalendarStatus { .. } => {
                 panic!("no calendar here")
@@ -295,7 +295,10 @@ impl Evening {
             }
             Record::CreateHold { name, hold } => {
                 let record = HoldRecord { name: name.clone(), hold: *hold, deleting: false };
-                assert!(world.holds.insert(name, record).is_none(), "a baseline is written once");
+                assert!(
+                    world.holds.insert(name, record.into()).is_none(),
+                    "a baseline is written once"
+                );
             }
             Record::UpdateHold { name, hold } => {
                 let record = world.holds.get_mut(&name).unwrap();
@@ -638,7 +641,7 @@ fn a_step_down_that_is_not_on_record_yet_moves_no_floor() {
     evening.now += seconds(121);
     evening.world.samples.insert(
         ("main".into(), "sum(shop_sessions)".into()),
-        Sample::Known { value: 100.0, at: evening.now }.into(),
+        Series::from(Sample::Known { value: 100.0, at: evening.now }).into(),
     );
     let plan = plan(&evening.world, evening.now);
     let stepped = plan.records.iter().any(|r| match r {
@@ -675,7 +678,7 @@ fn the_next_step_down_waits_until_the_last_one_stands_in_the_hold() {
         evening.now += seconds(121);
         evening.world.samples.insert(
             ("main".into(), "sum(shop_sessions)".into()),
-            Sample::Known { value: 100.0, at: evening.now }.into(),
+            Series::from(Sample::Known { value: 100.0, at: evening.now }).into(),
         );
         for record in plan(&evening.world, evening.now).records {
             if !matches!(record, Record::UpdateHold { .. }) {
@@ -758,7 +761,7 @@ fn a_second_run_shares_the_baseline_and_the_maximum_holds() {
         spec.announcement.targets = vec![target("web", Want::Replicas(120), Some(260))];
         spec.announcement.machines = vec![];
     }
-    evening.world.surges.insert("late".into(), late);
+    evening.world.surges.insert("late".into(), late.into());
     evening.pass(start() + seconds(3600), seconds(20));
     let hold = &evening.world.holds["deployment-web"].hold;
     assert_eq!(hold.claims.iter().map(|c| c.floor).collect::<Vec<_>>(), [180, 120]);
@@ -884,7 +887,7 @@ fn writes_known_before_are_spread_so_that_the_last_is_in_time() {
         let hold = crate::hold::first(&workload, &state, vec![claim], t0(), t0() - seconds(15));
         let name = crate::hold::name(&workload);
         world.targets.insert(workload, Seen::Known(state));
-        world.holds.insert(name.clone(), HoldRecord { name, hold, deleting: false });
+        world.holds.insert(name.clone(), HoldRecord { name, hold, deleting: false }.into());
     }
     let at = |before: i64| plan(&world, t0() - TimeDelta::milliseconds(before)).acts.len();
     assert_eq!(at(2251), 0);

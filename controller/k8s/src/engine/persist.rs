@@ -11,6 +11,7 @@ use primetime_core::calendar::CalendarStatus;
 use primetime_core::decision::Decision;
 use primetime_core::hold::Hold;
 use primetime_core::plan::Record;
+use primetime_core::row::Row;
 use primetime_core::run::{RunRecord, RunStatus};
 use primetime_core::world::{Seen, SurgeStatus, World};
 
@@ -132,7 +133,7 @@ impl Engine {
         &self,
         namespace: &str,
         name: &str,
-        planned_from: Option<&T>,
+        planned_from: Option<&Row<T>>,
         table: impl Fn(&Index) -> &Table<Key, T>,
     ) -> Option<String> {
         let key = (namespace.to_owned(), name.to_owned());
@@ -210,16 +211,19 @@ impl Engine {
         look: Look,
     ) -> Option<Instant> {
         let key = (namespace.to_owned(), name.clone());
-        let row = self.shared.with(|index| index.calendars.get(&key).cloned())?;
-        if Some(&row.value.record) != world.calendars.get(&name) {
-            return None;
-        }
+        let (before, version) = self.shared.with(|index| {
+            let row = index.calendars.get(&key)?;
+            let same = Some(&row.value.record) == world.calendars.get(&name);
+            same.then(|| (row.value.record.clone(), row.version.clone()))
+        })?;
         let engine = self.clone();
         let ns = namespace.to_owned();
         self.start(work(namespace, "calendar", &name, "calendar_status"), look, async move {
-            let (before, version) = (row.value.record.status, row.version);
             let records = engine.records(&ns);
-            records.calendar_status(&name, &before, &status, &version).await.map(|()| Outcome::Done)
+            records
+                .calendar_status(&name, &before.status, &status, &version)
+                .await
+                .map(|()| Outcome::Done)
         })
     }
 
@@ -232,7 +236,7 @@ impl Engine {
         look: Look,
     ) -> Option<Instant> {
         let before = world.holds.get(&name)?;
-        let seen = Ok(before.clone());
+        let seen = Ok(before.clone()).into();
         let version = self.version(namespace, &name, Some(&seen), |index| &index.holds)?;
         let before = before.hold.clone();
         let engine = self.clone();
@@ -251,11 +255,11 @@ impl Engine {
         look: Look,
     ) -> Option<Instant> {
         let before = world.holds.get(&name)?;
-        let record = Ok(before.clone());
+        let record = Ok(before.clone()).into();
         let version = self.version(namespace, &name, Some(&record), |index| &index.holds)?;
         let target = before.hold.target_ref.clone();
         let seen = world.target(&target);
-        let absent = seen == Seen::Absent;
+        let absent = *seen == Seen::Absent;
         let unscaled = seen.known().is_some_and(|live| live.autoscaler.is_none());
         let autoscaler = before.hold.baseline.autoscaler.clone().filter(|_| unscaled);
         let engine = self.clone();

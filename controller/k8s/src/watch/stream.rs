@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use tracing::warn;
 
 use super::Shared;
-use crate::index::{Index, Scope, Table};
+use crate::index::{Index, Lookup, Scope, Table};
 
 fn version<K: Resource>(object: &K) -> String {
     object.meta().resource_version.clone().unwrap_or_default()
@@ -65,16 +65,17 @@ fn relist_after(kind: &str) -> Duration {
 }
 
 /// Watches one kind into one table. `read` gives the row, or nothing if the object is of no interest.
-pub(super) async fn watch<K, I, T>(
+pub(super) async fn watch<K, I, T, L>(
     api: Api<K>,
     shared: Shared,
     what: String,
-    table: impl Fn(&mut Index) -> Option<&mut Table<I, T>>,
+    table: impl Fn(&mut Index) -> Option<&mut Table<I, T, L>>,
     read: impl Fn(&K) -> Option<(I, T)>,
 ) where
     K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
     I: Ord + Clone,
     T: PartialEq,
+    L: Lookup<I, T>,
 {
     let mut patience = Patience::default();
     let mut limit = LIST_TIMEOUT;
@@ -123,11 +124,13 @@ pub(super) async fn watch<K, I, T>(
                 Event::InitApply(_) => {}
             }
             let changed = shared.with(|index| {
-                let dirty = table(index).and_then(|table| take_in(table, event, &read));
-                dirty.is_some_and(|scope| index.mark(scope))
+                let scope = table(index).and_then(|table| take_in(table, event, &read))?;
+                Some(index.mark(scope))
             });
-            if changed {
-                shared.ring();
+            match changed {
+                Some(true) => shared.ring(),
+                Some(false) => shared.tell_readers(),
+                None => {}
             }
             if let Some(at) = relist.as_mut()
                 && shared.with(|index| table(index).is_some_and(|table| table.is_doubted()))
@@ -139,8 +142,8 @@ pub(super) async fn watch<K, I, T>(
 }
 
 /// Takes an event into its table. Says what it may concern, if it has changed anything.
-fn take_in<K, I, T>(
-    table: &mut Table<I, T>,
+fn take_in<K, I, T, L>(
+    table: &mut Table<I, T, L>,
     event: Event<K>,
     read: impl Fn(&K) -> Option<(I, T)>,
 ) -> Option<Scope>
@@ -148,6 +151,7 @@ where
     K: Resource,
     I: Ord + Clone,
     T: PartialEq,
+    L: Lookup<I, T>,
 {
     match event {
         Event::Init => {

@@ -233,8 +233,8 @@ const MUTATIONS: [Mutation; 43] = [
     Mutation {
         name: "two steps down are one fall where an autoscaler is slow",
         file: "controller/core/src/plan/runs.rs",
-        right: "let lags = write::lags(&hold.hold, &live) && patient;",
-        wrong: "let lags = write::lags(&hold.hold, &live) && patient && false;",
+        right: "let lags = write::lags(&hold.hold, live) && patient;",
+        wrong: "let lags = write::lags(&hold.hold, live) && patient && false;",
     },
     Mutation {
         name: "what a step runs is undone while it still goes on",
@@ -318,7 +318,7 @@ fn failing(
         .current_dir(copy)
         .env("CARGO_TARGET_DIR", target)
         .env("PRIMETIME_SEEDS", "120")
-        .env("PRIMETIME_STRIDE", "150")
+        .env("PRIMETIME_PLAYS", "362")
         .env("RUST_BACKTRACE", "0")
         .output()?;
     let said = String::from_utf8_lossy(&output.stdout);

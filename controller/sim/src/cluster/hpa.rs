@@ -27,9 +27,7 @@ impl Cluster {
         let deployments = kind("apps/v1", "Deployment")?;
         let server = self.server.clone();
         server.with(|store| {
-            let all: Vec<(Key, Value)> =
-                store.list(hpas, "").map(|(k, v)| (k.clone(), v.clone())).collect();
-            for (key, hpa) in all {
+            for (key, hpa) in store.all(hpas) {
                 let Some(name) = text(&hpa, "/spec/scaleTargetRef/name") else { continue };
                 let target: Key = (deployments, key.1.clone(), name.to_owned());
                 let Some(deployment) = store.get(&target) else { continue };

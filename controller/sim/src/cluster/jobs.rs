@@ -2,11 +2,11 @@
 
 use chrono::TimeDelta;
 use primetime_core::Instant;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{Cluster, at, kind, number};
 use crate::script::Part as Outage;
-use crate::server::store::{Key, Part, Refusal};
+use crate::server::store::{Part, Refusal};
 
 /// A Job whose template carries this annotation fails once its retries are used up.
 pub const FAILS: &str = "simulated/fails";
@@ -23,8 +23,7 @@ impl Cluster {
             return Ok(());
         }
         server.with(|store| {
-            let all: Vec<(Key, Value)> =
-                store.list(jobs, "").map(|(key, job)| (key.clone(), job.clone())).collect();
+            let all = store.all(jobs);
             self.done_at.retain(|key, _| all.iter().any(|(there, _)| there == key));
             let (least, most) = self.pace.start_up;
             for (key, job) in all {

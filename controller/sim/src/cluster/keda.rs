@@ -62,9 +62,7 @@ impl Cluster {
         let hpas = kind("autoscaling/v2", "HorizontalPodAutoscaler")?;
         let deployments = kind("apps/v1", "Deployment")?;
         self.server.with(|store| {
-            let all: Vec<(Key, Value)> =
-                store.list(scaled, "").map(|(key, v)| (key.clone(), v.clone())).collect();
-            for (key, scaled) in all {
+            for (key, scaled) in store.all(scaled) {
                 // Its status says when it looked: at each look something else.
                 let status = json!({"lastActiveTime": now.to_rfc3339()});
                 store.change(&key, Part::Status, |scaled| {

@@ -1,57 +1,110 @@
 //! Workload controller, scheduler and kubelets: pods are made and put on nodes, become ready, and are taken away.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use chrono::TimeDelta;
 use primetime_core::Instant;
 use serde_json::{Value, json};
 
-use super::{Cluster, kind, number, text};
+use super::{Cluster, at, kind, number, text};
 use crate::script::Part as Outage;
 use crate::server::kinds::Kind;
 use crate::server::store::{Key, Part, Refusal, Store};
 
-/// Pods by workload, and how many each open node carries.
-struct Picture {
-    pods: BTreeMap<String, Vec<Key>>,
-    used: BTreeMap<String, usize>,
+/// A pod as its controller remembers it.
+#[derive(Debug)]
+struct Pod {
+    name: String,
+    node: String,
+    /// The template that it was made from.
+    template: Arc<str>,
+    ready_at: Instant,
 }
 
-impl Picture {
-    fn of(store: &Store, pods: Kind, nodes: Kind) -> Self {
-        let closed = |node: &_| super::at(node, "/spec/unschedulable") == Some(&json!(true));
-        let open = store.list(nodes, "").filter(|(_, node)| !closed(node));
-        let mut used: BTreeMap<String, usize> = open.map(|(key, _)| (key.2.clone(), 0)).collect();
-        let mut of: BTreeMap<String, Vec<Key>> = BTreeMap::new();
-        for (key, pod) in store.list(pods, "") {
-            if let Some(n) = text(pod, "/spec/nodeName").and_then(|node| used.get_mut(node)) {
-                *n += 1;
+/// Pods by workload (namespace and name), in the order in which they were made, and what was seen of the store when they
+/// were looked at last.
+#[derive(Debug, Default)]
+pub(super) struct Pods {
+    of: BTreeMap<(String, String), Vec<Pod>>,
+    /// The resourceVersion up to which deletions were taken in.
+    told: u64,
+    /// The resourceVersions of deployments, pods and nodes; nothing before the first look: what is there then is up.
+    seen: Option<[u64; 3]>,
+    /// The next pod is ready then.
+    next_ready: Option<Instant>,
+    /// Pods are missing, whyever.
+    waiting: bool,
+}
+
+impl Pods {
+    /// Forgets what others have deleted: evictions, and nodes that took their pods with them.
+    fn forget_deleted(&mut self, store: &Store, pods: Kind) {
+        let events = store.since(self.told).filter(|e| e.key.0 == pods && e.what == "DELETED");
+        for event in events {
+            let (_, namespace, name) = &event.key;
+            let app = text(&event.object, "/metadata/labels/app").unwrap_or_default();
+            if let Some(of_app) = self.of.get_mut(&(namespace.clone(), app.to_owned())) {
+                of_app.retain(|pod| pod.name != *name);
             }
-            let app = text(pod, "/metadata/labels/app").unwrap_or_default();
-            of.entry(format!("{}/{app}", key.1)).or_default().push(key.clone());
         }
-        Self { pods: of, used }
+        self.told = store.version();
     }
 
-    /// A place on the node with the most room, if any has some.
-    fn place(&mut self, per_node: usize) -> Option<String> {
-        let room = self.used.iter_mut().filter(|(_, n)| **n < per_node);
+    /// How many pods there are in a namespace, but for those of one workload.
+    fn others(&self, namespace: &str, name: &str) -> usize {
+        let others = self.of.iter().filter(|((ns, of), _)| ns == namespace && of != name);
+        others.map(|(_, pods)| pods.len()).sum()
+    }
+}
+
+/// How many pods each open node carries: counted when the first pod is to be placed.
+struct Room(Option<BTreeMap<String, usize>>);
+
+impl Room {
+    /// A place on the node with the most room, if any has some. `there` are the pods that `pods` does not know now.
+    fn place(
+        &mut self,
+        store: &Store,
+        nodes: Kind,
+        pods: &Pods,
+        there: &[&[Pod]],
+        per_node: usize,
+    ) -> Option<String> {
+        let used = self.0.get_or_insert_with(|| {
+            let closed = |node: &Value| at(node, "/spec/unschedulable") == Some(&json!(true));
+            let open = store.list(nodes, "").filter(|(_, node)| !closed(node));
+            let mut used: BTreeMap<String, usize> =
+                open.map(|(key, _)| (key.2.clone(), 0)).collect();
+            let known = pods.of.values().flatten();
+            for pod in known.chain(there.iter().copied().flatten()) {
+                if let Some(n) = used.get_mut(&pod.node) {
+                    *n += 1;
+                }
+            }
+            used
+        });
+        let room = used.iter_mut().filter(|(_, n)| **n < per_node);
         let (name, n) = room.min_by_key(|(_, n)| **n)?;
         *n += 1;
         Some(name.clone())
     }
 }
 
-/// Whose pods are made.
+/// Whose pods are made, and of what.
 struct Workload<'a> {
-    pods: Kind,
-    key: &'a Key,
-    template: &'a str,
+    namespace: &'a str,
+    name: &'a str,
+    template: Arc<str>,
 }
 
 /// What distinguishes pods of a rollout from those before it.
-fn template(deployment: &Value) -> String {
-    deployment.pointer("/spec/template").map(Value::to_string).unwrap_or_default()
+fn template(deployment: &Value) -> Arc<str> {
+    deployment.pointer("/spec/template").map(Value::to_string).unwrap_or_default().into()
+}
+
+fn ready(pods: &[Pod], now: Instant) -> usize {
+    pods.iter().filter(|pod| pod.ready_at <= now).count()
 }
 
 impl Cluster {
@@ -63,37 +116,40 @@ impl Cluster {
         self.budget = (self.budget + per_step).min(per_step.max(1.0) * 2.0);
         let kinds = [deployments, pods, nodes];
         let server = self.server.clone();
-        let changed = server.with(|store| Some(kinds.map(|k| store.changed(k)))) != self.seen;
-        if !changed && !self.waiting && self.next_ready.is_none_or(|at| at > now) {
-            return Ok(());
-        }
         server.with(|store| {
-            self.ready_at.retain(|key, _| store.get(key).is_some());
-            let mut picture = Picture::of(store, pods, nodes);
-            (self.homeless, self.waiting) = (0, false);
-            let wanted: Vec<(Key, i64, String)> = store
+            let changed = Some(kinds.map(|k| store.changed(k))) != self.pods.seen;
+            let due = self.pods.next_ready.is_some_and(|at| at <= now);
+            if !changed && !self.pods.waiting && !due {
+                return Ok(());
+            }
+            self.pods.forget_deleted(store, pods);
+            let mut room = Room(None);
+            (self.homeless, self.pods.waiting) = (0, false);
+            let wanted: Vec<(Key, i64, Arc<str>)> = store
                 .list(deployments, "")
                 .map(|(key, d)| {
                     (key.clone(), number(d, "/spec/replicas").unwrap_or(1), template(d))
                 })
                 .collect();
             for (key, wanted, template) in wanted {
-                let mine = picture.pods.remove(&format!("{}/{}", key.1, key.2));
+                let (_, namespace, name) = &key;
+                let of = (namespace.clone(), name.clone());
+                let mine = self.pods.of.remove(&of).unwrap_or_default();
                 let wanted = usize::try_from(wanted).unwrap_or(0);
-                let (mine, old): (Vec<Key>, Vec<Key>) =
-                    mine.unwrap_or_default().into_iter().partition(|pod| {
-                        let of = store.get(pod).and_then(|p| text(p, "/metadata/labels/template"));
-                        of.unwrap_or_default() == template
-                    });
+                let (mut there, mut old): (Vec<Pod>, Vec<Pod>) =
+                    mine.into_iter().partition(|pod| pod.template == template);
                 // A quarter more while pods are replaced, as a Deployment does by itself.
-                let room = (wanted + wanted.div_ceil(4)).saturating_sub(old.len());
-                let workload = Workload { pods, key: &key, template: &template };
-                let new = if old.is_empty() { wanted } else { wanted.min(room) };
-                let mut there = self.make_or_take(store, workload, new, mine, &mut picture, now)?;
+                let most = (wanted + wanted.div_ceil(4)).saturating_sub(old.len());
+                let new = if old.is_empty() { wanted } else { wanted.min(most) };
+                let workload = Workload { namespace, name, template };
+                take(store, pods, &workload, new, &mut there)?;
+                self.make(store, [pods, nodes], &workload, new, &mut there, &old, &mut room, now)?;
                 let updated = there.len();
-                there.extend(self.retire(store, old, &there, wanted, now)?);
-                let ready = there.iter().filter(|k| self.is_ready(k, now));
-                let mut status = json!({"replicas": there.len(), "readyReplicas": ready.count()});
+                self.retire(store, pods, &workload, &mut old, &there, wanted, now)?;
+                there.append(&mut old);
+                let mut status =
+                    json!({"replicas": there.len(), "readyReplicas": ready(&there, now)});
+                self.pods.of.insert(of, there);
                 // The real one leaves a count of 0 out.
                 if updated > 0 {
                     status["updatedReplicas"] = updated.into();
@@ -103,76 +159,66 @@ impl Cluster {
                     Ok(())
                 })?;
             }
-            self.next_ready = self.ready_at.values().filter(|at| **at > now).min().copied();
-            self.seen = Some(kinds.map(|k| store.changed(k)));
+            let to_come = self.pods.of.values().flatten().map(|pod| pod.ready_at);
+            self.pods.next_ready = to_come.filter(|at| *at > now).min();
+            self.pods.seen = Some(kinds.map(|k| store.changed(k)));
             Ok(())
         })
     }
 
-    fn is_ready(&self, pod: &Key, now: Instant) -> bool {
-        self.ready_at.get(pod).is_some_and(|at| *at <= now)
-    }
-
     /// Takes pods of a template of before away, as far as enough are ready without them: none may be unavailable.
+    #[expect(clippy::too_many_arguments, reason = "one step of a look")]
     fn retire(
         &mut self,
         store: &mut Store,
-        mut old: Vec<Key>,
-        new: &[Key],
+        pods: Kind,
+        workload: &Workload<'_>,
+        old: &mut Vec<Pod>,
+        new: &[Pod],
         wanted: usize,
         now: Instant,
-    ) -> Result<Vec<Key>, Refusal> {
-        let serve = |pods: &[Key]| pods.iter().filter(|k| self.is_ready(k, now)).count();
-        let mut ready = serve(&old) + serve(new);
+    ) -> Result<(), Refusal> {
+        let mut serve = ready(old, now) + ready(new, now);
         // Those that are not ready go first.
-        old.sort_by_cached_key(|key| self.ready_at.get(key).copied().unwrap_or(Instant::MAX_UTC));
+        old.sort_by_key(|pod| pod.ready_at);
         while let Some(surplus) = old.last() {
-            let serves = self.is_ready(surplus, now);
-            if serves && ready <= wanted {
-                self.waiting = true;
+            let serves = surplus.ready_at <= now;
+            if serves && serve <= wanted {
+                self.pods.waiting = true;
                 break;
             }
-            ready -= usize::from(serves);
-            store.delete(surplus, None, None)?;
-            self.ready_at.remove(surplus);
+            serve -= usize::from(serves);
+            store.delete(&workload.key(pods, &surplus.name), None, None)?;
             old.pop();
         }
-        Ok(old)
+        Ok(())
     }
 
-    /// Brings one workload to its number of pods, as far as pace and room allow.
-    fn make_or_take(
+    /// Makes pods that are missing, as far as pace and room allow.
+    #[expect(clippy::too_many_arguments, reason = "one step of a look")]
+    fn make(
         &mut self,
         store: &mut Store,
-        Workload { pods, key: workload, template }: Workload<'_>,
+        [pods, nodes]: [Kind; 2],
+        workload: &Workload<'_>,
         wanted: usize,
-        mut there: Vec<Key>,
-        picture: &mut Picture,
+        there: &mut Vec<Pod>,
+        old: &[Pod],
+        room: &mut Room,
         now: Instant,
-    ) -> Result<Vec<Key>, Refusal> {
-        let (_, namespace, name) = workload;
-        if there.len() > wanted {
-            // Those that are not ready go first, as the ReplicaSet controller does.
-            there.sort_by_cached_key(|key| {
-                self.ready_at.get(key).copied().unwrap_or(Instant::MAX_UTC)
-            });
-        }
-        while there.len() > wanted
-            && let Some(surplus) = there.pop()
-        {
-            store.delete(&surplus, None, None)?;
-            self.ready_at.remove(&surplus);
-        }
-        let others = picture.pods.iter().filter(|(of, _)| of.starts_with(&format!("{namespace}/")));
-        let others: usize = others.map(|(_, pods)| pods.len()).sum();
-        let allowed = self.pace.pods_per_namespace.saturating_sub(others);
-        while there.len() < wanted.min(allowed) {
-            self.waiting = true;
-            let first = self.seen.is_none();
+    ) -> Result<(), Refusal> {
+        let Workload { namespace, name, template } = workload;
+        let others = self.pods.others(namespace, name);
+        let wanted = wanted.min(self.pace.pods_per_namespace.saturating_sub(others));
+        while there.len() < wanted {
+            self.pods.waiting = true;
+            let first = self.pods.seen.is_none();
             if self.budget < 1.0 && !first {
                 break;
             }
-            let Some(node) = picture.place(self.pace.pods_per_node) else {
+            let known = [there.as_slice(), old];
+            let per_node = self.pace.pods_per_node;
+            let Some(node) = room.place(store, nodes, &self.pods, &known, per_node) else {
                 self.homeless += wanted - there.len();
                 break;
             };
@@ -180,20 +226,47 @@ impl Cluster {
             let pod = json!({
                 "metadata": {
                     "generateName": format!("{name}-"),
-                    "labels": {"app": name, "template": template},
+                    "labels": {"app": name, "template": &**template},
                 },
                 "spec": {"nodeName": node}, "status": {"phase": "Running"},
             });
             let pod = store.create(pods, namespace, pod)?;
-            let pod_name = text(&pod, "/metadata/name").unwrap_or_default().to_owned();
             let (least, most) = self.pace.start_up;
             let after = i64::try_from(self.random.u64(least..=most)).unwrap_or(i64::MAX);
-            let key = (pods, namespace.clone(), pod_name);
             let after = TimeDelta::milliseconds(if first { 0 } else { after });
             let pulled = self.load.script.out_until(Outage::Images, now).unwrap_or(now);
-            self.ready_at.insert(key.clone(), pulled + after);
-            there.push(key);
+            there.push(Pod {
+                name: text(&pod, "/metadata/name").unwrap_or_default().to_owned(),
+                node,
+                template: template.clone(),
+                ready_at: pulled + after,
+            });
         }
-        Ok(there)
+        Ok(())
     }
+}
+
+impl Workload<'_> {
+    fn key(&self, pods: Kind, pod: &str) -> Key {
+        (pods, self.namespace.to_owned(), pod.to_owned())
+    }
+}
+
+/// Takes pods away that are too many. Those that are not ready go first, as the `ReplicaSet` controller does.
+fn take(
+    store: &mut Store,
+    pods: Kind,
+    workload: &Workload<'_>,
+    wanted: usize,
+    there: &mut Vec<Pod>,
+) -> Result<(), Refusal> {
+    if there.len() > wanted {
+        there.sort_by_key(|pod| pod.ready_at);
+    }
+    while there.len() > wanted
+        && let Some(surplus) = there.pop()
+    {
+        store.delete(&workload.key(pods, &surplus.name), None, None)?;
+    }
+    Ok(())
 }

@@ -3,11 +3,13 @@
 use std::collections::hash_map::DefaultHasher;
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{Hash, Hasher};
+use std::sync::Arc;
 
 use primetime_core::Instant;
 use serde_json::Value;
 
 use crate::cloud::Machine;
+use crate::field::at;
 use crate::gate::Pause;
 use crate::operator::Life;
 use crate::server::access::Asks;
@@ -32,8 +34,8 @@ pub struct Workload {
 pub struct Look {
     /// The instant.
     pub at: Instant,
-    /// Workloads, by name.
-    pub workloads: Vec<Workload>,
+    /// Workloads, by name: the same ones while nothing has changed.
+    pub workloads: Arc<[Workload]>,
     /// Instances that are started and not ended.
     pub machines: usize,
 }
@@ -77,7 +79,7 @@ impl Recording {
         self.requests.hash(&mut hasher);
         for event in &self.history {
             (event.version, event.what, &event.key.2, event.at).hash(&mut hasher);
-            event.object.to_string().hash(&mut hasher);
+            event.object.text().hash(&mut hasher);
         }
         hasher.finish()
     }
@@ -91,7 +93,7 @@ impl Recording {
             if event.what == "DELETED" {
                 last.remove(&key);
             } else {
-                last.insert(key, event.object.as_ref());
+                last.insert(key, &**event.object);
             }
         }
         last
@@ -105,7 +107,7 @@ impl Recording {
         for event in &self.history {
             let (kind, name) = (event.key.0.kind, event.key.2.as_str());
             let show = |pointer: &str| {
-                event.object.pointer(pointer).map_or_else(String::new, Value::to_string)
+                at(&event.object, pointer).map_or_else(String::new, Value::to_string)
             };
             let now = match kind {
                 "Deployment" => show("/spec/replicas"),
@@ -135,12 +137,12 @@ pub(super) fn workloads(store: &Store) -> Vec<Workload> {
     let kinds =
         (Kind::of("apps/v1", "Deployment"), Kind::of("primetime.dev/v1alpha1", "SurgeHold"));
     let (Some(deployments), Some(holds)) = kinds else { return Vec::new() };
-    let number = |object: &Value, pointer| object.pointer(pointer).and_then(Value::as_i64);
+    let number = |object: &Value, pointer| at(object, pointer).and_then(Value::as_i64);
     store
         .list(deployments, "")
         .map(|((_, namespace, name), deployment)| {
             let of_it = |hold: &Value| {
-                hold.pointer("/spec/targetRef/name").and_then(Value::as_str) == Some(name)
+                at(hold, "/spec/targetRef/name").and_then(Value::as_str) == Some(name)
             };
             let hold = store.list(holds, namespace).find(|(_, hold)| of_it(hold));
             Workload {

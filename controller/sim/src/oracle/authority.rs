@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use super::{Broken, Case, number, text, workload_of};
+use crate::field::at;
 use crate::server::store::Event;
 
 /// What an announcement names: workloads, and how many of each.
 fn announced(object: &Value) -> Option<&Value> {
-    object.pointer("/spec/targets")
+    at(object, "/spec/targets")
 }
 
 fn names<'a>(object: &'a Value, workload: &str) -> bool {
@@ -20,7 +21,7 @@ fn names<'a>(object: &'a Value, workload: &str) -> bool {
 
 /// Which generation of which surge a run was made from.
 fn origin(run: &Value) -> Option<(&str, i64)> {
-    let surge = run.pointer("/metadata/annotations")?.get(primetime_api::SURGE_UID)?.as_str()?;
+    let surge = at(run, "/metadata/annotations")?.get(primetime_api::SURGE_UID)?.as_str()?;
     Some((surge, number(run, "/spec/surgeGeneration")?))
 }
 

@@ -4,6 +4,7 @@ use chrono::TimeDelta;
 use serde_json::Value;
 
 use super::{Broken, Case, number, text};
+use crate::field::at;
 use crate::server::store::Event;
 
 /// L1, L6: all runs come to their end, and nothing guards them any more.
@@ -40,7 +41,7 @@ pub(super) fn everything_is_returned(case: Case<'_>) -> Option<Broken> {
     for ((kind, name), object) in theirs.filter(|((kind, _), _)| !["Event", "Lease"].contains(kind))
     {
         for field in ["/metadata/annotations", "/metadata/labels", "/metadata/finalizers"] {
-            if object.pointer(field).is_some_and(|f| f.to_string().contains("primetime.dev")) {
+            if at(object, field).is_some_and(|f| f.to_string().contains("primetime.dev")) {
                 return Some(format!("L3: {kind} {name} still has a mark of ours in {field}"));
             }
         }
@@ -57,7 +58,7 @@ pub(super) fn quiet_afterwards(case: Case<'_>) -> Option<Broken> {
     let quiet_from = case.recording.over? + TimeDelta::seconds(5);
     let writes = case.recording.history.iter().filter(|e| e.by.is_some() && e.at >= quiet_from);
     let follows = |e: &Event| {
-        e.key.0.kind == "SurgeCalendar" || e.object.pointer("/spec/schedule/calendarRef").is_some()
+        e.key.0.kind == "SurgeCalendar" || at(&e.object, "/spec/schedule/calendarRef").is_some()
     };
     writes
         .filter(|e| !["Event", "Lease"].contains(&e.key.0.kind) && !follows(e))

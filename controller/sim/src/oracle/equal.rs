@@ -5,13 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use crate::evening::Recording;
+use crate::field::at;
 
 /// E1: what is left at the end, but for what each evening draws for itself: times, uids, versions, instance ids, words.
 fn left(recording: &Recording) -> BTreeMap<String, String> {
     let last = recording.last();
     last.iter()
         .filter_map(|((kind, name), object)| {
-            let show = |pointer: &str| object.pointer(pointer).map(Value::to_string);
+            let show = |pointer: &str| at(object, pointer).map(Value::to_string);
             let state = match *kind {
                 "Deployment" | "HorizontalPodAutoscaler" | "ScaledObject" | "SurgeHold" => {
                     show("/spec")?
@@ -39,7 +40,7 @@ fn counts(recording: &Recording) -> BTreeMap<String, usize> {
     let begun: BTreeSet<&str> = recording
         .history
         .iter()
-        .filter(|e| e.object.pointer("/metadata/finalizers").is_some())
+        .filter(|e| at(&e.object, "/metadata/finalizers").is_some())
         .map(|e| e.key.2.as_str())
         .collect();
     let counts_for = |kind: &str, name: &str| match kind {

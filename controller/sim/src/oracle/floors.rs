@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::{Broken, Case, number, text, workload_of};
 use crate::evening::Recording;
+use crate::field::at;
 use crate::gate::LATE;
 use crate::script::{Jump, Part};
 use crate::server::store::Event;
@@ -303,7 +304,7 @@ pub(super) fn way_down_in_steps(case: Case<'_>) -> Option<Broken> {
     // An autoscaler that is let go has its own pace from where it was found.
     let let_go = |c: &Command<'_>| {
         hold_of(case, c).is_some_and(|hold| {
-            hold.object.pointer("/spec/claims").and_then(Value::as_array).is_none_or(Vec::is_empty)
+            at(&hold.object, "/spec/claims").and_then(Value::as_array).is_none_or(Vec::is_empty)
                 && c.from <= number(&hold.object, "/spec/baseline/replicas")
         })
     };

@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use super::{Broken, Case, text};
+use crate::field::at;
 
 /// The Jobs that a run has on record, by step.
 fn on_record(run: &Value) -> impl Iterator<Item = (&str, &str)> {
-    let jobs = run.pointer("/status/jobs").and_then(Value::as_array);
+    let jobs = at(run, "/status/jobs").and_then(Value::as_array);
     jobs.into_iter().flatten().filter_map(|job| Some((text(job, "/name")?, text(job, "/job")?)))
 }
 
@@ -41,7 +42,7 @@ fn times_on(case: Case<'_>) -> BTreeMap<String, usize> {
     let mut on: BTreeMap<(String, String), bool> = BTreeMap::new();
     let mut times: BTreeMap<String, usize> = BTreeMap::new();
     for event in case.of("SurgeRun") {
-        let steps = event.object.pointer("/status/degrade").and_then(Value::as_array);
+        let steps = at(&event.object, "/status/degrade").and_then(Value::as_array);
         for step in steps.into_iter().flatten() {
             let name = text(step, "/name").unwrap_or_default().to_owned();
             let is = step.get("engaged") == Some(&Value::Bool(true));
@@ -89,7 +90,7 @@ pub(super) fn ready_means_warm(case: Case<'_>) -> Option<Broken> {
                 if text(run, "/status/verdict") != Some("Ready") {
                     continue;
                 }
-                let steps = run.pointer("/spec/warmUp").and_then(Value::as_array);
+                let steps = at(run, "/spec/warmUp").and_then(Value::as_array);
                 let mut steps = steps.into_iter().flatten().filter_map(|step| text(step, "/name"));
                 let cold = |step: &&str| {
                     !on_record(run).any(|(name, job)| name == *step && done.contains(job))

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::{Broken, Case, text};
+use crate::field::at;
 use crate::server::store::Event;
 
 /// A value that has changed: a key of a `ConfigMap`, or the weight of a backend.
@@ -20,7 +21,7 @@ struct Change<'a> {
 fn values(event: &Event) -> BTreeMap<String, String> {
     let data = event.object.get("data").cloned().unwrap_or_default();
     let data: BTreeMap<String, String> = serde_json::from_value(data).unwrap_or_default();
-    let rules = event.object.pointer("/spec/rules").and_then(Value::as_array);
+    let rules = at(&event.object, "/spec/rules").and_then(Value::as_array);
     let weights = rules.into_iter().flatten().flat_map(|rule| {
         let backends = rule.get("backendRefs").and_then(Value::as_array);
         let weight = |backend: &Value| {
@@ -51,7 +52,7 @@ fn changes(case: Case<'_>) -> Vec<Change<'_>> {
 /// S7: what stood at a place stands in the status of a run before anything is written there.
 pub(super) fn on_record_before_written(case: Case<'_>) -> Option<Broken> {
     let owes = |run: &Event| {
-        let steps = run.object.pointer("/status/degrade").and_then(Value::as_array);
+        let steps = at(&run.object, "/status/degrade").and_then(Value::as_array);
         steps.is_some_and(|steps| steps.iter().any(|step| step.get("owed").is_some()))
     };
     changes(case).into_iter().filter(|change| change.event.by.is_some()).find_map(|change| {
@@ -95,8 +96,8 @@ struct Worked {
 
 /// The step that a Job of the ladder belongs to, and whether it undoes it.
 fn step_of<'a>(run: &'a Value, job: &str) -> Option<(&'a str, bool)> {
-    let steps = run.pointer("/spec/degrade").and_then(Value::as_array);
-    let recorded = run.pointer("/status/jobs").and_then(Value::as_array);
+    let steps = at(run, "/spec/degrade").and_then(Value::as_array);
+    let recorded = at(run, "/status/jobs").and_then(Value::as_array);
     let name = recorded?.iter().find(|j| text(j, "/job") == Some(job))?;
     let name = text(name, "/name")?;
     let mut steps = steps?.iter().filter(|step| step.get("jobs").is_some());
@@ -108,7 +109,7 @@ fn step_of<'a>(run: &'a Value, job: &str) -> Option<(&'a str, bool)> {
 }
 
 fn is_on(run: &Value, step: &str) -> bool {
-    let steps = run.pointer("/status/degrade").and_then(Value::as_array);
+    let steps = at(run, "/status/degrade").and_then(Value::as_array);
     let shown = steps.and_then(|all| all.iter().find(|s| text(s, "/name") == Some(step)));
     shown.and_then(|s| s.get("engaged")) == Some(&Value::Bool(true))
 }
@@ -124,14 +125,14 @@ pub(super) fn work_is_undone(case: Case<'_>) -> Option<Broken> {
         if event.key.0.kind == "SurgeRun" {
             let uid = text(object, "/metadata/uid")?;
             runs.insert(uid, object);
-            let recorded = object.pointer("/status/jobs").and_then(Value::as_array);
+            let recorded = at(object, "/status/jobs").and_then(Value::as_array);
             for job in recorded.into_iter().flatten().filter_map(|job| text(job, "/job")) {
                 if let Some(step) = step_of(object, job) {
                     known.insert((uid, job), step);
                 }
             }
             let mut its = worked.iter().filter(|((run, _), _)| *run == uid);
-            if object.pointer("/status/completionTime").is_some()
+            if at(object, "/status/completionTime").is_some()
                 && let Some(((_, step), _)) = its.find(|(_, worked)| worked.owed)
             {
                 return Some(format!("L3: {name} is done, and {step} was not undone"));

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::{Broken, Case, text};
 use crate::cloud::Machine;
+use crate::field::at;
 use crate::script::Part;
 use crate::server::store::Event;
 
@@ -68,7 +69,7 @@ pub(super) fn sent_away_in_steps(case: Case<'_>) -> Option<Broken> {
 }
 
 fn ledger(run: &Value) -> impl Iterator<Item = &Value> {
-    let batches = run.pointer("/status/ledger").and_then(Value::as_array);
+    let batches = at(run, "/status/ledger").and_then(Value::as_array);
     let instances = batches.into_iter().flatten().filter_map(|b| b.get("instances")?.as_array());
     instances.flatten()
 }
@@ -87,7 +88,7 @@ pub(super) fn emptied_and_ended_in_order(case: Case<'_>) -> Option<Broken> {
             (!closed.contains(id)).then(|| format!("S24: {id} was ended and not closed before"))
         }
         "Node" => {
-            if event.object.pointer("/spec/unschedulable") == Some(&json!(true)) {
+            if at(&event.object, "/spec/unschedulable") == Some(&json!(true)) {
                 closed.insert(event.key.2.strip_prefix("burst-")?);
             }
             None

@@ -8,6 +8,7 @@ use primetime_core::run::{Stage, Verdict};
 use serde_json::Value;
 
 use super::{Broken, Case, number, text};
+use crate::field::at;
 use crate::script::Part;
 
 /// S6: the baseline of a hold is written once; an autoscaler that comes later, or in place of another one, is added to it.
@@ -16,7 +17,7 @@ pub(super) fn a_baseline_is_written_once(case: Case<'_>) -> Option<Broken> {
     case.of("SurgeHold").find_map(|event| {
         let uid = text(&event.object, "/metadata/uid")?;
         ["/spec/baseline/replicas", "/spec/baseline/autoscaler"].into_iter().find_map(|field| {
-            let is = event.object.pointer(field)?;
+            let is = at(&event.object, field)?;
             let of = text(is, "/name").unwrap_or_default();
             let first = *baselines.entry((uid, field, of)).or_insert(is);
             (first != is).then(|| format!("S6: {} {field} from {first} to {is}", event.key.2))
@@ -26,7 +27,7 @@ pub(super) fn a_baseline_is_written_once(case: Case<'_>) -> Option<Broken> {
 
 /// S18: a run is guarded while an instance of its lives, and a hold while its target is not given back.
 pub(super) fn guarded_until_nothing_is_left(case: Case<'_>) -> Option<Broken> {
-    let guarded = |object: &Value| object.pointer("/metadata/finalizers").is_some();
+    let guarded = |object: &Value| at(object, "/metadata/finalizers").is_some();
     case.of("SurgeRun").filter(|run| run.what == "DELETED" || !guarded(&run.object)).find_map(
         |run| {
             let uid = text(&run.object, "/metadata/uid")?;
@@ -42,7 +43,7 @@ pub(super) fn guarded_until_nothing_is_left(case: Case<'_>) -> Option<Broken> {
 
 /// Since when a run says that it is ready.
 fn says_ready(run: &Value) -> Option<&str> {
-    let conditions = run.pointer("/status/conditions").and_then(Value::as_array)?;
+    let conditions = at(run, "/status/conditions").and_then(Value::as_array)?;
     let ready = conditions.iter().find(|c| text(c, "/type") == Some("Ready"))?;
     let since = text(ready, "/lastTransitionTime")?;
     (text(ready, "/status") == Some("True")).then_some(since)
@@ -130,7 +131,7 @@ pub(super) fn at_risk_is_said_in_time(case: Case<'_>) -> Option<Broken> {
 
 /// The workloads of a run and what it plans for them: that is what it may call ready.
 fn targets(run: &Value) -> Vec<(String, i64)> {
-    let targets = run.pointer("/status/targets").and_then(Value::as_array);
+    let targets = at(run, "/status/targets").and_then(Value::as_array);
     let planned = targets.into_iter().flatten().filter_map(|target| {
         let name = text(target, "/workload")?.rsplit([' ', '/']).next()?;
         Some((name.to_owned(), target.get("planned")?.as_i64()?))

@@ -174,7 +174,15 @@ impl Kind {
     /// The kind that objects name so.
     #[must_use]
     pub fn of(api_version: &str, kind: &str) -> Option<Self> {
-        ALL.into_iter().find(|k| k.kind == kind && k.api_version() == api_version)
+        let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+        let named = |k: &Self| k.kind == kind && k.group == group && k.version == version;
+        ALL.iter().find(|k| named(k)).copied()
+    }
+
+    /// Its place in [`ALL`].
+    #[must_use]
+    pub fn rank(&self) -> usize {
+        self.rank
     }
 }
 

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use kube_cel::{CompiledSchema, Validator, apply_defaults, compile_schema};
+use kube_cel::{CompiledSchema, Validator, compile_schema};
 use serde_json::{Map, Value};
 
 use super::kinds::Kind;
@@ -70,10 +70,8 @@ pub fn complete(kind: Kind, object: &mut Value, before: Option<&Value>) -> Vec<S
     }
     SCHEMAS.with(|schemas| {
         let Some(known) = schemas.iter().find(|s| s.kind == kind.kind) else { return Vec::new() };
-        prune(&known.fields, object, true);
-        *object = apply_defaults(&known.fields, object);
         let mut errors = Vec::new();
-        check(&known.fields, object, before, Path::Root, &mut errors);
+        take_in(&known.fields, object, before, Path::Root, &mut errors);
         let same_spec = before.is_some_and(|b| b.get("spec") == object.get("spec"));
         if !errors.iter().any(|error| blocks_rules(error)) && !same_spec {
             let judged = VALIDATOR.with(|v| v.validate_compiled(&known.rules, object, before));
@@ -93,49 +91,34 @@ fn blocks_rules(error: &str) -> bool {
         .any(|kind| error.contains(kind))
 }
 
-fn prune(schema: &Value, value: &mut Value, root: bool) {
-    match value {
-        Value::Object(fields) => {
-            if let Some(of_all) = schema.get("additionalProperties").filter(|a| a.is_object()) {
-                fields.values_mut().for_each(|value| prune(of_all, value, false));
-                return;
-            }
-            let Some(known) = schema.get("properties").and_then(Value::as_object) else { return };
-            let always = ["apiVersion", "kind", "metadata"];
-            fields.retain(|name, value| {
-                let Some(schema) = known.get(name) else {
-                    return root && always.contains(&name.as_str());
-                };
-                // A null that may not be one is as if it were not there, where there is a default.
-                let nullable = schema.get("nullable") == Some(&Value::Bool(true));
-                nullable || !value.is_null() || schema.get("default").is_none()
-            });
-            for (name, value) in fields.iter_mut() {
-                if let Some(schema) = known.get(name) {
-                    prune(schema, value, false);
-                }
-            }
+/// Leaves out what the schema does not know, and fills in what is missing and has a default.
+fn complete_fields(schema: &Value, fields: &mut Map<String, Value>, root: bool) {
+    let Some(known) = schema.get("properties").and_then(Value::as_object) else { return };
+    let always = ["apiVersion", "kind", "metadata"];
+    fields.retain(|name, value| {
+        let Some(schema) = known.get(name) else {
+            return root && always.contains(&name.as_str());
+        };
+        // A null that may not be one is as if it were not there, where there is a default.
+        let nullable = schema.get("nullable") == Some(&Value::Bool(true));
+        nullable || !value.is_null() || schema.get("default").is_none()
+    });
+    for (name, schema) in known {
+        if let Some(default) = schema.get("default").filter(|_| !fields.contains_key(name)) {
+            fields.insert(name.clone(), default.clone());
         }
-        Value::Array(items) => {
-            if let Some(schema) = schema.get("items") {
-                for item in items {
-                    prune(schema, item, false);
-                }
-            }
-        }
-        _ => {}
     }
 }
 
-/// What was there before was checked before.
-fn check(
+/// Completes a value and checks it, from the outside in. What was there before was taken in before: it stays as it is.
+fn take_in(
     schema: &Value,
-    value: &Value,
+    value: &mut Value,
     before: Option<&Value>,
     path: Path<'_>,
     errors: &mut Vec<String>,
 ) {
-    if before == Some(value) {
+    if before == Some(&*value) {
         return;
     }
     if value.is_null() && schema.get("nullable") == Some(&Value::Bool(true)) {
@@ -177,21 +160,22 @@ fn check(
         ));
     }
     match value {
-        Value::Object(fields) => check_fields(schema, fields, before, path, errors),
-        Value::Array(items) => check_items(schema, items, path, errors),
+        Value::Object(fields) => take_in_fields(schema, fields, before, path, errors),
+        Value::Array(items) => take_in_items(schema, items, path, errors),
         Value::String(value) => check_text(schema, value, path, errors),
         Value::Number(_) => check_number(schema, value, path, errors),
         _ => {}
     }
 }
 
-fn check_fields(
+fn take_in_fields(
     schema: &Value,
-    fields: &Map<String, Value>,
+    fields: &mut Map<String, Value>,
     before: Option<&Value>,
     path: Path<'_>,
     errors: &mut Vec<String>,
 ) {
+    complete_fields(schema, fields, matches!(path, Path::Root));
     for name in schema.get("required").and_then(Value::as_array).into_iter().flatten() {
         let name = name.as_str().unwrap_or_default();
         if !fields.contains_key(name) {
@@ -203,12 +187,12 @@ fn check_fields(
     for (name, value) in fields {
         if let Some(schema) = known.and_then(|k| k.get(name)).or(of_all) {
             let before = before.and_then(|b| b.get(name));
-            check(schema, value, before, Path::Field(&path, name), errors);
+            take_in(schema, value, before, Path::Field(&path, name), errors);
         }
     }
 }
 
-fn check_items(schema: &Value, items: &[Value], path: Path<'_>, errors: &mut Vec<String>) {
+fn take_in_items(schema: &Value, items: &mut [Value], path: Path<'_>, errors: &mut Vec<String>) {
     let limit = |name: &str| schema.get(name).and_then(Value::as_u64);
     let count = items.len() as u64;
     if let Some(most) = limit("maxItems").filter(|most| count > *most) {
@@ -225,7 +209,7 @@ fn check_items(schema: &Value, items: &[Value], path: Path<'_>, errors: &mut Vec
         .map(|keys| keys.iter().filter_map(Value::as_str).collect())
         .unwrap_or_default();
     let mut seen = BTreeSet::new();
-    for (n, item) in items.iter().enumerate() {
+    for (n, item) in items.iter_mut().enumerate() {
         let path = Path::Item(&path, n);
         if !keys.is_empty() {
             let key: Map<String, Value> = keys
@@ -238,7 +222,7 @@ fn check_items(schema: &Value, items: &[Value], path: Path<'_>, errors: &mut Vec
             }
         }
         if let Some(schema) = schema.get("items") {
-            check(schema, item, None, path, errors);
+            take_in(schema, item, None, path, errors);
         }
     }
 }

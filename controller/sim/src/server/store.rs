@@ -1,7 +1,8 @@
 //! Objects with one global resourceVersion, and the history that watches follow.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Deref;
+use std::sync::{Arc, OnceLock};
 
 use primetime_core::Instant;
 use serde_json::{Map, Value, json};
@@ -11,6 +12,40 @@ use super::schema;
 
 /// Kind, namespace, name.
 pub type Key = (Kind, String, String);
+
+/// A state of an object. All answers that send it share its text.
+#[derive(Debug, Default)]
+pub struct Object {
+    value: Value,
+    text: OnceLock<String>,
+}
+
+impl Object {
+    /// The object as JSON.
+    pub fn text(&self) -> &str {
+        self.text.get_or_init(|| self.value.to_string())
+    }
+}
+
+impl From<Value> for Object {
+    fn from(value: Value) -> Self {
+        Self { value, text: OnceLock::new() }
+    }
+}
+
+impl Deref for Object {
+    type Target = Value;
+
+    fn deref(&self) -> &Value {
+        &self.value
+    }
+}
+
+impl PartialEq for Object {
+    fn eq(&self, other: &Self) -> bool {
+        self.value == other.value
+    }
+}
 
 /// What happened to an object, as a watch tells it.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,7 +57,7 @@ pub struct Event {
     /// Which object.
     pub key: Key,
     /// The object after it, or its last state.
-    pub object: Arc<Value>,
+    pub object: Arc<Object>,
     /// When.
     pub at: Instant,
     /// Which operator did it; nothing if it was somebody else.
@@ -77,7 +112,9 @@ impl Refusal {
 /// All objects.
 #[derive(Debug, Default)]
 pub struct Store {
-    objects: BTreeMap<Key, Arc<Value>>,
+    objects: BTreeMap<Key, Arc<Object>>,
+    /// What belongs to an object, by its uid.
+    owned: BTreeMap<String, BTreeSet<Key>>,
     history: Vec<Event>,
     version: u64,
     changed: BTreeMap<Kind, u64>,
@@ -108,6 +145,13 @@ fn metadata(object: &mut Value) -> Option<&mut Map<String, Value>> {
 fn finalizers(object: &Value) -> usize {
     let list = object.get("metadata").and_then(|m| m.get("finalizers"));
     list.and_then(Value::as_array).map_or(0, Vec::len)
+}
+
+/// The uids of what an object belongs to.
+fn owners(object: &Value) -> impl Iterator<Item = &str> {
+    let owners = object.get("metadata").and_then(|m| m.get("ownerReferences"));
+    let owners = owners.and_then(Value::as_array).into_iter().flatten();
+    owners.filter_map(|owner| owner.get("uid")?.as_str())
 }
 
 fn deleting(object: &Value) -> bool {
@@ -145,12 +189,12 @@ impl Store {
     /// An object.
     #[must_use]
     pub fn get(&self, key: &Key) -> Option<&Value> {
-        self.objects.get(key).map(AsRef::as_ref)
+        self.objects.get(key).map(|object| &***object)
     }
 
     /// An object, as it stands now.
     #[must_use]
-    pub fn shared(&self, key: &Key) -> Option<Arc<Value>> {
+    pub fn shared(&self, key: &Key) -> Option<Arc<Object>> {
         self.objects.get(key).cloned()
     }
 
@@ -166,7 +210,15 @@ impl Store {
         self.objects
             .range(from..)
             .take_while(move |(key, _)| within(key))
-            .map(|(key, object)| (key, object.as_ref()))
+            .map(|(key, object)| (key, &***object))
+    }
+
+    /// The same, to be kept.
+    #[must_use]
+    pub fn all(&self, kind: Kind) -> Vec<(Key, Arc<Object>)> {
+        let from = (kind, String::new(), String::new());
+        let of_kind = self.objects.range(from..).take_while(|((k, ..), _)| *k == kind);
+        of_kind.map(|(key, object)| (key.clone(), object.clone())).collect()
     }
 
     /// The same as they were at an instant, and the resourceVersion of then: what a cache shows that lags behind.
@@ -187,19 +239,19 @@ impl Store {
             if event.what == "DELETED" {
                 there.remove(&event.key);
             } else {
-                there.insert(&event.key, event.object.as_ref());
+                there.insert(&event.key, &**event.object);
             }
         }
         (version, there)
     }
 
-    fn remember(&mut self, what: &'static str, key: &Key, mut object: Value) -> Arc<Value> {
+    fn remember(&mut self, what: &'static str, key: &Key, mut object: Value) -> Arc<Object> {
         self.version += 1;
         if let Some(meta) = metadata(&mut object) {
             meta.insert("resourceVersion".into(), self.version.to_string().into());
         }
         let (version, at, by) = (self.version, self.now, self.by);
-        let object = Arc::new(object);
+        let object = Arc::new(Object::from(object));
         self.changed.insert(key.0, version);
         self.history.push(Event {
             version,
@@ -209,10 +261,20 @@ impl Store {
             at,
             by,
         });
-        if what == "DELETED" {
-            self.objects.remove(key);
+        let before = if what == "DELETED" {
+            self.objects.remove(key)
         } else {
-            self.objects.insert(key.clone(), object.clone());
+            for owner in owners(&object) {
+                self.owned.entry(owner.to_owned()).or_default().insert(key.clone());
+            }
+            self.objects.insert(key.clone(), object.clone())
+        };
+        let kept: Vec<&str> =
+            if what == "DELETED" { Vec::new() } else { owners(&object).collect() };
+        for owner in before.iter().flat_map(|before| owners(before)).filter(|o| !kept.contains(o)) {
+            if let Some(owned) = self.owned.get_mut(owner) {
+                owned.remove(key);
+            }
         }
         object
     }
@@ -227,7 +289,7 @@ impl Store {
         kind: Kind,
         namespace: &str,
         mut object: Value,
-    ) -> Result<Arc<Value>, Refusal> {
+    ) -> Result<Arc<Object>, Refusal> {
         self.uids += 1;
         let number = self.uids;
         let generated = field(&object, "generateName").map(|prefix| format!("{prefix}{number:05}"));
@@ -272,11 +334,11 @@ impl Store {
         key: &Key,
         part: Part,
         edit: impl FnOnce(&mut Value) -> Result<(), Refusal>,
-    ) -> Result<Arc<Value>, Refusal> {
+    ) -> Result<Arc<Object>, Refusal> {
         let (kind, _, name) = key;
         let what = || format!("{} \"{name}\"", kind.plural);
         let before = self.objects.get(key).ok_or_else(|| Refusal::NotFound(what()))?.clone();
-        let mut after = before.as_ref().clone();
+        let mut after = Value::clone(&before);
         edit(&mut after)?;
         if field(&after, "resourceVersion") != field(&before, "resourceVersion") {
             return Err(Refusal::Conflict(what()));
@@ -285,7 +347,7 @@ impl Store {
             // The other part stays what it was.
             if part == Part::Status {
                 let status = after.get_mut("status").map_or(Value::Null, Value::take);
-                after = before.as_ref().clone();
+                after = Value::clone(&before);
                 after["status"] = status;
             } else if let Some(status) = before.get("status") {
                 after["status"] = status.clone();
@@ -305,7 +367,7 @@ impl Store {
             meta.retain(|_, value| *value != json!([]) && *value != json!({}));
         }
         schema::admit(*kind, &mut after, Some(&before))?;
-        if after == *before {
+        if after == **before {
             return Ok(before);
         }
         if after.get("spec") != before.get("spec")
@@ -326,7 +388,7 @@ impl Store {
     /// If it is not there.
     pub fn corrupt(&mut self, key: &Key, pointer: &str, value: &Value) -> Result<(), Refusal> {
         let missing = || Refusal::NotFound(format!("{} \"{}\" {pointer}", key.0.plural, key.2));
-        let mut object = self.objects.get(key).ok_or_else(missing)?.as_ref().clone();
+        let mut object = self.objects.get(key).ok_or_else(missing)?.value.clone();
         value.clone_into(object.pointer_mut(pointer).ok_or_else(missing)?);
         self.remember("MODIFIED", key, object);
         Ok(())
@@ -342,7 +404,7 @@ impl Store {
         key: &Key,
         uid: Option<&str>,
         version: Option<&str>,
-    ) -> Result<Arc<Value>, Refusal> {
+    ) -> Result<Arc<Object>, Refusal> {
         let (kind, namespace, name) = key;
         let what = format!("{} \"{name}\"", kind.plural);
         let Some(there) = self.objects.get(key).cloned() else {
@@ -356,11 +418,11 @@ impl Store {
         }
         let own_uid = field(&there, "uid").unwrap_or_default().to_owned();
         let deleted = if finalizers(&there) == 0 {
-            self.remember("DELETED", key, there.as_ref().clone())
+            self.remember("DELETED", key, Value::clone(&there))
         } else if deleting(&there) {
             there
         } else {
-            let mut object = there.as_ref().clone();
+            let mut object = Value::clone(&there);
             if let Some(meta) = metadata(&mut object) {
                 // The wish to be gone is a change of what is asked for.
                 if let Some(generation) = meta.get("generation").and_then(Value::as_i64) {
@@ -373,18 +435,9 @@ impl Store {
         };
         // The garbage collector, at once: background propagation.
         if !self.objects.contains_key(key) {
-            let owned = |object: &Value| {
-                let owners = object.get("metadata").and_then(|m| m.get("ownerReferences"));
-                owners.and_then(Value::as_array).is_some_and(|owners| {
-                    owners.iter().any(|o| o.get("uid").and_then(Value::as_str) == Some(&own_uid))
-                })
-            };
-            let dependents: Vec<Key> = self
-                .objects
-                .iter()
-                .filter(|((_, ns, _), object)| ns == namespace && owned(object))
-                .map(|(key, _)| key.clone())
-                .collect();
+            let owned = self.owned.get(&own_uid).into_iter().flatten();
+            let dependents: Vec<Key> =
+                owned.filter(|(_, ns, _)| ns == namespace).cloned().collect();
             for dependent in dependents {
                 self.delete(&dependent, None, None)?;
             }

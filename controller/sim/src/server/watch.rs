@@ -19,9 +19,6 @@ use crate::script::Part;
 /// As often as kube-apiserver sends bookmarks.
 const BOOKMARK: Duration = Duration::from_mins(1);
 
-/// As often a watch looks whether the script has taken something away, or given it back.
-const SCRIPTED: Duration = Duration::from_millis(250);
-
 /// A watch that is going on.
 struct Watch {
     server: Server,
@@ -71,7 +68,8 @@ impl Server {
 impl Watch {
     /// The next lines, or nothing when the watch has reached its end.
     async fn next(&mut self) -> Option<String> {
-        let bell = self.server.changed.clone();
+        let server = self.server.clone();
+        let bell = server.bell(self.kind)?;
         loop {
             let changed = bell.notified();
             if Instant::now() >= self.ends || self.gate.is_out(Part::Api) {
@@ -108,9 +106,9 @@ impl Watch {
         }
     }
 
-    /// Without a script nothing but an event or a bookmark is to be waited for.
+    /// Besides events a watch waits for the next bookmark, and for what the script takes away or gives back.
     fn look_again(&self) -> Duration {
-        if self.gate.is_scripted() { SCRIPTED } else { BOOKMARK }
+        self.gate.next_turn().map_or(BOOKMARK, |turn| turn.min(BOOKMARK))
     }
 
     /// What has happened since the last look.
@@ -121,7 +119,7 @@ impl Watch {
             };
             let events = store.since(self.told).filter(|e| ours(&e.key));
             let line = |e: &super::store::Event| {
-                format!("{{\"type\":\"{}\",\"object\":{}}}\n", e.what, e.object)
+                format!("{{\"type\":\"{}\",\"object\":{}}}\n", e.what, e.object.text())
             };
             (events.map(line).collect::<Vec<_>>(), store.version())
         });

@@ -33,7 +33,7 @@ impl Run<'_> {
                 let trouble = match self.world.target(&t.workload) {
                     Seen::Absent => Some(format!("{} does not exist", t.workload)),
                     Seen::Known(_) => self.contested(t).or_else(|| self.multiplies_nothing(t)),
-                    Seen::Unknown(why) => Some(why),
+                    Seen::Unknown(why) => Some(why.clone()),
                 };
                 let trouble = self.unreadable(t).map(|why| unreadable(t, why)).or(trouble);
                 let held = self.world.holds.get(&hold::name(&t.workload));

@@ -60,7 +60,7 @@ impl Small {
             spec: Ok(spec),
             status: SurgeStatus::default(),
         };
-        let world = World { surges: [("show".into(), surge)].into(), ..World::default() };
+        let world = World { surges: [("show".into(), surge.into())].into(), ..World::default() };
         Self { world, told: vec![] }
     }
 
@@ -103,7 +103,10 @@ impl Small {
                     announcement: Err("nothing to do".into()),
                     status: RunStatus::default(),
                 };
-                assert!(self.world.runs.insert(name, record).is_none(), "a name is created once");
+                assert!(
+                    self.world.runs.insert(name, record.into()).is_none(),
+                    "a name is created once"
+                );
             }
             Record::ReplanRun(planned) => {
                 let run = self.world.runs.get_mut(&planned.name).unwrap();

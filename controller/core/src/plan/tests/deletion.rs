@@ -29,7 +29,7 @@ fn a_surge_that_is_replaced_keeps_its_run_and_all_that_is_on_record() {
     assert!(said.contains("surge capital was deleted: the way down begins at 20:12:"), "{said}");
     assert!(evening.log().contains("SurgeDeleted"), "{}", evening.log());
 
-    evening.world.surges.insert("capital".into(), again(|_| {}));
+    evening.world.surges.insert("capital".into(), again(|_| {}).into());
     evening.pass(evening.now + seconds(600), seconds(10));
     let run = evening.run();
     assert_eq!((run.owner.as_deref(), run.surge_generation), (Some("uid-again"), Some(1)));
@@ -51,7 +51,7 @@ fn a_surge_that_is_replaced_keeps_its_run_and_all_that_is_on_record() {
 fn what_a_changed_surge_asks_for_does_not_change_what_has_begun() {
     let mut evening = live();
     let other = again(|spec| spec.announcement.targets[0].want = Want::Replicas(20));
-    evening.world.surges.insert("capital".into(), other);
+    evening.world.surges.insert("capital".into(), other.into());
     evening.pass(evening.now + seconds(300), seconds(10));
     let run = evening.run();
     assert_eq!((run.owner.as_deref(), run.surge_generation), (Some("uid-again"), None));
@@ -115,7 +115,7 @@ fn a_surge_that_comes_back_on_the_way_down_is_raised_again() {
     evening.world.surges.clear();
     evening.pass(evening.now + seconds(400), seconds(10));
     assert!(evening.run().status.release.is_some());
-    evening.world.surges.insert("capital".into(), again(|_| {}));
+    evening.world.surges.insert("capital".into(), again(|_| {}).into());
     evening.pass(evening.now + seconds(120), seconds(10));
     assert_eq!((evening.run().status.stage, evening.web().0), (Stage::Live, 180));
 }
@@ -191,7 +191,7 @@ fn a_surge_that_is_replaced_by_one_that_cannot_be_understood_yet_lowers_nothing(
         });
         let new =
             SurgeRecord { spec: if unread { new.spec } else { Err(vec!["?".into()]) }, ..new };
-        evening.world.surges.insert("capital".into(), new);
+        evening.world.surges.insert("capital".into(), new.into());
         evening.world.surge_looks.insert("capital".into(), Some("uid-again".into()));
         evening.pass(evening.now + seconds(900), seconds(10));
         assert_eq!((evening.run().status.stage, evening.web().0), (Stage::Live, 180));
@@ -215,7 +215,7 @@ fn a_release_by_on_call_stays_one_when_the_surge_is_deleted_and_comes_back() {
     evening.pass(evening.now + seconds(30), seconds(10));
     evening.world.surges.clear();
     evening.pass(evening.now + seconds(200), seconds(10));
-    evening.world.surges.insert("capital".into(), again(|_| {}));
+    evening.world.surges.insert("capital".into(), again(|_| {}).into());
     evening.pass(evening.now + seconds(60), seconds(10));
     let way = evening.run().status.release.as_ref().map(|way| way.cause);
     assert_eq!(way, Some(ReleaseCause::Override));

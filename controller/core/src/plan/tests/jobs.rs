@@ -335,7 +335,7 @@ fn a_namespace_that_goes_is_not_kept_by_jobs_that_cannot_be_created() {
             evening.now += seconds(10);
         }
         let over = |run: &RunRecord| run.status.completion_time.is_some();
-        assert!(evening.world.runs.values().all(over), "{}", evening.log());
+        assert!(evening.world.runs.values().all(|run| over(run)), "{}", evening.log());
     }
 }
 

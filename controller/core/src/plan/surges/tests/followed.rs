@@ -18,7 +18,8 @@ fn following(entries: &[(&str, &str, &str)]) -> Small {
             generation: 1,
             spec: Ok(CalendarSpec { what: "guide".into(), accept_digest: None }),
             status: CalendarStatus::default(),
-        },
+        }
+        .into(),
     );
     small.says(entries);
     small
@@ -133,10 +134,10 @@ fn a_calendar_that_is_gone_or_was_never_read_calls_nothing_off() {
     assert_eq!(small.look(FRIDAY), [RUN]);
     let said = "SurgeCalendar m6 is not there; what is planned stays";
     assert_eq!(small.accepted(), ("CalendarUnknown".to_owned(), said.to_owned()));
-    small
-        .world
-        .calendars
-        .insert("m6".into(), CalendarRecord { status: CalendarStatus::default(), ..calendar });
+    small.world.calendars.insert(
+        "m6".into(),
+        CalendarRecord { status: CalendarStatus::default(), ..(*calendar).clone() }.into(),
+    );
     assert_eq!(small.look(FRIDAY), [RUN]);
     assert!(small.accepted().1.contains("was not read yet"));
 }
