@@ -1,11 +1,9 @@
-//! Every fault at every request of every evening: all of them with `PRIMETIME_SOAK=1`; otherwise a tenth, another one
-//! each day (`PRIMETIME_DAY`), and of that again only a part where the build is not optimised.
+//! Every fault at every request of every evening: all of them with `PRIMETIME_SOAK=1`, otherwise a share. One of them again:
+//! `PRIMETIME_PLAN`, its number.
 
 mod common;
 
-use std::time::{Duration, SystemTime};
-
-use common::{Case, THOROUGH, number, play_all};
+use common::{Case, Share, number, play_all};
 use primetime_sim::evening::{Recording, play};
 use primetime_sim::oracle::judge;
 use primetime_sim::scenario;
@@ -14,15 +12,8 @@ use primetime_sim::script::{Fault, Script};
 /// All evenings of this file are drawn from one seed.
 const SEED: u64 = 1;
 
-/// Days since 1970: which part of all plans is played.
-fn day() -> u64 {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "another tenth each day, whatever is played in it"
-    )]
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    number("PRIMETIME_DAY").unwrap_or_else(|| now.unwrap_or(Duration::ZERO).as_secs() / 86_400)
-}
+/// The share of `make test`, in seconds.
+const SECONDS: u64 = 140;
 
 #[test]
 fn without_a_fault_every_promise_is_kept() {
@@ -40,27 +31,32 @@ fn a_fault_at_a_request_breaks_no_promise() {
     for (evening, (scenario, _)) in evenings.iter().enumerate() {
         let requests = play(scenario, &Script::default(), SEED).unwrap().requests;
         for (at, request) in requests.iter().enumerate() {
-            all.extend(Fault::of(scenario.operators).into_iter().map(|fault| Case {
-                name: format!("request {at} is {request}"),
-                evening,
-                script: Script::one(at, fault),
-                seed: SEED,
-                twice: false,
-            }));
+            for fault in Fault::of(scenario.operators) {
+                let number = all.len();
+                all.push(Case {
+                    name: format!(
+                        "PRIMETIME_PLAN={number} cargo test --release --locked -p primetime-sim --test faults, \
+                         where request {at} is {request}"
+                    ),
+                    evening,
+                    script: Script::one(at, fault),
+                    seed: SEED,
+                    twice: false,
+                });
+            }
         }
     }
-    let soak = std::env::var_os("PRIMETIME_SOAK").is_some();
-    let usual = if THOROUGH { 10 } else { 1_000 };
-    let stride = if soak { 1 } else { number("PRIMETIME_STRIDE").unwrap_or(usual).max(1) };
-    let (mut seen, count, rest) = (0, all.len(), day() % stride);
-    all.retain(|_| {
-        seen += 1;
-        seen % stride == rest
-    });
-    println!("{} of {count} plans; PRIMETIME_DAY={} plays them again", all.len(), day());
+    let plans = all.len();
+    let plan = number("PRIMETIME_PLAN").and_then(|n| usize::try_from(n).ok());
+    if let Some(plan) = plan {
+        all = all.into_iter().skip(plan).take(1).collect();
+    }
+    let share = if plan.is_some() { Share::all() } else { Share::of(SECONDS) };
+    share.order(&mut all);
     let same: Vec<Recording> = evenings
         .iter()
         .map(|(scenario, _)| play(scenario, &Script::default(), SEED).unwrap())
         .collect();
-    play_all(&evenings, &all, &same);
+    play_all(&evenings, &all, &same, &share);
+    println!("{}", share.told("plans of one fault", plans.min(all.len()), "faults"));
 }

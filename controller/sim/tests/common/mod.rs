@@ -2,13 +2,16 @@
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
+mod share;
+
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use primetime_sim::draw::shrink;
 use primetime_sim::evening::{Recording, Scenario, play};
 use primetime_sim::oracle::{Promise, differences, judge};
 use primetime_sim::script::Script;
+
+pub use share::Share;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -53,15 +56,20 @@ fn differ(one: &[String], other: &[String]) -> String {
     told.unwrap_or_else(|| "not in its requests".to_owned())
 }
 
-/// Plays all of them. Says of each that broke a rule which, and the shortest script that breaks it. Where `same` has an
+/// Plays a share of them, and says how many these were. Says of each that broke a rule which, and the shortest script that breaks it. Where `same` has an
 /// evening without a fault, those with one have to end as it does.
-pub fn play_all(evenings: &[(Scenario, Promise)], cases: &[Case], same: &[Recording]) {
-    let (next, found) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+pub fn play_all(
+    evenings: &[(Scenario, Promise)],
+    cases: &[Case],
+    same: &[Recording],
+    share: &Share,
+) {
+    let found = Mutex::new(Vec::new());
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
-                while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
+                while let Some(case) = share.next().and_then(|n| cases.get(n)) {
                     let evening = &evenings[case.evening];
                     let same = same.get(case.evening);
                     let (mut rules, hash) = broken(evening, &case.script, case.seed, same);
