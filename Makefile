@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help prerequisites tools build plugin demo test test-keda evenings lint generate bench bench-evenings fuzz soak mutations sweep deny clean
+.PHONY: help prerequisites tools build plugin try demo check test test-keda evenings lint generate bench bench-evenings fuzz soak soak-real mutations sweep deny clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 27
@@ -21,20 +21,37 @@ plugin: prerequisites ## Build kubectl-surge, the plugin: put target/release/kub
 	cargo build --release --locked --package kubectl-surge
 	@echo "plugin: target/release/kubectl-surge; with it on your PATH kubectl knows it as: kubectl surge"
 
-demo: tools build ## The "Capital" evening in five minutes on a real Kubernetes API
+# Needs Rust only. Not optimised: that compiles in half of the time, and the evening takes seconds either way.
+try: ## The "Capital" evening in virtual time, beside the HPA alone and a cron window: no cluster, Rust only
+	@tests/tools/stage.sh 'kubectl surge' '4 to 5 minutes' cargo build --locked --package kubectl-surge
+	@mkdir -p target/try
+	target/debug/kubectl-surge simulate examples/capital-2014.yaml --curve capital-2014 --compare --svg target/try/capital.svg
+
+# No test is built for it.
+demo: prerequisites ## The "Capital" evening in five minutes on a real Kubernetes API (V=1 shows what the builds say)
+	@tests/tools/stage.sh 'control plane and companions' '15 minutes' tests/tools/ensure.sh
+	@tests/tools/stage.sh 'Primetime' '8 minutes' cargo build --workspace --bins --locked
 	target/debug/primetime-demo
 
-# One failed binary does not hide the others: Cargo goes on, and the exit code is that of the whole.
-test: tools lint build evenings ## Every check and every test, the end-to-end tests included
-	cargo test --workspace --locked --no-fail-fast
+check: lint ## Before each commit: formatting, clippy, unit tests, laws (two minutes when little has changed)
+	cargo test --workspace --locked --no-fail-fast --lib --bins --test laws
 
-test-keda: build ## Targets under the real KEDA (first time: six minutes more, to build it)
-	@tests/tools/ensure.sh --keda >/dev/null
-	cargo test --workspace --locked --no-fail-fast --test keda -- --ignored
+# One failed binary does not hide the others: Cargo goes on, and the exit code is that of the whole.
+test: tools lint build ## Every check and every test, the end-to-end tests included
+	cargo test --release --locked --package primetime-sim --no-run
+	@tests/tools/beside.sh target/logs/evenings.log 'make --no-print-directory evenings' 'cargo test --workspace --locked --no-fail-fast'
+
+# What KEDA's tests concern: everything that the operator's binary is made from, and the tests themselves.
+OPERATOR := Cargo.toml Cargo.lock rust-toolchain.toml charts crds controller/Cargo.toml controller/src controller/api controller/calendar controller/core controller/ec2 controller/k8s controller/prom
+
+test-keda: build ## Targets under the real KEDA (first time: six minutes more, to build it), unless this tree has passed it
+	@tools=$$(tests/tools/ensure.sh --keda | tail -1); \
+	tests/tools/once.sh "$$tools" keda-operator $(OPERATOR) .cargo tests/Cargo.toml tests/shop.yaml tests/stages tests/src tests/tests/keda.rs tests/tools examples -- \
+	  cargo test --workspace --locked --no-fail-fast --test keda -- --ignored
 
 # In a release build, which needs no AWS SDK: three times as many evenings in the same time.
-evenings: prerequisites ## Simulated evenings: 5,000 drawn ones, and a tenth of every fault at every request
-	cargo test --release --locked --no-fail-fast --package primetime-sim
+evenings: prerequisites ## Simulated evenings: a share of every fault at every request, and of 5,000 drawn ones, in four minutes
+	cargo test --release --locked --no-fail-fast --package primetime-sim -- --nocapture
 
 lint: prerequisites ## Formatting and clippy
 	cargo fmt --all --check
@@ -50,11 +67,13 @@ generate: tools ## Regenerate crds/, the chart's copy, docs/, the table of the R
 	  "$$(tests/tools/ensure.sh | tail -1)/helm" template primetime charts/primetime -n primetime-system \
 	    --set 'clusterName=x,image.repository=x,jobs.enabled=true,degrade.configMaps={shop-flags},degrade.httpRoutes={shop}' -s templates/rbac.yaml; } > controller/sim/src/server/granted.yaml
 
-bench: tools build ## Measure lateness, reaction, memory and idle requests as ratios in one run
+bench: tools build ## Measure lateness, reaction, memory, idle requests, large namespaces and simulated evenings as ratios in one run
 	target/debug/primetime-bench-schedules
 	target/debug/primetime-bench-feeds
 	target/debug/primetime-bench-reaction
 	target/debug/primetime-bench
+	cargo run --release --locked --package primetime-sim --bin namespace
+	cargo run --release --locked --package primetime-sim --bin speed
 
 bench-evenings: prerequisites ## What whole evenings cost, beside the HPA alone, a cron window, and the least that keeps the promise
 	cargo run --release --locked --package primetime-sim --bin evenings
@@ -62,8 +81,11 @@ bench-evenings: prerequisites ## What whole evenings cost, beside the HPA alone,
 fuzz: prerequisites ## Draw so many inputs for each reader of what people write: PRIMETIME_FUZZ (100000)
 	PRIMETIME_FUZZ=$${PRIMETIME_FUZZ:-100000} cargo test --locked --package primetime-tests --test fuzz -- --nocapture
 
-soak: prerequisites ## Every fault at every request of the simulated evenings, and PRIMETIME_SEEDS drawn ones
+soak: prerequisites ## Every fault at every request of the simulated evenings, and all 5,000 drawn ones (or PRIMETIME_SEEDS)
 	PRIMETIME_SOAK=1 cargo test --release --locked --no-fail-fast --package primetime-sim -- --nocapture
+
+soak-real: tools build ## The end-to-end tests again and again, PRIMETIME_ROUNDS times (10), until one fails
+	@for round in $$(seq $${PRIMETIME_ROUNDS:-10}); do echo "round $$round"; cargo test --workspace --locked --test real; done
 
 mutations: prerequisites ## Plant known mistakes in a copy of the project; each must be caught (an hour)
 	cargo run --release --locked --package primetime-sim --bin mutations
