@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help prerequisites tools build plugin try demo check test test-keda evenings lint generate bench bench-evenings fuzz soak soak-real mutations sweep deny clean
+.PHONY: help prerequisites tools build plugin try demo check test test-keda evenings lint clippy generate bench bench-evenings fuzz soak soak-real mutations sweep deny clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 27
@@ -29,17 +29,20 @@ try: ## The "Capital" evening in virtual time, beside the HPA alone and a cron w
 
 # No test is built for it.
 demo: prerequisites ## The "Capital" evening in five minutes on a real Kubernetes API (V=1 shows what the builds say)
-	@tests/tools/stage.sh 'control plane and companions' '15 minutes' tests/tools/ensure.sh
-	@tests/tools/stage.sh 'Primetime' '8 minutes' cargo build --workspace --bins --locked
+	@tests/tools/stage.sh 'control plane and Primetime' '17 minutes' \
+	  tests/tools/together.sh tests/tools/ensure.sh 'cargo build --workspace --bins --locked'
 	target/debug/primetime-demo
 
 check: lint ## Before each commit: formatting, clippy, unit tests, laws (two minutes when little has changed)
 	cargo test --workspace --locked --no-fail-fast --lib --bins --test laws
 
-# One failed binary does not hide the others: Cargo goes on, and the exit code is that of the whole.
-test: tools lint build ## Every check and every test, the end-to-end tests included
-	cargo test --release --locked --package primetime-sim --no-run
-	@tests/tools/beside.sh target/logs/evenings.log 'make --no-print-directory evenings' 'cargo test --workspace --locked --no-fail-fast'
+# The end-to-end tests wait most of the time: the release build, the evenings and clippy get what they leave. One failed binary does
+# not hide the others: Cargo goes on, and the exit code is that of the whole.
+test: prerequisites ## Every check and every test, the end-to-end tests included
+	cargo fmt --all --check
+	@tests/tools/together.sh 'make --no-print-directory tools' 'make --no-print-directory build'
+	@tests/tools/beside.sh target/logs/evenings.log 'make --no-print-directory --keep-going evenings clippy' \
+	  'cargo test --workspace --locked --no-fail-fast'
 
 # What KEDA's tests concern: everything that the operator's binary is made from, and the tests themselves.
 OPERATOR := Cargo.toml Cargo.lock rust-toolchain.toml charts crds controller/Cargo.toml controller/src controller/api controller/calendar controller/core controller/ec2 controller/k8s controller/prom
@@ -53,8 +56,10 @@ test-keda: build ## Targets under the real KEDA (first time: six minutes more, t
 evenings: prerequisites ## Simulated evenings: a share of every fault at every request, and of 5,000 drawn ones, in four minutes
 	cargo test --release --locked --no-fail-fast --package primetime-sim -- --nocapture
 
-lint: prerequisites ## Formatting and clippy
+lint: prerequisites clippy ## Formatting and clippy
 	cargo fmt --all --check
+
+clippy:
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 
 generate: tools ## Regenerate crds/, the chart's copy, docs/, the table of the README, and the rights that the simulator grants
