@@ -30,7 +30,7 @@ try: ## The "Capital" evening in virtual time, beside the HPA alone and a cron w
 # No test is built for it.
 demo: prerequisites ## The "Capital" evening in five minutes on a real Kubernetes API (V=1 shows what the builds say)
 	@tests/tools/stage.sh 'control plane and Primetime' '17 minutes' \
-	  tests/tools/together.sh tests/tools/ensure.sh 'cargo build --workspace --bins --locked'
+	  tests/tools/together.sh tests/tools/ensure.sh 'cargo build --workspace --locked --bin primetime --bin primetime-demo --bin kubectl-surge'
 	target/debug/primetime-demo
 
 check: lint ## Before each commit: formatting, clippy, unit tests, laws (two minutes when little has changed)

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
-use primetime_core::degrade::Object;
+use primetime_core::state::ladder::Object;
 
 use crate::feeds::Below;
 

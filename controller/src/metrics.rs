@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use primetime_core::plan::Plan;
-use primetime_core::run::{RunRecord, Stage, Verdict};
+use primetime_core::output::Plan;
 use primetime_core::schedule;
-use primetime_core::world::World;
-use primetime_core::{hold, overrides};
+use primetime_core::state::run::{RunRecord, Stage, Verdict};
+use primetime_core::state::world::World;
+use primetime_core::state::{hold, overrides};
 use primetime_k8s::engine::Observer;
 use prometheus::{
     Encoder, GaugeVec, Histogram, HistogramOpts, IntCounterVec, Opts, Registry, TextEncoder,

@@ -10,7 +10,7 @@ use k8s_openapi::api::core::v1::Node;
 use kube::api::{DeleteParams, PostParams};
 use kube::{Api, Client, ResourceExt};
 use primetime_api::{ScheduledSurge, SurgeHold, SurgeOverride, SurgeRun};
-use primetime_core::run::RunStatus;
+use primetime_core::state::run::RunStatus;
 use tokio::task::JoinSet;
 
 use crate::ec2::Ec2;

@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 use chrono::{TimeDelta, Utc};
-use primetime_core::run::Stage;
+use primetime_core::state::run::Stage;
 
 use crate::capital;
 use crate::evening::{Evening, SHOP};

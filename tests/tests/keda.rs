@@ -6,7 +6,7 @@ use chrono::{TimeDelta, Utc};
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use kube::ResourceExt;
 use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, ListParams};
-use primetime_core::run::Stage;
+use primetime_core::state::run::Stage;
 use primetime_tests::evening::{Evening, SHOP};
 use primetime_tests::keda::Keda;
 use primetime_tests::plane::Options;

@@ -6,11 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use primetime_calendar::{Format, Horizon, Select, entries};
 use primetime_core::Instant;
-use primetime_core::calendar::{
-    CalendarRecord, CalendarSpec, CalendarStatus, Feed, LOOKED_AHEAD, LOOKED_BACK,
-};
+use primetime_core::calendar::{LOOKED_AHEAD, LOOKED_BACK};
 use primetime_core::reference;
 use primetime_core::schedule::Zone;
+use primetime_core::state::calendar::{CalendarRecord, CalendarSpec, CalendarStatus, Feed};
 
 /// A feed, and which of its events matter.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]

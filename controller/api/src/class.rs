@@ -4,8 +4,8 @@ use chrono::TimeDelta;
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
-use primetime_core::run::Launch;
-use primetime_core::world;
+use primetime_core::state::ledger::Launch;
+use primetime_core::state::observed;
 
 /// How machines are started.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
@@ -77,7 +77,7 @@ fn default_template_version() -> String {
     "$Default".to_owned()
 }
 
-impl From<&InstanceClassSpec> for world::InstanceClass {
+impl From<&InstanceClassSpec> for observed::InstanceClass {
     fn from(spec: &InstanceClassSpec) -> Self {
         Self {
             lead: TimeDelta::seconds(i64::from(spec.lead_seconds)),

@@ -4,8 +4,8 @@ use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use primetime_core::hold::{Hold, HoldRecord};
 use primetime_core::reference;
+use primetime_core::state::hold::{Hold, HoldRecord};
 
 /// The record that a target is being held.
 #[derive(CustomResource, JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]

@@ -4,7 +4,7 @@ use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
 use primetime_core::reference;
-use primetime_core::surge::TemplateKind;
+use primetime_core::state::announcement::TemplateKind;
 
 /// A Job to be run.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use primetime_core::overrides::{Action, Boost, Override};
+use primetime_core::state::overrides::{Action, Boost, Override};
 
 use crate::surge::ObjectRef;
 

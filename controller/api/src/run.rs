@@ -5,10 +5,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{CustomResource, KubeSchema, Resource, ResourceExt};
 use serde::{Deserialize, Serialize};
 
-use primetime_core::plan::PlannedRun;
+use primetime_core::output::PlannedRun;
 use primetime_core::reference;
-use primetime_core::run::{RunRecord, RunStatus};
-use primetime_core::surge::{OnUnknown, Window};
+use primetime_core::state::announcement::{OnUnknown, Window};
+use primetime_core::state::run::{RunRecord, RunStatus};
 
 use crate::degrade::DegradeStep;
 use crate::job::JobStep;

@@ -4,7 +4,7 @@ use chrono::TimeDelta;
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
-use primetime_core::world;
+use primetime_core::state::observed;
 
 /// A Prometheus.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
@@ -57,7 +57,7 @@ fn default_max_sample_age_seconds() -> u32 {
     60
 }
 
-impl From<&MetricsSourceSpec> for world::MetricsSource {
+impl From<&MetricsSourceSpec> for observed::MetricsSource {
     fn from(spec: &MetricsSourceSpec) -> Self {
         Self { max_age: TimeDelta::seconds(i64::from(spec.max_sample_age_seconds)) }
     }

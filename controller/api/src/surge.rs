@@ -5,8 +5,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use primetime_core::reference;
-use primetime_core::surge::{OnUnknown, Workload};
-use primetime_core::world::{SurgeRecord, SurgeStatus};
+use primetime_core::state::announcement::{OnUnknown, Workload};
+use primetime_core::state::surge::{SurgeRecord, SurgeStatus};
 
 use crate::degrade::DegradeStep;
 use crate::job::JobStep;

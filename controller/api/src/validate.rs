@@ -7,9 +7,11 @@ mod schedule;
 use chrono::TimeDelta;
 
 use primetime_core::decimal::Decimal;
-use primetime_core::surge::{self, Announcement, ReleasePace, Want, Workload, run_name};
-use primetime_core::world::SurgeSpec;
-use primetime_core::{hold, reference};
+use primetime_core::occurrences::run_name;
+use primetime_core::reference;
+use primetime_core::state::announcement::{self, Announcement, ReleasePace, Want, Workload};
+use primetime_core::state::hold;
+use primetime_core::state::surge::SurgeSpec;
 
 pub use self::schedule::{
     LATEST_ANNOUNCEMENT, not_in_the_past, schedule as schedule_of, short_of_time,
@@ -127,7 +129,7 @@ pub(crate) struct Announced<'a> {
     pub on_release: &'a [JobStep],
     pub signals: &'a [Signal],
     pub degrade: &'a [DegradeStep],
-    pub on_unknown: surge::OnUnknown,
+    pub on_unknown: announcement::OnUnknown,
     pub hold: Option<&'a HoldAfterEnd>,
     pub release: &'a Release,
     pub start_policy: StartPolicy,
@@ -175,7 +177,9 @@ pub(crate) fn announcement(announced: &Announced<'_>) -> Result<Announcement, Ve
         .iter()
         .enumerate()
         .filter_map(|(i, m)| match name("instanceClassRef", &m.instance_class_ref.name) {
-            Ok(class) => Some(surge::MachineGroup { name: m.name.clone(), class, count: m.count }),
+            Ok(class) => {
+                Some(announcement::MachineGroup { name: m.name.clone(), class, count: m.count })
+            }
             Err(e) => {
                 errors.push(format!("spec.machines[{i}].{e}"));
                 None
@@ -200,7 +204,7 @@ pub(crate) fn announcement(announced: &Announced<'_>) -> Result<Announcement, Ve
         machines: good_machines,
         signals: good_signals,
         on_unknown,
-        hold: hold.map(|h| surge::HoldAfterEnd {
+        hold: hold.map(|h| announcement::HoldAfterEnd {
             until_below_percent: h.until_below_percent.clamp(1, 99),
             for_time: seconds(h.for_seconds),
             max_time: seconds(h.max_seconds),
@@ -210,8 +214,10 @@ pub(crate) fn announcement(announced: &Announced<'_>) -> Result<Announcement, Ve
             step_time: seconds(release.step_seconds.max(1)),
         },
         start: match start_policy {
-            StartPolicy::Automatic => surge::Start::Automatic,
-            StartPolicy::Manual => surge::Start::Manual { within: armed_seconds.map(seconds) },
+            StartPolicy::Automatic => announcement::Start::Automatic,
+            StartPolicy::Manual => {
+                announcement::Start::Manual { within: armed_seconds.map(seconds) }
+            }
         },
     })
 }
@@ -228,7 +234,7 @@ fn replicas(field: &str, value: i32) -> Result<u32, String> {
     u32::try_from(n).map_err(|_| format!("{field} is out of range"))
 }
 
-fn target(target: &Target) -> Result<surge::Target, String> {
+fn target(target: &Target) -> Result<announcement::Target, String> {
     let want = match (target.replicas, &target.multiplier, target.load) {
         (Some(n), None, None) => Want::Replicas(replicas("replicas", n)?),
         (None, Some(by), None) => {
@@ -252,7 +258,7 @@ fn target(target: &Target) -> Result<surge::Target, String> {
     {
         return Err(format!("{} replicas exceed maxReplicas {max}", want.replicas(0)));
     }
-    Ok(surge::Target {
+    Ok(announcement::Target {
         name: target.name.clone(),
         workload: workload(&target.scale_target_ref)?,
         want,
@@ -264,19 +270,19 @@ fn target(target: &Target) -> Result<surge::Target, String> {
 }
 
 /// The steps of a climb, lowest first.
-fn rungs(target: &Target) -> Result<Vec<surge::Rung>, String> {
+fn rungs(target: &Target) -> Result<Vec<announcement::Rung>, String> {
     let read = |rung: &Rung| {
         let multiplier = rung.multiplier.parse::<Decimal>();
         let multiplier = multiplier.map_err(|e| format!("rungs: {}: {e}", rung.name))?;
-        Ok(surge::Rung { name: rung.name.clone(), multiplier })
+        Ok(announcement::Rung { name: rung.name.clone(), multiplier })
     };
     let mut rungs = target.rungs.iter().map(read).collect::<Result<Vec<_>, String>>()?;
     rungs.sort_by_key(|rung| rung.multiplier);
     Ok(rungs)
 }
 
-fn signal(signal: &Signal, targets: &[Target]) -> Result<surge::Signal, String> {
-    Ok(surge::Signal {
+fn signal(signal: &Signal, targets: &[Target]) -> Result<announcement::Signal, String> {
+    Ok(announcement::Signal {
         name: signal.name.clone(),
         source: name("metricsSourceRef", &signal.metrics_source_ref.name)?,
         query: signal.query.clone(),
@@ -285,7 +291,7 @@ fn signal(signal: &Signal, targets: &[Target]) -> Result<surge::Signal, String> 
 }
 
 /// What a signal raises; nothing where it is only looked at.
-fn raises(signal: &Signal, targets: &[Target]) -> Result<Option<surge::Raises>, String> {
+fn raises(signal: &Signal, targets: &[Target]) -> Result<Option<announcement::Raises>, String> {
     let Some(name) = &signal.target else {
         if signal.per_replica.is_some() || signal.threshold.is_some() {
             return Err("perReplica and threshold belong to a target".to_owned());
@@ -299,16 +305,20 @@ fn raises(signal: &Signal, targets: &[Target]) -> Result<Option<surge::Raises>, 
         (Some(each), None) => {
             let each = each.parse().map_err(|e| format!("perReplica: {e}"))?;
             let ahead = signal.look_ahead_seconds.unwrap_or(LOOK_AHEAD_SECONDS);
-            (surge::Carries::PerReplica(each), ahead.min(target.lead_seconds))
+            (announcement::Carries::PerReplica(each), ahead.min(target.lead_seconds))
         }
         (None, Some(_)) if signal.look_ahead_seconds.is_some() => {
             return Err("lookAheadSeconds belongs to perReplica only".to_owned());
         }
         (None, Some(full)) => {
             let full = full.parse().map_err(|e| format!("threshold: {e}"))?;
-            (surge::Carries::Threshold(full), 0)
+            (announcement::Carries::Threshold(full), 0)
         }
         _ => return Err("exactly one of perReplica and threshold".to_owned()),
     };
-    Ok(Some(surge::Raises { target: name.clone(), carries, look_ahead: seconds(look_ahead) }))
+    Ok(Some(announcement::Raises {
+        target: name.clone(),
+        carries,
+        look_ahead: seconds(look_ahead),
+    }))
 }

@@ -24,8 +24,8 @@ mod xmltv;
 use std::sync::Arc;
 
 use primetime_core::Instant;
-use primetime_core::calendar::{self, Entry};
 use primetime_core::schedule::Zone;
+use primetime_core::state::calendar::{self, Entry};
 
 pub use select::Select;
 

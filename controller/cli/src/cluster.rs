@@ -8,7 +8,8 @@ use anyhow::{Context, Result, bail};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config};
-use primetime_core::{Instant, reference};
+use primetime_core::Instant;
+use primetime_core::reference;
 
 /// Where to look.
 #[derive(Debug, clap::Args)]

@@ -14,9 +14,11 @@ use primetime_api::{
     ScheduledSurge, SurgeCalendar, SurgeRun, calendar_record, run_record, surge_record,
 };
 use primetime_core::Instant;
+use primetime_core::occurrences::{self, run_name};
 use primetime_core::schedule::{Schedule, Zone, in_zone};
-use primetime_core::surge::{Start, Window, Workload, run_name};
-use primetime_core::world::{SurgeRecord, World};
+use primetime_core::state::announcement::{Start, Window, Workload};
+use primetime_core::state::surge::SurgeRecord;
+use primetime_core::state::world::World;
 use primetime_sim::announced::{followed, surge};
 use serde::Serialize;
 
@@ -168,7 +170,7 @@ async fn in_cluster(cluster: &Cluster) -> Result<Vec<Known>> {
         let world = calendars.get(&namespace).unwrap_or(&nothing);
         let spec = surge.spec.as_ref().ok();
         let schedule = spec.map_or(Ok(Schedule::default()), |spec| {
-            world.schedule(spec).map(Cow::into_owned).map_err(|why| vec![why])
+            occurrences::schedule_of(spec, world).map(Cow::into_owned).map_err(|why| vec![why])
         });
         let name = spec.and_then(|spec| spec.follows.as_ref()).map(|f| &f.calendar);
         let trouble = name.and_then(|name| {

@@ -9,10 +9,11 @@ use k8s_openapi::NamespaceResourceScope;
 use kube::api::ListParams;
 use kube::{Api, Resource, ResourceExt};
 use primetime_api::{ScheduledSurge, SurgeOverride, SurgeRun};
-use primetime_core::overrides::Override;
-use primetime_core::run::{RunStatus, Stage};
+use primetime_core::Instant;
+use primetime_core::reference;
 use primetime_core::schedule::in_zone;
-use primetime_core::{Instant, reference};
+use primetime_core::state::overrides::Override;
+use primetime_core::state::run::{RunStatus, Stage};
 use serde::de::DeserializeOwned;
 
 use crate::cluster::{Cluster, bounded, now};
@@ -279,7 +280,7 @@ fn picture(run: &SurgeRun, overrides: &[Override], args: &Args, now: Instant) ->
     out
 }
 
-fn report_lines(report: &primetime_core::report::Report) -> String {
+fn report_lines(report: &primetime_core::state::report::Report) -> String {
     let mut out = String::new();
     let ready = match report.slack_seconds {
         Some(s) if s >= 0 => format!("ready {s} s before T0"),

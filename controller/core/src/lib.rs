@@ -30,33 +30,24 @@
 //! | [`port`] | what the shell reaches the outside through |
 //! | [`plan`] | all of it, in order |
 
-pub mod armed;
 pub mod calendar;
-pub mod climb;
 pub mod decimal;
-pub mod decision;
-pub mod degrade;
-pub mod deletion;
-pub mod demand;
-pub mod hold;
-pub mod jobs;
+#[cfg(test)]
+mod fixtures;
+pub mod format;
 pub mod lease;
 pub mod machines;
-pub mod overrides;
+pub mod occurrences;
+pub mod output;
 pub mod plan;
 pub mod port;
 pub mod reference;
-pub mod release;
-pub mod report;
 pub mod row;
 pub mod run;
+pub mod scaling;
 pub mod schedule;
-pub mod signal;
-pub mod surge;
+pub mod state;
 pub mod timeline;
-pub mod verdict;
-pub mod world;
-pub mod write;
 
 /// An instant: always UTC. Wall clocks become instants in [`schedule`] and nowhere else.
 pub type Instant = chrono::DateTime<chrono::Utc>;

@@ -4,9 +4,9 @@ use std::future::Future;
 use std::pin::Pin;
 
 use crate::Instant;
-use crate::run::Batch;
-use crate::signal::Sample;
-use crate::world::{Instance, LaunchAnswer};
+use crate::state::ledger::Batch;
+use crate::state::observed::{Instance, LaunchAnswer};
+use crate::state::sample::Sample;
 
 /// A future that can be sent to another thread.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;

@@ -1,604 +1,147 @@
-//! The record of one occurrence: what must survive a crash, and what people read.
-//!
-//! The stage and the verdict are written here for people and never read back; the ledger, the release and the
-//! evidence (peaks, quiet time) are records that the next plan builds upon.
+//! Each run says what it asks of each target, keeps its ledger, comes down after the end, and explains itself.
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+pub mod climb;
+mod completion;
+mod context;
+pub mod degrade;
+pub mod deletion;
+pub mod floor;
+pub mod jobs;
+mod ledger;
+pub mod load;
+pub mod manual_start;
+mod observe;
+pub mod overrides;
+pub mod release;
+pub mod status;
+mod wake;
 
+use self::deletion::Surge;
 use crate::Instant;
-use crate::decision::Decision;
-use crate::degrade;
-use crate::report::Report;
-use crate::surge::{Announcement, Window};
+use crate::output::{Act, Draft, Record};
+use crate::run::context::Run;
+use crate::run::status::decisions;
+use crate::state::condition::set_condition;
+use crate::state::decision;
+use crate::state::run::{RunRecord, RunStatus, Verdict};
+use crate::state::world::World;
+use crate::timeline::PREPARE_AHEAD;
 
-/// Where a run is in its life.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
-)]
-pub enum Stage {
-    /// Instants are resolved; nothing has been touched.
-    #[default]
-    Planned,
-    /// Machines and pods are being raised.
-    WarmingUp,
-    /// Everything that serves users is there, and the event has not begun.
-    Ready,
-    /// The event is on.
-    Live,
-    /// The end has passed and the load has not gone yet.
-    Holding,
-    /// Going back, step by step.
-    Releasing,
-    /// Everything was given back.
-    Done,
-    /// Called off; everything was given back.
-    Cancelled,
-}
-
-impl Stage {
-    /// All stages, in the order of a life.
-    pub const ALL: [Self; 8] = [
-        Self::Planned,
-        Self::WarmingUp,
-        Self::Ready,
-        Self::Live,
-        Self::Holding,
-        Self::Releasing,
-        Self::Done,
-        Self::Cancelled,
-    ];
-
-    /// The word shown to people.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Planned => "Planned",
-            Self::WarmingUp => "WarmingUp",
-            Self::Ready => "Ready",
-            Self::Live => "Live",
-            Self::Holding => "Holding",
-            Self::Releasing => "Releasing",
-            Self::Done => "Done",
-            Self::Cancelled => "Cancelled",
-        }
+pub(crate) fn plan(record: &RunRecord, world: &World, now: Instant, draft: &mut Draft) {
+    if deletion::asks(record, world) {
+        draft.plan.acts.push(Act::LookForSurge { surge: record.surge.clone() });
     }
-}
-
-/// Whether the run will be, or is, ready.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum Verdict {
-    /// It will be ready at T0 as far as anybody can know now.
-    #[default]
-    OnTrack,
-    /// It is not ready, or will not be; the message has the missing number.
-    AtRisk,
-    /// Ready pods, joined machines: counted, not hoped.
-    Ready,
-}
-
-impl Verdict {
-    /// The word shown to people.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::OnTrack => "OnTrack",
-            Self::AtRisk => "AtRisk",
-            Self::Ready => "Ready",
-        }
+    if record.status.completion_time.is_some() {
+        return let_go_of(record, world, draft);
     }
-}
-
-/// A condition as Kubernetes shows it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Condition {
-    /// A state, such as `Accepted`.
-    #[serde(rename = "type")]
-    pub type_: String,
-    /// `True`, `False` or `Unknown`.
-    pub status: String,
-    /// One CamelCase word.
-    pub reason: String,
-    /// A sentence for people, with numbers.
-    pub message: String,
-    /// When the status last changed.
-    pub last_transition_time: Instant,
-}
-
-/// Merges a condition into a list; the transition time changes only with the status.
-pub fn set_condition(
-    list: &mut Vec<Condition>,
-    type_: &str,
-    holds: bool,
-    reason: &str,
-    message: String,
-    now: Instant,
-) {
-    let status = if holds { "True" } else { "False" };
-    if let Some(old) = list.iter_mut().find(|c| c.type_ == type_) {
-        if old.status != status {
-            old.last_transition_time = now;
-        }
-        status.clone_into(&mut old.status);
-        reason.clone_into(&mut old.reason);
-        old.message = message;
+    if record.deleting() && !record.guarded {
         return;
     }
-    list.push(Condition {
-        type_: type_.to_owned(),
-        status: status.to_owned(),
-        reason: reason.to_owned(),
-        message,
-        last_transition_time: now,
-    });
-}
-
-/// A target as people see it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct TargetStatus {
-    /// Name within the surge.
-    pub name: String,
-    /// Kind and name of the workload.
-    pub workload: String,
-    /// Replicas found when it was first held.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub baseline: Option<u32>,
-    /// Replicas planned for T0.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub planned: Option<u32>,
-    /// The floor this run asks for now; absent while it asks for nothing.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub floor: Option<u32>,
-    /// The highest floor this run has asked for.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub highest_floor: Option<u32>,
-    /// Pods that serve users; absent while unknown.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ready: Option<u32>,
-    /// When somebody else's revert was last repaired.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub repair_time: Option<Instant>,
-    /// The field manager that keeps lowering it, and is not fought any more.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub contested_by: Option<String>,
-    /// A rollout is going on: some of its pods are of a template of before. The way down waits for it.
-    #[serde(default, skip_serializing_if = "is_false")]
-    pub rolling: bool,
-    /// Seconds from the first write until the planned pods were ready: the lead time achieved.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub achieved_lead_seconds: Option<i64>,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks with a reference")]
-fn is_false(yes: &bool) -> bool {
-    !yes
-}
-
-/// A group of machines as people see it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct MachineStatus {
-    /// Name within the surge.
-    pub name: String,
-    /// How many are wanted.
-    pub wanted: u32,
-    /// How many instances were launched and not yet terminated.
-    pub launched: u32,
-    /// How many of them have joined the cluster and are Ready.
-    pub joined: u32,
-}
-
-/// A Job of the run as people see it; also the record that it may be created.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct JobStatus {
-    /// Name of the step within the surge.
-    pub name: String,
-    /// What has become of it.
-    pub state: JobState,
-    /// Name of the Job; empty before the first attempt.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub job: String,
-    /// Which attempt, from 1. The pods that a Job starts again by itself are not counted.
-    #[serde(default)]
-    pub attempt: u32,
-    /// When it was put on record that the Job may be created; once it was seen, when that was first.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub start_time: Option<Instant>,
-    /// The uid of the Job, once it was seen.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub uid: Option<String>,
-    /// When it was seen to have succeeded or failed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub end_time: Option<Instant>,
-    /// What it waits for, or why it has failed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub message: Option<String>,
-}
-
-impl JobStatus {
-    /// A step whose time has not come.
-    #[must_use]
-    pub fn waiting(name: &str) -> Self {
-        Self {
-            name: name.to_owned(),
-            state: JobState::Waiting,
-            job: String::new(),
-            attempt: 0,
-            start_time: None,
-            uid: None,
-            end_time: None,
-            message: None,
-        }
+    // Runs of version 0.1.0 that have begun still go with their surge.
+    if record.guarded && record.collected && !record.deleting() {
+        draft.record(Record::Guard { run: record.name.clone() });
     }
-
-    /// It has ended so.
-    pub fn end(&mut self, state: JobState, message: Option<String>, now: Instant) {
-        (self.state, self.message, self.end_time) = (state, message, Some(now));
+    let announcement = match &record.announcement {
+        Ok(announcement) => announcement,
+        Err(why) => return refuse(record, why, now, draft),
+    };
+    let run = Run::new(record, announcement, world, now);
+    let mut status = record.status.clone();
+    // While the clock itself is in doubt it cannot say which instants have come.
+    if world.trusts_its_clock(now) {
+        status.bring_back_to(now);
+    }
+    run.observe(&mut status);
+    deletion::observe(record, &mut status, world, now);
+    if !record.guarded && deletion::counts(record, &status, world, now) {
+        return draft.record(delete(record));
+    }
+    let begun = now >= run.timeline.begin - PREPARE_AHEAD;
+    if begun && run.is_armed() {
+        run.hear_of_a_start(&mut status);
+    }
+    run.begin_release(&mut status, draft);
+    if begun && status.release.is_none() && !record.guarded {
+        draft.record(Record::Guard { run: record.name.clone() });
+    }
+    if record.guarded {
+        run.come_down(&mut status, draft);
+        run.ask_for_targets(&mut status, draft);
+        run.keep_ledger(&mut status, draft);
+    } else {
+        // Somebody who takes our finalizer off by hand takes nothing down with it.
+        draft.claims.leave_as_recorded(&record.name);
+    }
+    run.count(&mut status);
+    if record.guarded {
+        run.keep_jobs(&mut status, draft);
+        run.keep_ladder(&mut status, draft);
+    }
+    run.switch(draft);
+    run.explain(&mut status);
+    run.complete(&mut status, draft);
+    run.set_wake(&status, draft);
+    let news = decisions::lines(&record.status, &status, &run);
+    decision::append(&mut status.decisions, news.clone());
+    if status != record.status {
+        let urgent = urgent(&record.status, &status);
+        let (run, status) = (record.name.clone(), Box::new(status));
+        draft.record(Record::RunStatus { run, status, urgent, news });
     }
 }
 
-/// What has become of a Job.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum JobState {
-    /// Its time has not come, or what comes before it is not ready.
-    Waiting,
-    /// It is on record that it may be created, or it runs.
-    Running,
-    /// Done.
-    Succeeded,
-    /// Not done: too many of its pods have failed, or its deadline has passed.
-    Failed,
-}
-
-/// A signal as people see it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct SignalStatus {
-    /// Name within the surge.
-    pub name: String,
-    /// The load now, as a decimal; absent while unknown.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub value: Option<String>,
-    /// Replicas that the load needs.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub required: Option<u32>,
-    /// The highest load seen in this run, as a decimal.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub peak: Option<String>,
-    /// Since when the load is unknown.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub unknown_since: Option<Instant>,
-    /// Why it is unknown.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub unknown_because: Option<String>,
-}
-
-/// What one call to the cloud was asked, persisted before it is made. Frozen: an edit never changes it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Batch {
-    /// The machine group.
-    pub group: String,
-    /// Which try of this group, from 1.
-    pub attempt: u32,
-    /// Idempotency token and tag value: the same call twice starts the same instances once.
-    pub token: String,
-    /// How many instances are asked for.
-    pub count: u32,
-    /// When the intent was written.
-    pub time: Instant,
-    /// Launch template, types and subnets, as they stood then.
-    pub launch: Launch,
-    /// The cloud's last word is known: every instance it started is listed.
-    pub settled: bool,
-    /// What came.
-    #[serde(default)]
-    pub instances: Vec<LedgerInstance>,
-    /// Why not everything came.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub shortfall: Option<String>,
-    /// The next try is not before this instant.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub retry_after_time: Option<Instant>,
-}
-
-/// How instances are started.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Launch {
-    /// The launch template: `lt-...` or a name.
-    pub template: String,
-    /// Its version: a number, `$Latest` or `$Default`.
-    pub template_version: String,
-    /// Instance types, in order of preference.
-    pub instance_types: Vec<String>,
-    /// Subnets, one per zone.
-    pub subnets: Vec<String>,
-}
-
-/// An instance that this run started.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct LedgerInstance {
-    /// The cloud's id.
-    pub id: String,
-    /// What is meant to become of it, and what was seen.
-    pub state: LedgerState,
-    /// Since when it is in this state.
-    pub since: Instant,
-    /// When it was first seen to be a node.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub join_time: Option<Instant>,
-}
-
-/// The life of an instance in the ledger.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum LedgerState {
-    /// It runs, or is starting.
-    Live,
-    /// It is being drained and will be terminated.
-    Draining,
-    /// Termination is decided; the call may have been made.
-    Terminating,
-    /// Seen terminated.
-    Terminated,
-}
-
-/// The way down.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Release {
-    /// When it began.
-    pub start_time: Instant,
-    /// Why: the load has gone, the longest hold is over, an override, a deletion.
-    pub cause: ReleaseCause,
-    /// When the last step was taken.
-    pub step_time: Instant,
-    /// When machines were last sent away.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub machines_time: Option<Instant>,
-    /// The floor of each target on the way down.
-    pub floors: Vec<ReleaseFloor>,
-}
-
-/// Why a release began.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum ReleaseCause {
-    /// The load stayed below the share of its peak for long enough.
-    LoadGone,
-    /// The end has passed and nothing was asked to wait for.
-    End,
-    /// The longest hold after the end is over.
-    HoldExpired,
-    /// Nobody said that the event begins.
-    NeverStarted,
-    /// A person said so.
-    Override,
-    /// The run was deleted.
-    Deleted,
-}
-
-impl ReleaseCause {
-    /// The sentence for the decision log.
-    #[must_use]
-    pub fn sentence(self) -> &'static str {
-        match self {
-            Self::LoadGone => "the load has gone",
-            Self::End => "the event is over",
-            Self::HoldExpired => "the longest hold after the end is over",
-            Self::NeverStarted => "nobody has started the event",
-            Self::Override => "an override asks for it",
-            Self::Deleted => "the run, or its surge, was deleted",
-        }
-    }
-
-    /// A person decided: live load no longer keeps the floor up.
-    #[must_use]
-    pub fn by_a_person(self) -> bool {
-        matches!(self, Self::Override | Self::Deleted)
+/// A run that is over goes with its surge: at once where that is gone already.
+fn let_go_of(record: &RunRecord, world: &World, draft: &mut Draft) {
+    let surge = deletion::surge(record, world);
+    let stays = surge == Surge::There && !record.collected;
+    if record.guarded || (stays && !record.deleting()) {
+        let owner = record.owner.clone().filter(|_| surge == Surge::There);
+        draft.record(Record::Unguard { run: record.name.clone(), owner });
+    } else if surge == Surge::Gone && !record.collected && !record.deleting() {
+        draft.record(delete(record));
     }
 }
 
-/// The floor of one target on the way down.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct ReleaseFloor {
-    /// Name of the target.
-    pub target: String,
-    /// The floor when the release began.
-    pub top: u32,
-    /// The floor now.
-    pub floor: u32,
-    /// Nothing more is asked of this target.
-    pub done: bool,
+fn delete(record: &RunRecord) -> Record {
+    Record::DeleteRun { run: record.name.clone(), uid: record.uid.clone(), news: None }
 }
 
-/// The status of a `SurgeRun`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct RunStatus {
-    /// Where the run is in its life. Derived at every look, never read back.
-    #[serde(default)]
-    pub stage: Stage,
-    /// Whether it will be, or is, ready.
-    #[serde(default)]
-    pub verdict: Verdict,
-    /// One sentence with the numbers that matter now.
-    #[serde(default)]
-    pub message: String,
-    /// When the first step starts.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub begin_time: Option<Instant>,
-    /// When the event starts, as people in its zone say it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub start_local: Option<String>,
-    /// The end in force, overrides included.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub end_time: Option<Instant>,
-    /// When everything was first ready.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ready_time: Option<Instant>,
-    /// When a person said that the event begins, where it does not begin by itself.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub started_time: Option<Instant>,
-    /// When everything was given back.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub completion_time: Option<Instant>,
-    /// Targets, in the order of the spec.
-    #[serde(default)]
-    pub targets: Vec<TargetStatus>,
-    /// Ready and wanted pods of all targets, such as `358/360`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ready_summary: Option<String>,
-    /// Machine groups, in the order of the spec.
-    #[serde(default)]
-    pub machines: Vec<MachineStatus>,
-    /// Joined and wanted machines of all groups, such as `17/17`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub machine_summary: Option<String>,
-    /// Jobs, in the order of the spec.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub jobs: Vec<JobStatus>,
-    /// Steps of the ladder of degradation, in the order of the spec.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub degrade: Vec<degrade::StepStatus>,
-    /// Signals, in the order of the spec.
-    #[serde(default)]
-    pub signals: Vec<SignalStatus>,
-    /// Since when the load has been below the share of its peak.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub quiet_since: Option<Instant>,
-    /// Names of the overrides in force.
-    #[serde(default)]
-    pub overrides: Vec<String>,
-    /// Every call to the cloud and what came of it.
-    #[serde(default)]
-    pub ledger: Vec<Batch>,
-    /// When the run, or the surge that announced it, was deleted. Nothing is lowered for a while then, and nothing at all once a
-    /// surge of the same name announces the run again.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub deletion_time: Option<Instant>,
-    /// The way down, once begun.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub release: Option<Release>,
-    /// The latest decisions, oldest first; bounded.
-    #[serde(default)]
-    pub decisions: Vec<Decision>,
-    /// Problems and states.
-    #[serde(default)]
-    pub conditions: Vec<Condition>,
-    /// What the run leaves behind.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub report: Option<Report>,
-}
-
-impl TargetStatus {
-    /// Pods that are asked for now: the plan, or the floor where that is higher; on the way down the floor, and what was there
-    /// before the event once the floor is gone. Nothing where that is not known.
-    #[must_use]
-    pub fn wanted(&self, releasing: bool) -> Option<u32> {
-        if releasing { self.floor.or(self.baseline) } else { self.planned.max(self.floor) }
+/// A run that cannot be understood is not acted upon; what it claimed stays claimed.
+fn refuse(record: &RunRecord, why: &str, now: Instant, draft: &mut Draft) {
+    draft.claims.leave_as_recorded(&record.name);
+    let mut status = record.status.clone();
+    why.clone_into(&mut status.message);
+    status.verdict = Verdict::AtRisk;
+    set_condition(&mut status.conditions, "Accepted", false, "Invalid", why.to_owned(), now);
+    if status != record.status {
+        let (run, status) = (record.name.clone(), Box::new(status));
+        draft.record(Record::RunStatus { run, status, urgent: true, news: Vec::new() });
     }
 }
 
-impl RunStatus {
-    /// Instances that may exist in the cloud.
-    pub fn living(&self) -> impl Iterator<Item = &LedgerInstance> {
-        self.ledger.iter().flat_map(|b| &b.instances).filter(|i| i.state != LedgerState::Terminated)
-    }
-
-    /// Whether anything outside our own records may have been touched or started.
-    #[must_use]
-    pub fn owes_machines(&self) -> bool {
-        self.ledger.iter().any(|b| !b.settled) || self.living().next().is_some()
-    }
-
-    /// Whether something stands where a step has written that was not there before.
-    #[must_use]
-    pub fn owes_values(&self) -> bool {
-        self.degrade.iter().any(|step| step.owed.is_some())
-    }
-
-    /// What happened at an instant that has not come yet was written by a wrong clock: it counts as of now, so that nobody
-    /// waits until that clock would be right.
-    pub fn bring_back_to(&mut self, now: Instant) {
-        let mut instants: Vec<&mut Instant> = Vec::new();
-        if let Some(release) = &mut self.release {
-            instants.extend([&mut release.start_time, &mut release.step_time]);
-            instants.extend(release.machines_time.as_mut());
-        }
-        for batch in &mut self.ledger {
-            instants.push(&mut batch.time);
-            for instance in &mut batch.instances {
-                instants.push(&mut instance.since);
-                instants.extend(instance.join_time.as_mut());
-            }
-        }
-        for job in &mut self.jobs {
-            instants.extend(job.start_time.as_mut());
-            instants.extend(job.end_time.as_mut());
-        }
-        for step in &mut self.degrade {
-            instants.extend(step.since_time.as_mut());
-            instants.extend(step.turning_since.as_mut());
-        }
-        instants.extend(self.quiet_since.as_mut());
-        instants.extend(self.ready_time.as_mut());
-        instants.extend(self.deletion_time.as_mut());
-        for instant in instants {
-            *instant = now.min(*instant);
-        }
-    }
-}
-
-/// A run as the planner sees it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct RunRecord {
-    /// Name of the object.
-    pub name: String,
-    /// Its uid: ledger entries and tags carry it.
-    pub uid: String,
-    /// The surge it belongs to; its own name where a person created it.
-    pub surge: String,
-    /// The uid of the surge that planned it; absent where a person created it.
-    pub owner: Option<String>,
-    /// It is deleted together with that surge: it has not begun, or is over.
-    pub collected: bool,
-    /// The generation of the surge that it was planned from.
-    pub surge_generation: Option<i64>,
-    /// When its deletion was asked for.
-    pub deletion_time: Option<Instant>,
-    /// Our finalizer is on it: it must not vanish before everything was given back.
-    pub guarded: bool,
-    /// The zone in which people read its instants.
-    pub time_zone: Option<String>,
-    /// The event of a calendar that it is.
-    pub event: Option<String>,
-    /// Instants.
-    pub window: Window,
-    /// What it must have ready, or why that cannot be understood.
-    pub announcement: Result<Announcement, String>,
-    /// Its status as last written.
-    pub status: RunStatus,
-}
-
-impl RunRecord {
-    /// A surge announced it, and it goes on also where that surge is replaced: it has begun, is not over, and is not deleted.
-    #[must_use]
-    pub fn outlives_its_surge(&self) -> bool {
-        self.owner.is_some()
-            && self.guarded
-            && !self.collected
-            && !self.deleting()
-            && self.status.completion_time.is_none()
-    }
-
-    /// Deletion was asked for.
-    #[must_use]
-    pub fn deleting(&self) -> bool {
-        self.deletion_time.is_some()
-    }
+/// Something waits for the record: an act, or a person.
+fn urgent(before: &RunStatus, after: &RunStatus) -> bool {
+    let floors = |status: &RunStatus| status.targets.iter().map(|t| t.floor).collect::<Vec<_>>();
+    let states = |status: &RunStatus| {
+        let each = status.conditions.iter().map(|c| (c.type_.clone(), c.status.clone()));
+        each.collect::<Vec<_>>()
+    };
+    // That a machine has joined is told with the next word.
+    let calls = |status: &RunStatus| {
+        let mut ledger = status.ledger.clone();
+        ledger.iter_mut().flat_map(|b| &mut b.instances).for_each(|i| i.join_time = None);
+        ledger
+    };
+    calls(before) != calls(after)
+        || before.jobs != after.jobs
+        || before.degrade != after.degrade
+        || before.release != after.release
+        || before.stage != after.stage
+        || before.verdict != after.verdict
+        || before.overrides != after.overrides
+        || before.started_time != after.started_time
+        || before.deletion_time != after.deletion_time
+        || before.completion_time != after.completion_time
+        || states(before) != states(after)
+        || floors(before) != floors(after)
 }

@@ -1,10 +1,44 @@
 //! The backward plan: each step starts at T0 minus the lead time of that step.
 
+use std::collections::BTreeMap;
+
 use chrono::TimeDelta;
 
-use crate::surge::{Announcement, MachineGroup, Target, Window};
-use crate::world::World;
-use crate::{Instant, jobs, seconds};
+use crate::Instant;
+use crate::seconds;
+use crate::state::announcement::{Announcement, JobStep, MachineGroup, Target, Window};
+use crate::state::world::World;
+
+/// How long the warm-up takes that has to come after each thing that something comes after: a target, a group of machines,
+/// another step.
+#[must_use]
+pub fn times_after(announcement: &Announcement) -> BTreeMap<&str, TimeDelta> {
+    let mut times: BTreeMap<&str, TimeDelta> = BTreeMap::new();
+    let steps: Vec<&JobStep> = announcement.warm_up().collect();
+    // A step names only those that stand before it.
+    for step in steps.into_iter().rev() {
+        let takes = step.deadline + time_of(&step.name, &times);
+        for first in &step.after {
+            let time = times.entry(first).or_default();
+            *time = takes.max(*time);
+        }
+    }
+    times
+}
+
+/// How long what comes after something takes.
+#[must_use]
+pub fn time_of(name: &str, times_after: &BTreeMap<&str, TimeDelta>) -> TimeDelta {
+    times_after.get(name).copied().unwrap_or_default()
+}
+
+/// From the start of the first step of the warm-up to T0.
+#[must_use]
+pub fn longest(announcement: &Announcement) -> TimeDelta {
+    let times = times_after(announcement);
+    let takes = announcement.warm_up().map(|step| step.deadline + time_of(&step.name, &times));
+    takes.max().unwrap_or_default()
+}
 
 /// Baselines are recorded this long before the first write, so that at its instant only the write itself is left.
 pub const PREPARE_AHEAD: TimeDelta = TimeDelta::seconds(15);
@@ -82,8 +116,8 @@ pub fn plan(
     world: &World,
     baseline: impl Fn(&Target) -> Option<u32>,
 ) -> Timeline {
-    let times_after = jobs::times_after(announcement);
-    let needed_by = |name: &str| window.ready_by - jobs::time_of(name, &times_after);
+    let times_after = times_after(announcement);
+    let needed_by = |name: &str| window.ready_by - time_of(name, &times_after);
     let target = |t: &Target| target_start(t, needed_by(&t.name), baseline(t));
     let targets: Vec<_> = announcement.targets.iter().map(target).collect();
     let first_pod = targets.iter().copied().fold(window.ready_by, Instant::min);

@@ -1,7 +1,7 @@
 //! Errors of the cloud: trouble of different kinds is answered differently.
 
 use aws_sdk_ec2::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
-use primetime_core::world::{Refusal, RefusalClass};
+use primetime_core::state::observed::{Refusal, RefusalClass};
 
 /// The class of an error code. The capacity codes are those that Karpenter treats as one class
 /// (<https://github.com/aws/karpenter-provider-aws>, `pkg/errors`); quota codes are kept apart, because another zone

@@ -20,8 +20,8 @@ use aws_sdk_ec2::types::{
 use aws_smithy_http_client::tls;
 use primetime_core::Instant;
 use primetime_core::port::{Answer, Cloud};
-use primetime_core::run::Batch;
-use primetime_core::world::{Instance, LaunchAnswer, Refusal, RefusalClass};
+use primetime_core::state::ledger::Batch;
+use primetime_core::state::observed::{Instance, LaunchAnswer, Refusal, RefusalClass};
 
 /// No call takes longer, its retries included.
 const TIMEOUT: Duration = Duration::from_secs(30);

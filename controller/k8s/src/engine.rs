@@ -16,10 +16,12 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use kube::Client;
 use primetime_core::Instant;
-use primetime_core::plan::{Plan, plan};
+use primetime_core::output::Plan;
+use primetime_core::plan::plan;
 use primetime_core::port::{Clock, Cloud};
-use primetime_core::run::RunRecord;
-use primetime_core::world::{Fleet, Seen, World};
+use primetime_core::state::observed::{Fleet, Seen};
+use primetime_core::state::run::RunRecord;
+use primetime_core::state::world::World;
 use tracing::{debug, warn};
 
 use crate::call::CallError;

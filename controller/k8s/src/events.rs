@@ -12,7 +12,7 @@ use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::PostParams;
 use kube::{Api, Client};
-use primetime_core::decision::Decision;
+use primetime_core::state::decision::Decision;
 use tokio::sync::Notify;
 use tracing::{debug, warn};
 

@@ -8,19 +8,21 @@ use std::sync::Arc;
 
 use primetime_api::{HowToRead, SurgeCalendar, calendar_record, how_to_read};
 use primetime_core::Instant;
-use primetime_core::calendar::{CalendarRecord, Reading};
-use primetime_core::degrade::{self, Object};
-use primetime_core::hold::{HoldRecord, Reached};
-use primetime_core::overrides::Override;
 use primetime_core::port;
 use primetime_core::row::Row;
-use primetime_core::run::{LedgerInstance, LedgerState, RunRecord};
+use primetime_core::run::degrade::values;
 use primetime_core::schedule::Schedule;
-use primetime_core::signal::Series;
-use primetime_core::surge::Workload;
-use primetime_core::world::{
-    self, Fleet, Jobs, LaunchAnswer, Node, Seen, SurgeRecord, TargetState, World,
-};
+use primetime_core::state::announcement::Workload;
+use primetime_core::state::calendar::{CalendarRecord, Reading};
+use primetime_core::state::hold::{HoldRecord, Reached};
+use primetime_core::state::ladder::{self, Object};
+use primetime_core::state::ledger::{LedgerInstance, LedgerState};
+use primetime_core::state::observed::{self, Fleet, Jobs, LaunchAnswer, Node, Seen, TargetState};
+use primetime_core::state::overrides::Override;
+use primetime_core::state::run::RunRecord;
+use primetime_core::state::series::Series;
+use primetime_core::state::surge::SurgeRecord;
+use primetime_core::state::world::World;
 
 pub use self::scalers::Scalers;
 pub use self::table::{Lookup, Table};
@@ -33,7 +35,7 @@ pub type Key = (String, String);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Source {
     /// What the planner needs.
-    pub source: world::MetricsSource,
+    pub source: observed::MetricsSource,
     /// How it is asked.
     pub asked: port::Source,
     /// Seconds between two questions.
@@ -82,7 +84,7 @@ pub struct Index {
     /// `SurgeOverride`.
     pub overrides: Table<Key, Override>,
     /// `InstanceClass` by name.
-    pub classes: Table<String, world::InstanceClass>,
+    pub classes: Table<String, observed::InstanceClass>,
     /// `MetricsSource` by name.
     pub sources: Table<String, Source>,
     /// HPAs.
@@ -98,9 +100,9 @@ pub struct Index {
     /// What steps of a ladder may write.
     pub may_degrade: BTreeSet<Object>,
     /// What was seen where steps of a ladder write, by namespace.
-    pub places: BTreeMap<(String, degrade::Place), degrade::Seen>,
+    pub places: BTreeMap<(String, ladder::Place), ladder::Seen>,
     /// Jobs, those of other people too: they may be templates.
-    pub jobs: Table<Key, world::Job>,
+    pub jobs: Table<Key, observed::Job>,
     /// `CronJob`s.
     pub cron_jobs: Table<Key, ()>,
     /// Why a Job could not be created.
@@ -272,7 +274,7 @@ impl Index {
         let by_keda = seen
             .known()
             .and_then(|live| live.autoscaler.as_ref())
-            .is_some_and(|by| by.kind == world::AutoscalerKind::ScaledObject);
+            .is_some_and(|by| by.kind == observed::AutoscalerKind::ScaledObject);
         self.workloads.get(&kind).is_some_and(|table| !table.listed_since(from))
             || (by_keda && !self.scaled_objects.listed_since(from))
     }
@@ -349,7 +351,7 @@ impl Index {
                     }
                 }
             }
-            for place in degrade::places_of(run) {
+            for place in values::places_of(run) {
                 let key = (namespace.to_owned(), place);
                 if let Some(seen) = self.places.get(&key) {
                     world.places.insert(key.1, seen.clone());
@@ -406,7 +408,7 @@ impl Index {
                     seen.cron_jobs.insert(name.clone());
                 }
                 if let Some(row) = self.jobs.get(&key) {
-                    seen.jobs.insert(name.clone(), world::Job::clone(&row.value));
+                    seen.jobs.insert(name.clone(), observed::Job::clone(&row.value));
                 }
                 if self.jobs_gone.contains(&key) {
                     seen.gone.insert(name.clone());
@@ -470,8 +472,8 @@ impl Index {
         let jobs: BTreeSet<(&String, &String)> = jobs.collect();
         let open = self.runs.iter().filter(|(_, r)| r.status.completion_time.is_none());
         let places = open
-            .flat_map(|((ns, _), r)| degrade::places_of(r).map(move |place| (ns.clone(), place)));
-        let places: BTreeSet<(String, degrade::Place)> = places.collect();
+            .flat_map(|((ns, _), r)| values::places_of(r).map(move |place| (ns.clone(), place)));
+        let places: BTreeSet<(String, ladder::Place)> = places.collect();
         self.places.retain(|place, _| places.contains(place));
         self.job_errors.retain(|(ns, name), _| jobs.contains(&(ns, name)));
         self.jobs_gone.retain(|(ns, name)| jobs.contains(&(ns, name)));

@@ -5,9 +5,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, PostParams};
 use kube::{Client, Resource, ResourceExt};
 use primetime_api::{APP_FIELD_MANAGER, SurgeRun, tags};
-use primetime_core::jobs::NewJob;
-use primetime_core::surge::TemplateKind;
-use primetime_core::world;
+use primetime_core::output::NewJob;
+use primetime_core::state::announcement::TemplateKind;
+use primetime_core::state::observed;
 use serde_json::{Map, Value, json};
 
 use crate::call::{CallError, bounded};
@@ -26,10 +26,10 @@ pub fn resource(kind: TemplateKind) -> ApiResource {
 
 /// Keeps what the planner needs of a Job.
 #[must_use]
-pub fn read(job: &Job) -> world::Job {
+pub fn read(job: &Job) -> observed::Job {
     let conditions = job.status.conditions.iter();
     let holds = |c: &&JobCondition| c.status == "True";
-    world::Job {
+    observed::Job {
         uid: job.metadata.uid.clone().unwrap_or_default(),
         run_uid: job.labels().get(tags::RUN).cloned(),
         suspended: job.spec.suspend,
@@ -183,7 +183,7 @@ fn copy(template: DynamicObject, act: &NewJob) -> Option<Value> {
 mod tests {
     use super::*;
     use chrono::TimeDelta;
-    use primetime_core::surge::JobTemplate;
+    use primetime_core::state::announcement::JobTemplate;
 
     fn act(kind: TemplateKind) -> NewJob {
         NewJob {

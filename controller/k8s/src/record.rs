@@ -7,13 +7,13 @@ use primetime_api::{
     FINALIZER, SURGE_UID, ScheduledSurge, SurgeCalendar, SurgeHold, SurgeHoldSpec, SurgeRun,
     hold_record, is_surge, run_record, run_spec, surge_record,
 };
-use primetime_core::calendar::CalendarStatus;
-use primetime_core::hold::Hold;
-use primetime_core::plan::PlannedRun;
+use primetime_core::output::PlannedRun;
 use primetime_core::reference;
-use primetime_core::run::RunStatus;
-use primetime_core::surge::Window;
-use primetime_core::world::SurgeStatus;
+use primetime_core::state::announcement::Window;
+use primetime_core::state::calendar::CalendarStatus;
+use primetime_core::state::hold::Hold;
+use primetime_core::state::run::RunStatus;
+use primetime_core::state::surge::SurgeStatus;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use tracing::warn;

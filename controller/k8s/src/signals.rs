@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures::StreamExt;
 use primetime_core::Instant;
 use primetime_core::port::{Clock, Metrics, Source};
-use primetime_core::run::RunRecord;
+use primetime_core::state::run::RunRecord;
 use primetime_core::timeline::PREPARE_AHEAD;
 
 use crate::index::{Index, Scope};

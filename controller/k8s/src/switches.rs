@@ -5,8 +5,10 @@ mod value;
 use kube::Client;
 use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, Patch, PatchParams};
 use primetime_api::APP_FIELD_MANAGER;
-use primetime_core::degrade::{Object, Place, Seen, SwitchAct, Trouble, told};
+use primetime_core::format::told;
+use primetime_core::output::SwitchAct;
 use primetime_core::port::Clock;
+use primetime_core::state::ladder::{Object, Place, Seen, Trouble};
 
 use crate::call::{CallError, bounded};
 use crate::watch::Shared;

@@ -18,13 +18,13 @@ use primetime_api::{
     InstanceClass, MetricsSource, ScheduledSurge, SurgeCalendar, SurgeHold, SurgeOverride,
     SurgeRun, hold_record, run_record, surge_record,
 };
-use primetime_core::calendar::{CalendarRecord, CalendarStatus};
 use primetime_core::port;
 use primetime_core::reference::{self, GroupVersion};
 use primetime_core::row::Row;
-use primetime_core::run::{RunRecord, RunStatus};
-use primetime_core::surge::{TemplateKind, Window};
-use primetime_core::world::{SurgeRecord, SurgeStatus};
+use primetime_core::state::announcement::{TemplateKind, Window};
+use primetime_core::state::calendar::{CalendarRecord, CalendarStatus};
+use primetime_core::state::run::{RunRecord, RunStatus};
+use primetime_core::state::surge::{SurgeRecord, SurgeStatus};
 use tokio::sync::Notify;
 use tracing::{info, warn};
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use primetime_core::Instant;
-use primetime_core::signal::{Sample, Why};
+use primetime_core::state::sample::{Sample, Why};
 use serde::Deserialize;
 
 use crate::group::MARK;

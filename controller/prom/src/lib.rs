@@ -22,7 +22,7 @@ use hyper_util::rt::TokioExecutor;
 use primetime_core::Instant;
 use primetime_core::port::{Answer, Metrics, Source};
 use primetime_core::reference;
-use primetime_core::signal::{Sample, Why};
+use primetime_core::state::sample::{Sample, Why};
 use tokio::sync::Semaphore;
 
 pub use answer::read;

@@ -9,11 +9,11 @@ use std::collections::BTreeMap;
 use chrono::TimeDelta;
 use primetime_api::{InstanceClass, MetricsSource};
 use primetime_core::Instant;
-use primetime_core::degrade::{Action, Place};
 use primetime_core::schedule::{Occurrence, Rule, Schedule, When};
-use primetime_core::surge::{JobTemplate, Target as Announced, TemplateKind};
+use primetime_core::state::announcement::{JobTemplate, Target as Announced, TemplateKind};
+use primetime_core::state::ladder::{Action, Place};
+use primetime_core::state::surge::SurgeSpec;
 use primetime_core::timeline;
-use primetime_core::world::SurgeSpec;
 use serde_json::{Value, json};
 
 use self::surge::{read as read_surge, strict};

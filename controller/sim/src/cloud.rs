@@ -7,8 +7,8 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use primetime_core::Instant;
 use primetime_core::port::{Answer, Clock, Cloud};
-use primetime_core::run::Batch;
-use primetime_core::world::{Instance, LaunchAnswer, Refusal, RefusalClass};
+use primetime_core::state::ledger::Batch;
+use primetime_core::state::observed::{Instance, LaunchAnswer, Refusal, RefusalClass};
 
 use crate::clock::VirtualClock;
 use crate::gate::{Door, Gate};

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use primetime_core::Instant;
-use primetime_core::degrade::Object;
 use primetime_core::port::Clock;
+use primetime_core::state::ladder::Object;
 use serde_json::{Value, json};
 
 pub use self::people::{Act, Deed, Insist};

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use primetime_core::Instant;
 use primetime_core::port::{Answer, Metrics, Source};
-use primetime_core::signal::{Sample, Why};
+use primetime_core::state::sample::{Sample, Why};
 
 use crate::script::{Part, Script};
 

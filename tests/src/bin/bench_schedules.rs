@@ -13,7 +13,8 @@ use primetime_api::ScheduledSurge;
 use primetime_core::Instant;
 use primetime_core::plan::plan;
 use primetime_core::schedule::Schedule;
-use primetime_core::world::{SurgeRecord, SurgeSpec, World};
+use primetime_core::state::surge::{SurgeRecord, SurgeSpec};
+use primetime_core::state::world::World;
 use serde_json::{Value, json};
 
 /// Surges.
@@ -116,7 +117,7 @@ fn main() -> Result<()> {
             generation: 1,
             deleting: false,
             spec: Ok(spec.clone()),
-            status: primetime_core::world::SurgeStatus::default(),
+            status: primetime_core::state::surge::SurgeStatus::default(),
         };
         world.surges.insert(name, record.into());
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use chrono::{DateTime, TimeDelta, Utc};
-use primetime_core::run::{RunStatus, Stage};
+use primetime_core::state::run::{RunStatus, Stage};
 use primetime_tests::capital::{self, BREAKING_SESSIONS, PEAK_SESSIONS, USUAL_SESSIONS};
 use primetime_tests::evening::{Evening, SHOP, folder};
 use primetime_tests::plane::Options;

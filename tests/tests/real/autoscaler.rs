@@ -4,7 +4,7 @@ use anyhow::{Context, Result, ensure};
 use chrono::{DateTime, TimeDelta, Utc};
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use kube::api::Api;
-use primetime_core::run::Stage;
+use primetime_core::state::run::Stage;
 use primetime_tests::evening::{Evening, SHOP};
 use primetime_tests::plane::Options;
 use primetime_tests::recorder::{Asked, Recorder};

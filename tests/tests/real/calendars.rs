@@ -13,7 +13,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use kube::ResourceExt;
 use kube::api::{Api, Patch, PatchParams};
 use primetime_api::{ScheduledSurge, SurgeCalendar, SurgeRun};
-use primetime_core::run::Stage;
+use primetime_core::state::run::Stage;
 use primetime_tests::capital::web_only;
 use primetime_tests::evening::{Evening, SHOP};
 use primetime_tests::plane::Options;

@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 use chrono::{DateTime, TimeDelta, Utc};
-use primetime_core::run::{Stage, Verdict};
+use primetime_core::state::run::{Stage, Verdict};
 use primetime_tests::capital::{self, BREAKING_SESSIONS, PEAK_SESSIONS, USUAL_SESSIONS};
 use primetime_tests::dashboard;
 use primetime_tests::evening::{Evening, SHOP};

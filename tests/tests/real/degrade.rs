@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use chrono::{DateTime, TimeDelta, Utc};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{Api, Patch, PatchParams};
-use primetime_core::run::Stage;
+use primetime_core::state::run::Stage;
 use primetime_tests::capital::web_only;
 use primetime_tests::evening::{Evening, SHOP, decisions};
 use primetime_tests::plane::Options;

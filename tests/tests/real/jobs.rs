@@ -5,7 +5,7 @@ use chrono::{TimeDelta, Utc};
 use k8s_openapi::api::batch::v1::Job;
 use kube::api::{Api, DeleteParams, ListParams};
 use primetime_api::{JobStep, tags};
-use primetime_core::run::{JobState, JobStatus, RunStatus, Stage, Verdict};
+use primetime_core::state::run::{JobState, JobStatus, RunStatus, Stage, Verdict};
 use primetime_tests::capital::web_only;
 use primetime_tests::evening::{Evening, SHOP};
 use primetime_tests::plane::Options;

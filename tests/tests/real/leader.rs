@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use anyhow::{Result, ensure};
 use chrono::{TimeDelta, Utc};
-use primetime_core::run::Stage;
+use primetime_core::state::run::Stage;
 use primetime_tests::capital;
 use primetime_tests::evening::Evening;
 use primetime_tests::plane::Options;

@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 use chrono::{TimeDelta, Utc};
-use primetime_core::run::{Stage, Verdict};
+use primetime_core::state::run::{Stage, Verdict};
 use primetime_tests::capital;
 use primetime_tests::evening::Evening;
 use primetime_tests::plane::Options;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Result, ensure};
 use chrono::{TimeDelta, Utc};
-use primetime_core::run::Stage;
+use primetime_core::state::run::Stage;
 use primetime_tests::evening::Evening;
 use primetime_tests::front::{Front, Health};
 use primetime_tests::plane::Options;

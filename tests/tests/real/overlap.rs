@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicI32, Ordering};
 
 use anyhow::{Result, ensure};
 use chrono::{TimeDelta, Utc};
-use primetime_core::run::Stage;
+use primetime_core::state::run::Stage;
 use primetime_tests::capital::web_only;
 use primetime_tests::evening::Evening;
 use primetime_tests::plane::Options;

@@ -5,7 +5,7 @@ use std::time::Instant;
 use anyhow::{Result, ensure};
 use chrono::{TimeDelta, Utc};
 use primetime_api::StartPolicy;
-use primetime_core::run::Stage;
+use primetime_core::state::run::Stage;
 use primetime_tests::capital;
 use primetime_tests::evening::{Evening, SHOP};
 use primetime_tests::plane::Options;

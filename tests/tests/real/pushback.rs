@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 use chrono::{TimeDelta, Utc};
-use primetime_core::run::{Stage, Verdict};
+use primetime_core::state::run::{Stage, Verdict};
 use primetime_tests::evening::{Evening, SHOP};
 use primetime_tests::operator::RELEASE;
 use primetime_tests::plane::Options;

@@ -6,7 +6,7 @@ use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use kube::api::{Api, DeleteParams};
 use kube::{Resource, ResourceExt};
 use primetime_api::{SURGE_UID, ScheduledSurge, SurgeRun};
-use primetime_core::run::Stage;
+use primetime_core::state::run::Stage;
 use primetime_tests::evening::{Evening, SHOP};
 use primetime_tests::operator::DELETE_GRACE;
 use primetime_tests::plane::Options;

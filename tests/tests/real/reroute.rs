@@ -4,7 +4,7 @@ use anyhow::{Context, Result, ensure};
 use chrono::{TimeDelta, Utc};
 use k8s_openapi::api::batch::v1::Job;
 use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, ListParams};
-use primetime_core::run::{JobState, Stage};
+use primetime_core::state::run::{JobState, Stage};
 use primetime_tests::capital::web_only;
 use primetime_tests::evening::{Evening, SHOP, decisions};
 use primetime_tests::plane::Options;

@@ -5,7 +5,7 @@ use chrono::{DateTime, TimeDelta, Timelike, Utc};
 use kube::ResourceExt;
 use kube::api::{Api, DeleteParams, Patch, PatchParams};
 use primetime_api::{ScheduledSurge, SurgeRun};
-use primetime_core::run::Stage;
+use primetime_core::state::run::Stage;
 use primetime_tests::capital::web_only;
 use primetime_tests::evening::{Evening, SHOP};
 use primetime_tests::plane::Options;
@@ -166,7 +166,7 @@ async fn what_recurs_is_planned_ahead_cancelled_suspended_moved_and_done() -> Re
     ensure!(events.contains("is not planned any more: surge every-sunday was edited"), "{events}");
 
     // The show that recurs today is ready in time, over in time, and planned for tomorrow.
-    let today = primetime_core::surge::run_name("daily", show);
+    let today = primetime_core::occurrences::run_name("daily", show);
     evening
         .until("tonight's run to be over, and tomorrow's to be planned", 240, |e| {
             let today = &today;
@@ -175,7 +175,7 @@ async fn what_recurs_is_planned_ahead_cancelled_suspended_moved_and_done() -> Re
                 let of = |name: &str| runs.iter().find(|run| run.name_any() == *name);
                 let status = of(today).and_then(|run| run.status.clone()).unwrap_or_default();
                 let tomorrow =
-                    of(&primetime_core::surge::run_name("daily", show + TimeDelta::days(1)));
+                    of(&primetime_core::occurrences::run_name("daily", show + TimeDelta::days(1)));
                 let done = status.stage == Stage::Done && tomorrow.is_some();
                 Ok((done, format!("{:?} {}", status.stage, status.message)))
             }

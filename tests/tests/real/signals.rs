@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 use primetime_core::port::{Metrics, Source};
-use primetime_core::signal::{Sample, Why};
+use primetime_core::state::sample::{Sample, Why};
 use primetime_prom::Prometheus as Client;
 use primetime_tests::evening::folder;
 use primetime_tests::process::free_port;

@@ -1,16 +1,16 @@
 //! The ladder of degradation: what its steps watch has to be there.
 
 use primetime_core::decimal::Decimal;
-use primetime_core::degrade::{self, Action, Condition, Place, When, Work};
 use primetime_core::reference;
-use primetime_core::surge::{self, Moment};
+use primetime_core::state::announcement::{self, Moment};
+use primetime_core::state::ladder::{self, Action, Place, Trigger, When, Work};
 
 use super::{Announced, name, seconds};
 use crate::degrade::DegradeStep;
 use crate::job::JobTemplateRef;
 
 /// All steps, or every reason why they cannot be understood.
-pub(super) fn ladder(announced: &Announced<'_>) -> Result<Vec<degrade::Step>, Vec<String>> {
+pub(super) fn ladder(announced: &Announced<'_>) -> Result<Vec<ladder::Step>, Vec<String>> {
     let (mut steps, mut errors) = (Vec::new(), Vec::new());
     for (i, written) in announced.degrade.iter().enumerate() {
         match step(written, announced) {
@@ -21,8 +21,8 @@ pub(super) fn ladder(announced: &Announced<'_>) -> Result<Vec<degrade::Step>, Ve
     if errors.is_empty() { Ok(steps) } else { Err(errors) }
 }
 
-fn step(written: &DegradeStep, announced: &Announced<'_>) -> Result<degrade::Step, String> {
-    Ok(degrade::Step {
+fn step(written: &DegradeStep, announced: &Announced<'_>) -> Result<ladder::Step, String> {
+    Ok(ladder::Step {
         name: written.name.clone(),
         when: When {
             condition: condition(written, announced)?,
@@ -63,10 +63,10 @@ fn restore_name(written: &DegradeStep) -> String {
 }
 
 /// The Jobs that steps run.
-pub(super) fn jobs(ladder: &[DegradeStep]) -> impl Iterator<Item = surge::JobStep> + '_ {
+pub(super) fn jobs(ladder: &[DegradeStep]) -> impl Iterator<Item = announcement::JobStep> + '_ {
     let runs = ladder.iter().filter_map(|written| Some((written, written.jobs.as_ref()?)));
     runs.flat_map(|(written, jobs)| {
-        let job = |name: String, moment, template: &JobTemplateRef| surge::JobStep {
+        let job = |name: String, moment, template: &JobTemplateRef| announcement::JobStep {
             name,
             moment,
             template: template.into(),
@@ -81,7 +81,7 @@ pub(super) fn jobs(ladder: &[DegradeStep]) -> impl Iterator<Item = surge::JobSte
     .flatten()
 }
 
-fn condition(written: &DegradeStep, announced: &Announced<'_>) -> Result<Condition, String> {
+fn condition(written: &DegradeStep, announced: &Announced<'_>) -> Result<Trigger, String> {
     let when = &written.when;
     let line = |field: &str, text: &str| {
         text.parse::<Decimal>().map_err(|error| format!("when.{field}: {error}"))
@@ -97,13 +97,13 @@ fn condition(written: &DegradeStep, announced: &Announced<'_>) -> Result<Conditi
             if below > above {
                 return Err(format!("below ({below}) is higher than above ({above})"));
             }
-            Ok(Condition::Signal { signal: signal.clone(), above, below })
+            Ok(Trigger::Signal { signal: signal.clone(), above, below })
         }
         (None, None, Some(target), Some(replicas)) if when.below.is_none() => {
             if !announced.targets.iter().any(|t| t.name == *target) {
                 return Err(format!("target \"{target}\" is not a target of this surge"));
             }
-            Ok(Condition::Behind { target: target.clone(), replicas: replicas.max(1) })
+            Ok(Trigger::Behind { target: target.clone(), replicas: replicas.max(1) })
         }
         _ => Err("when: either signal with above, or target with behindReplicas".to_owned()),
     }

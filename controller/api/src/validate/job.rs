@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use primetime_core::surge::{self, JobTemplate, Moment};
+use primetime_core::state::announcement::{self, JobTemplate, Moment};
 
 use super::{Announced, degrade, seconds};
 use crate::job::{JobStep, JobTemplateRef};
 
 /// All Jobs of a surge, or every reason why they cannot be understood.
-pub(super) fn jobs(announced: &Announced<'_>) -> Result<Vec<surge::JobStep>, Vec<String>> {
+pub(super) fn jobs(announced: &Announced<'_>) -> Result<Vec<announcement::JobStep>, Vec<String>> {
     let lists = [
         ("warmUp", Moment::WarmUp, announced.warm_up),
         ("onLive", Moment::Live, announced.on_live),
@@ -62,8 +62,8 @@ impl From<&JobTemplateRef> for JobTemplate {
     }
 }
 
-fn job(step: &JobStep, moment: Moment) -> surge::JobStep {
-    surge::JobStep {
+fn job(step: &JobStep, moment: Moment) -> announcement::JobStep {
+    announcement::JobStep {
         name: step.name.clone(),
         moment,
         template: (&step.job_template_ref).into(),

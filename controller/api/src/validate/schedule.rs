@@ -4,7 +4,7 @@ use chrono::{Datelike, TimeDelta};
 use primetime_core::Instant;
 use primetime_core::schedule::{Cron, Days, OneOff, Rule, Schedule, ScheduleError, When, Zone};
 
-use primetime_core::world::{Follows, SurgeSpec};
+use primetime_core::state::surge::{Follows, SurgeSpec};
 
 use crate::schedule as written;
 

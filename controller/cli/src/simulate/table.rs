@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use chrono::TimeDelta;
 use primetime_core::Instant;
-use primetime_core::release::number as shown;
+use primetime_core::format::number as shown;
 use primetime_core::schedule::in_zone;
 use primetime_sim::announced::Evening;
 use primetime_sim::evening::Recording;

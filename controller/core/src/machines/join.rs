@@ -1,13 +1,15 @@
 //! Instances that run and never become nodes: replaced one by one, a bounded number of times. What is about to join is not
 //! ended for what has not joined either.
 
-use super::wind_down::looked_since;
-use super::{MachineAct, joined, launched};
+use chrono::TimeDelta;
+
 use crate::Instant;
-use crate::run::{LedgerInstance, LedgerState, RunStatus};
-use crate::surge::MachineGroup;
+use crate::output::MachineAct;
+use crate::state::announcement::MachineGroup;
+use crate::state::ledger::{LedgerInstance, LedgerState};
+use crate::state::run::RunStatus;
+use crate::state::world::World;
 use crate::timeline;
-use crate::world::World;
 
 /// An instance has not joined when it is no node after so many times its class's lead time.
 const LEADS: i32 = 2;
@@ -120,13 +122,54 @@ pub fn give_up(status: &mut RunStatus, group: &MachineGroup, world: &World, now:
     }
 }
 
+/// How many of them have become Ready nodes.
+#[must_use]
+pub fn joined(status: &RunStatus, group: &str, world: &World) -> u32 {
+    let joined = status
+        .ledger
+        .iter()
+        .filter(|b| b.group == group)
+        .flat_map(|b| &b.instances)
+        .filter(|i| i.state == LedgerState::Live)
+        .filter(|i| world.nodes.get(&i.id).is_some_and(|n| n.ready))
+        .count();
+    u32::try_from(joined).unwrap_or(u32::MAX)
+}
+
+/// How many instances of a group live.
+#[must_use]
+pub fn launched(status: &RunStatus, group: &str) -> u32 {
+    let live = status
+        .ledger
+        .iter()
+        .filter(|b| b.group == group)
+        .flat_map(|b| &b.instances)
+        .filter(|i| i.state == LedgerState::Live)
+        .count();
+    u32::try_from(live).unwrap_or(u32::MAX)
+}
+
+/// See [`looked_since`].
+const FRESH: TimeDelta = TimeDelta::seconds(60);
+
+/// Whether nodes were listed since an instant, and within the last minute: a machine may join at any time.
+pub(super) fn looked_since(world: &World, since: Instant, now: Instant) -> bool {
+    world.nodes_as_of.is_some_and(|at| at >= since.max(now - FRESH))
+}
+
+/// An instance is a node that takes pods.
+pub(super) fn is_open(world: &World, id: &str) -> bool {
+    world.nodes.get(id).is_some_and(|node| !node.unschedulable)
+}
+
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{group, launch, now, run, with_live};
-    use super::super::{acts, intend, settle};
     use super::*;
+    use crate::machines::acts;
+    use crate::machines::launch::{intend, settle};
+    use crate::machines::tests::{group, launch, now, run, with_live};
     use crate::seconds;
-    use crate::world::{Fleet, Instance, LaunchAnswer, Node, Seen};
+    use crate::state::observed::{Fleet, Instance, LaunchAnswer, Node, Seen};
 
     /// The class is not known, and so its lead is ten minutes. The first so many have joined; nodes were listed just now.
     fn with_nodes(n: usize, at: Instant) -> World {

@@ -10,21 +10,34 @@ mod jobs;
 mod known;
 mod work;
 
-use std::collections::{BTreeMap, BTreeSet};
-
-use chrono::{TimeDelta, TimeZone};
-
 use super::*;
-use crate::degrade::{Place, Trouble};
-use crate::hold::{HoldRecord, Reached};
-use crate::overrides::{Action, Boost, Override};
-use crate::run::{Launch, LedgerState, ReleaseCause, RunRecord, Stage, Verdict};
+use chrono::TimeZone;
+use std::collections::BTreeSet;
+
+use chrono::TimeDelta;
+
+use crate::fixtures::plain;
+use crate::output::{Act, MachineAct, PlannedRun, Record, Write};
 use crate::schedule::{Rule, Schedule, When, Zone};
 use crate::seconds;
-use crate::signal::{Sample, Series, Why};
-use crate::surge::*;
-use crate::world::tests::plain;
-use crate::world::*;
+use crate::state::announcement::{
+    Announcement, Carries, HoldAfterEnd, MachineGroup, OnUnknown, Raises, ReleasePace, Signal,
+    Start, Target, Want, Workload,
+};
+use crate::state::decision::Decision;
+use crate::state::hold::{HoldRecord, Reached};
+use crate::state::ladder::{Place, Trouble};
+use crate::state::ledger::{Launch, LedgerState};
+use crate::state::observed::{
+    Autoscaler, AutoscalerKind, Fleet, Instance, InstanceClass, Job, LaunchAnswer, MetricsSource,
+    Node, Refusal, RefusalClass, Seen, TargetState,
+};
+use crate::state::overrides::{Action, Boost, Override};
+use crate::state::release::ReleaseCause;
+use crate::state::run::{RunStatus, Stage, Verdict};
+use crate::state::sample::{Sample, Why};
+use crate::state::series::Series;
+use crate::state::surge::{SurgeRecord, SurgeSpec, SurgeStatus};
 
 /// A world that carries out plans: an API server, kubelets, a cloud and a Prometheus in forty lines each.
 struct Evening {
@@ -130,7 +143,7 @@ fn capital() -> SurgeRecord {
                     max_time: seconds(7200),
                 }),
                 release: ReleasePace { step_percent: 20, step_time: seconds(120) },
-                start: crate::surge::Start::Automatic,
+                start: crate::state::announcement::Start::Automatic,
             },
         }),
         status: SurgeStatus::default(),
@@ -883,9 +896,10 @@ fn writes_known_before_are_spread_so_that_the_last_is_in_time() {
     for n in 0..500 {
         let workload = workload(&format!("w-{n:03}"));
         let state = plain(1);
-        let claim = crate::hold::Claim { run: "r".into(), floor: 5, ceiling: 5 };
-        let hold = crate::hold::first(&workload, &state, vec![claim], t0(), t0() - seconds(15));
-        let name = crate::hold::name(&workload);
+        let claim = crate::state::hold::Claim { run: "r".into(), floor: 5, ceiling: 5 };
+        let hold =
+            crate::scaling::level::first(&workload, &state, vec![claim], t0(), t0() - seconds(15));
+        let name = crate::state::hold::name(&workload);
         world.targets.insert(workload, Seen::Known(state));
         world.holds.insert(name.clone(), HoldRecord { name, hold, deleting: false }.into());
     }

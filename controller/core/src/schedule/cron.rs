@@ -8,7 +8,7 @@
 use jiff::ToSpan;
 use jiff::civil::{Date, DateTime, Time, Weekday};
 
-use super::ScheduleError;
+use super::error::{ScheduleError, shown};
 
 /// When an event recurs, by the clock on the wall.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,7 +59,7 @@ struct Numbers {
 
 impl Field {
     fn error(&self, text: &str, why: &str) -> ScheduleError {
-        let text = super::shown(text, 40);
+        let text = shown(text, 40);
         ScheduleError::Cron(format!("\"{text}\" in the {} field: {why}", self.name))
     }
 

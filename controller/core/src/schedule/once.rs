@@ -2,7 +2,7 @@
 
 use jiff::civil;
 
-use super::ScheduleError;
+use super::error::{ScheduleError, shown};
 use super::zone::{Zone, instant};
 use crate::Instant;
 
@@ -51,26 +51,27 @@ impl OneOff {
     /// Every way in which the text does not name exactly one instant: see [`ScheduleError`].
     pub fn start(&self) -> Result<Instant, ScheduleError> {
         let text = self.start_time.as_str();
-        let shown = super::shown(text, 40);
-        let malformed = || ScheduleError::Malformed(shown.clone());
+        let written = shown(text, 40);
+        let malformed = || ScheduleError::Malformed(written.clone());
         let zone = self.time_zone.as_deref().map(Zone::named).transpose()?;
-        let no_such_date = |why: String| ScheduleError::NoSuchDate { text: shown.clone(), why };
+        let no_such_date = |why: String| ScheduleError::NoSuchDate { text: written.clone(), why };
 
         if let Some(clock) = wall_clock(text) {
             let clock = clock.map_err(no_such_date)?;
-            let zone = zone.ok_or_else(|| ScheduleError::ZoneMissing(shown.clone()))?;
-            return zone.exactly(clock, &shown);
+            let zone = zone.ok_or_else(|| ScheduleError::ZoneMissing(written.clone()))?;
+            return zone.exactly(clock, &written);
         }
         clock_part(text).ok_or_else(malformed)?.map_err(no_such_date)?;
         let timestamp: jiff::Timestamp = text.parse().map_err(|_| malformed())?;
         let at = instant(timestamp).ok_or_else(malformed)?;
         if let Some(zone) = zone {
-            let written = chrono::DateTime::parse_from_rfc3339(text).map_err(|_| malformed())?;
+            let with_offset =
+                chrono::DateTime::parse_from_rfc3339(text).map_err(|_| malformed())?;
             let offset = zone.offset(at);
             let utc = text.ends_with('Z') || text.ends_with('z');
-            if !utc && written.offset().local_minus_utc() != offset.seconds() {
+            if !utc && with_offset.offset().local_minus_utc() != offset.seconds() {
                 return Err(ScheduleError::OffsetMismatch {
-                    text: shown,
+                    text: written,
                     zone: zone.name().to_owned(),
                     expected: offset.to_string(),
                 });

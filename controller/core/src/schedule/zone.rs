@@ -11,7 +11,7 @@ use jiff::ToSpan;
 use jiff::civil;
 use jiff::tz::{AmbiguousOffset, Offset, TimeZone as Rules};
 
-use super::ScheduleError;
+use super::error::{ScheduleError, shown};
 use super::tzdb::{self, tzdb_version};
 use crate::Instant;
 
@@ -38,7 +38,7 @@ impl Zone {
     /// [`ScheduleError::UnknownZone`].
     pub fn named(name: &str) -> Result<Self, ScheduleError> {
         let unknown = || ScheduleError::UnknownZone {
-            name: super::shown(name, 64),
+            name: shown(name, 64),
             version: tzdb_version().to_owned(),
         };
         // The legacy abbreviations (EST, MST, HST) are fixed offsets that ignore summer time: nobody means them.

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use primetime_core::Instant;
-use primetime_core::armed;
-use primetime_core::degrade::SwitchAct;
-use primetime_core::jobs::JobAct;
-use primetime_core::machines::MachineAct;
-use primetime_core::plan::Act;
-use primetime_core::world::World;
+use primetime_core::output::Act;
+use primetime_core::output::JobAct;
+use primetime_core::output::MachineAct;
+use primetime_core::output::SwitchAct;
+use primetime_core::run::manual_start;
+use primetime_core::state::world::World;
 
 use super::{Engine, Look, Outcome, Work};
 use crate::apply;
@@ -67,7 +67,8 @@ impl Engine {
             }
             Act::Job { run, act } => self.job(namespace, &run, act, look),
             Act::Machine { run, act } => {
-                let expires = armed::latest_end(world.runs.get(&run)?) + INSTANCE_LIFE_AFTER_END;
+                let expires =
+                    manual_start::latest_end(world.runs.get(&run)?) + INSTANCE_LIFE_AFTER_END;
                 self.machine(namespace, &run, act, expires, look)
             }
         }

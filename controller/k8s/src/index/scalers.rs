@@ -2,9 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use primetime_core::hold;
-use primetime_core::surge::Workload;
-use primetime_core::world;
+use primetime_core::state::announcement::Workload;
+use primetime_core::state::{hold, observed};
 
 use super::{Index, Key, Lookup, Table};
 use crate::narrow::Scaler;
@@ -65,7 +64,7 @@ impl Index {
         scaler: Option<&Scaler>,
     ) -> Option<u32> {
         let scaler = scaler?;
-        if scaler.bounds.kind == world::AutoscalerKind::HorizontalPodAutoscaler {
+        if scaler.bounds.kind == observed::AutoscalerKind::HorizontalPodAutoscaler {
             return scaler.kept_at;
         }
         of_workload(&self.hpas, namespace, workload).find(|hpa| hpa.generated)?.kept_at

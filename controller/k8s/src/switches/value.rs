@@ -1,7 +1,7 @@
 //! Where a value stands within an object.
 
 use kube::api::DynamicObject;
-use primetime_core::degrade::{Place, Trouble};
+use primetime_core::state::ladder::{Place, Trouble};
 use serde_json::{Value, json};
 
 /// The value at a place of an object; none where it is not set.

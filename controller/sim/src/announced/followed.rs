@@ -2,9 +2,10 @@
 
 use primetime_api::{Place, SurgeCalendar, calendar_record, how_to_read};
 use primetime_core::Instant;
-use primetime_core::calendar::{self, CalendarStatus, Reading};
+use primetime_core::calendar;
 use primetime_core::schedule::Schedule;
-use primetime_core::world::SurgeSpec;
+use primetime_core::state::calendar::{CalendarStatus, Reading};
+use primetime_core::state::surge::SurgeSpec;
 use serde_json::Value;
 
 use super::surge::strict;

@@ -1,7 +1,7 @@
 //! A surge as a person wrote it, read as strictly as the API server reads it.
 
 use primetime_api::{ScheduledSurge, validate};
-use primetime_core::world::SurgeSpec;
+use primetime_core::state::surge::SurgeSpec;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};

@@ -1,8 +1,8 @@
 //! What each target carries, and how many replicas there are before the event.
 
 use chrono::TimeDelta;
-use primetime_core::surge::{Carries, Target as Announced, Want};
-use primetime_core::world::SurgeSpec;
+use primetime_core::state::announcement::{Carries, Target as Announced, Want};
+use primetime_core::state::surge::SurgeSpec;
 use serde_json::Value;
 
 use super::{Assumptions, is, number, scales};

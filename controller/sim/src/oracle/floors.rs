@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::TimeDelta;
 use primetime_core::Instant;
-use primetime_core::run::ReleaseCause;
+use primetime_core::state::release::ReleaseCause;
 use serde_json::Value;
 
 use super::{Broken, Case, number, text, workload_of};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use chrono::TimeDelta;
 use primetime_core::Instant;
-use primetime_core::run::{Stage, Verdict};
+use primetime_core::state::run::{Stage, Verdict};
 use serde_json::Value;
 
 use super::{Broken, Case, number, text};

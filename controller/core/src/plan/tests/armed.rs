@@ -1,7 +1,6 @@
 //! Events that a person starts.
 
 use super::*;
-use crate::surge::Start;
 
 fn armed(within: Option<u32>) -> Evening {
     let mut evening = Evening::new();

@@ -1,25 +1,26 @@
 //! The ladder of graceful degradation.
 
 use super::*;
-use crate::degrade::{self, Condition, Object, Place, SwitchAct, Trouble};
+use crate::output::SwitchAct;
+use crate::state::ladder::{self, Object, Trigger};
 
 fn place(key: &str) -> Place {
     Place::ConfigMap { name: "shop-flags".into(), key: key.into() }
 }
 
-fn write(key: &str, value: &str) -> degrade::Action {
-    degrade::Action::Write { place: place(key), value: value.into() }
+fn write(key: &str, value: &str) -> ladder::Action {
+    ladder::Action::Write { place: place(key), value: value.into() }
 }
 
-pub(super) fn sessions_above(line: &str, below: &str) -> Condition {
+pub(super) fn sessions_above(line: &str, below: &str) -> Trigger {
     let (above, below) = (line.parse().unwrap(), below.parse().unwrap());
-    Condition::Signal { signal: "sessions".into(), above, below }
+    Trigger::Signal { signal: "sessions".into(), above, below }
 }
 
-pub(super) fn step(name: &str, condition: Condition, key: &str, value: &str) -> degrade::Step {
-    degrade::Step {
+pub(super) fn step(name: &str, condition: Trigger, key: &str, value: &str) -> ladder::Step {
+    ladder::Step {
         name: name.into(),
-        when: degrade::When { condition, for_time: seconds(30) },
+        when: ladder::When { condition, for_time: seconds(30) },
         minimum: seconds(300),
         action: write(key, value),
     }
@@ -48,7 +49,7 @@ impl Evening {
             }
             (seen, _) => seen,
         };
-        self.world.places.insert(place, degrade::Seen { found: value, refused, at: self.now });
+        self.world.places.insert(place, ladder::Seen { found: value, refused, at: self.now });
     }
 
     pub(super) fn flag(&self, key: &str) -> Option<&str> {
@@ -60,7 +61,7 @@ impl Evening {
     }
 }
 
-fn with(steps: Vec<degrade::Step>) -> Evening {
+fn with(steps: Vec<ladder::Step>) -> Evening {
     let mut evening = Evening::new();
     let spec = evening.world.surges.get_mut("capital").unwrap().spec.as_mut().unwrap();
     spec.announcement.degrade = steps;
@@ -69,7 +70,7 @@ fn with(steps: Vec<degrade::Step>) -> Evening {
     evening
 }
 
-pub(super) fn capture() -> degrade::Step {
+pub(super) fn capture() -> ladder::Step {
     step("order-capture", sessions_above("45000", "40000"), "checkout", "capture")
 }
 
@@ -169,7 +170,7 @@ fn two_steps_at_one_place_give_it_back_to_each_other_and_then_to_what_was_there(
 
 #[test]
 fn pods_that_are_missing_turn_a_step_on_from_t0_and_a_clip_is_missing_too() {
-    let behind = Condition::Behind { target: "web".into(), replicas: 20 };
+    let behind = Trigger::Behind { target: "web".into(), replicas: 20 };
     let mut evening = with(vec![step("light", behind, "checkout", "light")]);
     evening.pass(t0() - seconds(60), seconds(5));
     assert_eq!(evening.flag("checkout"), Some("normal"), "what is on its way is not behind");
@@ -278,7 +279,7 @@ fn what_a_step_cannot_do_is_said_days_before() {
     assert!(evening.says().ends_with("(chart value degrade.configMaps)"), "{}", evening.says());
 }
 
-fn closed() -> degrade::Step {
+fn closed() -> ladder::Step {
     step("closed", sessions_above("48000", "47000"), "checkout", "closed")
 }
 
@@ -315,7 +316,7 @@ fn what_somebody_wrote_between_two_steps_is_theirs() {
 
 #[test]
 fn an_edit_of_a_run_does_not_lose_what_was_written() {
-    type Edit = fn(&mut Vec<degrade::Step>);
+    type Edit = fn(&mut Vec<ladder::Step>);
     let edits: [Edit; 3] = [
         |steps| steps[0].action = write("checkout", "capture2"),
         |steps| steps[0].action = write("page", "capture"),

@@ -1,6 +1,7 @@
 //! A run, or its surge, is deleted in the middle of the event.
 
 use super::*;
+use crate::state::surge::Follows;
 
 /// Live, under a load that needs all of the plan; a deletion lowers nothing for two minutes.
 fn live() -> Evening {

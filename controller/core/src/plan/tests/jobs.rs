@@ -1,10 +1,10 @@
 //! Jobs that are run for an event.
 
 use super::*;
-use crate::jobs::JobAct;
-use crate::run::{JobState, JobStatus};
-use crate::surge::{JobStep, JobTemplate, Moment, TemplateKind};
-use crate::world::{Job, Jobs};
+use crate::output::JobAct;
+use crate::state::announcement::{JobStep, JobTemplate, Moment, TemplateKind};
+use crate::state::observed::Jobs;
+use crate::state::run::{JobState, JobStatus};
 
 impl Evening {
     pub(super) fn jobs(&mut self) -> &mut Jobs {
@@ -344,7 +344,7 @@ fn a_job_of_the_same_name_that_is_not_ours_is_not_taken_for_ours() {
     let mut evening = warming(vec![step("photos", Moment::WarmUp, 10, &[])]);
     evening.look();
     let uid = evening.run().uid.clone();
-    let name = crate::jobs::name(&uid, "photos", 1);
+    let name = crate::run::jobs::name(&uid, "photos", 1);
     let stranger = Job { uid: "x".into(), run_uid: None, suspended: false, outcome: Some(Ok(())) };
     evening.jobs().jobs.insert(name.clone(), stranger);
     evening.pass(t0(), seconds(10));

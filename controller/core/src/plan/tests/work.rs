@@ -1,11 +1,13 @@
 //! Steps of the ladder that run Jobs.
 
-use super::degrade::{capture, load, sessions_above};
-use super::jobs::{step, warming};
 use super::*;
-use crate::degrade::{Action as Does, Object, Place, Step, When, Work};
-use crate::run::JobState;
-use crate::surge::Moment;
+use JobState::{Failed, Running, Succeeded, Waiting};
+
+use crate::plan::tests::degrade::{capture, load, sessions_above};
+use crate::plan::tests::jobs::{step, warming};
+use crate::state::announcement::Moment;
+use crate::state::ladder::{Action as Does, Object, Step, When, Work};
+use crate::state::run::JobState;
 
 /// The page is handed to a CDN above 48,000 sessions, and taken back below 47,000; orders are captured above 45,000.
 fn with_a_cdn() -> Evening {
@@ -30,8 +32,6 @@ fn with_a_cdn() -> Evening {
 fn states(evening: &Evening) -> (JobState, JobState) {
     (evening.state_of("cdn"), evening.state_of("cdn-restore"))
 }
-
-use JobState::{Failed, Running, Succeeded, Waiting};
 
 #[test]
 fn a_job_is_run_when_a_step_goes_on_and_another_one_undoes_it() {

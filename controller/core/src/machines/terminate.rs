@@ -1,0 +1,280 @@
+//! The way down of machines: drained, terminated, seen terminated; a bounded share of them at a time.
+
+use crate::Instant;
+use crate::machines::join::{is_open, looked_since};
+use crate::machines::launch::{STRIKE_AFTER, strike};
+use crate::state::announcement::ReleasePace;
+use crate::state::ledger::{LedgerInstance, LedgerState};
+use crate::state::observed::Seen;
+use crate::state::run::{RunRecord, RunStatus};
+use crate::state::world::World;
+
+/// Moves the instances of a run that is being released one step towards `Terminated`. Returns when the next may go,
+/// if some have to wait.
+///
+/// A node is drained first, also one that joins while its termination waits to be sent; an instance that never became a
+/// node is terminated at once. That it did not is believed of a fresh list of nodes asked for since the release began: a
+/// watch may have missed it, and pods may run there. The surge's own pace bounds how many begin to go at a time, so that a
+/// mistake ends few of them; those that wait take no new pods.
+pub fn wind_down(
+    status: &mut RunStatus,
+    world: &World,
+    run: &RunRecord,
+    pace: ReleasePace,
+    now: Instant,
+) -> Option<Instant> {
+    let fleet_at = match world.fleets.get(&run.uid) {
+        Some(Seen::Known(fleet)) => Some(fleet.at),
+        _ => None,
+    };
+    // A call may have been on its way when the release began.
+    let quiet_from = status.release.as_ref().map_or(now, |r| r.start_time);
+    let last = status.release.as_ref().and_then(|r| r.machines_time);
+    let waits = last.is_some_and(|last| now < last + pace.step_time);
+    let mut may_go = if waits { 0 } else { stride(status, pace) };
+    let looked = looked_since(world, quiet_from, now);
+    let (mut went, mut wait) = (false, false);
+    for batch in &mut status.ledger {
+        let silent = fleet_at.is_some_and(|at| at - batch.time.max(quiet_from) >= STRIKE_AFTER);
+        if !batch.settled && silent {
+            strike(batch);
+        }
+        for instance in batch.instances.iter_mut().filter(|i| i.state == LedgerState::Live) {
+            let node = world.nodes.get(&instance.id);
+            if may_go == 0 || (node.is_none() && !looked) {
+                wait = true;
+                continue;
+            }
+            may_go -= 1;
+            went = true;
+            instance.state =
+                if node.is_some() { LedgerState::Draining } else { LedgerState::Terminating };
+            instance.since = now;
+        }
+    }
+    terminate_drained(status, world, now);
+    if let Some(release) = status.release.as_mut().filter(|_| went) {
+        release.machines_time = Some(now);
+    }
+    let last = status.release.as_ref().and_then(|r| r.machines_time);
+    last.filter(|_| wait).map(|last| last + pace.step_time)
+}
+
+/// What is drained, or has no node any more, is terminated.
+pub fn terminate_drained(status: &mut RunStatus, world: &World, now: Instant) {
+    let draining = |i: &&mut LedgerInstance| i.state == LedgerState::Draining;
+    for instance in status.ledger.iter_mut().flat_map(|b| &mut b.instances).filter(draining) {
+        let node = world.nodes.get(&instance.id);
+        if node.is_none_or(|node| node.unschedulable && node.pods_left == Some(0)) {
+            instance.state = LedgerState::Terminating;
+            instance.since = now;
+        }
+    }
+}
+
+/// What joins after it was chosen to go, and takes pods, is drained: its termination may not have been asked for yet. Where
+/// it was, the cloud says so.
+pub fn drain_what_has_joined(status: &mut RunStatus, world: &World, now: Instant) {
+    for instance in status.ledger.iter_mut().flat_map(|b| &mut b.instances) {
+        if instance.state == LedgerState::Terminating && is_open(world, &instance.id) {
+            instance.state = LedgerState::Draining;
+            instance.since = now;
+        }
+    }
+}
+
+/// How many instances may begin to go in one step: at most the share of all that were there when the release began, but
+/// one at least.
+fn stride(status: &RunStatus, pace: ReleasePace) -> usize {
+    let from = status.release.as_ref().map(|r| r.start_time);
+    let there = |i: &&LedgerInstance| {
+        i.state != LedgerState::Terminated || from.is_some_and(|from| i.since >= from)
+    };
+    let all = status.ledger.iter().flat_map(|b| &b.instances).filter(there).count();
+    let percent = usize::try_from(pace.step_percent.clamp(1, 100)).unwrap_or(1);
+    (all * percent / 100).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::machines::acts;
+    use crate::machines::launch::{FORGOTTEN_AFTER, settle};
+    use crate::machines::tests::{intended, now, run, with_live};
+    use crate::output::MachineAct;
+    use crate::run::release;
+    use crate::seconds;
+    use crate::state::observed::{Fleet, Instance, Node};
+    use crate::state::release::ReleaseCause;
+    use chrono::TimeDelta;
+
+    const PACE: ReleasePace = ReleasePace { step_percent: 20, step_time: TimeDelta::seconds(120) };
+
+    /// Nodes were listed just now.
+    fn looked() -> World {
+        looked_at(now())
+    }
+
+    fn looked_at(at: Instant) -> World {
+        World { nodes_as_of: Some(at), ..World::default() }
+    }
+
+    fn node(pods_left: Option<u32>, unschedulable: bool) -> Node {
+        Node { name: "ip-10-0-0-1".into(), ready: true, unschedulable, pods_left }
+    }
+
+    #[test]
+    fn a_fifth_goes_at_a_time() {
+        let mut status = with_live(17);
+        status.release = Some(release::begin(ReleaseCause::LoadGone, &[], now()));
+        let gone = |status: &RunStatus| {
+            let all = status.ledger.iter().flat_map(|b| &b.instances);
+            all.filter(|i| i.state != LedgerState::Live).count()
+        };
+        let mut at = now();
+        for expected in [3, 6, 9, 12, 15, 17] {
+            let next = wind_down(&mut status, &looked_at(at), &run(), PACE, at);
+            assert_eq!(gone(&status), expected);
+            let later = at + seconds(119);
+            wind_down(&mut status, &looked_at(later), &run(), PACE, later);
+            assert_eq!(gone(&status), expected, "nothing goes before the step is over");
+            assert_eq!(next, (expected < 17).then(|| at + seconds(120)));
+            at += seconds(120);
+        }
+    }
+
+    #[test]
+    fn an_instance_without_a_node_goes_once_the_nodes_were_listed_since_the_release_began() {
+        let mut status = with_live(1);
+        status.release = Some(release::begin(ReleaseCause::LoadGone, &[], now()));
+        let before = World { nodes_as_of: Some(now() - seconds(1)), ..World::default() };
+        for world in [World::default(), before] {
+            wind_down(&mut status, &world, &run(), PACE, now());
+            assert_eq!(acts(&status, &run(), &world, now()), [MachineAct::LookAtNodes]);
+        }
+        wind_down(&mut status, &looked(), &run(), PACE, now());
+        let acts = acts(&status, &run(), &looked(), now());
+        assert!(matches!(acts.as_slice(), [MachineAct::Terminate { .. }]), "{acts:?}");
+    }
+
+    #[test]
+    fn a_list_counts_that_is_of_the_last_minute_and_of_this_release() {
+        let before = now() - seconds(3600);
+        assert!(looked_since(&looked_at(now() - seconds(60)), before, now()));
+        assert!(!looked_since(&looked_at(now() - seconds(61)), before, now()));
+        assert!(!looked_since(&looked_at(now() - seconds(1)), now(), now()));
+        assert!(
+            !looked_since(&looked_at(now()), now(), now() + seconds(61)),
+            "one may have joined since"
+        );
+    }
+
+    #[test]
+    fn machines_that_wait_take_no_new_pods() {
+        let mut status = with_live(2);
+        status.release = Some(release::begin(ReleaseCause::LoadGone, &[], now()));
+        let mut world = World::default();
+        world.nodes.insert("i-000".into(), node(None, false));
+        world.nodes.insert("i-001".into(), Node { name: "waits".into(), ..node(None, false) });
+        assert!(acts(&status, &run(), &world, now()).is_empty());
+        wind_down(&mut status, &world, &run(), PACE, now());
+        let cordon = MachineAct::Cordon { node: "waits".into() };
+        assert!(acts(&status, &run(), &world, now()).contains(&cordon));
+        world.nodes.insert("i-001".into(), Node { name: "waits".into(), ..node(None, true) });
+        assert!(!acts(&status, &run(), &world, now()).contains(&cordon));
+    }
+
+    #[test]
+    fn a_node_is_drained_before_its_instance_is_terminated() {
+        let mut status = with_live(1);
+        let mut world = World::default();
+        world.nodes.insert("i-000".into(), node(None, false));
+        wind_down(&mut status, &world, &run(), PACE, now());
+        assert_eq!(
+            acts(&status, &run(), &world, now()),
+            [MachineAct::Drain { node: "ip-10-0-0-1".into() }]
+        );
+        world.nodes.insert("i-000".into(), node(Some(3), true));
+        wind_down(&mut status, &world, &run(), PACE, now());
+        assert!(matches!(
+            acts(&status, &run(), &world, now()).as_slice(),
+            [MachineAct::Drain { .. }]
+        ));
+        world.nodes.insert("i-000".into(), node(Some(0), true));
+        wind_down(&mut status, &world, &run(), PACE, now());
+        assert!(matches!(
+            acts(&status, &run(), &world, now()).as_slice(),
+            [MachineAct::Terminate { .. }]
+        ));
+    }
+
+    #[test]
+    fn an_instance_that_joins_while_its_termination_waits_is_drained_first() {
+        let mut status = with_live(1);
+        status.release = Some(release::begin(ReleaseCause::LoadGone, &[], now()));
+        let asked = |status: &RunStatus, world: &World| acts(status, &run(), world, now());
+        wind_down(&mut status, &looked(), &run(), PACE, now());
+        assert!(matches!(asked(&status, &looked()).as_slice(), [MachineAct::Terminate { .. }]));
+        let mut world = looked();
+        world.nodes.insert("i-000".into(), node(Some(2), false));
+        assert_eq!(asked(&status, &world), [], "what is on record asks for its end, and is open");
+        drain_what_has_joined(&mut status, &world, now());
+        assert!(matches!(asked(&status, &world).as_slice(), [MachineAct::Drain { .. }]));
+        let later = now() + seconds(1);
+        terminate_drained(&mut status, &world, later);
+        assert!(matches!(asked(&status, &world).as_slice(), [MachineAct::Drain { .. }]));
+        world.nodes.insert("i-000".into(), node(Some(0), true));
+        terminate_drained(&mut status, &world, later);
+        assert!(matches!(asked(&status, &world).as_slice(), [MachineAct::Terminate { .. }]));
+        // A node that is closed stays chosen, however long it is shown.
+        drain_what_has_joined(&mut status, &world, later);
+        assert!(matches!(asked(&status, &world).as_slice(), [MachineAct::Terminate { .. }]));
+    }
+
+    #[test]
+    fn an_instance_is_struck_only_when_the_cloud_shows_it_terminated() {
+        let mut status = with_live(1);
+        let world = looked();
+        wind_down(&mut status, &world, &run(), PACE, now());
+        wind_down(&mut status, &world, &run(), PACE, now() + seconds(3600));
+        assert!(status.owes_machines());
+        let token = status.ledger.last().unwrap().token.clone();
+        let gone = Instance { id: "i-000".into(), token, terminated: true };
+        let mut world = World::default();
+        world
+            .fleets
+            .insert(run().uid, Seen::Known(Fleet { instances: vec![gone], at: now() }.into()));
+        settle(&mut status, &world, &run(), now());
+        assert!(!status.owes_machines());
+    }
+
+    #[test]
+    fn an_instance_that_the_cloud_has_forgotten_is_gone() {
+        let mut status = with_live(1);
+        wind_down(&mut status, &looked(), &run(), PACE, now());
+        let mut forgotten = |after| {
+            let mut world = World::default();
+            let fleet = Fleet { instances: vec![], at: now() + after };
+            world.fleets.insert(run().uid, Seen::Known(fleet.into()));
+            settle(&mut status, &world, &run(), now() + after);
+            !status.owes_machines()
+        };
+        assert!(!forgotten(FORGOTTEN_AFTER - seconds(1)));
+        assert!(forgotten(FORGOTTEN_AFTER));
+    }
+
+    #[test]
+    fn an_open_entry_is_struck_when_the_cloud_stays_silent_long_enough() {
+        let mut status = RunStatus::default();
+        intended(&mut status, now());
+        status.release = Some(release::begin(ReleaseCause::Deleted, &[], now()));
+        let mut world = World::default();
+        let silent = |at| Seen::Known(Fleet { instances: vec![], at }.into());
+        world.fleets.insert(run().uid, silent(now() + seconds(119)));
+        wind_down(&mut status, &world, &run(), PACE, now());
+        assert!(status.owes_machines());
+        world.fleets.insert(run().uid, silent(now() + STRIKE_AFTER));
+        wind_down(&mut status, &world, &run(), PACE, now());
+        assert!(!status.owes_machines());
+    }
+}

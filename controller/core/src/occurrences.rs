@@ -1,0 +1,51 @@
+//! Passes 1 and 2: what counts of each calendar, and which runs each surge has.
+
+pub(crate) mod calendars;
+pub(crate) mod surges;
+
+use std::borrow::Cow;
+
+use chrono::SecondsFormat;
+
+use crate::Instant;
+use crate::schedule::Schedule;
+use crate::state::surge::{Follows, SurgeSpec};
+use crate::state::world::World;
+
+/// When a surge is: as it says itself, or as the calendar says that it follows.
+///
+/// # Errors
+///
+/// Why nothing is known of that calendar, which is no reason to plan anything, or to call anything off.
+pub fn schedule_of<'a>(spec: &'a SurgeSpec, world: &World) -> Result<Cow<'a, Schedule>, String> {
+    let Some(Follows { calendar, duration }) = &spec.follows else {
+        return Ok(Cow::Borrowed(&spec.schedule));
+    };
+    let followed = world.calendars.get(calendar).map(|c| &c.status);
+    match followed.filter(|status| status.was_read()) {
+        Some(status) => Ok(Cow::Owned(status.schedule(&spec.schedule, *duration))),
+        None if followed.is_some() => Err(format!("SurgeCalendar {calendar} was not read yet")),
+        None => Err(format!("SurgeCalendar {calendar} is not there")),
+    }
+}
+
+/// The name of the run of a surge that starts at an instant. A name can be created once, which makes "once per
+/// occurrence" a property of the API server.
+#[must_use]
+pub fn run_name(surge: &str, start: Instant) -> String {
+    // A format string would be read anew for each of 30,000 runs of a namespace.
+    let utc = start.to_rfc3339_opts(SecondsFormat::Secs, true);
+    format!("{surge}-{}", utc.replace(['-', ':'], "").to_lowercase())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chrono::TimeZone;
+
+    #[test]
+    fn a_run_is_named_after_its_start() {
+        let start = chrono::Utc.with_ymd_and_hms(2014, 1, 12, 20, 0, 0).unwrap();
+        assert_eq!(run_name("capital", start), "capital-20140112t200000z");
+    }
+}

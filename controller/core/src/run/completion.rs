@@ -1,0 +1,49 @@
+//! Step 8: a run is over once nothing is owed any more.
+
+use crate::output::Draft;
+use crate::run::context::Run;
+use crate::run::degrade;
+use crate::run::status::report;
+use crate::state::run::{RunStatus, Stage};
+
+impl Run<'_> {
+    /// Ends the run once nothing is owed any more. Whoever may not lower has not seen enough to say so.
+    pub(super) fn complete(&self, status: &mut RunStatus, draft: &mut Draft) {
+        let Some(way) = self.record.status.release.as_ref() else {
+            return;
+        };
+        if status.release.as_ref() != Some(way)
+            || !Self::let_go(status)
+            || !self.targets_given_back()
+            || status.owes_machines()
+            || status.owes_values()
+            || status.degrade.iter().any(|step| step.engaged)
+            || degrade::owes_work(self.ladder(status))
+            || self.waits_for_jobs_until(status).is_some_and(|at| self.now < at)
+        {
+            return;
+        }
+        if self.now < self.world.may_lower_from {
+            return draft.wake(self.world.may_lower_from, self.now);
+        }
+        let called_off = way.start_time < self.window.start || self.is_armed();
+        status.stage = if called_off { Stage::Cancelled } else { Stage::Done };
+        status.completion_time = Some(self.now);
+        let report = report::write(self.announcement, &self.window, status, way.cause, self.now);
+        let left: Vec<_> = degrade::left(status, self.announcement).collect();
+        let but = if left.is_empty() {
+            String::new()
+        } else {
+            format!(", but what {} has run was not undone", left.join(", "))
+        };
+        status.message = format!(
+            "everything was given back{but}; {}",
+            match report.slack_seconds {
+                Some(s) if s >= 0 => format!("ready {s} s before T0"),
+                Some(s) => format!("ready {} s after T0", -s),
+                None => "it never was ready".to_owned(),
+            }
+        );
+        status.report = Some(report);
+    }
+}

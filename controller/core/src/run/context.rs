@@ -1,0 +1,128 @@
+//! A run while it is being planned: its announcement, the instants that count, and what is seen of it.
+
+use chrono::TimeDelta;
+
+use crate::Instant;
+use crate::run::load::{self, Reading};
+use crate::run::manual_start;
+use crate::run::overrides::{self, InForce};
+use crate::state::announcement::{Announcement, Target, Window};
+use crate::state::hold::{self, Claim};
+use crate::state::observed::Seen;
+use crate::state::run::{RunRecord, RunStatus};
+use crate::state::sample::{Sample, Why};
+use crate::state::series::Series;
+use crate::state::world::World;
+use crate::timeline::{self, PREPARE_AHEAD, Timeline};
+
+/// A run while it is being planned.
+pub(super) struct Run<'a> {
+    pub(super) record: &'a RunRecord,
+    pub(super) announcement: &'a Announcement,
+    /// The instants that count now.
+    pub(super) window: Window,
+    pub(super) world: &'a World,
+    pub(super) overrides: InForce<'a>,
+    pub(super) timeline: Timeline,
+    pub(super) readings: Vec<Reading>,
+    /// The end in force.
+    pub(super) end: Instant,
+    pub(super) now: Instant,
+}
+
+impl<'a> Run<'a> {
+    pub(super) fn new(
+        record: &'a RunRecord,
+        announcement: &'a Announcement,
+        world: &'a World,
+        now: Instant,
+    ) -> Self {
+        let overrides = overrides::in_force(&world.overrides, record, now);
+        let window = manual_start::window(record, announcement);
+        let timeline = timeline::plan(announcement, &window, world, |t| baseline_of(t, world));
+        let readings = if now < timeline.begin - PREPARE_AHEAD {
+            Vec::new()
+        } else {
+            {
+                let read = |s| read(s, announcement, world, now);
+                announcement.signals.iter().map(read).collect()
+            }
+        };
+        let end = overrides.end(window.end);
+        Self { record, announcement, window, world, overrides, timeline, readings, end, now }
+    }
+
+    /// The run's claim on a target, as recorded in its hold.
+    pub(super) fn claimed(&self, target: &Target) -> Option<&'a Claim> {
+        let hold = self.world.holds.get(&hold::name(&target.workload))?;
+        hold.hold.claims.iter().find(|c| c.run == self.record.name)
+    }
+
+    /// Why the hold of a target cannot be understood, where there is such a one: nothing is done to the target then.
+    pub(super) fn unreadable(&self, target: &Target) -> Option<&'a String> {
+        self.world.unreadable_holds.get(&hold::name(&target.workload))
+    }
+
+    /// The floor from which a target comes down: what this run has claimed, but no more than is there while the claim
+    /// has not fallen due. Who is called off before it was raised is not raised to be lowered.
+    pub(super) fn reached(&self, target: &Target) -> Option<u32> {
+        let floor = self.claimed(target)?.floor;
+        let hold = &self.world.holds.get(&hold::name(&target.workload))?.hold;
+        match self.world.target(&target.workload) {
+            Seen::Known(live) if hold.due_time > self.now => {
+                Some(floor.min(live.replicas.max(hold.baseline.replicas)))
+            }
+            _ => Some(floor),
+        }
+    }
+
+    /// A person has yet to say that the event begins.
+    pub(super) fn is_armed(&self) -> bool {
+        manual_start::waits(self.record, self.announcement)
+    }
+
+    /// Targets of this run are given back: no claim of ours, and no hold that waits for its restore.
+    pub(super) fn targets_given_back(&self) -> bool {
+        self.announcement.targets.iter().all(|target| {
+            if self.unreadable(target).is_some() {
+                return false;
+            }
+            self.world.holds.get(&hold::name(&target.workload)).is_none_or(|record| {
+                let claims = &record.hold.claims;
+                !claims.is_empty() && claims.iter().all(|c| c.run != self.record.name)
+            })
+        })
+    }
+
+    pub(super) fn let_go(status: &RunStatus) -> bool {
+        status.release.as_ref().is_some_and(|r| r.floors.iter().all(|f| f.done))
+    }
+}
+
+/// Replicas found when the target was first held, or found now.
+pub(super) fn baseline_of(target: &Target, world: &World) -> Option<u32> {
+    world.holds.get(&hold::name(&target.workload)).map(|h| h.hold.baseline.replicas).or_else(|| {
+        // What is there may be raised already.
+        let unreadable = world.unreadable_holds.contains_key(&hold::name(&target.workload));
+        world.target(&target.workload).known().filter(|_| !unreadable).map(|t| t.replicas)
+    })
+}
+
+fn read(
+    signal: &crate::state::announcement::Signal,
+    announcement: &Announcement,
+    world: &World,
+    now: Instant,
+) -> Reading {
+    let Some(source) = world.sources.get(&signal.source) else {
+        let nobody = Series::from(Sample::Unknown(Why::NoSuchSource));
+        return load::read(signal, &nobody, None, now, TimeDelta::zero());
+    };
+    let raised = signal.raises.as_ref().map(|raises| &raises.target);
+    let target = announcement.targets.iter().find(|t| Some(&t.name) == raised);
+    let ready = target.and_then(|t| world.target(&t.workload).known().map(|live| live.ready));
+    let key = (signal.source.clone(), signal.query.clone());
+    let not_asked = Series::default();
+    let series = world.samples.get(&key).map_or(&not_asked, |series| &**series);
+    load::read(signal, series, ready, now, source.max_age)
+}

@@ -1,0 +1,226 @@
+//! The ladder of graceful degradation: steps that are on while capacity cannot follow, and go back in reverse order.
+//!
+//! What stood at a place is on record before anything is written there, and is given back only where what stands there is
+//! still ours; what a Job has done is undone by another one. An unknown signal turns nothing on and nothing off.
+
+pub mod jobs;
+mod places;
+pub(crate) mod report;
+pub mod values;
+
+use self::jobs::{IN_FLIGHT, Known, owes};
+use crate::Instant;
+use crate::format;
+use crate::run::load::{self, Reading};
+use crate::run::overrides::InForce;
+use crate::state::announcement::Announcement;
+use crate::state::ladder::{Action, Step, StepStatus, Trigger};
+use crate::state::run::RunStatus;
+use crate::state::world::World;
+
+/// What the ladder of a run depends on.
+#[derive(Clone, Copy, Debug)]
+pub struct Facts<'a> {
+    /// What the run announces.
+    pub announcement: &'a Announcement,
+    /// What its signals say.
+    pub readings: &'a [Reading],
+    /// What on-call asked for.
+    pub overrides: &'a InForce<'a>,
+    /// From here on missing pods count: before it they are on their way.
+    pub ready_by: Instant,
+    /// The run has let go of what it held, or a person wants it to: nothing is degraded for it any more.
+    pub over: bool,
+    /// Nothing is turned off by itself before this.
+    pub may_leave_from: Instant,
+}
+
+impl Facts<'_> {
+    fn known<'a>(&'a self, status: &'a RunStatus, world: &'a World, now: Instant) -> Known<'a> {
+        Known { status, announcement: self.announcement, world, now }
+    }
+}
+
+/// What a condition says at one instant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Says {
+    /// It holds, and why, in the on-call's units.
+    On(String),
+    /// It has gone.
+    Off,
+    /// It is between its two lines, or fewer pods are missing than the step asks for.
+    Neither,
+    /// Nobody knows.
+    Unknown,
+}
+
+impl Trigger {
+    /// Its signal is unknown for no longer than a gap is.
+    fn has_a_gap(&self, status: &RunStatus, now: Instant) -> bool {
+        let Self::Signal { signal, .. } = self else { return false };
+        let shown = status.signals.iter().find(|s| s.name == *signal);
+        shown.and_then(|s| s.unknown_since).is_none_or(|since| now < since + load::SILENCE)
+    }
+
+    fn says(&self, facts: &Facts<'_>, status: &RunStatus, now: Instant) -> Says {
+        match self {
+            Self::Signal { signal, above, below } => {
+                let reading = facts.readings.iter().find(|r| r.name == *signal);
+                let Some(value) = reading.and_then(|r| r.value) else { return Says::Unknown };
+                match value {
+                    high if high > above.as_f64() => {
+                        let high = format::number(high);
+                        Says::On(format!("{high} {signal}, above {above}"))
+                    }
+                    low if low < below.as_f64() => Says::Off,
+                    _ => Says::Neither,
+                }
+            }
+            Self::Behind { .. } if now < facts.ready_by => Says::Off,
+            Self::Behind { target, replicas } => {
+                let shown = status.targets.iter().find(|t| t.name == *target);
+                let Some((shown, ready)) = shown.and_then(|t| Some((t, t.ready?))) else {
+                    return Says::Unknown;
+                };
+                // What maxReplicas clips is missing too.
+                let live = load::required(facts.readings, target);
+                let needed = live.replicas.max(shown.floor.unwrap_or(0));
+                match needed.saturating_sub(ready) {
+                    0 if live.blind => Says::Unknown,
+                    0 => Says::Off,
+                    missing if missing >= *replicas => {
+                        Says::On(format!("{target} is {missing} of {needed} pods behind"))
+                    }
+                    _ => Says::Neither,
+                }
+            }
+        }
+    }
+}
+
+/// Turns steps on and off, the last of the ladder first.
+pub fn keep(status: &mut RunStatus, facts: &Facts<'_>, world: &World, now: Instant) {
+    let mut old = std::mem::take(&mut status.degrade);
+    let mut kept = Vec::new();
+    let mut later_is_on = false;
+    for step in facts.announcement.degrade.iter().rev() {
+        let mut shown = match old.iter().position(|s| s.name == step.name) {
+            Some(n) => old.swap_remove(n),
+            None => StepStatus { name: step.name.clone(), ..StepStatus::default() },
+        };
+        let was_on = shown.engaged;
+        let goes_on = facts.known(status, world, now).goes_on(&shown);
+        // Whoever goes on while something is being given back would not know whose it is.
+        if facts.over || shown.engaged || !(shown.owed.is_some() || goes_on) {
+            turn(&mut shown, step, facts, status, later_is_on, now);
+        }
+        if shown.engaged && !was_on {
+            jobs::begin_again(&shown, status, facts.announcement);
+        }
+        if let Action::Run(work) = &step.action {
+            shown.in_place = shown.engaged && jobs::is_done(work, status);
+        }
+        later_is_on |= shown.engaged || owes(&shown, facts.known(status, world, now));
+        kept.push(shown);
+    }
+    kept.reverse();
+    // A step that is not announced any more is off, and owes what it owes.
+    for mut shown in old.into_iter().filter(|shown| shown.owed.is_some()) {
+        if shown.engaged {
+            set(&mut shown, false, Some("it is not announced any more".to_owned()), now);
+        }
+        kept.push(shown);
+    }
+    status.degrade = kept;
+}
+
+fn turn(
+    shown: &mut StepStatus,
+    step: &Step,
+    facts: &Facts<'_>,
+    status: &RunStatus,
+    later_is_on: bool,
+    now: Instant,
+) {
+    if facts.over {
+        if shown.engaged {
+            set(shown, false, None, now);
+        }
+        return;
+    }
+    if let Some((on, why)) = facts.overrides.degrade(&step.name) {
+        shown.turning_since = None;
+        if on != shown.engaged {
+            set(shown, on, Some(why), now);
+            shown.by_hand = on;
+        }
+        return;
+    }
+    let says = step.when.condition.says(facts, status, now);
+    if shown.engaged && shown.by_hand {
+        shown.by_hand = false;
+        if !matches!(says, Says::On(_)) {
+            set(shown, false, Some("the word of on-call is over".to_owned()), now);
+        }
+        return;
+    }
+    let turns = match &says {
+        Says::On(_) => !shown.engaged,
+        Says::Off => shown.engaged,
+        // Above the line before and after a gap is above the line. What has to be gone has to be seen to be gone.
+        Says::Unknown if !shown.engaged && step.when.condition.has_a_gap(status, now) => return,
+        Says::Unknown | Says::Neither => false,
+    };
+    shown.turning_since = turns.then(|| shown.turning_since.unwrap_or(now));
+    let Some(since) = shown.turning_since.filter(|since| now >= *since + step.when.for_time) else {
+        return;
+    };
+    if let Says::On(why) = says {
+        let held = (now - since).num_seconds();
+        set(shown, true, Some(format!("{why} for {held} s")), now);
+        return;
+    }
+    let stayed = shown.since_time.is_none_or(|at| now >= at + step.minimum);
+    if stayed && !later_is_on && now >= facts.may_leave_from {
+        set(shown, false, None, now);
+    }
+}
+
+/// Whether Jobs that steps have run are still to be undone.
+#[must_use]
+pub fn owes_work(known: Known<'_>) -> bool {
+    known.status.degrade.iter().any(|shown| known.owes(shown))
+}
+
+/// Names of the steps that have run a Job which was not undone, and is not waited for any more.
+pub fn left<'a>(
+    status: &'a RunStatus,
+    announcement: &'a Announcement,
+) -> impl Iterator<Item = &'a str> {
+    let left = |shown: &&StepStatus| jobs::is_left(shown, status, announcement);
+    status.degrade.iter().filter(left).map(|shown| shown.name.as_str())
+}
+
+fn set(shown: &mut StepStatus, on: bool, why: Option<String>, now: Instant) {
+    shown.engaged = on;
+    shown.since_time = Some(now);
+    shown.turning_since = None;
+    shown.message = why;
+    shown.by_hand = false;
+}
+
+/// The next instant at which a step may turn by itself.
+pub fn next_turn<'a>(
+    announcement: &'a Announcement,
+    status: &'a RunStatus,
+) -> impl Iterator<Item = Instant> + 'a {
+    let turns = announcement.degrade.iter().flat_map(|step| {
+        let shown = status.degrade.iter().find(|s| s.name == step.name);
+        let turns = shown.and_then(|s| Some(s.turning_since? + step.when.for_time));
+        let may_leave =
+            shown.filter(|s| s.engaged).and_then(|s| Some(s.since_time? + step.minimum));
+        let off = shown.filter(|s| !s.engaged).and_then(|s| s.since_time);
+        turns.into_iter().chain(may_leave).chain(off.map(|at| at + IN_FLIGHT))
+    });
+    turns.chain(jobs::next_end(announcement, status))
+}

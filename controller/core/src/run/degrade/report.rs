@@ -1,0 +1,166 @@
+//! The ladder of degradation of a run: kept, acted upon, told.
+
+use crate::format;
+use crate::output::{Act, Draft};
+use crate::run::context::Run;
+use crate::run::degrade::{self, jobs, values};
+use crate::run::jobs as run_jobs;
+use crate::state::announcement::Announcement;
+use crate::state::condition::set_condition;
+use crate::state::ladder::{Action, Owed, Step, StepStatus, Work};
+use crate::state::run::{RunRecord, RunStatus};
+use crate::state::world::World;
+
+impl Run<'_> {
+    /// Steps of the ladder go on and off; what was seen where they write is taken over.
+    pub(in crate::run) fn keep_ladder(&self, status: &mut RunStatus, draft: &mut Draft) {
+        let way = self.record.status.release.as_ref();
+        let let_go = way.is_some_and(|way| {
+            way.cause.by_a_person()
+                || (Self::let_go(&self.record.status) && self.targets_given_back())
+        });
+        let facts = degrade::Facts {
+            announcement: self.announcement,
+            readings: &self.readings,
+            overrides: &self.overrides,
+            ready_by: self.window.ready_by,
+            over: let_go,
+            may_leave_from: self.world.may_lower_from,
+        };
+        degrade::keep(status, &facts, self.world, self.now);
+        values::take_over(status, self.record, self.world, self.now);
+        for at in degrade::next_turn(self.announcement, status) {
+            draft.wake(at, self.now);
+        }
+    }
+
+    /// What was switched, or may be, is looked at and written.
+    pub(in crate::run) fn switch(&self, draft: &mut Draft) {
+        for act in values::acts(self.record, self.world, self.now) {
+            draft.plan.acts.push(Act::Switch(act));
+        }
+        if let Some(at) = values::next_look(self.record, self.world, self.now) {
+            draft.wake(at, self.now);
+        }
+    }
+
+    /// What is known of its steps that run Jobs.
+    pub(in crate::run) fn ladder<'a>(&'a self, status: &'a RunStatus) -> jobs::Known<'a> {
+        let (announcement, world, now) = (self.announcement, self.world, self.now);
+        jobs::Known { status, announcement, world, now }
+    }
+
+    fn in_the_way(&self, step: &Step, shown: Option<&StepStatus>) -> Option<String> {
+        obstacle(step, shown, self.record, self.announcement, self.world)
+    }
+
+    /// What is degraded, and what could not be.
+    pub(in crate::run) fn say_what_is_degraded(&self, status: &mut RunStatus) {
+        let steps = &self.announcement.degrade;
+        if steps.is_empty() {
+            return;
+        }
+        let shown = |name: &str| status.degrade.iter().find(|s| s.name == name);
+        let on: Vec<_> = steps
+            .iter()
+            .filter_map(|step| shown(&step.name).filter(|s| s.engaged))
+            .map(|s| {
+                let since = s.since_time.unwrap_or(self.now).format("%H:%M:%SZ");
+                let why = s.message.as_deref().unwrap_or_default();
+                format!("{} since {since} ({why})", s.name)
+            })
+            .collect();
+        let trouble: Vec<_> = steps
+            .iter()
+            .filter_map(|step| {
+                let why = self.in_the_way(step, shown(&step.name))?;
+                Some(format!("degrade step {}: {why}", step.name))
+            })
+            .collect();
+        let (degraded, troubled) = (!on.is_empty(), !trouble.is_empty());
+        let (on, trouble) = (on.join(", "), trouble.join("; "));
+        if degraded {
+            status.message = format!("{}; degraded: {on}", status.message);
+        }
+        if troubled {
+            status.message = format!("{}; {trouble}", status.message);
+        }
+        let reason = if degraded { "StepsOn" } else { "NoStepOn" };
+        set_condition(&mut status.conditions, "Degraded", degraded, reason, on, self.now);
+        let reason = if troubled { "Impossible" } else { "Possible" };
+        let (list, ladder) = (&mut status.conditions, "LadderReady");
+        set_condition(list, ladder, !troubled, reason, trouble, self.now);
+    }
+}
+
+/// What is new of it in the decision log: reason and sentence.
+pub(in crate::run) fn news(before: &RunStatus, after: &RunStatus) -> Vec<(&'static str, String)> {
+    let nothing = StepStatus::default();
+    let steps = after.degrade.iter().filter_map(|step| {
+        let old = before.degrade.iter().find(|s| s.name == step.name).unwrap_or(&nothing);
+        change(step, old)
+    });
+    let trouble = trouble(after).filter(|_| trouble(before).is_none());
+    steps.chain(trouble.map(|why| ("LadderTrouble", why.to_owned()))).collect()
+}
+
+/// What the ladder has done.
+fn change(now: &StepStatus, old: &StepStatus) -> Option<(&'static str, String)> {
+    let name = &now.name;
+    if now.engaged != old.engaged {
+        let why = now.message.as_deref().unwrap_or("its condition has gone");
+        return Some(if now.engaged {
+            ("DegradeOn", format!("{name} on: {why}"))
+        } else {
+            ("DegradeOff", format!("{name} off: {why}"))
+        });
+    }
+    let told =
+        |owed: &Owed| (format::told(owed.before.as_deref()), format::told(Some(&owed.written)));
+    match (&now.owed, &old.owed) {
+        (Some(owed), _) if now.engaged && now.in_place && !old.in_place => {
+            let (before, written) = told(owed);
+            let what = format!("{name}: {} {before} -> {written}", owed.place);
+            Some(("DegradeInPlace", what))
+        }
+        (None, Some(owed)) => {
+            let ((before, written), place) = (told(owed), &owed.place);
+            let what = format!("{name}: {place} is given back, from {written}; it was {before}");
+            Some(("DegradeReturned", what))
+        }
+        _ => None,
+    }
+}
+
+fn trouble(status: &RunStatus) -> Option<&str> {
+    let ladder = status.conditions.iter().find(|c| c.type_ == "LadderReady")?;
+    (ladder.status == "False").then_some(ladder.message.as_str())
+}
+
+/// What stands in the way of a step, if anything does: said days before.
+fn obstacle(
+    step: &Step,
+    shown: Option<&StepStatus>,
+    run: &RunRecord,
+    announcement: &Announcement,
+    world: &World,
+) -> Option<String> {
+    match &step.action {
+        Action::Write { place, .. } => values::trouble(place, &step.name, shown, run, world),
+        Action::Run(work) => obstacle_of_jobs(work, announcement, run, world),
+    }
+}
+
+/// What stands in the way of the Jobs of a step, if anything does.
+fn obstacle_of_jobs(
+    work: &Work,
+    announcement: &Announcement,
+    run: &RunRecord,
+    world: &World,
+) -> Option<String> {
+    let names = [Some(&work.degrade), work.restore.as_ref()].into_iter().flatten();
+    let mut steps =
+        names.filter_map(|name| announcement.jobs.iter().find(|step| step.name == *name));
+    let shown = |name: &str| run.status.jobs.iter().find(|job| job.name == name);
+    steps.find_map(|step| run_jobs::trouble(step, shown(&step.name), world))
+}

@@ -1,0 +1,321 @@
+//! The floor that one run asks of one target now.
+
+use crate::Instant;
+use crate::output::Draft;
+use crate::run::climb::{From, climb};
+use crate::run::context::{Run, baseline_of};
+use crate::run::load::{self, Required};
+use crate::run::overrides::InForce;
+use crate::state::announcement::{Target, Window};
+use crate::state::condition::set_condition;
+use crate::state::hold::{self, Claim};
+use crate::state::release::Release;
+use crate::state::run::RunStatus;
+use crate::timeline;
+
+/// A claim, and what was clipped on the way: no silent cap.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Demand {
+    /// What is asked for.
+    pub claim: Claim,
+    /// The planned floor at T0.
+    pub planned: u32,
+    /// What would have been asked for without the ceiling, where that is more.
+    pub clipped_from: Option<u32>,
+    /// The live load, not the plan, sets the floor.
+    pub raised_by_signal: bool,
+}
+
+/// What the demand of a target depends on.
+#[derive(Clone, Copy, Debug)]
+pub struct Facts<'a> {
+    /// Name of the run.
+    pub run: &'a str,
+    /// Its instants.
+    pub window: &'a Window,
+    /// The end in force.
+    pub end: Instant,
+    /// Replicas found when the target was first held, or found now.
+    pub baseline: u32,
+    /// The first write.
+    pub start: Instant,
+    /// The run's claim as recorded in the hold.
+    pub claimed: Option<&'a Claim>,
+    /// Since when there is a hold with a claim of this run.
+    pub held_since: Option<Instant>,
+    /// What the signals say.
+    pub required: Required,
+    /// Pods that are ready, where that is known.
+    pub ready: Option<u32>,
+    /// What on-call asked for.
+    pub overrides: &'a InForce<'a>,
+    /// The way down, once begun.
+    pub release: Option<&'a Release>,
+}
+
+impl Demand {
+    fn as_it_is(claim: Claim, planned: u32) -> Self {
+        Self { claim, planned, clipped_from: None, raised_by_signal: false }
+    }
+}
+
+/// The planned floor of a target and the highest one it may climb to.
+#[must_use]
+pub fn plan_and_ceiling(target: &Target, baseline: u32) -> (u32, u32) {
+    let planned = target.want.replicas(baseline);
+    (planned, target.max_replicas.unwrap_or(planned))
+}
+
+/// What a load that rises is met with above its plan while it is within it, in percent of the plan. A rise leads up to the
+/// plan; only the load itself can say that it goes on beyond it. What is raised for it stays until the end.
+const BEYOND_THE_PLAN_PERCENT: u32 = 10;
+
+/// What the live load asks for: what it will be, unless that is beyond a plan that the load itself is still within.
+fn live(required: Required, planned: u32) -> u32 {
+    if required.replicas > planned {
+        return required.ahead;
+    }
+    let trusted = planned.saturating_add(planned.saturating_mul(BEYOND_THE_PLAN_PERCENT) / 100);
+    required.ahead.min(trusted)
+}
+
+/// The floor asked for now; `None` before the run needs the target and after it has let go of it.
+///
+/// Inside the window it never falls: metrics and boosts raise it, only the release lowers it.
+#[must_use]
+pub fn demand(target: &Target, facts: Facts<'_>, now: Instant) -> Option<Demand> {
+    let (planned, ceiling) = plan_and_ceiling(target, facts.baseline);
+    let boost = facts.overrides.boost(&target.name, planned);
+    let on_the_way_down = facts.release.map(|r| r.floors.iter().find(|f| f.target == target.name));
+
+    let (asked, raised_by_signal) = match on_the_way_down {
+        Some(None) => match facts.claimed {
+            // Its hold could not be read when the way down began: it stays until its own way down is on record.
+            Some(claim) => return Some(Demand::as_it_is(claim.clone(), planned)),
+            // The run let go before it ever held this target.
+            None => return None,
+        },
+        Some(Some(floor)) if floor.done => return None,
+        Some(Some(floor)) => (floor.floor.max(boost), false),
+        // A hold that is younger than now says that the clock has gone back: what was asked for is asked for further on.
+        None if now < facts.start - timeline::PREPARE_AHEAD
+            && facts.held_since.is_none_or(|since| since <= now) =>
+        {
+            return None;
+        }
+        // Nothing is raised for an event that is over.
+        None if now >= facts.end && facts.claimed.is_none() => return None,
+        None => {
+            let ramped = timeline::ramped(
+                facts.baseline,
+                planned.min(ceiling),
+                facts.start,
+                facts.window.ready_by,
+                now,
+            );
+            // Before its first write the run has no business with the live load.
+            let required = if now < facts.start { 0 } else { live(facts.required, planned) };
+            let before = facts.claimed.map_or(0, |c| c.floor);
+            let floor = ramped.max(before).max(boost);
+            let (baseline, ready) = (facts.baseline, facts.ready);
+            let from = From { baseline, floor, ready, ceiling };
+            (climb(target, from, required), required > floor)
+        }
+    };
+    let floor = asked.min(ceiling.max(facts.claimed.map_or(0, |c| c.floor)));
+    Some(Demand {
+        claim: Claim { run: facts.run.to_owned(), floor, ceiling },
+        planned,
+        clipped_from: (asked > floor || planned > ceiling).then_some(asked.max(planned)),
+        raised_by_signal,
+    })
+}
+
+impl Run<'_> {
+    pub(super) fn ask_for_targets(&self, status: &mut RunStatus, draft: &mut Draft) {
+        let mut clipped = Vec::new();
+        for (target, start) in self.announcement.targets.iter().zip(&self.timeline.targets) {
+            let Some(demand) = self.demand(target, *start) else {
+                continue;
+            };
+            if let Some(from) = demand.clipped_from {
+                clipped.push(format!(
+                    "{}: {from} replicas are needed, maxReplicas allows {}",
+                    target.name, demand.claim.ceiling
+                ));
+            }
+            draft.claims.add(&target.workload, demand.claim, *start);
+        }
+        let (holds, reason) =
+            if clipped.is_empty() { (false, "WithinLimits") } else { (true, "AtMaxReplicas") };
+        let known = status.conditions.iter().any(|c| c.type_ == "Clipped");
+        if holds || known {
+            set_condition(
+                &mut status.conditions,
+                "Clipped",
+                holds,
+                reason,
+                clipped.join("; "),
+                self.now,
+            );
+        }
+    }
+
+    pub(super) fn demand(&self, target: &Target, start: Instant) -> Option<Demand> {
+        let baseline = baseline_of(target, self.world)?;
+        // A step down counts from the moment it is on record, like every other intent: a floor that follows a step which
+        // was then not persisted would go down and up again.
+        let release = self.record.status.release.as_ref();
+        let facts = Facts {
+            run: &self.record.name,
+            window: &self.window,
+            end: self.end,
+            baseline,
+            start,
+            claimed: self.claimed(target),
+            held_since: self.claimed(target).and_then(|_| {
+                self.world.holds.get(&hold::name(&target.workload)).map(|h| h.hold.since_time)
+            }),
+            required: load::required(&self.readings, &target.name),
+            ready: self.world.target(&target.workload).known().map(|live| live.ready),
+            overrides: &self.overrides,
+            release,
+        };
+        demand(target, facts, self.now)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::seconds;
+    use crate::state::release::{ReleaseCause, ReleaseFloor};
+    use chrono::TimeZone;
+
+    fn t0() -> Instant {
+        chrono::Utc.with_ymd_and_hms(2014, 1, 12, 19, 50, 0).unwrap()
+    }
+
+    fn window() -> Window {
+        Window { ready_by: t0(), start: t0() + seconds(600), end: t0() + seconds(7800) }
+    }
+
+    fn web() -> Target {
+        crate::fixtures::web(180)
+    }
+
+    fn ask<'a>(target: &Target, change: impl Fn(&mut Facts<'a>), now: Instant) -> Option<Demand> {
+        let overrides: &'static _ = Box::leak(Box::new(InForce::default()));
+        let window: &'static _ = Box::leak(Box::new(window()));
+        let mut facts = Facts {
+            run: "capital",
+            window,
+            end: window.end,
+            baseline: 10,
+            start: t0() - seconds(360),
+            claimed: None,
+            held_since: None,
+            required: Required::default(),
+            ready: Some(10),
+            overrides,
+            release: None,
+        };
+        change(&mut facts);
+        demand(target, facts, now)
+    }
+
+    fn known(replicas: u32, ahead: u32) -> Required {
+        Required { replicas, ahead, blind: false }
+    }
+
+    #[test]
+    fn a_rise_within_the_plan_is_met_a_tenth_above_it_and_beyond_it_where_it_will_be() {
+        let asked = |now, ahead| {
+            floor(ask(&web(), |f| f.required = known(now, ahead), t0() + seconds(700)))
+        };
+        assert_eq!([asked(90, 150), asked(150, 190), asked(180, 240)], [180, 190, 198]);
+        assert_eq!(asked(181, 241), 241);
+    }
+
+    fn floor(demand: Option<Demand>) -> u32 {
+        demand.unwrap().claim.floor
+    }
+
+    #[test]
+    fn nothing_is_asked_before_the_target_is_needed() {
+        assert_eq!(ask(&web(), |_| {}, t0() - seconds(376)), None);
+        assert_eq!(floor(ask(&web(), |_| {}, t0() - seconds(375))), 180);
+    }
+
+    #[test]
+    fn a_clock_that_goes_back_to_before_the_beginning_lets_go_of_nothing() {
+        let before: &'static _ =
+            Box::leak(Box::new(Claim { run: "capital".into(), floor: 180, ceiling: 260 }));
+        let held = |f: &mut Facts<'_>| {
+            (f.claimed, f.held_since) = (Some(before), Some(t0() - seconds(360)));
+        };
+        assert_eq!(floor(ask(&web(), held, t0() - seconds(3600))), 180);
+        // A window that somebody moves to later lets go.
+        let before_then = t0() - seconds(370);
+        let held = |f: &mut Facts<'_>| {
+            (f.claimed, f.held_since) = (Some(before), Some(before_then - seconds(60)));
+            f.start = t0() + seconds(86_400);
+        };
+        assert_eq!(ask(&web(), held, before_then), None);
+    }
+
+    #[test]
+    fn live_load_raises_up_to_the_ceiling_and_the_clip_is_said() {
+        let load = |n| move |f: &mut Facts<'_>| f.required = known(n, n);
+        let climbed = ask(&web(), load(225), t0()).unwrap();
+        assert_eq!((climbed.claim.floor, climbed.raised_by_signal), (225, true));
+        let clipped = ask(&web(), load(900), t0()).unwrap();
+        assert_eq!((clipped.claim.floor, clipped.clipped_from), (260, Some(900)));
+    }
+
+    #[test]
+    fn falling_or_unknown_load_lowers_nothing_in_the_window() {
+        let before = Claim { run: "capital".into(), floor: 225, ceiling: 260 };
+        for required in [known(5, 5), Required { blind: true, ..Required::default() }] {
+            let demand = ask(
+                &web(),
+                |f| {
+                    f.required = required;
+                    f.claimed = Some(&before);
+                },
+                t0() + seconds(900),
+            );
+            assert_eq!(floor(demand), 225);
+        }
+    }
+
+    #[test]
+    fn without_a_maximum_nothing_climbs_above_the_plan() {
+        let target = Target { max_replicas: None, ..web() };
+        let demand = ask(&target, |f| f.required = known(225, 225), t0());
+        assert_eq!(demand.as_ref().unwrap().clipped_from, Some(225));
+        assert_eq!(floor(demand), 180);
+    }
+
+    #[test]
+    fn nothing_is_raised_for_an_event_that_is_over() {
+        assert_eq!(ask(&web(), |_| {}, window().end), None);
+        let before = Box::leak(Box::new(Claim { run: "capital".into(), floor: 180, ceiling: 260 }));
+        assert_eq!(floor(ask(&web(), |f| f.claimed = Some(before), window().end)), 180);
+    }
+
+    #[test]
+    fn on_the_way_down_the_recorded_floor_counts_and_then_the_claim_goes() {
+        let release = |floor, done| Release {
+            start_time: t0(),
+            cause: ReleaseCause::End,
+            step_time: t0(),
+            machines_time: None,
+            floors: vec![ReleaseFloor { target: "web".into(), top: 180, floor, done }],
+        };
+        let going = release(146, false);
+        assert_eq!(floor(ask(&web(), |f| f.release = Some(&going), t0() + seconds(9000))), 146);
+        let gone = release(10, true);
+        assert_eq!(ask(&web(), |f| f.release = Some(&gone), t0() + seconds(9000)), None);
+    }
+}

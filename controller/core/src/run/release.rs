@@ -1,0 +1,649 @@
+//! Holding after the end, then coming down: slow, stepwise, reversible, gated on evidence.
+
+use chrono::TimeDelta;
+
+use crate::Instant;
+use crate::output::{self, Draft};
+use crate::run::context::Run;
+use crate::run::load::{self, Required};
+use crate::run::overrides::InForce;
+use crate::run::{deletion, floor, jobs, manual_start};
+use crate::scaling::{autoscaler, patch};
+use crate::state::announcement::{Announcement, OnUnknown, ReleasePace, Target, Window};
+use crate::state::hold;
+use crate::state::observed::Seen;
+use crate::state::release::{Release, ReleaseCause, ReleaseFloor};
+use crate::state::run::{RunRecord, RunStatus};
+
+/// Whether the way down begins now, and why. `deleted`: the run, or its surge, was deleted, and the grace is over.
+#[must_use]
+pub fn cause(
+    run: &RunRecord,
+    deleted: bool,
+    announcement: &Announcement,
+    status: &RunStatus,
+    overrides: &InForce<'_>,
+    window: &Window,
+    now: Instant,
+) -> Option<ReleaseCause> {
+    if deleted {
+        return Some(ReleaseCause::Deleted);
+    }
+    if overrides.release() {
+        return Some(ReleaseCause::Override);
+    }
+    let end = overrides.end(window.end);
+    if now < end || overrides.hold() {
+        return None;
+    }
+    if manual_start::waits(run, announcement) {
+        return Some(ReleaseCause::NeverStarted);
+    }
+    let Some(hold) = announcement.hold else {
+        return Some(ReleaseCause::End);
+    };
+    if now >= end + hold.max_time {
+        return Some(ReleaseCause::HoldExpired);
+    }
+    let gone = status
+        .quiet_since
+        .is_some_and(|since| now >= since.max(end - hold.for_time) + hold.for_time);
+    gone.then_some(ReleaseCause::LoadGone)
+}
+
+/// Begins the way down: every claim keeps its floor until the first step.
+#[must_use]
+pub fn begin(cause: ReleaseCause, floors: &[(String, u32)], now: Instant) -> Release {
+    Release {
+        start_time: now,
+        cause,
+        step_time: now,
+        machines_time: None,
+        floors: floors.iter().map(|(target, top)| from(target, *top)).collect(),
+    }
+}
+
+/// The way down of a target, from its top.
+#[must_use]
+pub fn from(target: &str, top: u32) -> ReleaseFloor {
+    ReleaseFloor { target: target.to_owned(), top, floor: top, done: false }
+}
+
+/// What one step has to know of a target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// Where it goes back to.
+    pub baseline: u32,
+    /// What the live load needs.
+    pub required: Required,
+    /// What the live load is taken to need while it is unknown.
+    pub when_unknown: u32,
+    /// What a boost asks for.
+    pub boost: u32,
+    /// Neither load nor boost ask for more than this.
+    pub ceiling: u32,
+    /// An autoscaler keeps what the load needs when the floor goes.
+    pub autoscaled: bool,
+    /// The previous step has taken effect: nothing is still to be lowered.
+    pub settled: bool,
+}
+
+impl Step {
+    /// A target whose hold cannot be understood waits for whoever mends it.
+    pub const UNREADABLE: Self = Self {
+        baseline: 0,
+        required: Required { replicas: 0, ahead: 0, blind: false },
+        when_unknown: 0,
+        boost: 0,
+        ceiling: 0,
+        autoscaled: false,
+        settled: false,
+    };
+
+    /// What must stay, as far as anybody has a say in it.
+    fn needed(&self, by_a_person: bool) -> u32 {
+        let load = if by_a_person { 0 } else { self.required.ahead };
+        self.boost.max(load).min(self.ceiling)
+    }
+}
+
+/// Why the next step waits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wait {
+    /// Until the pace allows it.
+    Pace(Instant),
+    /// An override forbids it.
+    Held,
+    /// This process has not seen enough yet.
+    JustStarted(Instant),
+    /// A signal is unknown.
+    Blind,
+    /// The last step has not taken effect yet.
+    Unsettled(String),
+}
+
+/// Takes the next step of every target that pace, evidence and people allow; otherwise says why all of them wait.
+///
+/// A live load, or a boost, above the floor raises it again at once and keeps it there. Evidence that stays unknown blocks
+/// until `patience_ends`; after that a floor goes all the way: an autoscaler keeps what its load needs, and a target
+/// without one stays at what its load needs.
+///
+/// # Errors
+///
+/// What it waits for.
+pub fn step(
+    release: &mut Release,
+    pace: ReleasePace,
+    facts: impl Fn(&str) -> Option<Step>,
+    held: bool,
+    may_lower_from: Instant,
+    patience_ends: Instant,
+    now: Instant,
+) -> Result<(), Wait> {
+    let by_a_person = release.cause.by_a_person();
+    let impatient = by_a_person || now >= patience_ends;
+    for floor in release.floors.iter_mut().filter(|f| !f.done) {
+        if let Some(fact) = facts(&floor.target) {
+            let let_autoscaler = impatient && fact.autoscaled;
+            floor.floor = floor.floor.max(fact.needed(by_a_person || let_autoscaler));
+            if !impatient {
+                floor.floor = floor.floor.max(fact.when_unknown.min(fact.ceiling));
+            }
+        }
+    }
+    if held {
+        return Err(Wait::Held);
+    }
+    let next = release.step_time + pace.step_time;
+    if now < next {
+        return Err(Wait::Pace(next));
+    }
+    if now < may_lower_from {
+        return Err(Wait::JustStarted(may_lower_from));
+    }
+    let mut stepped = false;
+    let mut waits = None;
+    for floor in release.floors.iter_mut().filter(|f| !f.done) {
+        let Some(fact) = facts(&floor.target) else {
+            // The target, or its hold, is gone: there is nothing to wait for.
+            floor.done = true;
+            stepped = true;
+            continue;
+        };
+        if fact.required.blind && !impatient {
+            waits = Some(Wait::Blind);
+        } else if !fact.settled {
+            waits = Some(Wait::Unsettled(floor.target.clone()));
+        } else {
+            stepped |= step_one(floor, fact, pace, by_a_person, impatient);
+        }
+    }
+    // Where nothing has moved, nothing is written: a load that stays may stay for hours.
+    if stepped {
+        release.step_time = now;
+    }
+    waits.filter(|_| !stepped).map_or(Ok(()), Err)
+}
+
+/// One step of one target; whether anything changed.
+fn step_one(
+    floor: &mut ReleaseFloor,
+    fact: Step,
+    pace: ReleasePace,
+    by_a_person: bool,
+    impatient: bool,
+) -> bool {
+    let rest = fact.baseline.max(fact.needed(by_a_person || (impatient && fact.autoscaled)));
+    // A boost is a person's word and is waited for; a load that has come to stay is not, once patience has ended.
+    let stays = fact.boost.min(fact.ceiling) <= fact.baseline && impatient;
+    if floor.floor <= fact.baseline || (floor.floor <= rest && stays) {
+        floor.done = true;
+        return true;
+    }
+    let way = u64::from(floor.top.saturating_sub(fact.baseline));
+    let stride = (way * u64::from(pace.step_percent.clamp(1, 100))).div_ceil(100).max(1);
+    let stride = u32::try_from(stride).unwrap_or(u32::MAX);
+    let next = floor.floor.saturating_sub(stride).max(rest);
+    let moves = next < floor.floor;
+    floor.floor = floor.floor.min(next);
+    moves
+}
+
+/// A Deployment that makes no progress for so long calls its rollout failed (`progressDeadlineSeconds`, 600).
+const ROLLOUT_TIME: TimeDelta = TimeDelta::minutes(10);
+
+impl Run<'_> {
+    pub(super) fn begin_release(&self, status: &mut RunStatus, draft: &mut Draft) {
+        // A start moves the end, once it is on record.
+        if status.started_time != self.record.status.started_time {
+            return;
+        }
+        let deleted = deletion::counts(self.record, status, self.world, self.now);
+        if let Some(at) = deletion::counts_from(status, self.world) {
+            draft.wake(at, self.now);
+        }
+        // The surge is there again, and the event is not over.
+        let back = status.deletion_time.is_none() && self.record.owner.is_some();
+        if back
+            && self.now < self.end
+            && status.release.as_ref().is_some_and(|r| r.cause == ReleaseCause::Deleted)
+        {
+            status.release = None;
+            jobs::begin_again(status, self.announcement);
+        }
+        if let Some(release) = status.release.as_mut() {
+            // What began by itself goes on as a person's word once a person asks for it.
+            if deleted && !release.cause.by_a_person() {
+                release.cause = ReleaseCause::Deleted;
+            } else if self.overrides.release() && release.cause != ReleaseCause::Deleted {
+                release.cause = ReleaseCause::Override;
+            }
+            return;
+        }
+        let Some(cause) = cause(
+            self.record,
+            deleted,
+            self.announcement,
+            status,
+            &self.overrides,
+            &self.window,
+            self.now,
+        ) else {
+            return;
+        };
+        // The way down is not begun while nothing may be lowered: a clock that jumped would end the event for good.
+        if !cause.by_a_person() && self.now < self.world.may_lower_from {
+            return draft.wake(self.world.may_lower_from, self.now);
+        }
+        let targets = self.announcement.targets.iter();
+        let floors: Vec<_> =
+            targets.filter_map(|t| Some((t.name.clone(), self.reached(t)?))).collect();
+        status.release = Some(begin(cause, &floors, self.now));
+    }
+
+    /// A start takes back what began because nobody had started the event.
+    pub(super) fn hear_of_a_start(&self, status: &mut RunStatus) {
+        let lost = |r: &crate::state::release::Release| r.cause == ReleaseCause::NeverStarted;
+        let Some(said) = self.overrides.start() else { return };
+        if manual_start::is_meant(self.record, self.world)
+            && status.release.as_ref().is_none_or(lost)
+        {
+            status.started_time = Some(said);
+            status.release = None;
+            jobs::begin_again(status, self.announcement);
+        }
+    }
+
+    /// The next step down, if the way down has begun and its beginning is on record.
+    pub(super) fn come_down(&self, status: &mut RunStatus, draft: &mut Draft) {
+        if self.record.status.release.is_none() {
+            return;
+        }
+        let back_to_plan = self.goes_back_to_the_plan(status, draft);
+        let Some(way) = status.release.as_mut() else {
+            return;
+        };
+        // A hold that could not be read when the way down began may be read now.
+        for target in &self.announcement.targets {
+            if !way.floors.iter().any(|f| f.target == target.name) {
+                way.floors.extend(self.reached(target).map(|top| from(&target.name, top)));
+            }
+        }
+        // A target without a signal of its own comes down with the others, or waits with them.
+        let blind = self.readings.len() < self.announcement.signals.len()
+            || self.readings.iter().any(|r| r.raises() && r.load.is_err());
+        let patience_ends =
+            self.end + self.announcement.hold.map_or(TimeDelta::zero(), |h| h.max_time);
+        let patient = self.waits_for_others(way);
+        let others_until = self.others_until(way);
+        let facts = |name: &str| {
+            let target = self.announcement.targets.iter().find(|t| t.name == name)?;
+            if self.unreadable(target).is_some() {
+                return Some(Step::UNREADABLE);
+            }
+            let hold = self.world.holds.get(&hold::name(&target.workload))?;
+            let live = match self.world.target(&target.workload) {
+                Seen::Absent => return None,
+                Seen::Known(live) => Some(live),
+                Seen::Unknown(_) => None,
+            };
+            let baseline = hold.hold.baseline.replicas;
+            let (planned, ceiling) = floor::plan_and_ceiling(target, baseline);
+            Some(Step {
+                baseline,
+                required: Required { blind, ..load::required(&self.readings, name) },
+                when_unknown: if back_to_plan { planned } else { 0 },
+                boost: self.overrides.boost(name, planned),
+                ceiling,
+                autoscaled: hold.hold.baseline.autoscaler.is_some()
+                    && !live
+                        .as_ref()
+                        .is_some_and(|t| autoscaler::stands_alone(&hold.hold.baseline, t)),
+                settled: self.is_on_record(target)
+                    && !self.world.doubted.contains(&target.workload)
+                    && live.is_some_and(|live| {
+                        // Who has new pods coming and old ones going is not left with fewer of both.
+                        let rolls = live.rolling && patient;
+                        let lags = patch::lags(&hold.hold, live) && patient;
+                        let due = patch::writes(hold, live, Instant::MAX_UTC);
+                        !rolls && !lags && !due.iter().any(output::Write::lowers)
+                    }),
+            })
+        };
+        let waits = step(
+            way,
+            self.announcement.release,
+            facts,
+            self.overrides.hold(),
+            self.world.may_lower_from,
+            patience_ends,
+            self.now,
+        );
+        match waits {
+            Ok(()) => draft.wake(self.now + self.announcement.release.step_time, self.now),
+            Err(Wait::Pace(at) | Wait::JustStarted(at)) => {
+                draft.wake(at, self.now);
+            }
+            Err(Wait::Blind) => draft.wake(patience_ends, self.now),
+            Err(Wait::Unsettled(_)) => draft.wake(others_until, self.now),
+            Err(Wait::Held) => {}
+        }
+    }
+
+    /// The live load is unknown, and the surge says that its plan is trusted more than silence.
+    pub(super) fn goes_back_to_the_plan(&self, status: &RunStatus, draft: &mut Draft) -> bool {
+        if self.announcement.on_unknown == OnUnknown::Hold {
+            return false;
+        }
+        match load::silent(&self.readings, status, self.now) {
+            Ok(()) => true,
+            Err(later) => {
+                if let Some(at) = later {
+                    draft.wake(at, self.now);
+                }
+                false
+            }
+        }
+    }
+
+    /// A rollout, and an autoscaler, are waited for as long as evidence is, and as long as a rollout may take.
+    pub(super) fn others_until(&self, way: &crate::state::release::Release) -> Instant {
+        let hold = self.announcement.hold.map_or(TimeDelta::zero(), |h| h.max_time);
+        (self.end + hold).max(way.start_time + ROLLOUT_TIME)
+    }
+
+    pub(super) fn waits_for_others(&self, way: &crate::state::release::Release) -> bool {
+        !way.cause.by_a_person() && self.now < self.others_until(way)
+    }
+
+    /// The floor of the last step stands in the hold: a step that was not taken over there was not taken.
+    pub(super) fn is_on_record(&self, target: &Target) -> bool {
+        let way = self.record.status.release.as_ref();
+        let floor = way.and_then(|w| w.floors.iter().find(|f| f.target == target.name));
+        match (self.claimed(target), floor) {
+            (Some(claim), Some(floor)) => claim.floor <= floor.floor,
+            _ => true,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::run::load::{Load, Reading, observe_load, silent};
+    use crate::seconds;
+    use crate::state::announcement::HoldAfterEnd;
+    use crate::state::sample::Why;
+    use chrono::TimeZone;
+
+    fn now() -> Instant {
+        chrono::Utc.with_ymd_and_hms(2014, 1, 12, 22, 0, 0).unwrap()
+    }
+
+    fn pace() -> ReleasePace {
+        ReleasePace { step_percent: 20, step_time: seconds(120) }
+    }
+
+    fn release() -> Release {
+        begin(ReleaseCause::LoadGone, &[("web".into(), 180)], now())
+    }
+
+    fn fact(required: u32, blind: bool) -> Step {
+        Step {
+            baseline: 10,
+            required: Required { replicas: required, ahead: required, blind },
+            when_unknown: 0,
+            boost: 0,
+            ceiling: 260,
+            autoscaled: true,
+            settled: true,
+        }
+    }
+
+    fn walk(release: &mut Release, fact: Step, at: Instant) -> Result<(), Wait> {
+        step(release, pace(), |_| Some(fact), false, now(), now() + seconds(7200), at)
+    }
+
+    fn floor(release: &Release) -> (u32, bool) {
+        release.floors.first().map(|f| (f.floor, f.done)).unwrap()
+    }
+
+    #[test]
+    fn the_way_down_takes_equal_steps_and_then_lets_go() {
+        let mut release = release();
+        let mut seen = Vec::new();
+        for n in 1..=6 {
+            walk(&mut release, fact(5, false), now() + seconds(120 * n)).unwrap();
+            seen.push(floor(&release));
+        }
+        assert_eq!(
+            seen,
+            [(146, false), (112, false), (78, false), (44, false), (10, false), (10, true)]
+        );
+    }
+
+    #[test]
+    fn a_step_waits_for_its_time() {
+        let mut release = release();
+        let early = now() + seconds(119);
+        assert_eq!(
+            walk(&mut release, fact(5, false), early),
+            Err(Wait::Pace(now() + seconds(120)))
+        );
+        assert_eq!(floor(&release), (180, false));
+    }
+
+    #[test]
+    fn unknown_load_blocks_a_step_until_the_longest_hold_is_over() {
+        let mut release = release();
+        assert_eq!(walk(&mut release, fact(5, true), now() + seconds(600)), Err(Wait::Blind));
+        assert_eq!(floor(&release), (180, false));
+        walk(&mut release, fact(5, true), now() + seconds(7200)).unwrap();
+        assert_eq!(floor(&release), (146, false));
+    }
+
+    #[test]
+    fn where_the_plan_is_trusted_more_than_silence_the_floor_goes_back_up_to_it() {
+        let mut release = release();
+        for n in 1..=3 {
+            walk(&mut release, fact(5, false), now() + seconds(120 * n)).unwrap();
+        }
+        assert_eq!(floor(&release), (78, false));
+        let silent = Step { when_unknown: 180, ..fact(0, true) };
+        let _ = walk(&mut release, silent, now() + seconds(370));
+        assert_eq!(floor(&release), (180, false));
+        // Not for ever, and not against a person.
+        walk(&mut release, silent, now() + seconds(7200)).unwrap();
+        assert_eq!(floor(&release), (146, false));
+        let mut release = begin(ReleaseCause::Override, &[("web".into(), 180)], now());
+        walk(&mut release, silent, now() + seconds(120)).unwrap();
+        assert_eq!(floor(&release), (146, false));
+    }
+
+    #[test]
+    fn a_gap_is_no_silence() {
+        let mut status = signal_status("36000");
+        let readings = [reading(Err(Why::Empty))];
+        let silent = |status: &RunStatus, at| silent(&readings, status, at);
+        assert_eq!(silent(&status, now()), Err(None));
+        for signal in &mut status.signals {
+            signal.unknown_since = Some(now());
+        }
+        assert_eq!(silent(&status, now() + seconds(59)), Err(Some(now() + seconds(60))));
+        assert_eq!(silent(&status, now() + seconds(60)), Ok(()));
+    }
+
+    #[test]
+    fn a_person_is_obeyed_while_prometheus_is_down() {
+        let mut release = begin(ReleaseCause::Override, &[("web".into(), 180)], now());
+        walk(&mut release, fact(500, true), now() + seconds(120)).unwrap();
+        assert_eq!(floor(&release), (146, false));
+    }
+
+    #[test]
+    fn a_new_rise_climbs_back_at_once() {
+        let mut release = release();
+        walk(&mut release, fact(5, false), now() + seconds(120)).unwrap();
+        walk(&mut release, fact(5, false), now() + seconds(240)).unwrap();
+        assert_eq!(floor(&release), (112, false));
+        assert!(walk(&mut release, fact(200, false), now() + seconds(250)).is_err());
+        assert_eq!(floor(&release), (200, false));
+    }
+
+    #[test]
+    fn a_load_worth_five_comes_down_from_fifty_without_a_cliff() {
+        let mut release = begin(ReleaseCause::End, &[("web".into(), 50)], now());
+        let fact = Step { baseline: 3, ..fact(5, false) };
+        let mut last = 50;
+        for n in 1..=8 {
+            walk(&mut release, fact, now() + seconds(120 * n)).unwrap();
+            let (floor, _) = floor(&release);
+            assert!(last - floor <= 10, "{last} -> {floor}");
+            last = floor;
+        }
+        assert_eq!(
+            floor(&release),
+            (5, false),
+            "the load needs more than the baseline: it is waited for"
+        );
+    }
+
+    #[test]
+    fn a_load_that_has_come_to_stay_is_waited_for_and_then_left_to_the_autoscaler_or_in_place() {
+        for (autoscaled, rest) in [(true, 10), (false, 50)] {
+            let mut release = release();
+            let fact = Step { autoscaled, ..fact(50, false) };
+            for n in 1..=20 {
+                walk(&mut release, fact, now() + seconds(120 * n)).unwrap();
+            }
+            assert_eq!(floor(&release), (50, false), "waited for");
+            for n in 0..=20 {
+                walk(&mut release, fact, now() + seconds(7200 + 120 * n)).unwrap();
+            }
+            assert_eq!(floor(&release), (rest, true), "autoscaled: {autoscaled}");
+        }
+    }
+
+    #[test]
+    fn a_full_load_at_the_end_of_patience_is_stepped_and_not_dropped() {
+        let mut release = begin(ReleaseCause::HoldExpired, &[("web".into(), 180)], now());
+        let late = now() + seconds(7200);
+        walk(&mut release, fact(180, false), late).unwrap();
+        assert_eq!(floor(&release), (146, false));
+    }
+
+    #[test]
+    fn a_bogus_sample_raises_to_the_ceiling_and_no_further() {
+        let mut release = release();
+        let _ = walk(&mut release, fact(5_000_000, false), now() + seconds(1));
+        assert_eq!(floor(&release), (260, false));
+    }
+
+    #[test]
+    fn one_target_that_is_stuck_does_not_keep_the_others() {
+        let floors = [("web".into(), 180), ("search".into(), 90)];
+        let mut release = begin(ReleaseCause::Override, &floors, now());
+        let facts = |name: &str| Some(Step { settled: name != "web", ..fact(0, false) });
+        for n in 1..=8 {
+            let at = now() + seconds(120 * n);
+            let _ = step(&mut release, pace(), facts, false, now(), at, at);
+        }
+        let done: Vec<_> = release.floors.iter().map(|f| f.done).collect();
+        assert_eq!(done, [false, true]);
+    }
+
+    #[test]
+    fn nothing_is_lowered_by_a_process_that_has_just_started_or_against_a_hold() {
+        let mut release = release();
+        let at = now() + seconds(120);
+        let later = at + seconds(1);
+        let waits = step(&mut release, pace(), |_| Some(fact(5, false)), false, later, at, at);
+        assert_eq!(waits, Err(Wait::JustStarted(later)));
+        let waits = step(&mut release, pace(), |_| Some(fact(5, false)), true, now(), at, at);
+        assert_eq!(waits, Err(Wait::Held));
+    }
+
+    #[test]
+    fn a_boost_after_the_release_holds_until_it_expires() {
+        let mut release = begin(ReleaseCause::Override, &[("web".into(), 180)], now());
+        let boosted = Step { boost: 150, ..fact(0, false) };
+        for n in 1..=4 {
+            walk(&mut release, boosted, now() + seconds(120 * n)).unwrap();
+        }
+        assert_eq!(floor(&release), (150, false), "it is waited for");
+    }
+
+    fn signal_status(peak: &str) -> RunStatus {
+        RunStatus {
+            signals: vec![crate::state::run::SignalStatus {
+                name: "sessions".into(),
+                peak: Some(peak.into()),
+                ..Default::default()
+            }],
+            ..Default::default()
+        }
+    }
+
+    fn reading(load: Result<f64, Why>) -> Reading {
+        Reading {
+            name: "sessions".into(),
+            target: Some("web".into()),
+            value: load.as_ref().ok().copied(),
+            load: load.map(|value| Load {
+                value,
+                ahead: value,
+                required: 1,
+                required_ahead: 1,
+                at: now(),
+            }),
+            threshold: None,
+        }
+    }
+
+    #[test]
+    fn quiet_is_counted_without_a_break_and_unknown_is_a_break() {
+        let hold = Some(HoldAfterEnd {
+            until_below_percent: 30,
+            for_time: seconds(900),
+            max_time: seconds(7200),
+        });
+        let mut status = signal_status("36000");
+        observe_load(&mut status, &[reading(Ok(10_000.0))], hold, now());
+        observe_load(&mut status, &[reading(Ok(9_000.0))], hold, now() + seconds(60));
+        assert_eq!(status.quiet_since, Some(now()));
+        let looked_at = Reading { name: "p95".into(), target: None, ..reading(Err(Why::Empty)) };
+        let both = [reading(Ok(9_000.0)), looked_at.clone()];
+        status
+            .signals
+            .push(crate::state::run::SignalStatus { name: "p95".into(), ..Default::default() });
+        observe_load(&mut status, &both, hold, now() + seconds(90));
+        assert_eq!(status.quiet_since, Some(now()), "that one says nothing of the load");
+        observe_load(&mut status, &[looked_at], hold, now() + seconds(90));
+        assert_eq!(status.quiet_since, None, "nothing is known of the load");
+        observe_load(&mut status, &both, hold, now() + seconds(100));
+        observe_load(&mut status, &[reading(Err(Why::Empty))], hold, now() + seconds(120));
+        assert_eq!(status.quiet_since, None);
+        observe_load(&mut status, &[reading(Ok(45_000.0))], hold, now() + seconds(180));
+        assert_eq!(status.signals.first().unwrap().peak.as_deref(), Some("45000"));
+    }
+}

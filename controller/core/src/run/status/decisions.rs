@@ -1,0 +1,227 @@
+//! What is new in the decision log, in the on-call's units.
+
+use crate::format;
+use crate::run::context::Run;
+use crate::run::degrade::report;
+use crate::run::{climb, deletion};
+use crate::state::decision::Decision;
+use crate::state::release;
+use crate::state::run::{JobState, JobStatus, RunStatus, Stage, TargetStatus, Verdict};
+use crate::timeline;
+
+/// Each change of stage, floor, machines, knowledge and overrides is one line.
+pub(in crate::run) fn lines(before: &RunStatus, after: &RunStatus, run: &Run<'_>) -> Vec<Decision> {
+    let mut lines = Vec::new();
+    let mut say = |reason: &str, message: String| {
+        lines.push(Decision { time: run.now, reason: reason.to_owned(), message });
+    };
+    for o in run.overrides.iter().filter(|o| !before.overrides.contains(&o.name)) {
+        say("OverrideInForce", o.describe());
+    }
+    for name in before.overrides.iter().filter(|name| !after.overrides.contains(name)) {
+        say("OverrideOver", format!("override {name} is over"));
+    }
+    match (before.deletion_time, after.deletion_time) {
+        (None, Some(_)) => {
+            if let Some(said) = deletion::sentence(run.record, after, run.world) {
+                say(if run.record.deleting() { "RunDeleted" } else { "SurgeDeleted" }, said);
+            }
+        }
+        (Some(_), None) => {
+            say(
+                "SurgeBack",
+                format!("surge {} is there again: the event goes on", run.record.surge),
+            );
+        }
+        _ => {}
+    }
+    for target in &after.targets {
+        let old = before.targets.iter().find(|t| t.name == target.name).and_then(|t| t.floor);
+        if let Some((reason, message)) = floor_change(target, old, after, run) {
+            say(reason, message);
+        }
+        let nothing = TargetStatus::default();
+        let old = before.targets.iter().find(|t| t.name == target.name).unwrap_or(&nothing);
+        if let Some((reason, message)) = what_others_did(target, old) {
+            say(reason, message);
+        }
+    }
+    for machine in &after.machines {
+        let old = before.machines.iter().find(|m| m.name == machine.name);
+        let (launched, joined) = old.map_or((0, 0), |m| (m.launched, m.joined));
+        if launched != machine.launched {
+            let reason =
+                if machine.launched > launched { "MachinesLaunched" } else { "MachinesReturned" };
+            let (name, now, wanted) = (&machine.name, machine.launched, machine.wanted);
+            say(reason, format!("machines {name} {launched} -> {now} of {wanted}"));
+        }
+        if machine.joined == machine.wanted && joined != machine.joined {
+            say(
+                "MachinesJoined",
+                format!("all {} machines {} have joined", machine.wanted, machine.name),
+            );
+        }
+    }
+    for batch in &after.ledger {
+        let told =
+            before.ledger.iter().any(|b| b.token == batch.token && b.shortfall == batch.shortfall);
+        if let Some(shortfall) = batch.shortfall.as_ref().filter(|_| !told) {
+            let came = batch.instances.len();
+            say(
+                "MachinesShort",
+                format!("{came} of {} {} came: {shortfall}", batch.count, batch.group),
+            );
+        }
+    }
+    for job in &after.jobs {
+        let nothing = JobStatus::waiting(&job.name);
+        let old = before.jobs.iter().find(|j| j.name == job.name).unwrap_or(&nothing);
+        if let Some((reason, message)) = job_change(job, old, run) {
+            say(reason, message);
+        }
+    }
+    for (reason, message) in report::news(before, after) {
+        say(reason, message);
+    }
+    for signal in &after.signals {
+        let was_unknown =
+            before.signals.iter().any(|s| s.name == signal.name && s.unknown_since.is_some());
+        match (&signal.unknown_because, was_unknown) {
+            (Some(why), false) => {
+                let raises = run.readings.iter().any(|r| r.name == signal.name && r.raises());
+                let so =
+                    if raises { "nothing is lowered" } else { "nothing is turned on or off by it" };
+                say("SignalUnknown", format!("signal {} is unknown ({why}): {so}", signal.name));
+            }
+            (None, true) if signal.value.is_some() => {
+                say("SignalKnown", format!("signal {} is known again", signal.name));
+            }
+            _ => {}
+        }
+    }
+    if before.stage != after.stage {
+        say(after.stage.as_str(), stage_line(before.stage, after));
+    } else if before.verdict != after.verdict && after.verdict == Verdict::AtRisk {
+        say("AtRisk", after.message.clone());
+    }
+    lines
+}
+
+fn floor_change(
+    target: &TargetStatus,
+    old: Option<u32>,
+    after: &RunStatus,
+    run: &Run<'_>,
+) -> Option<(&'static str, String)> {
+    let name = &target.name;
+    match (old, target.floor) {
+        (None, Some(new)) => {
+            let from = target.baseline.map_or_else(String::new, |b| format!("{b} -> "));
+            let times_after = timeline::times_after(run.announcement);
+            let by = run.window.ready_by - timeline::time_of(name, &times_after);
+            let by = by.format("%H:%M:%SZ");
+            Some(("FloorRaised", format!("{name} {from}{new}: planned to be ready by {by}")))
+        }
+        (Some(old), Some(new)) if new > old => {
+            let why = signal_sentence(name, old, after, run)
+                .unwrap_or_else(|| "planned or boosted".to_owned());
+            let spec = run.announcement.targets.iter().find(|t| t.name == *name);
+            let rung = spec.and_then(|t| climb::rung(t, target.baseline?, new));
+            let rung = rung.map(|rung| format!(" ({rung})")).unwrap_or_default();
+            Some(("FloorRaised", format!("{name} {old} -> {new}{rung}: {why}")))
+        }
+        (Some(old), Some(new)) if new < old => {
+            let why = after.release.as_ref().map_or("the plan changed", |r| r.cause.sentence());
+            Some(("FloorLowered", format!("{name} {old} -> {new}: {why}")))
+        }
+        (Some(old), None) => {
+            Some(("FloorDropped", format!("{name} {old} -> none: this run asks for nothing more")))
+        }
+        _ => None,
+    }
+}
+
+/// What has become of a Job.
+fn job_change(now: &JobStatus, old: &JobStatus, run: &Run<'_>) -> Option<(&'static str, String)> {
+    if (now.state, now.attempt) == (old.state, old.attempt) {
+        return None;
+    }
+    let step = run.announcement.jobs.iter().find(|step| step.name == now.name)?;
+    let (moment, name) = (step.moment.as_str(), &now.name);
+    let took = || Some((now.end_time? - now.start_time?).num_seconds());
+    match now.state {
+        JobState::Waiting => None,
+        JobState::Running => {
+            let what = format!("{name}: {moment} from {}, as Job {}", step.template, now.job);
+            Some(("JobStarted", what))
+        }
+        JobState::Succeeded => {
+            let took = took().map_or_else(String::new, |s| format!(" after {s} s"));
+            Some(("JobSucceeded", format!("{name}: {moment} is done{took}")))
+        }
+        JobState::Failed => {
+            let why = now.message.as_deref().unwrap_or_default();
+            Some(("JobFailed", format!("{name}: {moment} has failed, Job {}: {why}", now.job)))
+        }
+    }
+}
+
+/// What somebody else does to a target while it is held.
+fn what_others_did(now: &TargetStatus, old: &TargetStatus) -> Option<(&'static str, String)> {
+    let name = &now.name;
+    match (&now.contested_by, &old.contested_by) {
+        (Some(by), None) => {
+            let why = format!("{name}: {by} keeps lowering it; it is not fought any more");
+            return Some(("Contested", why));
+        }
+        (None, Some(by)) if now.floor.is_some() => {
+            let what = format!("{name}: {by} does not lower it any more");
+            return Some(("ContestOver", what));
+        }
+        _ => {}
+    }
+    if now.repair_time > old.repair_time {
+        return Some((
+            "Repaired",
+            format!("{name} was lowered by somebody else, and is raised again"),
+        ));
+    }
+    match (now.rolling, old.rolling) {
+        (true, false) => Some(("RolloutSeen", format!("{name} is in the middle of a rollout"))),
+        (false, true) if now.floor.is_some() => {
+            Some(("RolloutOver", format!("the rollout of {name} is over")))
+        }
+        _ => None,
+    }
+}
+
+/// Why the live load needs more than the floor before, in the on-call's units.
+fn signal_sentence(target: &str, old: u32, after: &RunStatus, run: &Run<'_>) -> Option<String> {
+    let signal = run
+        .announcement
+        .signals_of(target)
+        .filter_map(|(s, r)| Some((s, r, after.signals.iter().find(|a| a.name == s.name)?)))
+        .max_by_key(|(.., shown)| shown.required)?;
+    let (spec, raises, shown) = signal;
+    let value = shown.value.as_ref()?;
+    let reading = run.readings.iter().find(|r| r.name == spec.name)?;
+    let load = reading.load.as_ref().ok().filter(|load| load.required_ahead > old)?;
+    let ahead = (load.ahead > load.value).then(|| {
+        format!(", {} in {} s", format::number(load.ahead), raises.look_ahead.num_seconds())
+    });
+    let age = (run.now - load.at).num_seconds().max(0);
+    let (name, carries) = (&spec.name, raises.carries);
+    let ahead = ahead.unwrap_or_default();
+    Some(format!("{value} {name}{ahead} {carries}; {} {age} s old", spec.source))
+}
+
+fn stage_line(before: Stage, after: &RunStatus) -> String {
+    let why = match after.stage {
+        Stage::Releasing => after
+            .release
+            .as_ref()
+            .map_or_else(String::new, |r: &release::Release| r.cause.sentence().to_owned()),
+        _ => after.message.clone(),
+    };
+    format!("{} -> {}: {why}", before.as_str(), after.stage.as_str())
+}

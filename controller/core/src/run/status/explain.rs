@@ -1,0 +1,376 @@
+//! What people read of a run: counts, verdict, stage, conditions.
+
+use chrono::TimeDelta;
+
+use crate::Instant;
+use crate::machines::join;
+use crate::run::context::{Run, baseline_of};
+use crate::run::load::{self, Reading};
+use crate::run::status::progress::{self, Progress};
+use crate::run::{deletion, floor, jobs};
+use crate::scaling::patch;
+use crate::state::announcement::{JobStep, MachineGroup, Moment, OnUnknown, Target, Want};
+use crate::state::condition::set_condition;
+use crate::state::hold;
+use crate::state::observed::Seen;
+use crate::state::run::{
+    JobState, JobStatus, MachineStatus, RunStatus, Stage, TargetStatus, Verdict,
+};
+use crate::state::sample::Why;
+use crate::timeline;
+
+/// A step of the warm-up that begins so long after its time is not late yet.
+const A_MOMENT: TimeDelta = TimeDelta::seconds(10);
+
+impl Run<'_> {
+    /// Everything that must be there, and how much of it is.
+    fn progress(&self, status: &RunStatus) -> Vec<Progress> {
+        let targets =
+            self.announcement.targets.iter().zip(&self.timeline.targets).map(|(t, start)| {
+                let shown = status.targets.iter().find(|s| s.name == t.name);
+                let trouble = match self.world.target(&t.workload) {
+                    Seen::Absent => Some(format!("{} does not exist", t.workload)),
+                    Seen::Known(_) => self.contested(t).or_else(|| self.multiplies_nothing(t)),
+                    Seen::Unknown(why) => Some(why.clone()),
+                };
+                let trouble = self.unreadable(t).map(|why| unreadable(t, why)).or(trouble);
+                let held = self.world.holds.get(&hold::name(&t.workload));
+                Progress {
+                    name: t.name.clone(),
+                    unit: "pods",
+                    there: shown.and_then(|s| s.ready),
+                    wanted: shown.and_then(|s| s.wanted(false)).unwrap_or(0),
+                    start: held.map_or(*start, |h| h.hold.since_time.max(*start)),
+                    lead: t.lead,
+                    trouble,
+                }
+            });
+        let machines =
+            self.announcement.machines.iter().zip(&self.timeline.machines).map(|(g, start)| {
+                let shown = status.machines.iter().find(|m| m.name == g.name);
+                let class = self.world.classes.get(&g.class);
+                let trouble = if class.is_none() {
+                    Some(format!("InstanceClass {} does not exist", g.class))
+                } else {
+                    let missing = shown.is_some_and(|m| m.launched < g.count);
+                    let refused = status
+                        .ledger
+                        .iter()
+                        .rev()
+                        .find(|b| b.group == g.name)
+                        .and_then(|b| b.shortfall.clone());
+                    let joins = || self.not_joined(g, status);
+                    let short = shown.is_some_and(|m| m.joined < g.count);
+                    refused.filter(|_| missing).or_else(|| joins().filter(|_| short))
+                };
+                Progress {
+                    name: format!("machines {}", g.name),
+                    unit: "joined",
+                    there: shown.map(|m| m.joined),
+                    wanted: g.count,
+                    start: *start,
+                    lead: class.map_or(timeline::UNKNOWN_CLASS_LEAD, |c| c.lead),
+                    trouble,
+                }
+            });
+        targets.chain(machines).chain(self.warm_up(status)).collect()
+    }
+
+    /// The Jobs that have to be done at T0.
+    fn warm_up(&self, status: &RunStatus) -> Vec<Progress> {
+        let steps = self.announcement.warm_up().zip(&self.timeline.warm_up);
+        // A process that has just begun to lead lists Jobs first.
+        let unknown = |done: bool| match &self.world.jobs {
+            Seen::Unknown(why) if !done && self.now >= self.world.may_lower_from => {
+                Some(why.clone())
+            }
+            _ => None,
+        };
+        let step = |(step, start): (&JobStep, &Instant)| {
+            let job = status.jobs.iter().find(|job| job.name == step.name);
+            let done = job.is_some_and(|job| job.state == JobState::Succeeded);
+            // What is planned to the second is not late by the moment that it takes to begin it.
+            let began = job.and_then(|job| job.start_time).unwrap_or(self.now);
+            let start = if began > *start + A_MOMENT { began } else { *start };
+            Progress {
+                name: format!("{} {}", step.moment.as_str(), step.name),
+                unit: "jobs",
+                there: Some(u32::from(done)),
+                wanted: 1,
+                start,
+                lead: step.deadline,
+                trouble: jobs::trouble(step, job, self.world).or_else(|| unknown(done)),
+            }
+        };
+        steps.map(step).collect()
+    }
+
+    fn not_joined(&self, group: &MachineGroup, status: &RunStatus) -> Option<String> {
+        let late = join::not_joined(status, group, self.world, self.now);
+        (late > 0).then(|| {
+            format!("{late} run and have not joined in twice their lead time; they are replaced")
+        })
+    }
+
+    /// A multiple of no replicas is none: such a target would be called ready with nothing in it.
+    fn multiplies_nothing(&self, target: &Target) -> Option<String> {
+        let Want::Multiplier(by) = target.want else { return None };
+        let nothing = baseline_of(target, self.world) == Some(0);
+        nothing.then(|| {
+            format!("{by} times 0 replicas is 0: state replicas, or let it run before the event")
+        })
+    }
+
+    fn contested(&self, target: &Target) -> Option<String> {
+        let hold = self.world.holds.get(&hold::name(&target.workload))?;
+        let by = hold.hold.contested_by.as_ref()?;
+        Some(format!("contested: {by} keeps lowering it"))
+    }
+
+    /// How much of everything is there.
+    pub(in crate::run) fn count(&self, status: &mut RunStatus) {
+        let before = std::mem::take(&mut status.targets);
+        status.targets = self
+            .announcement
+            .targets
+            .iter()
+            .zip(&self.timeline.targets)
+            .map(|(t, start)| {
+                self.target_status(t, *start, before.iter().find(|b| b.name == t.name))
+            })
+            .collect();
+        status.machines = self
+            .announcement
+            .machines
+            .iter()
+            .map(|g| MachineStatus {
+                name: g.name.clone(),
+                wanted: g.count,
+                launched: join::launched(status, &g.name),
+                joined: join::joined(status, &g.name, self.world),
+            })
+            .collect();
+    }
+
+    /// Fills in what people read of that.
+    pub(in crate::run) fn explain(&self, status: &mut RunStatus) {
+        let progress = self.progress(status);
+        let (verdict, message) = progress::judge(&progress, self.window.ready_by, self.now);
+        let all_there = verdict == Verdict::Ready;
+        status.stage = self.stage(status, all_there);
+        if status.stage == Stage::Releasing {
+            status.verdict = Verdict::OnTrack;
+            status.message = self.release_message(status);
+        } else {
+            status.verdict = verdict;
+            status.message = message;
+            if all_there && status.ready_time.is_none() && self.now >= self.timeline.begin {
+                status.ready_time = Some(self.now);
+            }
+        }
+        if self.is_armed() && status.release.is_none() && self.now >= self.timeline.begin {
+            let until = self.end.format("%H:%M:%SZ");
+            status.message = format!(
+                "{}; armed: it begins when a person says so, until {until}",
+                status.message
+            );
+        }
+        let rolling = status.targets.iter().filter(|t| t.rolling && status.release.is_none());
+        let rolling: Vec<_> = rolling.map(|t| t.name.as_str()).collect();
+        if !rolling.is_empty() {
+            let rolling = rolling.join(", ");
+            status.message = format!("{}; in the middle of a rollout: {rolling}", status.message);
+        }
+        self.say_what_is_degraded(status);
+        if status.release.is_none()
+            && let Some(said) = deletion::sentence(self.record, status, self.world)
+        {
+            status.message = format!("{}; {said}", status.message);
+        }
+        if let Some(error) = self.world.clock_error {
+            status.message = format!("{}; {}", status.message, wrong_clock(error));
+        }
+        let releasing = status.release.is_some();
+        let sum = |n: &dyn Fn(&TargetStatus) -> u32| status.targets.iter().map(n).sum::<u32>();
+        status.ready_summary = Some(format!(
+            "{}/{}",
+            sum(&|t| t.ready.unwrap_or(0)),
+            sum(&|t| t.wanted(releasing).unwrap_or(0))
+        ));
+        status.machine_summary = (!status.machines.is_empty()).then(|| {
+            let joined: u32 = status.machines.iter().map(|m| m.joined).sum();
+            let wanted: u32 = status.machines.iter().map(|m| m.wanted).sum();
+            let wanted = if releasing { 0 } else { wanted };
+            format!("{joined}/{wanted}")
+        });
+        self.set_conditions(status);
+        self.say_which_jobs_failed(status);
+    }
+
+    fn say_which_jobs_failed(&self, status: &mut RunStatus) {
+        let failed = status.jobs.iter().filter(|job| job.state == JobState::Failed);
+        let failed: Vec<_> = failed
+            .map(|job| format!("{}: {}", job.name, job.message.as_deref().unwrap_or_default()))
+            .collect();
+        let known = status.conditions.iter().any(|c| c.type_ == "JobsFailed");
+        if !failed.is_empty() || known {
+            let reason = if failed.is_empty() { "NoneFailed" } else { "Failed" };
+            let (holds, message) = (!failed.is_empty(), failed.join("; "));
+            set_condition(&mut status.conditions, "JobsFailed", holds, reason, message, self.now);
+        }
+    }
+
+    fn set_conditions(&self, status: &mut RunStatus) {
+        let ready = status.verdict == Verdict::Ready;
+        let (reason, message) = (status.verdict.as_str(), status.message.clone());
+        set_condition(&mut status.conditions, "Ready", ready, reason, message, self.now);
+        let asked = |r: &Reading| !matches!(r.load, Err(Why::NotAskedYet));
+        if !self.readings.iter().any(asked) {
+            return;
+        }
+        let unknown: Vec<_> = self
+            .readings
+            .iter()
+            .filter_map(|r| r.load.as_ref().err().map(|why| (why, format!("{}: {why}", r.name))))
+            .collect();
+        let reason = unknown.first().map_or("Known", |(why, _)| why.reason());
+        let message = unknown.iter().map(|(_, m)| m.as_str()).collect::<Vec<_>>().join("; ");
+        let known = unknown.is_empty();
+        set_condition(&mut status.conditions, "SignalsKnown", known, reason, message, self.now);
+    }
+
+    fn target_status(
+        &self,
+        target: &Target,
+        start: Instant,
+        before: Option<&TargetStatus>,
+    ) -> TargetStatus {
+        let mut shown = before.cloned().unwrap_or_default();
+        shown.name.clone_from(&target.name);
+        shown.workload = target.workload.to_string();
+        let hold = self.world.holds.get(&hold::name(&target.workload));
+        shown.baseline = hold.map(|h| h.hold.baseline.replicas).or(shown.baseline);
+        // A number is known before the target is.
+        let known = (!target.want.needs_baseline()).then_some(0);
+        shown.planned = baseline_of(target, self.world)
+            .or(known)
+            .filter(|_| self.record.status.release.is_none())
+            .map(|b| {
+                let (planned, ceiling) = floor::plan_and_ceiling(target, b);
+                planned.min(ceiling)
+            })
+            .or(shown.planned);
+        if self.unreadable(target).is_none() {
+            shown.floor = self.claimed(target).map(|c| c.floor);
+        }
+        shown.highest_floor = shown.highest_floor.max(shown.floor);
+        let others = hold.map(|h| &h.hold).filter(|_| shown.floor.is_some());
+        let repaired = others.and_then(|h| h.repair_times.last().copied());
+        shown.repair_time = repaired.or(shown.repair_time);
+        shown.contested_by = others.and_then(|h| h.contested_by.clone());
+        match self.world.target(&target.workload) {
+            Seen::Known(live) => {
+                shown.ready = Some(live.ready);
+                shown.rolling = live.rolling && shown.floor.is_some();
+            }
+            Seen::Absent => (shown.ready, shown.rolling) = (Some(0), false),
+            Seen::Unknown(_) => shown.ready = None,
+        }
+        let reached =
+            shown.floor.is_some() && shown.ready >= shown.planned && shown.planned.is_some();
+        if reached && shown.achieved_lead_seconds.is_none() {
+            let from = hold.map_or(start, |h| h.hold.since_time.max(start));
+            shown.achieved_lead_seconds = Some((self.now - from).num_seconds());
+        }
+        shown
+    }
+
+    fn stage(&self, status: &RunStatus, all_there: bool) -> Stage {
+        if status.release.is_some() {
+            return Stage::Releasing;
+        }
+        match self.now {
+            now if now >= self.end => Stage::Holding,
+            now if now >= self.window.start && !self.is_armed() => Stage::Live,
+            now if now < self.timeline.begin => Stage::Planned,
+            _ if all_there => Stage::Ready,
+            _ => Stage::WarmingUp,
+        }
+    }
+
+    fn release_message(&self, status: &RunStatus) -> String {
+        let floors: Vec<_> = status
+            .release
+            .iter()
+            .flat_map(|r| &r.floors)
+            .map(|f| {
+                let now =
+                    if f.done { "given back".to_owned() } else { format!("floor {}", f.floor) };
+                format!("{} {now}", f.target)
+            })
+            .collect();
+        let machines = status.living().count();
+        let blind = self.readings.iter().any(|r| r.raises() && r.load.is_err());
+        let mut parts = floors;
+        for target in &self.announcement.targets {
+            parts.extend(self.unreadable(target).map(|why| unreadable(target, why)));
+        }
+        let patient = status.release.as_ref().is_some_and(|way| self.waits_for_others(way));
+        let waiting = self.announcement.targets.iter().filter(|t| patient && !is_done(status, t));
+        for target in waiting {
+            let live = self.world.target(&target.workload);
+            let Some(live) = live.known() else { continue };
+            if live.rolling {
+                parts.push(format!("{} waits for its rollout", target.name));
+            }
+            let hold = self.world.holds.get(&hold::name(&target.workload));
+            if hold.is_some_and(|held| patch::lags(&held.hold, live)) {
+                parts.push(format!("{} waits for its autoscaler to follow", target.name));
+            }
+        }
+        if machines > 0 {
+            parts.push(format!("{machines} machines to give back"));
+        }
+        let waited_for = |job: &&JobStatus| {
+            let step = self.announcement.jobs.iter().find(|step| step.name == job.name);
+            match step.map(|step| step.moment) {
+                Some(Moment::Release) => matches!(job.state, JobState::Waiting | JobState::Running),
+                Some(Moment::Restore) => job.state == JobState::Running,
+                _ => false,
+            }
+        };
+        for job in status.jobs.iter().filter(waited_for) {
+            let why = job.message.as_ref().map(|why| format!(" ({why})")).unwrap_or_default();
+            parts.push(format!("waits for job {}{why}", job.name));
+        }
+        if self.announcement.on_unknown == OnUnknown::HoldOrPlan
+            && load::silent(&self.readings, status, self.now).is_ok()
+        {
+            parts.push("back at the plan, because a signal is unknown".to_owned());
+        } else if blind {
+            parts.push("waits where it must, because a signal is unknown".to_owned());
+        }
+        if self.overrides.hold() {
+            parts.push("held by an override".to_owned());
+        }
+        format!("releasing: {}", parts.join(", "))
+    }
+}
+
+fn unreadable(target: &Target, why: &str) -> String {
+    let name = hold::name(&target.workload);
+    format!("SurgeHold {name} cannot be read, so the target is left as it is: {why}")
+}
+
+fn wrong_clock(error: TimeDelta) -> String {
+    let by = error.num_seconds().abs();
+    let side = if error > TimeDelta::zero() { "ahead of" } else { "behind" };
+    format!(
+        "nothing is lowered: the operator's clock is {by} s {side} the API server's; set it right"
+    )
+}
+
+fn is_done(status: &RunStatus, target: &Target) -> bool {
+    let mut floors = status.release.iter().flat_map(|r| &r.floors);
+    floors.any(|f| f.target == target.name && f.done)
+}

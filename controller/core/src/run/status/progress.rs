@@ -1,0 +1,165 @@
+//! Ready, on track, or at risk with the missing number: early enough to act.
+
+use chrono::TimeDelta;
+
+use crate::Instant;
+use crate::state::run::Verdict;
+
+/// One thing that must be there at T0.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// How people call it: `web`, `machines burst`.
+    pub name: String,
+    /// What is counted: `pods`, `machines`.
+    pub unit: &'static str,
+    /// How much of it is there; `None` while unknown.
+    pub there: Option<u32>,
+    /// How much must be there.
+    pub wanted: u32,
+    /// When its step starts, or has really started.
+    pub start: Instant,
+    /// How long the step takes.
+    pub lead: TimeDelta,
+    /// What stands in its way, if anything does.
+    pub trouble: Option<String>,
+}
+
+/// From this share of a lead time on, what is still missing is a risk: the rest of the time is for people to act.
+const RISK_SHARE_PERCENT: i32 = 75;
+
+impl Progress {
+    fn complete(&self) -> bool {
+        self.there.is_some_and(|n| n >= self.wanted)
+    }
+
+    fn missing(&self) -> String {
+        match self.there {
+            None if self.wanted == 0 => {
+                format!("{}: nothing is known of its {}", self.name, self.unit)
+            }
+            None => format!(
+                "{}: {} {}, how many are ready is unknown",
+                self.name, self.wanted, self.unit
+            ),
+            Some(n) => format!(
+                "{} misses {} of {} {}",
+                self.name,
+                self.wanted.saturating_sub(n),
+                self.wanted,
+                self.unit
+            ),
+        }
+    }
+
+    /// Why this is a risk at `now`, if it is.
+    fn risk(&self, ready_by: Instant, now: Instant) -> Option<String> {
+        if let Some(trouble) = &self.trouble {
+            return Some(if self.complete() {
+                format!("{}: {trouble}", self.name)
+            } else {
+                format!("{}: {trouble}", self.missing())
+            });
+        }
+        if self.complete() {
+            return None;
+        }
+        // What is not known is not on track, however much time is left.
+        if now >= ready_by || self.there.is_none() {
+            return Some(self.missing());
+        }
+        let eta = self.start.max(now.min(self.start)) + self.lead;
+        if eta > ready_by {
+            let has = (ready_by - self.start.max(now)).num_seconds().max(0);
+            return Some(format!(
+                "{}: needs {} s, has {has} s; expected at {}",
+                self.missing(),
+                self.lead.num_seconds(),
+                eta.format("%H:%M:%SZ")
+            ));
+        }
+        let late = now >= self.start + self.lead * RISK_SHARE_PERCENT / 100;
+        late.then(|| format!("{} with {} s left", self.missing(), (ready_by - now).num_seconds()))
+    }
+}
+
+/// Judges a run. The sentence has the numbers that matter.
+#[must_use]
+pub fn judge(things: &[Progress], ready_by: Instant, now: Instant) -> (Verdict, String) {
+    let risks: Vec<_> = things.iter().filter_map(|p| p.risk(ready_by, now)).collect();
+    if !risks.is_empty() {
+        return (Verdict::AtRisk, risks.join("; "));
+    }
+    let counted = |p: &Progress| {
+        let there = p.there.map_or_else(|| "?".to_owned(), |n| n.to_string());
+        format!("{} {there}/{} {}", p.name, p.wanted, p.unit)
+    };
+    let list = things.iter().map(counted).collect::<Vec<_>>().join(", ");
+    if things.iter().all(Progress::complete) {
+        return (Verdict::Ready, format!("ready: {list}"));
+    }
+    (Verdict::OnTrack, list)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::seconds;
+    use chrono::TimeZone;
+
+    fn t0() -> Instant {
+        chrono::Utc.with_ymd_and_hms(2014, 1, 12, 19, 50, 0).unwrap()
+    }
+
+    fn web(there: Option<u32>) -> Progress {
+        Progress {
+            name: "web".into(),
+            unit: "pods",
+            there,
+            wanted: 180,
+            start: t0() - seconds(400),
+            lead: seconds(400),
+            trouble: None,
+        }
+    }
+
+    fn verdict(progress: Progress, before_t0: u32) -> (Verdict, String) {
+        judge(&[progress], t0(), t0() - seconds(before_t0))
+    }
+
+    #[test]
+    fn ready_is_counted() {
+        assert_eq!(verdict(web(Some(180)), 60), (Verdict::Ready, "ready: web 180/180 pods".into()));
+        assert_eq!(verdict(web(Some(50)), 300).0, Verdict::OnTrack);
+        assert_eq!(verdict(web(None), 300_000).0, Verdict::AtRisk, "days before");
+        let nothing = Progress { wanted: 0, ..web(None) };
+        let said = "web: nothing is known of its pods".to_owned();
+        assert_eq!(verdict(nothing, 300_000), (Verdict::AtRisk, said));
+    }
+
+    #[test]
+    fn a_risk_is_said_with_the_missing_number_while_there_is_time() {
+        let (verdict, said) = verdict(web(Some(150)), 100);
+        assert_eq!(verdict, Verdict::AtRisk);
+        assert_eq!(said, "web misses 30 of 180 pods with 100 s left");
+    }
+
+    #[test]
+    fn a_late_start_says_what_it_needs_and_has() {
+        let late = Progress { start: t0() - seconds(120), ..web(Some(10)) };
+        let (verdict, said) = verdict(late, 120);
+        assert_eq!(verdict, Verdict::AtRisk);
+        assert!(said.contains("needs 400 s, has 120 s"), "{said}");
+    }
+
+    #[test]
+    fn after_t0_whatever_is_missing_is_a_risk() {
+        assert_eq!(judge(&[web(Some(179))], t0(), t0()).0, Verdict::AtRisk);
+    }
+
+    #[test]
+    fn trouble_is_a_risk_days_before() {
+        let trouble =
+            Progress { trouble: Some("Deployment web does not exist".into()), ..web(None) };
+        assert_eq!(verdict(trouble, 86_400).0, Verdict::AtRisk);
+    }
+}

@@ -1,0 +1,47 @@
+//! Step 9: the next instant at which something changes by itself.
+
+use crate::output::Draft;
+use crate::run::context::Run;
+use crate::state::run::RunStatus;
+use crate::timeline::{self, PREPARE_AHEAD};
+
+impl Run<'_> {
+    /// The next instant at which something changes by itself.
+    pub(super) fn set_wake(&self, status: &RunStatus, draft: &mut Draft) {
+        let window = &self.window;
+        let mut instants = vec![
+            self.timeline.begin - PREPARE_AHEAD,
+            self.timeline.begin,
+            window.ready_by,
+            window.start,
+            self.end,
+        ];
+        instants.extend(self.timeline.machines.iter().copied());
+        for (start, target) in self.timeline.targets.iter().zip(&self.announcement.targets) {
+            instants.extend([*start - PREPARE_AHEAD, *start, *start + target.lead * 3 / 4]);
+            // While a pre-scale climbs, each of its steps is an instant of its own.
+            if self.now >= *start && self.now < window.ready_by {
+                let passed =
+                    (self.now - *start).num_seconds() / timeline::RAMP_STEP_TIME.num_seconds();
+                let next = i32::try_from(passed + 1).unwrap_or(i32::MAX);
+                instants.push(*start + timeline::RAMP_STEP_TIME * next);
+            }
+        }
+        for (start, step) in self.timeline.warm_up.iter().zip(self.announcement.warm_up()) {
+            instants.extend([*start, *start + step.deadline * 3 / 4]);
+        }
+        for (job, step) in status.jobs.iter().zip(&self.announcement.jobs) {
+            instants.extend(job.start_time.map(|at| at + step.deadline));
+        }
+        if let Some(hold) = self.announcement.hold {
+            instants.push(self.end + hold.max_time);
+            if let Some(since) = status.quiet_since {
+                instants.push(since.max(self.end - hold.for_time) + hold.for_time);
+            }
+        }
+        instants.extend(self.overrides.next_expiry());
+        for at in instants {
+            draft.wake(at, self.now);
+        }
+    }
+}

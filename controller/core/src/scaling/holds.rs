@@ -1,0 +1,148 @@
+//! The claims of all runs meet in one hold per target; the hold says what is written.
+
+use chrono::TimeDelta;
+
+use crate::Instant;
+use crate::output::{self, Act, Claims, Draft, Record};
+use crate::scaling::repair::{self, Repair};
+use crate::scaling::{level, patch};
+use crate::state::announcement::Workload;
+use crate::state::hold::{self, Claim, HoldRecord};
+use crate::state::observed::{Seen, TargetState};
+use crate::state::world::World;
+
+/// Writes that are known before their instant are spread over the time just before it at this rate, so that the last
+/// one is there in time. A real API server took 840 to 1,070 merge patches a second from a bare load generator with
+/// 16 to 64 connections; a quarter of that leaves room for a busy one, and 500 writes begin two seconds early.
+const WRITES_PER_SECOND: i64 = 250;
+
+/// ... and a little earlier still: the look itself and one write take up to this long on two busy cores.
+const LOOK_AHEAD: TimeDelta = TimeDelta::milliseconds(250);
+
+pub(crate) fn plan(world: &World, now: Instant, draft: &mut Draft) {
+    let claims = std::mem::take(&mut draft.claims);
+    for (workload, wanted) in &claims.by_target {
+        let name = hold::name(workload);
+        if !world.holds.contains_key(&name)
+            && !world.unreadable_holds.contains_key(&name)
+            && let Seen::Known(state) = world.target(workload)
+        {
+            begin(&name, workload, state, wanted, now, draft);
+        }
+    }
+    let mut due = Vec::new();
+    for record in world.holds.values() {
+        let wanted = claims_on(record, &claims, world);
+        follow(record, wanted, world, now, draft, &mut due);
+    }
+    emit(due, now, draft);
+}
+
+fn begin(
+    name: &str,
+    workload: &Workload,
+    state: &TargetState,
+    wanted: &[(Claim, Instant)],
+    now: Instant,
+    draft: &mut Draft,
+) {
+    let due = wanted.iter().map(|(_, due)| *due).min().unwrap_or(now).max(now);
+    let claims = wanted.iter().map(|(claim, _)| claim.clone()).collect();
+    let hold = level::first(workload, state, claims, due, now);
+    draft.record(Record::CreateHold { name: name.to_owned(), hold: Box::new(hold) });
+}
+
+/// The claims on a hold now. A run that cannot be judged, or is not seen, keeps what is recorded: absence in a list is
+/// not absence. Somebody who deletes the hold lets go of what no living run claims.
+fn claims_on(record: &HoldRecord, claims: &Claims, world: &World) -> Vec<Claim> {
+    let workload = &record.hold.target_ref;
+    let mut wanted: Vec<Claim> = claims
+        .by_target
+        .get(workload)
+        .into_iter()
+        .flatten()
+        .map(|(claim, _)| claim.clone())
+        .collect();
+    for recorded in &record.hold.claims {
+        let unseen = !world.runs.contains_key(&recorded.run) && !record.deleting;
+        if claims.undecided.contains(&recorded.run) || unseen {
+            wanted.push(recorded.clone());
+        }
+    }
+    wanted.sort_by(|a, b| a.run.cmp(&b.run));
+    wanted
+}
+
+fn follow(
+    record: &HoldRecord,
+    wanted: Vec<Claim>,
+    world: &World,
+    now: Instant,
+    draft: &mut Draft,
+    due: &mut Vec<(Instant, Act)>,
+) {
+    let seen = world.target(&record.hold.target_ref);
+    let live = seen.known();
+    let update = |draft: &mut Draft, hold| {
+        draft.record(Record::UpdateHold { name: record.name.clone(), hold: Box::new(hold) });
+    };
+    let next = level::next(&record.hold, wanted, live, now);
+    if next != record.hold {
+        return update(draft, next);
+    }
+    let let_go = record.hold.claims.is_empty()
+        && match &seen {
+            Seen::Known(live) => repair::restored(&record.hold, live),
+            // The target itself is gone: there is nothing left to give back.
+            Seen::Absent => true,
+            Seen::Unknown(_) => false,
+        };
+    if let_go {
+        draft.record(Record::DeleteHold { name: record.name.clone() });
+        return;
+    }
+    let Some(live) = live else { return };
+    match repair::repair(&record.hold, live, world.reached.get(&record.name), now) {
+        Repair::Record(next) => return update(draft, next),
+        Repair::Contested(next) => {
+            if let Some(first) = next.repair_times.first() {
+                draft.wake(*first + repair::REPAIR_WINDOW, now);
+            }
+            if next != record.hold {
+                update(draft, next);
+            }
+            return;
+        }
+        Repair::Write => {}
+    }
+    if record.hold.contested_by.is_some() && repair::in_force(&record.hold, live) {
+        return update(draft, hold::Hold { contested_by: None, ..record.hold.clone() });
+    }
+    let mut writes = patch::writes(record, live, Instant::MAX_UTC);
+    if now < world.may_lower_from && writes.iter().any(output::Write::lowers) {
+        writes.retain(|w| !w.lowers());
+        draft.wake(world.may_lower_from, now);
+    }
+    if !writes.is_empty() {
+        let act = Act::Write { hold: record.name.clone(), writes, due: record.hold.due_time };
+        due.push((record.hold.due_time, act));
+    }
+}
+
+/// Hands out what is due, in deadline order; of what is due together at a known instant, the first is sent early
+/// enough for the last to be in time.
+fn emit(mut due: Vec<(Instant, Act)>, now: Instant, draft: &mut Draft) {
+    due.sort_by_key(|(at, _)| *at);
+    let mut after: i64 = i64::try_from(due.len()).unwrap_or(i64::MAX);
+    for (at, act) in due {
+        let spread = TimeDelta::milliseconds(after.saturating_mul(1000) / WRITES_PER_SECOND);
+        let early = (spread + LOOK_AHEAD).min(crate::timeline::PREPARE_AHEAD / 2);
+        after -= 1;
+        // A hold is made shortly before it is due: one that is due in an hour was written by a wrong clock.
+        if now >= at - early || at - now > crate::timeline::PREPARE_AHEAD * 2 {
+            draft.plan.acts.push(act);
+        } else {
+            draft.wake(at - early, now);
+        }
+    }
+}

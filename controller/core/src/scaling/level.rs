@@ -1,0 +1,405 @@
+//! The claims of all runs on a target, combined to one level.
+
+use crate::Instant;
+use crate::scaling::autoscaler::{max_or_default, min_or_default, stands_alone};
+use crate::state::announcement::Workload;
+use crate::state::hold::{Baseline, Claim, Hold, Level};
+use crate::state::observed::{Autoscaler, TargetState};
+
+/// Records what is there before anything is written.
+#[must_use]
+pub fn baseline(target: &TargetState) -> Baseline {
+    Baseline {
+        replicas: target.replicas,
+        autoscaler: target.autoscaler.clone(),
+        paused: target.paused,
+        came_later: false,
+    }
+}
+
+pub(super) fn baseline_level(baseline: &Baseline) -> Level {
+    level_of(baseline.replicas, baseline.autoscaler.as_ref())
+}
+
+fn live_level(target: &TargetState) -> Level {
+    level_of(target.replicas, target.autoscaler.as_ref())
+}
+
+fn level_of(replicas: u32, autoscaler: Option<&Autoscaler>) -> Level {
+    Level {
+        replicas,
+        min: autoscaler.and_then(|a| a.min),
+        max: autoscaler.and_then(|a| a.max),
+        idle: autoscaler.and_then(|a| a.idle),
+    }
+}
+
+/// The level that claims ask for. Without claims it is the baseline, reached without a cut: replicas that a live load
+/// still needs stay, and the maximum comes last, when what runs fits under it.
+#[must_use]
+pub fn level(
+    baseline: &Baseline,
+    claims: &[Claim],
+    current: Option<&Level>,
+    live: Option<&TargetState>,
+) -> Level {
+    let at_rest = baseline_level(baseline);
+    let Some(floor) = claims.iter().map(|c| c.floor).max() else {
+        let Some(current) = current else {
+            return at_rest;
+        };
+        let fits = live.is_some_and(|t| {
+            t.replicas <= max_or_default(at_rest.max) || stands_alone(baseline, t)
+        });
+        return Level {
+            replicas: current.replicas.max(at_rest.replicas),
+            max: if fits { at_rest.max } else { current.max },
+            ..at_rest
+        };
+    };
+    // A paused autoscaler gives nothing back.
+    let alone = live.is_some_and(|live| stands_alone(baseline, live));
+    let ceiling = claims.iter().map(|c| c.ceiling).max().unwrap_or(floor).max(floor);
+    match &baseline.autoscaler {
+        None => Level { replicas: floor.max(at_rest.replicas), ..Level::default() },
+        Some(autoscaler) => Level {
+            // A floor below what the baseline guarantees changes nothing.
+            replicas: if alone { floor.max(at_rest.replicas) } else { floor },
+            min: Some(floor.max(min_or_default(autoscaler.kind, autoscaler.min)).max(1)),
+            max: Some(ceiling.max(max_or_default(autoscaler.max))),
+            idle: None,
+        },
+    }
+}
+
+/// The first record of a hold.
+#[must_use]
+pub fn first(
+    target: &Workload,
+    state: &TargetState,
+    claims: Vec<Claim>,
+    due: Instant,
+    now: Instant,
+) -> Hold {
+    let baseline = baseline(state);
+    Hold {
+        target_ref: target.clone(),
+        level: level(&baseline, &claims, None, Some(state)),
+        previous: baseline_level(&baseline),
+        baseline,
+        claims,
+        due_time: due,
+        since_time: now,
+        repair_times: Vec::new(),
+        contested_by: None,
+    }
+}
+
+/// The record after the claims, or what is live, have changed. The same record if nothing has to be remembered.
+#[must_use]
+pub fn next(hold: &Hold, claims: Vec<Claim>, live: Option<&TargetState>, now: Instant) -> Hold {
+    if let Some(hold) = found_later(hold, &claims, live) {
+        let due = hold.due_time.max(now);
+        return Hold { due_time: due, ..next(&hold, claims, live, now) };
+    }
+    let level = level(&hold.baseline, &claims, Some(&hold.level), live);
+    let mut next = Hold { claims, ..hold.clone() };
+    if level != hold.level {
+        next.level = level;
+        next.previous = live.map_or(hold.level, |t| ours(hold, &live_level(t)));
+        next.due_time = now;
+    }
+    next
+}
+
+/// The hold with an autoscaler that is not the one on record: it came later, or it replaces the one on record, as a Helm
+/// rename and a move from an HPA to KEDA do. With its bounds left alone it would take away what is held. The bounds that
+/// are found are those that it goes back to.
+fn found_later(hold: &Hold, claims: &[Claim], live: Option<&TargetState>) -> Option<Hold> {
+    let found = live?.autoscaler.as_ref()?;
+    let known = hold.baseline.autoscaler.as_ref();
+    if known.is_some_and(|known| found.is(known)) || claims.is_empty() {
+        return None;
+    }
+    let mut hold = hold.clone();
+    hold.baseline = Baseline {
+        autoscaler: Some(own_bounds(found, &hold)),
+        paused: live?.paused,
+        came_later: known.is_none() || hold.baseline.came_later,
+        ..hold.baseline
+    };
+    // It was not raised yet, so nothing of it was lowered.
+    hold.repair_times.clear();
+    hold.contested_by = None;
+    hold.previous = level_of(hold.previous.replicas, Some(found));
+    Some(hold)
+}
+
+/// The bounds of an autoscaler that takes the place of the one on record. A bound with the value that we wrote was copied from
+/// there: to go back to it would leave the target raised for ever, so the one on record counts.
+fn own_bounds(found: &Autoscaler, hold: &Hold) -> Autoscaler {
+    let Some(known) = &hold.baseline.autoscaler else { return found.clone() };
+    // What an absent bound means is another number for another kind.
+    let (min, max) = if found.kind == known.kind {
+        (known.min, known.max)
+    } else {
+        (Some(min_or_default(known.kind, known.min).max(1)), Some(max_or_default(known.max)))
+    };
+    let own = |found: Option<u32>, level: Option<u32>, previous: Option<u32>, known| {
+        let copied = found.is_some() && (found == level || found == previous);
+        if copied { known } else { found }
+    };
+    Autoscaler {
+        min: own(found.min, hold.level.min, hold.previous.min, min),
+        max: own(found.max, hold.level.max, hold.previous.max, max),
+        ..found.clone()
+    }
+}
+
+/// What of the live values is ours: each field holds either what we wrote last or what we wrote before, and stays
+/// ours on the way to the next level. A field that somebody else changed is not.
+fn ours(hold: &Hold, live: &Level) -> Level {
+    fn either<T: PartialEq + Copy>(live: T, level: T, previous: T) -> T {
+        if live == previous { previous } else { level }
+    }
+    Level {
+        replicas: either(live.replicas, hold.level.replicas, hold.previous.replicas),
+        min: either(live.min, hold.level.min, hold.previous.min),
+        max: either(live.max, hold.level.max, hold.previous.max),
+        idle: either(live.idle, hold.level.idle, hold.previous.idle),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixtures::plain;
+    use crate::scaling::repair::{REPAIR_WINDOW, REPAIRS, Repair, repair, restored};
+    use crate::seconds;
+    use crate::state::hold::{Reached, name};
+    use crate::state::observed::AutoscalerKind;
+    use chrono::TimeZone;
+
+    fn now() -> Instant {
+        chrono::Utc.with_ymd_and_hms(2014, 1, 12, 20, 0, 0).unwrap()
+    }
+
+    fn web() -> Workload {
+        Workload { api_version: "apps/v1".into(), kind: "Deployment".into(), name: "web".into() }
+    }
+
+    fn under_hpa(replicas: u32, min: u32, max: u32) -> TargetState {
+        TargetState {
+            autoscaler: Some(Autoscaler {
+                kind: AutoscalerKind::HorizontalPodAutoscaler,
+                name: "web".into(),
+                min: Some(min),
+                max: Some(max),
+                idle: None,
+            }),
+            ..plain(replicas)
+        }
+    }
+
+    fn claim(run: &str, floor: u32, ceiling: u32) -> Claim {
+        Claim { run: run.into(), floor, ceiling }
+    }
+
+    #[test]
+    fn an_autoscaler_that_comes_later_is_raised_and_given_back_as_it_came() {
+        let due = now() + seconds(10);
+        let held = first(&web(), &plain(10), vec![claim("a", 50, 80)], due, now());
+        let later = next(&held, held.claims.clone(), Some(&under_hpa(10, 2, 30)), now());
+        assert_eq!(later.baseline.replicas, 10);
+        assert_eq!(later.baseline.autoscaler, under_hpa(10, 2, 30).autoscaler);
+        assert_eq!((later.level.min, later.level.max, later.due_time), (Some(50), Some(80), due));
+        let raised = under_hpa(50, 50, 80);
+        let again = next(&later, later.claims.clone(), Some(&raised), due);
+        assert_eq!(again, later, "it is found once");
+        let freed = next(&later, vec![], Some(&raised), due);
+        assert_eq!((freed.level.min, freed.previous.min), (Some(2), Some(50)));
+        let let_go = next(&held, vec![], Some(&under_hpa(10, 2, 30)), now());
+        assert_eq!(let_go.baseline.autoscaler, None, "nobody holds it any more");
+    }
+
+    #[test]
+    fn holds_are_named_after_their_workload() {
+        assert_eq!(name(&web()), "deployment-web");
+        let rollout = Workload {
+            api_version: "argoproj.io/v1alpha1".into(),
+            kind: "Rollout".into(),
+            name: "web".into(),
+        };
+        assert_eq!(name(&rollout), "rollout.argoproj.io-web");
+    }
+
+    #[test]
+    fn floors_of_overlapping_runs_combine_by_maximum() {
+        let baseline = baseline(&plain(10));
+        let floors = |claims: &[Claim]| level(&baseline, claims, None, None).replicas;
+        assert_eq!(floors(&[claim("a", 180, 180), claim("b", 60, 60)]), 180);
+        assert_eq!(floors(&[claim("a", 180, 180), claim("b", 240, 240)]), 240);
+    }
+
+    #[test]
+    fn a_floor_below_the_baseline_lowers_nothing() {
+        assert_eq!(level(&baseline(&plain(50)), &[claim("a", 20, 20)], None, None).replicas, 50);
+        let hpa = level(&baseline(&under_hpa(50, 30, 60)), &[claim("a", 20, 20)], None, None);
+        assert_eq!((hpa.min, hpa.max), (Some(30), Some(60)));
+    }
+
+    #[test]
+    fn the_old_maximum_comes_back_only_when_what_runs_fits_under_it() {
+        let base = baseline(&under_hpa(10, 10, 20));
+        let held = level(&base, &[claim("a", 50, 80)], None, None);
+        let max = Some(80);
+        assert_eq!(held, Level { replicas: 50, min: Some(50), max, ..Level::default() });
+        let freed = level(&base, &[], Some(&held), Some(&under_hpa(50, 50, 80)));
+        assert_eq!((freed.min, freed.max), (Some(10), Some(80)));
+        let fits = level(&base, &[], Some(&freed), Some(&under_hpa(20, 10, 80)));
+        assert_eq!((fits.min, fits.max), (Some(10), Some(20)));
+    }
+
+    #[test]
+    fn dropping_the_last_claim_cuts_nothing() {
+        let base = baseline(&plain(10));
+        let current = Level { replicas: 42, ..Level::default() };
+        assert_eq!(level(&base, &[], Some(&current), Some(&plain(42))).replicas, 42);
+    }
+
+    #[test]
+    fn a_baseline_is_written_once() {
+        let first = first(&web(), &plain(10), vec![claim("a", 180, 260)], now(), now());
+        let second = next(
+            &first,
+            vec![claim("a", 180, 260), claim("b", 240, 240)],
+            Some(&plain(180)),
+            now(),
+        );
+        assert_eq!(second.baseline.replicas, 10);
+        assert_eq!(second.level.replicas, 240);
+        assert_eq!(second.previous.replicas, 180);
+    }
+
+    #[test]
+    fn reverts_are_repaired_three_times_in_ten_minutes_and_then_reported() {
+        let first = first(&web(), &plain(10), vec![claim("a", 180, 180)], now(), now());
+        let (mut hold, mut at) = (first.clone(), now());
+        let reverted = TargetState { written_by: Some("argocd".into()), ..plain(10) };
+        let reached = |at| Reached::after(None, &first, &plain(180), at);
+        for _ in 0..REPAIRS {
+            at += seconds(30);
+            let Repair::Record(next) = repair(&hold, &reverted, Some(&reached(at)), at) else {
+                panic!("not repaired")
+            };
+            hold = next;
+            assert_eq!(repair(&hold, &reverted, Some(&reached(at)), at), Repair::Write);
+        }
+        at += seconds(30);
+        let Repair::Contested(next) = repair(&hold, &reverted, Some(&reached(at)), at) else {
+            panic!("still fighting")
+        };
+        assert_eq!(next.contested_by.as_deref(), Some("argocd"));
+        at += REPAIR_WINDOW;
+        assert!(matches!(repair(&next, &reverted, Some(&reached(at)), at), Repair::Record(_)));
+    }
+
+    #[test]
+    fn a_maximum_that_stays_low_makes_cut_replicas_contested() {
+        let found = under_hpa(10, 10, 60);
+        let mut hold = first(&web(), &found, vec![claim("a", 180, 180)], now(), now());
+        let (cut, raised) = (under_hpa(60, 60, 60), under_hpa(180, 60, 60));
+        let (mut at, mut reached, mut repairs) = (now(), None, 0);
+        for _ in 0..20 {
+            at += seconds(15);
+            reached = Some(Reached::after(reached.as_ref(), &hold, &cut, at));
+            match repair(&hold, &cut, reached.as_ref(), at) {
+                Repair::Write => {}
+                Repair::Record(next) => {
+                    repairs += 1;
+                    hold = next;
+                }
+                Repair::Contested(next) => {
+                    assert!(next.contested_by.is_some());
+                    break;
+                }
+            }
+            at += seconds(1);
+            reached = Some(Reached::after(reached.as_ref(), &hold, &raised, at));
+        }
+        assert_eq!(repairs, REPAIRS);
+        // What is on its way to the level for the first time is no revert.
+        let fresh = Reached::after(None, &hold, &cut, at);
+        let once = Hold { repair_times: vec![], ..hold.clone() };
+        assert_eq!(repair(&once, &cut, Some(&fresh), at), Repair::Write);
+    }
+
+    #[test]
+    fn an_autoscaler_that_replaces_another_one_is_raised_and_given_back_as_it_came() {
+        let named = |name: &str, mut state: TargetState| {
+            state.autoscaler.as_mut().unwrap().name = name.into();
+            state
+        };
+        let held = first(&web(), &under_hpa(10, 10, 60), vec![claim("a", 180, 260)], now(), now());
+        let other = named("web-v3", under_hpa(60, 12, 60));
+        let next_one = next(&held, held.claims.clone(), Some(&other), now());
+        assert_eq!(next_one.baseline.autoscaler, other.autoscaler);
+        assert_eq!(next_one.baseline.replicas, 10, "the replicas are those of before the event");
+        assert_eq!((next_one.level.min, next_one.level.max), (Some(180), Some(260)));
+        let raised = named("web-v3", under_hpa(180, 180, 260));
+        assert_eq!(next(&next_one, held.claims.clone(), Some(&raised), now()), next_one);
+        let freed = next(&next_one, vec![], Some(&raised), now());
+        assert_eq!((freed.level.min, freed.previous.min), (Some(12), Some(180)));
+
+        // A copy of the raised one has our bounds: it goes back to those of before the event.
+        let copy = named("copy", under_hpa(180, 180, 260));
+        let copied = next(&held, held.claims.clone(), Some(&copy), now());
+        assert_eq!(copied.baseline.autoscaler, named("copy", under_hpa(10, 10, 60)).autoscaler);
+        let freed = next(&copied, vec![], Some(&copy), now());
+        assert_eq!((freed.level.min, freed.previous.min), (Some(10), Some(180)));
+
+        // A bound that KEDA left out is a number for an HPA.
+        let mut bare = named("web", under_hpa(10, 10, 60));
+        let by = bare.autoscaler.as_mut().unwrap();
+        (by.kind, by.min, by.max) = (AutoscalerKind::ScaledObject, None, None);
+        let under_keda = first(&web(), &bare, vec![claim("a", 180, 260)], now(), now());
+        let copied = next(&under_keda, held.claims.clone(), Some(&copy), now());
+        assert_eq!(copied.baseline.autoscaler, named("copy", under_hpa(10, 1, 100)).autoscaler);
+
+        // It is not contested because of what happened to the one before.
+        let contested = Hold { contested_by: Some("hpa".into()), ..held.clone() };
+        let adopted = next(&contested, held.claims.clone(), Some(&other), now());
+        assert_eq!((adopted.contested_by, adopted.repair_times), (None, vec![]));
+        let raised = Reached::after(None, &held, &under_hpa(180, 180, 260), now());
+        let after = Reached::after(Some(&raised), &next_one, &other, now() + seconds(1));
+        assert_eq!((after.at.min, after.at.max), (None, None), "it was never raised");
+
+        // From an HPA to KEDA, which keeps no pod while it is idle.
+        let mut keda = named("web", under_hpa(60, 2, 60));
+        keda.autoscaler.as_mut().unwrap().kind = AutoscalerKind::ScaledObject;
+        keda.autoscaler.as_mut().unwrap().idle = Some(0);
+        let moved = next(&held, held.claims.clone(), Some(&keda), now());
+        assert_eq!((moved.level.idle, moved.previous.idle), (None, Some(0)));
+        let freed = next(&moved, vec![], Some(&keda), now());
+        assert_eq!((freed.level.min, freed.level.idle), (Some(2), Some(0)));
+    }
+
+    #[test]
+    fn what_a_person_raised_above_our_floor_is_theirs() {
+        let held = first(&web(), &plain(10), vec![claim("a", 180, 180)], now(), now());
+        let freed = next(&held, vec![], Some(&plain(180)), now());
+        assert!(restored(&freed, &plain(200)), "a higher value is surrendered");
+    }
+
+    #[test]
+    fn an_hpa_is_restored_when_both_bounds_are_back_or_somebody_elses() {
+        let held = first(&web(), &under_hpa(10, 10, 60), vec![claim("a", 180, 260)], now(), now());
+        let freed = next(&held, vec![], Some(&under_hpa(180, 180, 260)), now());
+        assert!(!restored(&freed, &under_hpa(180, 180, 260)));
+        assert!(!restored(&freed, &under_hpa(12, 10, 260)));
+        let fits = next(&freed, vec![], Some(&under_hpa(12, 10, 260)), now());
+        assert!(!restored(&fits, &under_hpa(12, 10, 260)));
+        assert!(restored(&fits, &under_hpa(12, 10, 60)));
+        assert!(restored(&fits, &under_hpa(12, 15, 90)), "somebody else set both");
+    }
+}
