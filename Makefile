@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help prerequisites tools build plugin try demo check test test-keda evenings lint clippy generate bench bench-evenings fuzz soak soak-real mutations sweep deny clean
+.PHONY: help prerequisites tools build plugin try demo check test test-keda evenings lint clippy words generate bench bench-evenings fuzz soak soak-real mutations sweep deny clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 27
@@ -41,7 +41,7 @@ check: lint ## Before each commit: formatting, clippy, unit tests, laws (two min
 test: prerequisites ## Every check and every test, the end-to-end tests included
 	cargo fmt --all --check
 	@tests/tools/together.sh 'make --no-print-directory tools' 'make --no-print-directory build'
-	@tests/tools/beside.sh target/logs/evenings.log 'make --no-print-directory --keep-going evenings clippy' \
+	@tests/tools/beside.sh target/logs/evenings.log 'make --no-print-directory --keep-going evenings clippy words' \
 	  'cargo test --workspace --locked --no-fail-fast'
 
 # What KEDA's tests concern: everything that the operator's binary is made from, and the tests themselves.
@@ -56,15 +56,20 @@ test-keda: build ## Targets under the real KEDA (first time: six minutes more, t
 evenings: prerequisites ## Simulated evenings: a share of every fault at every request, and of 5,000 drawn ones, in four minutes
 	cargo test --release --locked --no-fail-fast --package primetime-sim -- --nocapture
 
-lint: prerequisites clippy ## Formatting and clippy
+lint: prerequisites clippy words ## Formatting, clippy, spelling, and licences where cargo-deny is installed
 	cargo fmt --all --check
+
+# What is not installed here is printed as not asked.
+words:
+	@tests/tools/spelling.sh
+	@tests/tools/licences.sh
 
 clippy:
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 
 generate: tools ## Regenerate crds/, the chart's copy, docs/, the table of the README, and the rights that the simulator grants
 	cargo build --quiet --workspace --all-targets --locked
-	PRIMETIME_GENERATE=1 cargo test --quiet --workspace --locked --test matrix
+	PRIMETIME_GENERATE=1 cargo test --quiet --workspace --locked --test matrix --test words
 	PRIMETIME_GENERATE=1 cargo test --quiet --workspace --locked --test real -- the_readme_shows_what_is_computed
 	target/debug/crds
 	cp crds/*.yaml charts/primetime/crds/

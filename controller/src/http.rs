@@ -10,7 +10,7 @@ use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
 use primetime_k8s::lease::Leadership;
-use primetime_k8s::watch::Shared;
+use primetime_k8s::shared::Shared;
 
 use crate::metrics::Metrics;
 
@@ -41,7 +41,7 @@ pub async fn serve(
 
 /// Ready once every watch has seen everything: a standby is as ready as the leader.
 async fn ready(State(served): State<Served>) -> impl IntoResponse {
-    if served.shared.with(|index| index.synced()) {
+    if served.shared.with(|cache| cache.synced()) {
         (StatusCode::OK, "ok")
     } else {
         (StatusCode::SERVICE_UNAVAILABLE, "not everything was listed yet")

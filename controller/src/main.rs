@@ -19,11 +19,16 @@ use primetime_api::tags;
 use primetime_core::port::Clock;
 use primetime_core::schedule;
 use primetime_ec2::{Ec2, TagNames};
-use primetime_k8s::engine::{Engine, HEARTBEAT, Settings};
-use primetime_k8s::lease::{self, Candidate, Leadership};
+use primetime_k8s::calendars;
+use primetime_k8s::call;
+use primetime_k8s::lease;
+use primetime_k8s::lease::{Candidate, Leadership};
+use primetime_k8s::reconciler::{HEARTBEAT, Reconciler, Settings};
 use primetime_k8s::server_time::ServerTime;
-use primetime_k8s::watch::{self, Shared};
-use primetime_k8s::{calendars, call, signals, zoneinfo};
+use primetime_k8s::shared::Shared;
+use primetime_k8s::signals;
+use primetime_k8s::watch;
+use primetime_k8s::zoneinfo;
 use primetime_prom::Prometheus;
 use tracing::{error, info};
 use tracing_subscriber::EnvFilter;
@@ -100,9 +105,9 @@ async fn run(args: Args) -> Result<()> {
         "primetime starts"
     );
     let shared = Shared::default();
-    shared.with(|index| {
-        index.may_run_jobs = args.jobs;
-        index.may_degrade = args.may_degrade();
+    shared.with(|cache| {
+        cache.may_run_jobs = args.jobs;
+        cache.may_degrade = args.may_degrade();
     });
     let metrics = Arc::new(Metrics::new()?);
     let ec2 = Ec2::new(
@@ -126,7 +131,7 @@ async fn run(args: Args) -> Result<()> {
     };
     let leadership =
         if args.leader_elect { Leadership::default() } else { Leadership::alone(clock.now()) };
-    let engine = Engine::new(
+    let engine = Reconciler::new(
         client.clone(),
         shared.clone(),
         Arc::new(ec2),
@@ -204,7 +209,7 @@ async fn election(
     if !elect {
         return std::future::pending().await;
     }
-    lease::run(client, candidate, leadership, clock, || shared.ring()).await;
+    lease::run(client, candidate, leadership, clock, || shared.notify()).await;
 }
 
 async fn webhook_or_never(webhook: Option<impl Future<Output = Result<()>>>) -> Result<()> {

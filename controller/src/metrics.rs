@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use primetime_core::output::Plan;
 use primetime_core::schedule;
+use primetime_core::state::condition::{ConditionType, condition};
 use primetime_core::state::run::{RunRecord, Stage, Verdict};
 use primetime_core::state::world::World;
 use primetime_core::state::{hold, overrides};
-use primetime_k8s::engine::Observer;
+use primetime_k8s::reconciler::Observer;
 use prometheus::{
     Encoder, GaugeVec, Histogram, HistogramOpts, IntCounterVec, Opts, Registry, TextEncoder,
 };
@@ -67,7 +68,7 @@ const FAMILIES: [Family; 18] = [
     },
     Family {
         name: "primetime_target_contested",
-        help: "1 while somebody else keeps lowering a target.",
+        help: "1 while another writer keeps lowering a target.",
         labels: &["target"],
     },
     Family { name: "primetime_machines_wanted", help: "Machines wanted.", labels: &["group"] },
@@ -302,8 +303,8 @@ fn rows_of(namespace: &str, run: &RunRecord, world: &World) -> Vec<Row> {
         let label = vec![("step", step.name.clone())];
         show("primetime_degrade_step_engaged", label, yes(step.engaged));
     }
-    if let Some(ladder) = status.conditions.iter().find(|c| c.type_ == "LadderReady") {
-        show("primetime_degrade_ladder_ready", vec![], yes(ladder.status == "True"));
+    if let Some(ladder) = condition(&status.conditions, ConditionType::LadderReady) {
+        show("primetime_degrade_ladder_ready", vec![], yes(ladder.holds()));
     }
     for action in ["Hold", "Boost", "Extend", "Release", "Start", "Degrade", "Restore"] {
         let count = world

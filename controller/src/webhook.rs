@@ -17,12 +17,12 @@ use axum::routing::post;
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
 use kube::{Client, ResourceExt};
-use primetime_api::ScheduledSurge;
-use primetime_api::validate;
+use primetime_api::{ScheduledSurge, named_surge, validate};
 use primetime_core::Instant;
 use primetime_core::port::Clock;
 use primetime_core::schedule::Schedule;
-use primetime_k8s::watch::{self, Shared};
+use primetime_k8s::shared::Shared;
+use primetime_k8s::watch;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::{Value, json};
@@ -132,7 +132,7 @@ async fn judge(request: &Value, served: &Served) -> Result<Option<String>, Vec<S
     // A surge that is replaced while its event goes on announces an event that has begun.
     let is_new = at(request, "/oldObject").is_null();
     let goes_on = |schedule: &Schedule| {
-        is_new && served.shared.with(|index| index.goes_on(namespace, &name, schedule))
+        is_new && served.shared.with(|cache| cache.goes_on(namespace, &name, schedule))
     };
     let warning = reasons_against(&surge, moved, goes_on, served.clock.now())?;
     kinds_scale(&surge, &served.client).await?;
@@ -145,7 +145,7 @@ fn reasons_against(
     goes_on: impl Fn(&Schedule) -> bool,
     now: Instant,
 ) -> Result<Option<String>, Vec<String>> {
-    let spec = validate::named_surge(surge)?;
+    let spec = named_surge(surge)?;
     if !moved || goes_on(&spec.schedule) {
         return Ok(None);
     }
@@ -156,7 +156,7 @@ fn reasons_against(
 /// Every kind that is named must have a scale subresource. A cluster that cannot be asked refuses nothing.
 async fn kinds_scale(surge: &ScheduledSurge, client: &Client) -> Result<(), Vec<String>> {
     let mut reasons = Vec::new();
-    for (i, target) in surge.spec.targets.iter().enumerate() {
+    for (i, target) in surge.spec.event.targets.iter().enumerate() {
         let reference = &target.scale_target_ref;
         match watch::probe(client, &reference.api_version, &reference.kind).await {
             Ok(Some((_, true))) => {}

@@ -37,14 +37,14 @@ pub fn shifted(start: DateTime<Utc>, speed: u32) -> Result<ScheduledSurge> {
     let duration = u32::try_from(spec.schedule.duration_seconds.unwrap_or_default())?;
     spec.schedule.duration_seconds = Some(i32::try_from(faster(duration))?);
     spec.ready_before_seconds = faster(spec.ready_before_seconds);
-    for target in &mut spec.targets {
+    for target in &mut spec.event.targets {
         target.lead_seconds = faster(target.lead_seconds);
     }
-    if let Some(hold) = &mut spec.hold {
+    if let Some(hold) = &mut spec.event.hold {
         hold.for_seconds = faster(hold.for_seconds);
         hold.max_seconds = faster(hold.max_seconds);
     }
-    spec.release.step_seconds = faster(spec.release.step_seconds);
+    spec.event.release.step_seconds = faster(spec.event.release.step_seconds);
     Ok(surge)
 }
 
@@ -64,9 +64,9 @@ pub fn web_only(
     let spec = &mut surge.spec;
     spec.schedule.duration_seconds = Some(seconds);
     spec.ready_before_seconds = 5;
-    spec.machines.clear();
-    spec.targets.truncate(1);
-    for target in &mut spec.targets {
+    spec.event.machines.clear();
+    spec.event.targets.truncate(1);
+    for target in &mut spec.event.targets {
         target.replicas = Some(replicas);
         target.lead_seconds = 10;
     }

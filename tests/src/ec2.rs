@@ -179,7 +179,7 @@ impl Ec2 {
         self.region(|r| r.machines.len())
     }
 
-    /// Starts an instance of somebody else, without any tag.
+    /// Starts an instance of others, without any tag.
     ///
     /// # Errors
     ///
@@ -232,9 +232,9 @@ impl Ec2 {
     }
 
     async fn forward(&self, form: &Form, headers: &HeaderMap) -> Result<(StatusCode, String)> {
-        let anybody = "AWS4-HMAC-SHA256 Credential=test/20260101/eu-west-3/ec2/aws4_request, SignedHeaders=host, Signature=0";
+        let anonymous = "AWS4-HMAC-SHA256 Credential=test/20260101/eu-west-3/ec2/aws4_request, SignedHeaders=host, Signature=0";
         let authorization =
-            headers.get(header::AUTHORIZATION).and_then(|v| v.to_str().ok()).unwrap_or(anybody);
+            headers.get(header::AUTHORIZATION).and_then(|v| v.to_str().ok()).unwrap_or(anonymous);
         let request = http::Request::post(&self.upstream)
             .header(header::AUTHORIZATION, authorization)
             .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
@@ -257,7 +257,7 @@ fn xml(status: StatusCode, body: String) -> Response {
     (status, [(header::CONTENT_TYPE, "text/xml")], body).into_response()
 }
 
-/// Whoever asked may go away before the answer: what was begun is finished all the same, as in a real cloud.
+/// The client may go away before the answer: what was begun is finished all the same, as in a real cloud.
 async fn answer(State(ec2): State<Ec2>, headers: HeaderMap, body: Bytes) -> Response {
     match tokio::spawn(handle(ec2, headers, body)).await {
         Ok(response) => response,

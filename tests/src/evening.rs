@@ -29,7 +29,7 @@ pub const SHOP: &str = "shop";
 /// Nodes that the shop owns: base capacity, never touched.
 pub const BASE_NODES: usize = 20;
 
-/// The whole house, in the order in which it is closed: nobody acts on the plane any more when the plane is given back.
+/// The whole house, in the order in which it is closed: no process acts on the plane any more when the plane is given back.
 pub struct Evening {
     background: JoinSet<()>,
     /// The operator.

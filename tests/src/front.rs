@@ -51,7 +51,7 @@ impl Front {
         Ok(front)
     }
 
-    /// Opens one that speaks TLS, with a certificate that nobody trusts.
+    /// Opens one that speaks TLS, with a certificate that is not trusted.
     ///
     /// # Errors
     ///

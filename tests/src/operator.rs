@@ -19,7 +19,7 @@ pub const RELEASE: &str = "primetime";
 pub const DELETE_GRACE: i64 = 10;
 
 /// The operator's key to the cloud: it must not be read anywhere.
-pub const SECRET: &str = "canary-that-sings-to-nobody";
+pub const SECRET: &str = "canary-that-never-sings";
 
 /// The operator, outside of the cluster but with nothing more than its account inside.
 #[derive(Debug)]
@@ -98,7 +98,7 @@ impl Operator {
         Ok(operator)
     }
 
-    /// A second replica, which waits for the lease. Its webhook is asked by nobody.
+    /// A second replica, which waits for the lease. Its webhook is never asked.
     ///
     /// # Errors
     ///

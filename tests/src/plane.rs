@@ -64,7 +64,7 @@ pub struct Plane {
     pub folder: PathBuf,
     /// A client with all rights.
     pub client: Client,
-    /// The name of whoever has all rights, as the API server knows it.
+    /// The user with all rights, as the API server knows it.
     pub admin: String,
     /// The address by which the API server reaches this machine.
     pub callback: String,
@@ -174,7 +174,7 @@ impl Plane {
         kubectl
     }
 
-    /// The kubeconfig of somebody: `admin`, `alice` or an account.
+    /// The kubeconfig of a user: `admin`, `alice` or an account.
     #[must_use]
     pub fn kubeconfig(&self, who: &str) -> PathBuf {
         self.folder.join(format!("{who}.kubeconfig"))
@@ -206,7 +206,7 @@ impl Plane {
         self.write_kubeconfig(account, |user| *user = json!({"token": token.trim()}))
     }
 
-    /// The kubeconfig of the admin for somebody else.
+    /// The kubeconfig of the admin, for another address.
     fn write_kubeconfig(&self, who: &str, edit: impl FnOnce(&mut Value)) -> Result<PathBuf> {
         let admin = std::fs::read_to_string(self.kubeconfig("admin"))?;
         let mut config: Value = serde_yaml::from_str(&admin)?;
@@ -226,7 +226,7 @@ fn lock(folder: &Path) -> Result<File> {
     Ok(lock)
 }
 
-/// Writes a file that nobody else may read.
+/// Writes a file that only its owner may read.
 fn write_secret(file: &Path, text: &str) -> Result<()> {
     use std::io::Write;
     use std::os::unix::fs::OpenOptionsExt;

@@ -1,4 +1,4 @@
-//! Processes: logged under `target/`, stopped with whoever started them, also after a failure or Ctrl-C.
+//! Processes: logged under `target/`, stopped with the process that started them, also after a failure or Ctrl-C.
 
 use std::ffi::OsStr;
 use std::fs::File;

@@ -1,4 +1,4 @@
-//! Everything that is asked of the workloads of the shop, in order, and by whom nobody asks.
+//! Everything that is asked of the workloads of the shop, in order, by any client.
 
 use std::sync::{Arc, Mutex, PoisonError};
 

@@ -19,9 +19,9 @@ pub async fn smoke(name: &str, options: &Options) -> Result<String> {
     let evening = Evening::begin(name, options, |what| eprintln!("{name}: {what}")).await?;
     let version = run(evening.plane.kubectl().args(["version", "-o", "json"])).await?;
     let mut surge = capital::shifted(Utc::now() + TimeDelta::seconds(18), 60)?;
-    surge.spec.machines.clear();
+    surge.spec.event.machines.clear();
     surge.spec.ready_before_seconds = 2;
-    for target in &mut surge.spec.targets {
+    for target in &mut surge.spec.event.targets {
         target.lead_seconds = 8;
         target.replicas = target.replicas.map(|_| 40);
     }

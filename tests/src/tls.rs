@@ -25,7 +25,7 @@ pub struct Loopback {
 }
 
 impl Loopback {
-    /// Makes one, good for loopback and for the address by which somebody else reaches this machine.
+    /// Makes one, good for loopback and for the address by which others reach this machine.
     ///
     /// # Errors
     ///

@@ -1,7 +1,7 @@
 //! Every example is what the API accepts.
 
 use primetime_api::{
-    InstanceClass, MetricsSource, ScheduledSurge, SurgeCalendar, how_to_read, validate,
+    InstanceClass, MetricsSource, ScheduledSurge, SurgeCalendar, how_to_read, surge_spec, validate,
 };
 use primetime_tests::tools::root;
 
@@ -18,7 +18,7 @@ fn every_example_is_understood() {
             match kind.as_str() {
                 "ScheduledSurge" => {
                     let surge: ScheduledSurge = serde_json::from_value(object).expect(&place);
-                    let spec = validate::surge(&surge.spec).expect(&place);
+                    let spec = surge_spec(&surge.spec).expect(&place);
                     // Each can be applied as it stands.
                     let now = "2030-12-31T00:00:00Z".parse().unwrap();
                     validate::not_in_the_past(&spec.schedule, now).expect(&place);
@@ -45,7 +45,7 @@ fn every_example_is_understood() {
 #[test]
 fn the_example_is_the_evening_of_the_fixtures() {
     let surge = primetime_tests::capital::example().unwrap();
-    let spec = validate::surge(&surge.spec).unwrap();
+    let spec = surge_spec(&surge.spec).unwrap();
     let show = spec.schedule.last_once().unwrap();
     assert_eq!(show.start.to_rfc3339(), "2031-01-12T20:00:00+00:00");
     assert_eq!(spec.announcement.targets[0].want.replicas(10), 180);

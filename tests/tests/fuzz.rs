@@ -1,4 +1,4 @@
-//! Whatever somebody writes into a schedule, a crontab or a feed is read or refused, in bounded time, and never ends the
+//! Whatever a user writes into a schedule, a crontab or a feed is read or refused, in bounded time, and never ends the
 //! operator. `make test` runs the corpus in `tests/__fuzz__`; `make fuzz` draws as many inputs as one likes, and
 //! `cargo bolero test` lets coverage draw them.
 //!

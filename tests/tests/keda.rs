@@ -26,7 +26,7 @@ fn cron(active: bool) -> Value {
 }
 
 /// A source that never answers.
-fn nobody() -> Value {
+fn idle() -> Value {
     json!({
         "type": "prometheus",
         "metadata": {"serverAddress": "http://127.0.0.1:9", "query": "up", "threshold": "1"},
@@ -70,7 +70,7 @@ fn cases() -> [Case; 6] {
             "fallback",
             6,
             json!({
-                "minReplicaCount": 2, "triggers": [nobody()],
+                "minReplicaCount": 2, "triggers": [idle()],
                 "fallback": {"failureThreshold": 1, "replicas": 6},
             }),
             json!({}),
@@ -132,7 +132,7 @@ async fn not_ours(evening: &Evening) -> Result<()> {
         }
         let writers = hpa.managed_fields().iter().filter_map(|entry| entry.manager.as_deref());
         let writers: Vec<&str> = writers.collect();
-        ensure!(!writers.is_empty(), "somebody has made {name}");
+        ensure!(!writers.is_empty(), "{name} has a writer");
         ensure!(!writers.iter().any(|by| by.contains("primetime")), "{name}: {writers:?}");
     }
     hpas.get("keda-hpa-cron").await.context("KEDA's own HPA")?;
@@ -208,7 +208,7 @@ async fn a_floor_holds_whatever_keda_would_rather_do() -> Result<()> {
         if case.name != "pinned" {
             ensure!(fallen.is_empty(), "{} fell: {asked:?}", case.name);
         }
-        // KEDA sets what somebody has pinned once more whenever it begins; that is repaired, as anybody's write is.
+        // KEDA sets a pinned count once more whenever it begins; that is repaired, as any write is.
         for (at, _) in fallen {
             let soon = *at..*at + TimeDelta::seconds(5);
             let repaired = asked.iter().any(|(at, n)| soon.contains(at) && *n == FLOOR);

@@ -147,7 +147,7 @@ pub struct HowToRead {
     pub place: Place,
     /// How it is written.
     pub format: Format,
-    /// Whose clock is meant where nobody's is named.
+    /// The zone of instants that name none.
     pub zone: Zone,
     /// Which of its events matter.
     pub select: Select,

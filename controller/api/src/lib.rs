@@ -7,9 +7,11 @@
 mod calendar;
 mod class;
 mod degrade;
+mod event;
 mod hold;
 mod job;
 mod names;
+mod object_ref;
 mod overrides;
 mod run;
 mod schedule;
@@ -23,17 +25,18 @@ pub use calendar::{
 };
 pub use class::{InstanceClass, InstanceClassSpec, LaunchTemplateRef};
 pub use degrade::{BackendWeight, ConfigMapValue, DegradeCondition, DegradeJobs, DegradeStep};
+pub use event::{
+    EventSpec, HoldAfterEnd, MachineGroup, Release, ScaleTargetRef, Signal, StartPolicy, Target,
+};
 pub use hold::{SurgeHold, SurgeHoldSpec, hold_record};
 pub use job::{JobStep, JobTemplateRef};
 pub use names::{APP_FIELD_MANAGER, FINALIZER, GROUP, SURGE_UID, VERSION, tags};
+pub use object_ref::ObjectRef;
 pub use overrides::{OverrideAction, SurgeOverride, SurgeOverrideSpec};
 pub use run::{SurgeRun, SurgeRunSpec, is_surge, run_record, run_spec};
 pub use schedule::{ExcludedDays, Schedule, Window};
 pub use source::{MetricsSource, MetricsSourceSpec};
-pub use surge::{
-    HoldAfterEnd, MachineGroup, ObjectRef, Release, ScheduledSurge, ScheduledSurgeSpec, Signal,
-    StartPolicy, Target, surge_record,
-};
+pub use surge::{ScheduledSurge, ScheduledSurgeSpec, named_surge, surge_record, surge_spec};
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt;

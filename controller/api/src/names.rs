@@ -13,7 +13,7 @@ pub const FINALIZER: &str = "primetime.dev/give-back";
 /// is no owner reference, which the garbage collector would follow.
 pub const SURGE_UID: &str = "primetime.dev/surge-uid";
 
-/// The field manager of every write to somebody else's object.
+/// The field manager of every write to an object that is not ours.
 pub const APP_FIELD_MANAGER: &str = "primetime";
 
 /// Tags on every instance. An instance is terminated only if it is in the ledger *and* carries these.
@@ -24,6 +24,6 @@ pub mod tags {
     pub const RUN: &str = "primetime.dev/run";
     /// Token of the ledger entry.
     pub const BATCH: &str = "primetime.dev/batch";
-    /// After this instant nobody needs it any more (RFC 3339).
+    /// It is not needed after this instant (RFC 3339).
     pub const EXPIRES: &str = "primetime.dev/expires";
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use primetime_core::state::overrides::{Action, Boost, Override};
 
-use crate::surge::ObjectRef;
+use crate::object_ref::ObjectRef;
 
 /// What an override does.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,7 +78,7 @@ pub struct SurgeOverrideSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63))]
     pub step: Option<String>,
-    /// Why, for whoever reads the log tomorrow.
+    /// Why, for the people who read the log later.
     #[schemars(length(min = 3, max = 500))]
     pub reason: String,
     /// When it ends; at most 24 hours after its creation.

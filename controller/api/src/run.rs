@@ -7,16 +7,12 @@ use serde::{Deserialize, Serialize};
 
 use primetime_core::output::PlannedRun;
 use primetime_core::reference;
-use primetime_core::state::announcement::{OnUnknown, Window};
+use primetime_core::state::announcement::Window;
 use primetime_core::state::run::{RunRecord, RunStatus};
 
-use crate::degrade::DegradeStep;
-use crate::job::JobStep;
+use crate::event::EventSpec;
 use crate::names::{FINALIZER, SURGE_UID};
-use crate::surge::{
-    HoldAfterEnd, MachineGroup, Release, ScheduledSurge, ScheduledSurgeSpec, Signal, StartPolicy,
-    Target,
-};
+use crate::surge::{ScheduledSurge, ScheduledSurgeSpec};
 use crate::validate;
 
 /// One occurrence of a surge: frozen instants and a copy of what the surge asked for.
@@ -66,7 +62,11 @@ use crate::validate;
     validation = Rule::new("!has(self.degrade) || self.degrade.all(d, !has(d.when.target) || self.targets.exists(t, t.name == d.when.target))")
         .message("spec.degrade: each target must be one of this run"),
     validation = Rule::new("!has(self.signals) || self.signals.all(s, !has(s.target) || self.targets.exists(t, t.name == s.target))")
-        .message("spec.signals: each signal must name a target of this run")
+        .message("spec.signals: each signal must name a target of this run"),
+    validation = Rule::new("!has(self.armedSeconds) || self.startPolicy == 'Manual'")
+        .message("spec.armedSeconds: belongs to startPolicy Manual only"),
+    validation = Rule::new("self.targets.all(t, self.targets.exists_one(u, u.scaleTargetRef == t.scaleTargetRef))")
+        .message("spec.targets: the same workload is named twice")
 )]
 pub struct SurgeRunSpec {
     /// The surge it belongs to; absent where a person created the run.
@@ -94,57 +94,9 @@ pub struct SurgeRunSpec {
     pub start_time: DateTime<Utc>,
     /// The event ends at the earliest.
     pub end_time: DateTime<Utc>,
-    /// Workloads that must be ready.
-    #[serde(default)]
-    #[schemars(length(max = 64))]
-    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".to_owned()]))]
-    pub targets: Vec<Target>,
-    /// Machines to be started.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 16))]
-    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".to_owned()]))]
-    pub machines: Vec<MachineGroup>,
-    /// Jobs that have to be done at T0.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 16))]
-    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".to_owned()]))]
-    pub warm_up: Vec<JobStep>,
-    /// Jobs that are run when the event begins.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 16))]
-    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".to_owned()]))]
-    pub on_live: Vec<JobStep>,
-    /// Jobs that are run when the way down begins.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 16))]
-    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".to_owned()]))]
-    pub on_release: Vec<JobStep>,
-    /// Live load.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 16))]
-    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".to_owned()]))]
-    pub signals: Vec<Signal>,
-    /// What is degraded while capacity cannot follow.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 16))]
-    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".to_owned()]))]
-    pub degrade: Vec<DegradeStep>,
-    /// What becomes of floors on their way down while a signal is unknown.
-    #[serde(default)]
-    pub on_unknown: OnUnknown,
-    /// Staying up after the end.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub hold: Option<HoldAfterEnd>,
-    /// The way down.
-    #[serde(default)]
-    pub release: Release,
-    /// Whether the event begins by itself or when a person says so.
-    #[serde(default)]
-    pub start_policy: StartPolicy,
-    /// Manual: how many seconds after the announced start somebody may start it; as long as the event lasts, where absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 604_800))]
-    pub armed_seconds: Option<u32>,
+    /// What must be ready, and how it is given back: a copy of what the surge says.
+    #[serde(flatten)]
+    pub event: EventSpec,
 }
 
 /// The spec of the run of an occurrence: a copy of the surge, with its instants.
@@ -159,18 +111,7 @@ pub fn run_spec(planned: &PlannedRun, spec: &ScheduledSurgeSpec) -> SurgeRunSpec
         ready_time: planned.window.ready_by,
         start_time: planned.window.start,
         end_time: planned.window.end,
-        targets: spec.targets.clone(),
-        machines: spec.machines.clone(),
-        warm_up: spec.warm_up.clone(),
-        on_live: spec.on_live.clone(),
-        on_release: spec.on_release.clone(),
-        signals: spec.signals.clone(),
-        degrade: spec.degrade.clone(),
-        on_unknown: spec.on_unknown,
-        hold: spec.hold.clone(),
-        release: spec.release.clone(),
-        start_policy: spec.start_policy,
-        armed_seconds: spec.armed_seconds,
+        event: spec.event.clone(),
     }
 }
 
@@ -204,21 +145,7 @@ pub fn run_record(object: &SurgeRun) -> RunRecord {
         time_zone: spec.time_zone.clone(),
         event: spec.event_id.clone(),
         window: Window { ready_by: spec.ready_time, start: spec.start_time, end: spec.end_time },
-        announcement: validate::announcement(&validate::Announced {
-            targets: &spec.targets,
-            machines: &spec.machines,
-            warm_up: &spec.warm_up,
-            on_live: &spec.on_live,
-            on_release: &spec.on_release,
-            signals: &spec.signals,
-            degrade: &spec.degrade,
-            on_unknown: spec.on_unknown,
-            hold: spec.hold.as_ref(),
-            release: &spec.release,
-            start_policy: spec.start_policy,
-            armed_seconds: spec.armed_seconds,
-        })
-        .map_err(|reasons| reasons.join("; ")),
+        announcement: validate::announcement(&spec.event).map_err(|reasons| reasons.join("; ")),
         status: object.status.clone().unwrap_or_default(),
         name,
     }

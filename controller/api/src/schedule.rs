@@ -3,7 +3,7 @@
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::surge::ObjectRef;
+use crate::object_ref::ObjectRef;
 
 /// When the event is: once, again and again, in several windows, or whenever a calendar says so.
 ///

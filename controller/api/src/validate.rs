@@ -2,138 +2,46 @@
 
 mod degrade;
 mod job;
+mod reference;
 mod schedule;
 
-use chrono::TimeDelta;
-
 use primetime_core::decimal::Decimal;
-use primetime_core::occurrences::run_name;
-use primetime_core::reference;
 use primetime_core::state::announcement::{self, Announcement, ReleasePace, Want, Workload};
 use primetime_core::state::hold;
-use primetime_core::state::surge::SurgeSpec;
+use primetime_core::{reference as references, seconds};
 
+use self::reference::name;
+pub(crate) use self::schedule::follows;
 pub use self::schedule::{
     LATEST_ANNOUNCEMENT, not_in_the_past, schedule as schedule_of, short_of_time,
 };
-use crate::degrade::DegradeStep;
-use crate::job::JobStep;
-use crate::surge::{
-    HoldAfterEnd, LOOK_AHEAD_SECONDS, MachineGroup, Release, Rung, ScaleTargetRef, ScheduledSurge,
-    ScheduledSurgeSpec, Signal, StartPolicy, Target,
+use crate::event::{
+    EventSpec, LOOK_AHEAD_SECONDS, Rung, ScaleTargetRef, Signal, StartPolicy, Target,
 };
 
-fn seconds(n: u32) -> TimeDelta {
-    TimeDelta::seconds(i64::from(n))
-}
-
-/// Validates a surge with its name, of which the names of its runs are made.
-///
-/// # Errors
-///
-/// Every reason why it cannot be carried out: a field path and a sentence each.
-pub fn named_surge(object: &ScheduledSurge) -> Result<SurgeSpec, Vec<String>> {
-    let name = object.metadata.name.as_deref().unwrap_or_default();
-    let run = run_name(name, chrono::DateTime::UNIX_EPOCH);
-    let most = reference::NAME_LENGTH - (run.len() - name.len());
-    let too_long = (name.len() > most).then(|| {
-        format!("metadata.name: at most {most} characters, because the name of a run is {} characters longer", run.len() - name.len())
-    });
-    match (surge(&object.spec), too_long) {
-        (spec, None) => spec,
-        (Ok(_), Some(why)) => Err(vec![why]),
-        (Err(mut reasons), Some(why)) => {
-            reasons.insert(0, why);
-            Err(reasons)
-        }
-    }
-}
-
-/// Validates the spec of a surge.
-///
-/// # Errors
-///
-/// Every reason why it cannot be understood: a field path and a sentence each.
-pub fn surge(spec: &ScheduledSurgeSpec) -> Result<SurgeSpec, Vec<String>> {
-    let schedule = schedule::schedule(&spec.schedule);
-    let announcement = announcement(&Announced {
-        targets: &spec.targets,
-        machines: &spec.machines,
-        warm_up: &spec.warm_up,
-        on_live: &spec.on_live,
-        on_release: &spec.on_release,
-        signals: &spec.signals,
-        degrade: &spec.degrade,
-        on_unknown: spec.on_unknown,
-        hold: spec.hold.as_ref(),
-        release: &spec.release,
-        start_policy: spec.start_policy,
-        armed_seconds: spec.armed_seconds,
-    });
-    // Of a surge only: a stored run with such a query keeps what it holds, and the query is not sent.
-    let queries = queries(&spec.signals);
-    match (schedule, announcement) {
-        (Ok(schedule), Ok(announcement)) if queries.is_empty() => Ok(SurgeSpec {
-            follows: schedule::follows(&spec.schedule),
-            schedule,
-            ready_before: seconds(spec.ready_before_seconds),
-            suspend: spec.suspend,
-            starting_deadline: spec.starting_deadline_seconds.map(seconds),
-            upcoming_limit: spec.upcoming_limit.clamp(1, 20) as usize,
-            history_limit: spec.history_limit.clamp(1, 100) as usize,
-            announcement,
-        }),
-        (schedule, announcement) => {
-            let reasons = [schedule.err(), announcement.err(), Some(queries)];
-            Err(reasons.into_iter().flatten().flatten().collect())
-        }
-    }
-}
-
-fn queries(signals: &[Signal]) -> Vec<String> {
+/// Reasons why queries are not sent. Of a surge only: a stored run with such a query keeps what it holds.
+pub(crate) fn queries(signals: &[Signal]) -> Vec<String> {
     let wrong = |(i, signal): (usize, &Signal)| {
-        let why = reference::query(&signal.query).err()?;
+        let why = references::query(&signal.query).err()?;
         Some(format!("spec.signals[{i}].query: {why}"))
     };
     signals.iter().enumerate().filter_map(wrong).collect()
 }
 
-/// The name of another object, with its field where it is not one.
-pub(crate) fn name(field: &str, name: &str) -> Result<String, String> {
-    reference::name(name).map_err(|why| format!("{field}.name: {why}"))?;
-    Ok(name.to_owned())
-}
-
 fn workload(written: &ScaleTargetRef) -> Result<Workload, String> {
     let at = |why| format!("scaleTargetRef: {why}");
-    reference::group_version(&written.api_version).map_err(at)?;
-    reference::kind(&written.kind).map_err(at)?;
-    reference::name(&written.name).map_err(at)?;
+    references::group_version(&written.api_version).map_err(at)?;
+    references::kind(&written.kind).map_err(at)?;
+    references::name(&written.name).map_err(at)?;
     let workload = Workload::from(written);
     let held = hold::name(&workload).len();
-    if held > reference::NAME_LENGTH {
+    if held > references::NAME_LENGTH {
         return Err(format!(
             "scaleTargetRef: the name is too long: the name of its SurgeHold, which has the kind in it, would have {held} characters, and {} are allowed",
-            reference::NAME_LENGTH
+            references::NAME_LENGTH
         ));
     }
     Ok(workload)
-}
-
-/// What a surge and a run have in common.
-pub(crate) struct Announced<'a> {
-    pub targets: &'a [Target],
-    pub machines: &'a [MachineGroup],
-    pub warm_up: &'a [JobStep],
-    pub on_live: &'a [JobStep],
-    pub on_release: &'a [JobStep],
-    pub signals: &'a [Signal],
-    pub degrade: &'a [DegradeStep],
-    pub on_unknown: announcement::OnUnknown,
-    pub hold: Option<&'a HoldAfterEnd>,
-    pub release: &'a Release,
-    pub start_policy: StartPolicy,
-    pub armed_seconds: Option<u32>,
 }
 
 /// Validates what a surge and a run have in common.
@@ -141,11 +49,11 @@ pub(crate) struct Announced<'a> {
 /// # Errors
 ///
 /// Every reason, with a field path each.
-pub(crate) fn announcement(announced: &Announced<'_>) -> Result<Announcement, Vec<String>> {
-    let &Announced { targets, machines, signals, hold, release, .. } = announced;
-    let &Announced { on_unknown, start_policy, armed_seconds, .. } = announced;
+pub(crate) fn announcement(announced: &EventSpec) -> Result<Announcement, Vec<String>> {
+    let EventSpec { targets, machines, signals, hold, release, .. } = announced;
+    let EventSpec { on_unknown, start_policy, armed_seconds, .. } = announced;
     let mut errors = Vec::new();
-    if armed_seconds.is_some() && start_policy != StartPolicy::Manual {
+    if armed_seconds.is_some() && *start_policy != StartPolicy::Manual {
         errors.push("spec.armedSeconds: belongs to startPolicy Manual only".to_owned());
     }
     let mut keep = |result: Result<_, String>| result.map_err(|e| errors.push(e)).ok();
@@ -203,8 +111,8 @@ pub(crate) fn announcement(announced: &Announced<'_>) -> Result<Announcement, Ve
         jobs,
         machines: good_machines,
         signals: good_signals,
-        on_unknown,
-        hold: hold.map(|h| announcement::HoldAfterEnd {
+        on_unknown: *on_unknown,
+        hold: hold.as_ref().map(|h| announcement::HoldAfterEnd {
             until_below_percent: h.until_below_percent.clamp(1, 99),
             for_time: seconds(h.for_seconds),
             max_time: seconds(h.max_seconds),

@@ -47,3 +47,22 @@ fn no_field_is_a_word_for_yes_or_no() {
         }
     }
 }
+
+/// A surge and its run share the fields of an event: a rule over them has to stand on both, because the rules of a struct that is
+/// flattened do not reach the outer schema.
+#[test]
+fn a_run_has_the_rules_of_its_surge() {
+    let rules = |kind: &str| -> Vec<String> {
+        let crds = primetime_api::crds();
+        let crd = crds.iter().find(|crd| crd.spec.names.kind == kind).unwrap();
+        let schema = crd.spec.versions[0].schema.as_ref().unwrap();
+        let root = schema.open_api_v3_schema.as_ref().unwrap();
+        let spec = &root.properties.as_ref().unwrap()["spec"];
+        spec.x_kubernetes_validations.iter().flatten().map(|rule| rule.rule.clone()).collect()
+    };
+    let (surge, run) = (rules("ScheduledSurge"), rules("SurgeRun"));
+    assert!(surge.len() >= 6, "{surge:?}");
+    for rule in surge {
+        assert!(run.contains(&rule), "SurgeRun lacks {rule}");
+    }
+}

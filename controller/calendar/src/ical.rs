@@ -1,5 +1,5 @@
 //! Events of an iCalendar file (RFC 5545): single and recurring ones, moved and cancelled occurrences, all-day events, and
-//! times in a zone, in UTC or of nobody's zone.
+//! times in a zone, in UTC, or without a zone.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -1,6 +1,6 @@
 //! Feeds of events, read: iCalendar (RFC 5545) and XMLTV programme guides.
 //!
-//! A feed is somebody else's text. What is in it is bounded before it is looked at, what cannot be understood is said with
+//! A feed is text from outside. What is in it is bounded before it is looked at, what cannot be understood is said with
 //! its event, and nothing of it can keep a reader busy: no clock, no I/O, one pass.
 //!
 //! | room | rule |

@@ -97,7 +97,7 @@ pub fn key(long: String) -> String {
     format!("{begin}-{:016x}", hasher.finish())
 }
 
-/// A word of a feed, without what a terminal would obey, and no longer than anybody reads.
+/// A word of a feed, without what a terminal would obey, and no longer than a line.
 #[must_use]
 pub fn word(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(WORD).collect::<String>().trim().to_owned()

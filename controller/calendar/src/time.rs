@@ -1,4 +1,4 @@
-//! Times of an iCalendar file: in UTC, in a zone by its name, in a zone that the file defines itself, or in nobody's.
+//! Times of an iCalendar file: in UTC, in a zone by its name, in a zone that the file defines itself, or without a zone.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +18,7 @@ use crate::{FeedError, Horizon};
 enum Whose<'a> {
     /// A zone that the time zone data knows.
     Zone(Zone),
-    /// The zone of whoever reads.
+    /// The zone of the reader.
     Reader(&'a Zone),
     /// A zone of the file.
     Defined(&'a Defined),

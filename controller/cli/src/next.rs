@@ -58,7 +58,7 @@ fn instant(text: &str) -> Result<DateTime<Utc>, String> {
     Err("write a year from 1970 to 9899".to_owned())
 }
 
-/// A surge in its namespace, and the starts of those of its occurrences that have a run, and that somebody cancelled.
+/// A surge in its namespace, and the starts of those of its occurrences that have a run, and that a person cancelled.
 struct Known {
     namespace: String,
     surge: SurgeRecord,

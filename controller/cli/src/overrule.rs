@@ -164,7 +164,7 @@ async fn check(
     let surges: Api<ScheduledSurge> = Api::namespaced(cluster.client.clone(), &cluster.namespace);
     let runs: Api<SurgeRun> = Api::namespaced(cluster.client.clone(), &cluster.namespace);
     let (targets, degrade) = if let Some(found) = bounded(surges.get_opt(surge)).await? {
-        (found.spec.targets, found.spec.degrade)
+        (found.spec.event.targets, found.spec.event.degrade)
     } else {
         // The run of a surge that was deleted goes on for a while, and a run may have no surge at all.
         let open = |run: &SurgeRun| run.status.as_ref().is_none_or(|s| s.completion_time.is_none());
@@ -173,7 +173,7 @@ async fn check(
         };
         let runs = bounded(runs.list(&ListParams::default())).await?.items;
         match runs.into_iter().find(|run| of_surge(run) && open(run)) {
-            Some(run) => (run.spec.targets, run.spec.degrade),
+            Some(run) => (run.spec.event.targets, run.spec.event.degrade),
             None => return Err(status::unknown(cluster, surge).await),
         }
     };
@@ -202,7 +202,7 @@ async fn may_start(cluster: &Cluster, surge: &str) -> Result<()> {
     });
     runs.sort_by_key(|run| run.spec.start_time);
     let Some(next) = runs.first() else { bail!("surge {surge} has no run to start") };
-    if next.spec.start_policy == StartPolicy::Automatic {
+    if next.spec.event.start_policy == StartPolicy::Automatic {
         let start = next.spec.start_time.format("%Y-%m-%d %H:%M:%SZ");
         bail!("surge {surge} begins by itself at {start}: its startPolicy is Automatic")
     }

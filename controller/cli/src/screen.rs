@@ -15,7 +15,7 @@ pub enum Output {
     Json,
 }
 
-/// Writes to standard output. Whoever has read enough (`| head -1`) closes it: that is no failure, see [`is_closed`].
+/// Writes to standard output. A reader (`| head -1`) that has enough closes it: that is no failure, see [`is_closed`].
 pub fn show(text: &str) -> Result<()> {
     let mut out = std::io::stdout().lock();
     out.write_all(text.as_bytes())?;
@@ -37,7 +37,7 @@ pub fn length(time: TimeDelta) -> String {
     }
 }
 
-/// Nobody reads any more.
+/// Standard output was closed.
 pub fn is_closed(error: &anyhow::Error) -> bool {
     let kind = error.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
     kind == Some(std::io::ErrorKind::BrokenPipe)

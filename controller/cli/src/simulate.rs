@@ -1,6 +1,7 @@
 //! `kubectl surge simulate`: the evening of a surge in virtual time, without a cluster.
 
 mod picture;
+mod report;
 mod table;
 
 use std::collections::BTreeMap;
@@ -11,15 +12,18 @@ use anyhow::{Context, Result, bail};
 use chrono::{DateTime, TimeDelta, Utc};
 use primetime_core::Instant;
 use primetime_core::schedule::{Schedule, tzdb_version};
-use primetime_core::state::announcement::Window;
 use primetime_core::state::surge::SurgeSpec;
-use primetime_sim::announced::{Assumptions, Evening, Strategy};
-use primetime_sim::curve::{self, Curve};
-use primetime_sim::evening::{Recording, play};
-use primetime_sim::outcome::{self, Oracle, Outcome};
+use primetime_sim::announced::assumptions::{Assumptions, Strategy};
+use primetime_sim::announced::evening::Evening;
+use primetime_sim::curve;
+use primetime_sim::curve::Curve;
+use primetime_sim::evening::play;
+use primetime_sim::evening::recording::Recording;
+use primetime_sim::outcome;
+use primetime_sim::outcome::{Oracle, Outcome};
 use primetime_sim::script::{Outage, Part, Script};
-use serde::Serialize;
 
+use self::report::{Report, Strategies};
 use crate::files::{self, contents};
 use crate::screen::{self, Output};
 
@@ -86,27 +90,6 @@ fn span(text: &str) -> Result<(u32, u32), String> {
         (Ok(from), Ok(to)) if from <= to && to <= 86_400 => Ok((from, to)),
         _ => Err("not FROM..TO in seconds, such as 30..60".to_owned()),
     }
-}
-
-/// What is printed for programs.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Report {
-    seed: u64,
-    trace_hash: String,
-    strategies: Strategies,
-}
-
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Strategies {
-    primetime: Outcome,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    hpa: Option<Outcome>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    keda_cron: Option<Outcome>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    oracle: Option<Outcome>,
 }
 
 /// One strategy's evening, played and measured.
@@ -256,15 +239,6 @@ fn script(faults: &[String], start: Instant) -> Result<Script> {
         script.outages.push(Outage { part, from, until: from + TimeDelta::seconds(time) });
     }
     Ok(script)
-}
-
-/// The window of the evening.
-fn window(evening: &Evening) -> Window {
-    Window {
-        ready_by: evening.ready_by(),
-        start: evening.start,
-        end: evening.start + evening.duration,
-    }
 }
 
 #[cfg(test)]

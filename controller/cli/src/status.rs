@@ -12,6 +12,7 @@ use primetime_api::{ScheduledSurge, SurgeOverride, SurgeRun};
 use primetime_core::Instant;
 use primetime_core::reference;
 use primetime_core::schedule::in_zone;
+use primetime_core::state::condition::{ConditionType, condition};
 use primetime_core::state::overrides::Override;
 use primetime_core::state::run::{RunStatus, Stage};
 use serde::de::DeserializeOwned;
@@ -166,7 +167,7 @@ fn without_a_run(surge: &ScheduledSurge) -> String {
     let place = format!("{}/{}", surge.namespace().unwrap_or_default(), surge.name_any());
     let status = surge.status.as_ref();
     let seen = status.is_some_and(|s| s.observed_generation == surge.metadata.generation);
-    let accepted = status.and_then(|s| s.conditions.iter().find(|c| c.type_ == "Accepted"));
+    let accepted = status.and_then(|s| condition(&s.conditions, ConditionType::Accepted));
     match accepted.filter(|_| seen) {
         Some(word) => format!("{place}  {}: {}", word.reason, word.message),
         None => format!("{place}  announced, and no operator has planned it yet"),

@@ -1,6 +1,6 @@
 //! A calendar that surges follow: what was read of its feed, and what of that is believed.
 //!
-//! A feed is somebody else's. What it moves, moves; what it calls off is called off. That it breaks, empties or loses most of
+//! A feed comes from outside. What it moves, moves; what it calls off is called off. That it breaks, empties or loses most of
 //! what it had says more of the feed than of the events: then the last good copy counts, until a person says otherwise.
 
 use std::hash::Hasher;
@@ -11,7 +11,7 @@ use siphasher::sip::SipHasher13;
 use crate::Instant;
 use crate::schedule::{Rule, Schedule, When};
 use crate::state::calendar::{CalendarRecord, CalendarStatus, Entry, Feed, Reading};
-use crate::state::condition::set_condition;
+use crate::state::condition::{ConditionReason, ConditionType, condition, set_condition};
 
 /// So many events of a calendar are kept: those that come first. The schema says so too.
 pub const KEPT: usize = 64;
@@ -28,9 +28,6 @@ pub const LOOKED_AHEAD: TimeDelta = TimeDelta::days(400);
 
 /// No event is longer: what a feed says beyond that is cut.
 pub const LONGEST: TimeDelta = TimeDelta::days(7);
-
-/// Whether a calendar was read; the type of its condition.
-pub const READY: &str = "Ready";
 
 impl Feed {
     /// What distinguishes it from others: a person can say that this one is right.
@@ -57,7 +54,7 @@ impl CalendarStatus {
     /// What is wrong with it.
     #[must_use]
     pub fn trouble(&self) -> Option<&str> {
-        let ready = self.conditions.iter().find(|c| c.type_ == READY && c.status != "True")?;
+        let ready = condition(&self.conditions, ConditionType::Ready).filter(|c| !c.holds())?;
         Some(&ready.message)
     }
 
@@ -102,7 +99,7 @@ pub fn read(
     let spec = match &calendar.spec {
         Ok(spec) => spec,
         Err(reasons) => {
-            status.say(false, "Invalid", reasons.join("; "), now);
+            status.say(false, ConditionReason::Invalid, reasons.join("; "), now);
             return status;
         }
     };
@@ -117,7 +114,7 @@ pub fn read(
                 || "nothing was read yet".to_owned(),
                 |at| format!("the copy of {} counts", at.format("%Y-%m-%dT%H:%M:%SZ")),
             );
-            status.say(false, "Unreadable", format!("{why}; {kept}"), now);
+            status.say(false, ConditionReason::Unreadable, format!("{why}; {kept}"), now);
             return status;
         }
     };
@@ -127,7 +124,7 @@ pub fn read(
     if let Some(why) = shrunk(&status, feed, now).filter(|_| !accepted && !is_another) {
         let how = format!("{why}; nothing is called off until spec.acceptDigest is \"{digest}\"");
         status.pending_digest = Some(digest);
-        status.say(false, "Shrunk", how, now);
+        status.say(false, ConditionReason::Shrunk, how, now);
         return status;
     }
     let goes_on = |e: &&Entry| e.end_time.unwrap_or(e.start_time + TimeDelta::days(1)) > now;
@@ -152,13 +149,18 @@ pub fn read(
         0 | 1 => format!("; left out: {first}"),
         n => format!("; left out: {first}, and {} more", n - 1),
     });
-    status.say(true, "Read", format!("{coming}{}", problems.unwrap_or_default()), now);
+    status.say(
+        true,
+        ConditionReason::Read,
+        format!("{coming}{}", problems.unwrap_or_default()),
+        now,
+    );
     status
 }
 
 impl CalendarStatus {
-    fn say(&mut self, ready: bool, reason: &str, message: String, now: Instant) {
-        set_condition(&mut self.conditions, READY, ready, reason, message, now);
+    fn say(&mut self, ready: bool, reason: ConditionReason, message: String, now: Instant) {
+        set_condition(&mut self.conditions, ConditionType::Ready, ready, reason, message, now);
     }
 }
 

@@ -2,14 +2,14 @@
 //!
 //! The shell writes with the resourceVersion it read, so two candidates never both succeed. Times are judged by this
 //! process's own monotonic time from when it *saw* a renewal, never by comparing clocks of two machines, and never by a
-//! wall clock, which somebody may set: here a time is a [`Duration`] since an origin of this process.
+//! wall clock, which may be set: here a time is a [`Duration`] since an origin of this process.
 
 use std::time::Duration;
 
 /// What the Lease object says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Lease {
-    /// Who holds it; `None` where nobody does.
+    /// The holder; `None` if it is free.
     pub holder: Option<String>,
     /// Its resourceVersion: a change means a renewal.
     pub version: String,
@@ -53,7 +53,7 @@ pub enum Move {
     Take,
     /// Write a new renew time.
     Renew,
-    /// Somebody else holds it.
+    /// Another process holds it.
     Wait,
 }
 

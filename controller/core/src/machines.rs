@@ -8,17 +8,14 @@ use crate::Instant;
 use crate::machines::launch::RESENT_FOR;
 use crate::output::MachineAct;
 use crate::state::ledger::LedgerState;
-use crate::state::run::{RunRecord, RunStatus};
+use crate::state::run::RunRecord;
 use crate::state::world::World;
 
-/// The calls that the persisted ledger asks for.
+/// The calls that the ledger asks for. They are derived from the record of a run, which is what is persisted; what this pass has
+/// planned is no record yet.
 #[must_use]
-pub fn acts(
-    persisted: &RunStatus,
-    run: &RunRecord,
-    world: &World,
-    now: Instant,
-) -> Vec<MachineAct> {
+pub fn acts(run: &RunRecord, world: &World, now: Instant) -> Vec<MachineAct> {
+    let persisted = &run.status;
     let mut acts: Vec<_> = persisted
         .ledger
         .iter()
@@ -26,6 +23,7 @@ pub fn acts(
         .filter(|b| now < b.time + RESENT_FOR)
         // While a run is released nothing new is started: an open entry is found by its tag, or struck.
         .filter(|_| persisted.release.is_none())
+        // mutate: token-different-each-attempt
         .map(|b| MachineAct::Launch { batch: Box::new(b.clone()), run_uid: run.uid.clone() })
         .collect();
     let in_state = |state| {
@@ -59,11 +57,14 @@ pub fn acts(
 pub(crate) mod tests {
     use super::*;
     use crate::machines::join::launched;
-    use crate::machines::launch::{MAX_ATTEMPTS, intend, retry_after, settle, token};
+    use crate::machines::launch::{
+        MAX_ATTEMPTS, record_intent, record_results, retry_after, token,
+    };
     use crate::seconds;
     use crate::state::announcement::{MachineGroup, Window};
     use crate::state::ledger::Launch;
     use crate::state::observed::{Fleet, Instance, LaunchAnswer, Refusal, RefusalClass, Seen};
+    use crate::state::run::RunStatus;
     use chrono::TimeZone;
 
     const CLUSTER: &str = "paris";
@@ -103,9 +104,14 @@ pub(crate) mod tests {
         }
     }
 
+    /// The run with this status on record.
+    pub(crate) fn recorded(status: &RunStatus) -> RunRecord {
+        RunRecord { status: status.clone(), ..run() }
+    }
+
     pub(crate) fn intended(status: &mut RunStatus, at: Instant) {
         let world = World { cluster: CLUSTER.into(), ..World::default() };
-        intend(status, &run(), &group(), &launch(), &world, at);
+        record_intent(status, &run(), &group(), &launch(), &world, at);
     }
 
     fn ids(n: usize) -> Vec<String> {
@@ -133,12 +139,12 @@ pub(crate) mod tests {
     #[test]
     fn the_intent_stands_in_the_ledger_before_the_call_and_only_once() {
         let mut status = RunStatus::default();
-        assert!(acts(&status, &run(), &World::default(), now()).is_empty());
+        assert!(acts(&recorded(&status), &World::default(), now()).is_empty());
         intended(&mut status, now());
         intended(&mut status, now());
         assert_eq!(status.ledger.len(), 1);
         assert!(matches!(
-            acts(&status, &run(), &World::default(), now()).as_slice(),
+            acts(&recorded(&status), &World::default(), now()).as_slice(),
             [MachineAct::Launch { batch, .. }] if batch.count == 17
         ));
     }
@@ -150,7 +156,7 @@ pub(crate) mod tests {
         intended(&mut status, now());
         let shortfall = Some(refusal(RefusalClass::Capacity));
         answered(&mut world, &status, LaunchAnswer::Came { ids: ids(10), shortfall });
-        settle(&mut status, &world, &run(), now());
+        record_results(&mut status, &world, &run(), now());
         assert_eq!(launched(&status, "burst"), 10);
         intended(&mut status, now() + seconds(1));
         assert_eq!(status.ledger.len(), 1, "it waits before it asks again");
@@ -169,9 +175,9 @@ pub(crate) mod tests {
             .collect();
         let mut world = World::default();
         world.fleets.insert(run().uid, Seen::Known(Fleet { instances, at: now() }.into()));
-        settle(&mut status, &world, &run(), now());
+        record_results(&mut status, &world, &run(), now());
         assert_eq!(launched(&status, "burst"), 17);
-        assert!(acts(&status, &run(), &world, now()).is_empty());
+        assert!(acts(&recorded(&status), &world, now()).is_empty());
     }
 
     #[test]
@@ -189,7 +195,7 @@ pub(crate) mod tests {
             intended(&mut status, at);
             let mut world = World::default();
             answered(&mut world, &status, LaunchAnswer::Refused(refusal(RefusalClass::Quota)));
-            settle(&mut status, &world, &run(), at);
+            record_results(&mut status, &world, &run(), at);
         }
         assert_eq!(status.ledger.last().unwrap().attempt, MAX_ATTEMPTS);
         assert!(status.ledger.len() <= 2);
@@ -200,7 +206,7 @@ pub(crate) mod tests {
         let mut world = World::default();
         intended(&mut status, now());
         answered(&mut world, &status, LaunchAnswer::Came { ids: ids(n), shortfall: None });
-        settle(&mut status, &world, &run(), now());
+        record_results(&mut status, &world, &run(), now());
         status
     }
 }

@@ -1,6 +1,7 @@
 //! Passes 1 and 2: what counts of each calendar, and which runs each surge has.
 
 pub(crate) mod calendars;
+pub mod runs;
 pub(crate) mod surges;
 
 use std::borrow::Cow;

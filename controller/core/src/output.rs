@@ -131,7 +131,7 @@ pub enum Record {
         news: Option<Decision>,
     },
     /// Put our finalizer on a run, before its first effect, and let it outlive its surge.
-    Guard {
+    AddFinalizer {
         /// Name of the run.
         run: String,
     },
@@ -145,7 +145,7 @@ pub enum Record {
         generation: Option<i64>,
     },
     /// Take our finalizer off: everything was given back. From then on the run goes with its surge.
-    Unguard {
+    RemoveFinalizer {
         /// Name of the run.
         run: String,
         /// The uid of the surge, where that is there.
@@ -197,7 +197,7 @@ pub enum Record {
     },
 }
 
-/// An effect on somebody else's object.
+/// An effect on an object that is not ours.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Act {
     /// Patch a target or its autoscaler.
@@ -232,6 +232,37 @@ pub enum Act {
     },
 }
 
+/// When to look again, even if nothing changes: the earliest of several instants. Each step returns one; a step that is
+/// forgotten sleeps too long, so it cannot be dropped.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[must_use = "the next instant of a step has to reach the plan"]
+pub(crate) struct Wake(Option<Instant>);
+
+impl Wake {
+    /// Nothing changes by itself.
+    pub(crate) const NEVER: Self = Self(None);
+
+    /// At an instant, if that is in the future.
+    pub(crate) fn at(at: Instant, now: Instant) -> Self {
+        Self(Some(at).filter(|at| *at > now))
+    }
+
+    /// At the earliest of these instants that is in the future.
+    pub(crate) fn at_first(instants: impl IntoIterator<Item = Instant>, now: Instant) -> Self {
+        Self(instants.into_iter().filter(|at| *at > now).min())
+    }
+
+    /// The earlier of both.
+    pub(crate) fn or(self, other: Self) -> Self {
+        Self([self.0, other.0].into_iter().flatten().min())
+    }
+
+    /// The instant.
+    pub(crate) fn instant(self) -> Option<Instant> {
+        self.0
+    }
+}
+
 /// What is put together on the way.
 #[derive(Debug, Default)]
 pub(crate) struct Draft {
@@ -243,19 +274,12 @@ impl Draft {
     pub(crate) fn record(&mut self, record: Record) {
         self.plan.records.push(record);
     }
-
-    /// Looks again at `at`, if that is in the future.
-    pub(crate) fn wake(&mut self, at: Instant, now: Instant) {
-        if at > now {
-            self.plan.wake = Some(self.plan.wake.map_or(at, |w| w.min(at)));
-        }
-    }
 }
 
 /// A field from what was seen to what it shall be; `None` where the field is not set.
 ///
-/// The patch carries what was seen as a test: whoever changed the field in between is not overwritten. A raise from an
-/// old view would otherwise cut what somebody else has raised further.
+/// The patch tests what was seen: a change in between makes it fail. A raise from an
+/// old view would otherwise cut what another writer has raised further.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Change {
     /// What was seen.

@@ -20,7 +20,7 @@ pub trait Clock: Send + Sync {
 /// A cloud that starts machines. Every call has an upper bound on its time.
 pub trait Cloud: Send + Sync {
     /// Starts the instances of a ledger entry. Looks by tag first, then calls with the entry's token: repeated calls
-    /// start them once. An error means that nobody knows what happened.
+    /// start them once. An error means that the effect is unknown.
     fn launch<'a>(
         &'a self,
         run_uid: &'a str,

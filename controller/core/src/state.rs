@@ -15,5 +15,6 @@ pub mod report;
 pub mod run;
 pub mod sample;
 pub mod series;
+pub mod status;
 pub mod surge;
 pub mod world;

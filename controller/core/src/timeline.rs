@@ -99,6 +99,7 @@ pub fn target_start(target: &Target, needed_by: Instant, baseline: Option<u32>) 
         (None, false) => ramp_time(0, target.want.replicas(0)),
         (None, true) => seconds(0),
     };
+    // mutate: pre-scaling-begins-t0
     needed_by - target.lead - ramp
 }
 

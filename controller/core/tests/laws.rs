@@ -85,7 +85,7 @@ proptest! {
         }
     }
 
-    /// A look is as good as another: what is to come does not depend on when somebody asks.
+    /// A look is as good as another: what is to come does not depend on when it is asked.
     #[test]
     fn whoever_looks_later_sees_the_same(
         cron in fields(), zone in prop::sample::select(&ZONES[..]), from in instants(), hours in 0..400_i64,

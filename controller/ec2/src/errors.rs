@@ -30,7 +30,7 @@ pub(crate) fn class(code: &str) -> RefusalClass {
 ///
 /// # Errors
 ///
-/// Where nobody knows whether the call had an effect: no answer, a broken answer, an internal error.
+/// It is unknown whether the call had an effect: no answer, a broken answer, an internal error.
 pub(crate) fn refusal<E, R>(error: &SdkError<E, R>) -> Result<Refusal, String>
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,

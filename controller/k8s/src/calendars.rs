@@ -13,10 +13,11 @@ use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
+use crate::cache::store::Scope;
+use crate::cache::table::Key;
 use crate::call::{CallError, bounded};
-use crate::index::{Key, Scope};
 use crate::lease::Leadership;
-use crate::watch::{self, Shared};
+use crate::shared::{self, Shared};
 
 /// A feed that has not changed is read anew after this: other events are within sight by then.
 const ANEW: Duration = Duration::from_hours(1);
@@ -64,7 +65,7 @@ pub async fn run(
     let mut read_for = None;
     loop {
         let leads = leadership.leads();
-        let now = (leads, means.shared.with(|index| index.calendars.revision()));
+        let now = (leads, means.shared.with(|cache| cache.calendars.revision()));
         let failed = readers.values().any(|reader| reader.task.is_finished());
         if read_for == Some(now) && !failed {
             means.wait(readers.is_empty()).await;
@@ -102,7 +103,7 @@ async fn follow(means: Means, key: Key, how: HowToRead, wait: Duration) {
     let mut last: Option<Feed> = None;
     loop {
         let began = tokio::time::Instant::now();
-        // Kept until the feed is read. Nobody closes these semaphores, so that one can always be waited for.
+        // Kept until the feed is read. These semaphores are never closed, so waiting never fails.
         let place = means.at_once.acquire().await;
         let known = version.as_ref().filter(|(_, read)| read.elapsed() < ANEW);
         let found = match means.fetch(&key.0, &how.place, known.map(|(tag, _)| tag.as_str())).await
@@ -126,7 +127,7 @@ async fn follow(means: Means, key: Key, how: HowToRead, wait: Duration) {
     }
 }
 
-/// Tens of megabytes take tenths of a second: nobody else waits for them.
+/// Tens of megabytes take tenths of a second: no other task waits for them.
 fn aside<T>(work: impl FnOnce() -> T) -> T {
     match Handle::current().runtime_flavor() {
         RuntimeFlavor::MultiThread => tokio::task::block_in_place(work),
@@ -135,9 +136,9 @@ fn aside<T>(work: impl FnOnce() -> T) -> T {
 }
 
 impl Means {
-    /// Waits until the index changes, or a reader may have failed.
+    /// Waits until the cache changes, or a reader may have failed.
     async fn wait(&self, idle: bool) {
-        let changed = self.shared.changed(watch::Reader::Calendars);
+        let changed = self.shared.changed_for(shared::Reader::Calendars);
         if idle {
             changed.await;
         } else {
@@ -147,11 +148,11 @@ impl Means {
 
     /// The calendars whose feeds can be read. What belongs to others is forgotten.
     fn wanted(&self) -> BTreeMap<Key, HowToRead> {
-        self.shared.with(|index| {
-            let calendars = &index.calendars;
-            index.readings.retain(|key, _| calendars.get(key).is_some());
+        self.shared.with(|cache| {
+            let calendars = &cache.calendars;
+            cache.readings.retain(|key, _| calendars.get(key).is_some());
             let how =
-                index.calendars.iter().map(|(key, row)| Some((key.clone(), row.how.clone()?)));
+                cache.calendars.iter().map(|(key, row)| Some((key.clone(), row.how.clone()?)));
             how.flatten().collect()
         })
     }
@@ -184,10 +185,10 @@ impl Means {
 
     fn show(&self, key: &Key, how: &HowToRead, found: Result<Feed, String>) {
         let reading = Reading { what: how.words(), at: self.clock.now(), found };
-        self.shared.with(|index| {
-            index.readings.insert(key.clone(), Arc::new(reading));
-            index.mark(Scope::Namespace(key.0.clone()));
+        self.shared.with(|cache| {
+            cache.readings.insert(key.clone(), Arc::new(reading));
+            cache.mark(Scope::Namespace(key.0.clone()));
         });
-        self.shared.ring();
+        self.shared.notify();
     }
 }

@@ -9,8 +9,8 @@ pub const TIMEOUT: Duration = Duration::from_secs(10);
 /// Why a call failed.
 #[derive(Debug, thiserror::Error)]
 pub enum CallError {
-    /// Somebody else changed the object: look again, at once.
-    #[error("changed by somebody else: {0}")]
+    /// Another writer has changed the object: plan again, at once.
+    #[error("changed by another writer: {0}")]
     Conflict(String),
     /// It is not there.
     #[error("not found: {0}")]
@@ -27,7 +27,7 @@ pub enum CallError {
     /// It may work later.
     #[error("{0}")]
     Failed(String),
-    /// No answer in time: nobody knows whether it happened.
+    /// No answer in time: the request may have had its effect.
     #[error("no answer in time")]
     TimedOut,
 }

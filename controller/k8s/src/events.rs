@@ -12,15 +12,17 @@ use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::PostParams;
 use kube::{Api, Client};
+use primetime_core::state::condition::EventReason;
 use primetime_core::state::decision::Decision;
 use tokio::sync::Notify;
 use tracing::{debug, warn};
 
 use crate::lease::micro_time;
 
-/// Reasons that a person should look at.
-const WARNINGS: [&str; 6] =
-    ["AtRisk", "DegradeOn", "JobFailed", "LadderTrouble", "MachinesShort", "SignalUnknown"];
+/// A person should look at it.
+fn is_warning(decision: &Decision) -> bool {
+    EventReason::of(&decision.reason).is_some_and(EventReason::is_warning)
+}
 
 /// The API refuses notes of 1024 bytes and more.
 const NOTE_LIMIT: usize = 1000;
@@ -38,7 +40,7 @@ type Key = (String, String, String);
 /// An event that waits to be told.
 #[derive(Debug)]
 struct Waiting {
-    /// Warnings go first, then whoever waits longest.
+    /// Warnings go first, then the event that waits longest.
     turn: (bool, u64),
     about: ObjectReference,
     latest: Decision,
@@ -84,7 +86,7 @@ impl Events {
         let key = (about.uid.clone().unwrap_or_default(), decision.reason.clone(), subject);
         self.with(|queue| {
             queue.turns += 1;
-            let turn = (!WARNINGS.contains(&decision.reason.as_str()), queue.turns);
+            let turn = (!is_warning(&decision), queue.turns);
             if let Some(known) = queue.waiting.get_mut(&key) {
                 known.latest = decision;
                 known.count = known.count.saturating_add(1);
@@ -129,7 +131,7 @@ fn event(told: Waiting, instance: &str) -> Event {
     let room = NOTE_LIMIT - more.len();
     let end = latest.message.floor_char_boundary(room);
     let cut = latest.message.get(..end).unwrap_or_default();
-    let warning = WARNINGS.contains(&latest.reason.as_str());
+    let warning = is_warning(&latest);
     Event {
         metadata: ObjectMeta {
             generate_name: Some(format!("{}-", about.name.as_deref().unwrap_or("primetime"))),

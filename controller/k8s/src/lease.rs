@@ -18,7 +18,7 @@ use crate::call::{CallError, bounded};
 
 /// Whether this process leads: asked at every write, not only at start.
 ///
-/// Judged in monotonic time: a wall clock that somebody sets neither prolongs a leadership nor ends one.
+/// Judged in monotonic time: a wall clock that is set neither prolongs a leadership nor ends one.
 #[derive(Clone, Debug)]
 pub struct Leadership {
     origin: tokio::time::Instant,
@@ -76,8 +76,9 @@ impl Leadership {
 
     fn renewed(&self, at: Duration, wall: Instant, terms: Terms) {
         if self.until.load(Ordering::Acquire) == 0 {
-            // Whoever sees that it leads sees since when.
+            // A reader that sees the flag also sees the time.
             self.since.store(wall.timestamp_millis(), Ordering::Release);
+            // mutate: begins-lead-believes-watches
             self.began.store(milliseconds(self.passed()), Ordering::Release);
         }
         self.until.store(milliseconds(at + terms.renew_deadline), Ordering::Release);
@@ -141,7 +142,7 @@ pub async fn run(
                 memory.lost();
                 leadership.lost();
                 if led {
-                    warn!("somebody else holds the lease");
+                    warn!("another operator holds the lease");
                     return;
                 }
             }
@@ -205,7 +206,7 @@ async fn turn(
     } else {
         soon(terms, api.replace(&candidate.name, &PostParams::default(), &lease)).await
     };
-    // Where somebody else was faster the next look shows who.
+    // If another operator was faster, the next read shows which.
     written.map(|_| Some(now))
 }
 

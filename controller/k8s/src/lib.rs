@@ -1,21 +1,20 @@
-//! The shell on the Kubernetes side: watches into a compact index, plans out as records and acts.
+//! The shell on the Kubernetes side: watches into a cache, plans out as records and acts. Nothing here decides.
 //!
-//! `watch` fills [`index::Index`]; [`engine`] asks the core for a plan whenever something changes or falls due,
-//! persists its records ([`record`]) and performs its acts ([`apply`], [`drain`], [`jobs`]). Nothing here decides.
+//! ```text
+//! API server -> watch -> cache -> World -> plan(world, now) -> records -> own objects
+//!                                                           -> acts    -> kinds (only what is on record)
+//! ```
 
-pub mod apply;
+mod backoff;
+pub mod cache;
 pub mod calendars;
 pub mod call;
-pub mod drain;
-pub mod engine;
 pub mod events;
-pub mod index;
-pub mod jobs;
+pub mod kinds;
 pub mod lease;
-pub mod narrow;
-pub mod record;
+pub mod reconciler;
 pub mod server_time;
+pub mod shared;
 pub mod signals;
-pub mod switches;
 pub mod watch;
 pub mod zoneinfo;

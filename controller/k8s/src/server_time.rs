@@ -1,7 +1,7 @@
 //! Whether this machine's clock and the API server's show the same time.
 //!
-//! Every HTTP answer says when it was made (`Date`, RFC 9110 section 6.6.1), in whole seconds. A clock that somebody has
-//! set wrong is found by it, also by a process that begins with it and cannot see it jump.
+//! Every HTTP answer says when it was made (`Date`, RFC 9110 section 6.6.1), in whole seconds. A clock that was set
+//! wrong is found by it, also by a process that begins with it and cannot see it jump.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
@@ -36,7 +36,7 @@ struct Contradiction {
     by: TimeDelta,
     /// When it was said last.
     last: tokio::time::Instant,
-    /// Nobody has said otherwise since.
+    /// No answer has contradicted it since.
     stands: bool,
 }
 
@@ -154,9 +154,9 @@ mod tests {
         assert_eq!(note(4000, 396, 400), Some(-3600), "behind");
         assert_eq!(note(400, 400, 400), Some(-3600), "one of several agrees");
         tokio::time::sleep(AGREES_FOR).await;
-        assert_eq!(error(), None, "it was set right, and nobody contradicts");
+        assert_eq!(error(), None, "it was set right, and no answer contradicts");
         assert_eq!(note(4000, 396, 400), Some(-3600));
         tokio::time::sleep(AGREES_FOR).await;
-        assert_eq!(error(), Some(-3600), "nobody has said otherwise");
+        assert_eq!(error(), Some(-3600), "no answer has contradicted it");
     }
 }

@@ -10,8 +10,8 @@ use primetime_core::port::{Clock, Metrics, Source};
 use primetime_core::state::run::RunRecord;
 use primetime_core::timeline::PREPARE_AHEAD;
 
-use crate::index::{Index, Scope};
-use crate::watch::{Reader, Shared};
+use crate::cache::store::{Cache, Scope};
+use crate::shared::{Reader, Shared};
 
 /// Namespaces of which a source is asked at once.
 const NAMESPACES_AT_ONCE: usize = 4;
@@ -28,10 +28,10 @@ fn asked_from(run: &RunRecord) -> Instant {
 }
 
 /// What has to be asked: by source and namespace, each query once, however many runs of the namespace name it.
-fn wanted(index: &Index, now: Instant) -> BTreeMap<String, Queries> {
+fn wanted(cache: &Cache, now: Instant) -> BTreeMap<String, Queries> {
     let mut wanted: BTreeMap<String, Queries> = BTreeMap::new();
     let going_on = |r: &RunRecord| r.status.completion_time.is_none() && now >= asked_from(r);
-    for ((namespace, _), run) in index.runs.iter().filter(|(_, run)| going_on(run)) {
+    for ((namespace, _), run) in cache.runs.iter().filter(|(_, run)| going_on(run)) {
         for signal in run.announcement.iter().flat_map(|a| &a.signals) {
             let of_source = wanted.entry(signal.source.clone()).or_default();
             of_source.entry(namespace.clone()).or_default().insert(signal.query.clone());
@@ -48,14 +48,14 @@ struct Wanted {
 }
 
 impl Wanted {
-    fn of(index: &Index, now: Instant) -> Self {
-        let begins = index.runs.iter().map(|(_, run)| asked_from(run)).filter(|at| *at > now);
+    fn of(cache: &Cache, now: Instant) -> Self {
+        let begins = cache.runs.iter().map(|(_, run)| asked_from(run)).filter(|at| *at > now);
         let until = begins.fold(Instant::MAX_UTC, Instant::min);
-        Self { revision: index.runs.revision(), until, queries: wanted(index, now) }
+        Self { revision: cache.runs.revision(), until, queries: wanted(cache, now) }
     }
 }
 
-/// Asks for ever. A source that hangs delays nobody else.
+/// Asks for ever. A source that hangs delays no other source.
 pub async fn run(shared: Shared, metrics: Arc<dyn Metrics>, clock: Arc<dyn Clock>) {
     // In monotonic time: a clock that is set back must not stop the questions for an hour.
     let mut due: BTreeMap<String, tokio::time::Instant> = BTreeMap::new();
@@ -71,7 +71,7 @@ pub async fn run(shared: Shared, metrics: Arc<dyn Metrics>, clock: Arc<dyn Clock
         }
         let holds = |w: &Wanted| now < w.until && w.revision == shared.with(|i| i.runs.revision());
         let current = wanted.take().filter(holds);
-        let current = current.unwrap_or_else(|| shared.with(|index| look(index, now)));
+        let current = current.unwrap_or_else(|| shared.with(|cache| look(cache, now)));
         let mut pause = (current.until - now).to_std().unwrap_or_default().min(AT_MOST);
         for (name, queries) in &current.queries {
             if busy.contains(name) {
@@ -99,7 +99,7 @@ pub async fn run(shared: Shared, metrics: Arc<dyn Metrics>, clock: Arc<dyn Clock
         wanted = Some(current);
         tokio::select! {
             biased;
-            () = shared.changed(Reader::Signals) => {}
+            () = shared.changed_for(Reader::Signals) => {}
             Some(done) = rounds.join_next() => {
                 if let Ok(source) = done {
                     busy.remove(&source);
@@ -111,9 +111,9 @@ pub async fn run(shared: Shared, metrics: Arc<dyn Metrics>, clock: Arc<dyn Clock
 }
 
 /// What has to be asked now; what was heard of other queries is forgotten.
-fn look(index: &mut Index, now: Instant) -> Wanted {
-    let wanted = Wanted::of(index, now);
-    index.samples.retain(|(namespace, source, query), _| {
+fn look(cache: &mut Cache, now: Instant) -> Wanted {
+    let wanted = Wanted::of(cache, now);
+    cache.samples.retain(|(namespace, source, query), _| {
         let of_source = wanted.queries.get(source);
         let of_namespace = of_source.and_then(|queries| queries.get(namespace));
         of_namespace.is_some_and(|queries| queries.contains(query))
@@ -132,14 +132,14 @@ async fn ask(
     let of_namespaces = futures::stream::iter(queries).map(|(namespace, queries)| async move {
         let queries: Vec<String> = queries.into_iter().collect();
         let samples = metrics.samples(source, &namespace, &queries, clock.now()).await;
-        shared.with(|index| {
+        shared.with(|cache| {
             for (query, sample) in queries.into_iter().zip(samples) {
                 let key = (namespace.clone(), name.to_owned(), query);
-                index.samples.entry(key).or_default().hear(sample);
+                cache.samples.entry(key).or_default().hear(sample);
             }
-            index.mark(Scope::Namespace(namespace));
+            cache.mark(Scope::Namespace(namespace));
         });
-        shared.ring_planner();
+        shared.notify_planner();
     });
     of_namespaces.buffer_unordered(NAMESPACES_AT_ONCE).collect::<()>().await;
 }

@@ -1,19 +1,35 @@
-//! Watches into the index. A watch that fails is retried for ever, with backoff; it never ends the process and never
-//! empties the index.
+//! Watches into the cache.
+//!
+//! # Guarantees
+//!
+//! - A watch that fails is retried for ever, with backoff. It never ends the process and never empties the cache.
+//! - Every kind is relisted every four to five minutes, `SurgeOverride` every 30 seconds, whatever its watch has said.
+//! - A list that lacks more than a fifth of the known objects is confirmed by a second list after 30 seconds.
+//! - A new leader relists every kind that it acts on, because the watch of a standby may have missed events. Until then it
+//!   neither lowers nor terminates.
+//! - An object that cannot be decoded does not stop the watch of its kind. The target of such a hold is left as it is.
+//!
+//! # Assumptions
+//!
+//! resourceVersions of one kind are numbers that grow (KEP-5504; true of every API server so far). Others count as newer.
+//!
+//! # Caveats
+//!
+//! The first list of a fresh process can only be believed.
 
 mod stream;
 
+use futures::{FutureExt, StreamExt};
+use kube::ResourceExt;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::stream::FuturesUnordered;
-use futures::{FutureExt, StreamExt};
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::core::v1::Node;
 use kube::api::{Api, ApiResource};
 use kube::core::{DeserializeGuard, GroupVersionKind};
-use kube::{Client, Resource, ResourceExt};
+use kube::{Client, Resource};
 use primetime_api::{
     InstanceClass, MetricsSource, ScheduledSurge, SurgeCalendar, SurgeHold, SurgeOverride,
     SurgeRun, hold_record, run_record, surge_record,
@@ -25,127 +41,17 @@ use primetime_core::state::announcement::{TemplateKind, Window};
 use primetime_core::state::calendar::{CalendarRecord, CalendarStatus};
 use primetime_core::state::run::{RunRecord, RunStatus};
 use primetime_core::state::surge::{SurgeRecord, SurgeStatus};
-use tokio::sync::Notify;
 use tracing::{info, warn};
 
-use self::stream::watch;
+use crate::cache::store::{Calendar, Source};
+use crate::cache::table::{Key, Table};
 use crate::call;
-use crate::index::{Calendar, Index, Key, Source, Table};
-use crate::jobs;
-use crate::narrow::{self, Job, Scalable, ScaledObject};
-
-/// The index, and a bell that rings when it has changed.
-#[derive(Clone, Debug, Default)]
-pub struct Shared {
-    index: Arc<Mutex<Index>>,
-    bell: Arc<Notify>,
-    readers: Arc<Readers>,
-    nodes: Arc<Notify>,
-    anew: Arc<Anew>,
-}
-
-/// Who reads the index besides the planner, and sleeps until it changes.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Reader {
-    /// Asks for signals.
-    Signals,
-    /// Reads feeds.
-    Calendars,
-    /// Watches the kinds that are named.
-    Workloads,
-}
-
-/// A bell for each: one that all share would be heard by one of them only.
-#[derive(Debug, Default)]
-struct Readers {
-    signals: Notify,
-    calendars: Notify,
-    workloads: Notify,
-}
-
-/// Since when everything has to have been listed, and a bell that rings when that is later than before.
-#[derive(Debug, Default)]
-struct Anew {
-    since: Mutex<Option<tokio::time::Instant>>,
-    bell: Notify,
-}
-
-impl Shared {
-    /// Looks into the index, or changes it. The lock is never held across an await.
-    pub fn with<T>(&self, f: impl FnOnce(&mut Index) -> T) -> T {
-        f(&mut self.index.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// Tells the planner, and everything else that waits for a change of the index.
-    pub fn ring(&self) {
-        self.bell.notify_one();
-        self.tell_readers();
-    }
-
-    /// Tells the planner only: nothing has changed that others read.
-    pub(crate) fn ring_planner(&self) {
-        self.bell.notify_one();
-    }
-
-    fn tell_readers(&self) {
-        let Readers { signals, calendars, workloads } = &*self.readers;
-        [signals, calendars, workloads].into_iter().for_each(Notify::notify_one);
-    }
-
-    /// Waits for a change of the index since this reader has waited last.
-    pub(crate) async fn changed(&self, reader: Reader) {
-        let bell = match reader {
-            Reader::Signals => &self.readers.signals,
-            Reader::Calendars => &self.readers.calendars,
-            Reader::Workloads => &self.readers.workloads,
-        };
-        bell.notified().await;
-    }
-
-    /// Asks for a fresh list of the nodes.
-    pub fn list_nodes(&self) {
-        self.nodes.notify_one();
-    }
-
-    /// Asks for lists of everything that began at this instant or later.
-    pub fn list_anew(&self, since: tokio::time::Instant) {
-        let before = self.anew.since.lock().unwrap_or_else(PoisonError::into_inner).replace(since);
-        if before != Some(since) {
-            self.anew.bell.notify_waiters();
-        }
-    }
-
-    /// Waits until a kind is to be listed anew whose last list began at this instant.
-    async fn asked_to_list(&self, kind: &str, began: tokio::time::Instant) {
-        let anew = async {
-            loop {
-                let mut rung = std::pin::pin!(self.anew.bell.notified());
-                rung.as_mut().enable();
-                let since = *self.anew.since.lock().unwrap_or_else(PoisonError::into_inner);
-                if since.is_some_and(|since| since > began) {
-                    return;
-                }
-                rung.await;
-            }
-        };
-        let nodes = async {
-            if kind != "Node" {
-                std::future::pending::<()>().await;
-            }
-            self.nodes.notified().await;
-        };
-        tokio::select! {
-            biased;
-            () = anew => {}
-            () = nodes => {}
-        }
-    }
-
-    /// Waits for the bell.
-    pub async fn rung(&self) {
-        self.bell.notified().await;
-    }
-}
+use crate::kinds::job::{self, Job};
+use crate::kinds::scaled_object::{self, ScaledObject};
+use crate::kinds::workload::Scalable;
+use crate::kinds::{hpa, node};
+use crate::shared::{Reader, Shared};
+use crate::watch::stream::watch;
 
 fn key<K: Resource>(object: &K) -> Key {
     (
@@ -303,11 +209,11 @@ pub async fn everything(client: Client, shared: Shared) {
         s,
         n,
         |i| Some(&mut i.hpas),
-        |o| narrow::hpa_scaler(o).map(|scaler| (key(o), scaler)),
+        |o| hpa::scaler(o).map(|scaler| (key(o), scaler)),
     );
     let (s, n) = all("Node");
     let nodes =
-        watch(Api::<Node>::all(client.clone()), s, n, |i| Some(&mut i.nodes), narrow::machine_node);
+        watch(Api::<Node>::all(client.clone()), s, n, |i| Some(&mut i.nodes), node::machine_node);
     // Unlike `join!`, this polls only what was woken.
     let all = FuturesUnordered::from_iter([
         surges.boxed(),
@@ -360,21 +266,21 @@ pub async fn probe(
     }
 }
 
-/// How often kinds that are not served are looked for again: somebody may install KEDA tonight.
+/// How often kinds that are not served are looked for again: KEDA may be installed later.
 const PROBE_INTERVAL: Duration = Duration::from_secs(30);
 
 /// Watches Jobs and what they can be made from, where this installation may create any.
 async fn jobs(client: Client, shared: Shared) {
-    if !shared.with(|index| index.may_run_jobs) {
+    if !shared.with(|cache| cache.may_run_jobs) {
         return;
     }
-    let of = |kind| Api::<Job>::all_with(client.clone(), &jobs::resource(kind));
+    let of = |kind| Api::<Job>::all_with(client.clone(), &job::resource(kind));
     let jobs = watch(
         of(TemplateKind::Job),
         shared.clone(),
         "Job".to_owned(),
         |i| Some(&mut i.jobs),
-        |o: &Job| Some((key(o), jobs::read(o))),
+        |o: &Job| Some((key(o), job::read(o))),
     );
     let cron_jobs = watch(
         of(TemplateKind::CronJob),
@@ -387,7 +293,7 @@ async fn jobs(client: Client, shared: Shared) {
 }
 
 async fn scaled_objects(client: Client, shared: Shared) {
-    let resource = narrow::scaled_object_resource();
+    let resource = scaled_object::resource();
     while !matches!(probe(&client, "keda.sh/v1alpha1", "ScaledObject").await, Ok(Some(_))) {
         tokio::time::sleep(PROBE_INTERVAL).await;
     }
@@ -409,12 +315,12 @@ async fn workloads(client: Client, shared: Shared) {
     let mut looked_up = BTreeMap::new();
     let (mut of, mut named) = (None, BTreeSet::new());
     loop {
-        let unknown = shared.with(|index| {
-            let now = [index.surges.revision(), index.runs.revision(), index.holds.revision()];
+        let unknown = shared.with(|cache| {
+            let now = [cache.surges.revision(), cache.runs.revision(), cache.holds.revision()];
             if of.replace(now) != Some(now) {
-                named = index.kinds();
+                named = cache.kinds();
             }
-            let known = |kind: &&(String, String)| index.workloads.contains_key(*kind);
+            let known = |kind: &&(String, String)| cache.workloads.contains_key(*kind);
             named.iter().filter(|kind| !known(kind)).cloned().collect::<Vec<_>>()
         });
         let mut next = None;
@@ -431,22 +337,22 @@ async fn workloads(client: Client, shared: Shared) {
             let (api_version, name) = &kind;
             match probe(&client, api_version, name).await {
                 Ok(Some((resource, true))) => {
-                    shared.with(|index| {
-                        index.not_scalable.remove(&kind);
-                        index.workloads.insert(kind.clone(), Table::default());
+                    shared.with(|cache| {
+                        cache.not_scalable.remove(&kind);
+                        cache.workloads.insert(kind.clone(), Table::default());
                     });
                     let api = Api::<Scalable>::all_with(client.clone(), &resource);
                     watches.spawn(watch_workload(api, shared.clone(), kind.clone()));
                 }
                 Ok(_) => {
-                    let news = shared.with(|index| index.not_scalable.insert(kind.clone()));
+                    let news = shared.with(|cache| cache.not_scalable.insert(kind.clone()));
                     if news {
                         warn!(
                             api_version,
                             kind = name,
                             "is not served, or has no scale subresource: it cannot be held"
                         );
-                        shared.ring();
+                        shared.notify();
                     }
                 }
                 Err(error) => {
@@ -462,7 +368,7 @@ async fn workloads(client: Client, shared: Shared) {
         };
         tokio::select! {
             biased;
-            () = shared.changed(Reader::Workloads) => {}
+            () = shared.changed_for(Reader::Workloads) => {}
             () = again => {}
         }
     }
@@ -474,7 +380,7 @@ async fn watch_workload(api: Api<Scalable>, shared: Shared, kind: (String, Strin
         api,
         shared,
         kind.1.clone(),
-        move |index| index.workloads.get_mut(&kind),
+        move |cache| cache.workloads.get_mut(&kind),
         move |o: &Scalable| Some((key(o), o.replicas(&name))),
     )
     .await;

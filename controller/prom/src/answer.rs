@@ -62,7 +62,7 @@ pub(crate) fn read_marked(body: &[u8], count: usize, now: Instant) -> Vec<Sample
     for one in series {
         let mark = one.metric.get(MARK).and_then(|mark| mark.parse::<usize>().ok());
         let Some(answer) = mark.and_then(|n| answers.get_mut(n)) else {
-            let why = Why::Malformed("a series that nobody asked for".to_owned());
+            let why = Why::Malformed("a series that was not asked for".to_owned());
             return vec![Sample::Unknown(why); count];
         };
         answer.push(one);
@@ -115,7 +115,7 @@ mod tests {
     fn why(body: &str) -> &'static str {
         match read(body.as_bytes(), chrono::DateTime::UNIX_EPOCH) {
             Sample::Known { value, .. } => panic!("{value} was believed: {body}"),
-            Sample::Unknown(why) => why.reason(),
+            Sample::Unknown(why) => why.reason().as_str(),
         }
     }
 
@@ -174,7 +174,7 @@ mod tests {
                 unknown(Why::ManySeries(2)),
             ]
         );
-        // Who answers for somebody that was not asked is not believed at all.
+        // An answer for a query that was not asked is not believed at all.
         for mark in ["4", "x"] {
             let all = [marked("0", "1"), marked(mark, "1")];
             let read = read_marked(vector(&all.join(",")).as_bytes(), 4, now);

@@ -1,4 +1,4 @@
-//! Virtual time: tokio's paused clock, which jumps to the next timer when nobody has anything to do.
+//! Virtual time: tokio's paused clock, which jumps to the next timer when no task can run.
 
 use std::sync::Arc;
 

@@ -1,12 +1,13 @@
 //! A model of EC2: client tokens, boot times, nodes that join, capacity by type and subnet, a quota, a limit of calls.
 
+use primetime_core::port::Clock;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use chrono::TimeDelta;
 use primetime_core::Instant;
-use primetime_core::port::{Answer, Clock, Cloud};
+use primetime_core::port::{Answer, Cloud};
 use primetime_core::state::ledger::Batch;
 use primetime_core::state::observed::{Instance, LaunchAnswer, Refusal, RefusalClass};
 

@@ -29,7 +29,7 @@ pub fn script(scenario: &Scenario, requests: usize, seed: u64) -> Script {
                 script.outages.push(Outage { part, from: from.min(until), until });
             }
             _ => {
-                // Somebody sets the clock, and somebody sets it right within two minutes.
+                // The clock is set wrong, and set right within two minutes.
                 let by = random.i64(-3600..=3600);
                 // An evening is 60 times as fast as it was: so is a clock that is wrong by a few seconds.
                 let by = TimeDelta::seconds(if by.abs() < 20 { by * 60 } else { by });
@@ -41,7 +41,7 @@ pub fn script(scenario: &Scenario, requests: usize, seed: u64) -> Script {
     let lists_lie = script.outages.iter().any(|o| o.part == Part::ListsPartial);
     if lists_lie {
         // A process that starts with half a list has no way to know; who has stood still for longer than a lease lasts
-        // begins again. Nor has anybody where neither watch nor list says it.
+        // begins again. Nor can it know where neither watch nor list says it.
         script.outages.retain(|o| !matches!(o.part, Part::Operator | Part::WatchesLossy));
         script.faults.retain(|a| !a.fault.is_crash() && a.fault.pause().is_none());
     }

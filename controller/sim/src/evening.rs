@@ -1,33 +1,32 @@
 //! An evening: the operator as it is shipped, but for clock, API server, cloud and Prometheus, which are models.
 
-mod people;
-mod recording;
+pub mod people;
+pub mod recording;
 
+use primetime_core::port::Clock;
 use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use chrono::TimeDelta;
 use primetime_core::Instant;
-use primetime_core::port::Clock;
 use primetime_core::state::ladder::Object;
 use serde_json::{Value, json};
 
-pub use self::people::{Act, Deed, Insist};
-use self::people::{differs, perform};
-use self::recording::workloads;
-pub use self::recording::{Look, Recording, Workload};
 use crate::clock::VirtualClock;
 use crate::cloud::{CloudModel, Supply};
-use crate::cluster::{Cluster, Pace};
+use crate::cluster::model::{Cluster, Pace};
+use crate::evening::people::{Act, Deed, Insist, differs, perform};
+use crate::evening::recording::{Look, Recording, workloads};
 use crate::field::at;
 use crate::gate::Gate;
 use crate::load::Load;
-use crate::operator::{self, Surroundings};
+use crate::operator::{self, Flags, Surroundings};
 use crate::script::Script;
 use crate::server::Server;
 use crate::server::kinds::Kind;
-use crate::server::store::{Refusal, Store};
+use crate::server::refusal::Refusal;
+use crate::server::store::Store;
 
 /// The namespace of the evening.
 pub const SHOP: &str = "shop";
@@ -76,33 +75,6 @@ pub struct Scenario {
     pub boot_time: TimeDelta,
     /// How its operators are started.
     pub flags: Flags,
-}
-
-/// What the operator's command line says of time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Flags {
-    /// Nothing is lowered for so long after the start, or after becoming leader.
-    pub settle: TimeDelta,
-    /// Nothing is lowered for so long after a deletion.
-    pub delete_grace: TimeDelta,
-    /// Between two questions to the cloud.
-    pub cloud_interval: Duration,
-}
-
-impl Flags {
-    /// What the operator does when its command line says nothing of it.
-    pub const SHIPPED: Self = Self {
-        settle: TimeDelta::seconds(120),
-        delete_grace: TimeDelta::seconds(120),
-        cloud_interval: Duration::from_secs(10),
-    };
-
-    /// For evenings of minutes: of two minutes, as many seconds as the evening is short.
-    pub const SHORT: Self = Self {
-        settle: TimeDelta::seconds(2),
-        delete_grace: TimeDelta::seconds(5),
-        cloud_interval: Duration::from_secs(1),
-    };
 }
 
 /// Plays an evening, with everything that goes wrong in it. The same scenario, script and seed give the same evening.

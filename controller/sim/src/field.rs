@@ -21,9 +21,8 @@ pub(crate) fn text<'a>(object: &'a Value, path: &str) -> Option<&'a str> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
+    use serde_json::json;
 
     #[test]
     fn it_finds_what_a_pointer_finds() {

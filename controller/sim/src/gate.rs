@@ -1,11 +1,11 @@
 //! What may happen to a request on its way, and to the process behind it.
 
+use primetime_core::port::Clock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use primetime_core::Instant;
-use primetime_core::port::Clock;
 use tokio::sync::Notify;
 
 use crate::clock::VirtualClock;
@@ -143,7 +143,7 @@ impl Gate {
         turns.min().and_then(|at| (at - now).to_std().ok())
     }
 
-    /// Lets a request through to its effect, and the reply back; or not. Whoever belongs to a process that has died
+    /// Lets a request through to its effect, and the reply back; or not. A task of a process that has died
     /// hears of nothing any more, and nothing of theirs happens any more, but for what was on its way.
     pub async fn pass<T: Send + 'static>(
         &self,

@@ -13,7 +13,7 @@
 //! | [`operator`] | the operator, and its lives |
 //! | [`evening`] | all of it together |
 //! | [`scenario`] | the evenings that are played |
-//! | [`announced`] | the evening of a surge that somebody wrote |
+//! | [`announced`] | the evening of a surge that a user wrote |
 //! | [`curve`] | load over time |
 //! | [`outcome`] | what an evening was worth |
 //! | [`oracle`] | what must hold, whatever went wrong |

@@ -49,7 +49,7 @@ impl Load {
         }
     }
 
-    /// The visitors at an instant, whoever may know of it.
+    /// The visitors at an instant, whether it is measured or not.
     #[must_use]
     pub fn at(&self, now: Instant) -> f64 {
         (self.curve)(now)

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tower::Layer;
 
 use chrono::TimeDelta;
 use kube::Client;
@@ -11,21 +12,45 @@ use primetime_core::output::Plan;
 use primetime_core::port::{Answer, Clock, Cloud, Feeds, Fetched, Metrics};
 use primetime_core::state::ladder::Object;
 use primetime_core::state::world::World;
-use primetime_k8s::engine::{Engine, HEARTBEAT, Observer, Settings};
-use primetime_k8s::lease::{self, Candidate, Leadership};
+use primetime_k8s::lease::{Candidate, Leadership};
+use primetime_k8s::reconciler::{HEARTBEAT, Observer, Reconciler, Settings};
 use primetime_k8s::server_time::ServerTime;
-use primetime_k8s::watch::{self, Shared};
-use primetime_k8s::{calendars, signals};
-
-use tower::Layer;
+use primetime_k8s::shared::Shared;
+use primetime_k8s::{calendars, lease, signals, watch};
 
 use crate::clock::VirtualClock;
 use crate::cloud::CloudModel;
-use crate::evening::Flags;
 use crate::gate::Gate;
 use crate::load::Load;
 use crate::script::{Outage, Part, Script};
 use crate::server::Server;
+
+/// What the operator's command line says of time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Flags {
+    /// Nothing is lowered for so long after the start, or after becoming leader.
+    pub settle: TimeDelta,
+    /// Nothing is lowered for so long after a deletion.
+    pub delete_grace: TimeDelta,
+    /// Between two questions to the cloud.
+    pub cloud_interval: Duration,
+}
+
+impl Flags {
+    /// What the operator does when its command line says nothing of it.
+    pub const SHIPPED: Self = Self {
+        settle: TimeDelta::seconds(120),
+        delete_grace: TimeDelta::seconds(120),
+        cloud_interval: Duration::from_secs(10),
+    };
+
+    /// For evenings of minutes: of two minutes, as many seconds as the evening is short.
+    pub const SHORT: Self = Self {
+        settle: TimeDelta::seconds(2),
+        delete_grace: TimeDelta::seconds(5),
+        cloud_interval: Duration::from_secs(1),
+    };
+}
 
 /// How long a process is gone after a crash: a restart of a container.
 const RESTART: Duration = Duration::from_secs(3);
@@ -162,7 +187,7 @@ async fn life(around: &Surroundings, gate: &Gate, n: usize, elected: bool) {
     let heartbeat = if jumps.is_empty() { Duration::from_mins(1) } else { HEARTBEAT };
     let cluster = "simulated".to_owned();
     let settings = Settings { cluster, settle, cloud_interval, delete_grace, heartbeat };
-    let engine = Engine::new(
+    let engine = Reconciler::new(
         client.clone(),
         shared.clone(),
         cloud,
@@ -181,7 +206,7 @@ async fn life(around: &Surroundings, gate: &Gate, n: usize, elected: bool) {
         let candidate = Candidate { namespace, name, identity };
         let bell = shared.clone();
         lease::run(client.clone(), candidate, leadership.clone(), clock.clone(), move || {
-            bell.ring();
+            bell.notify();
         })
         .await;
     };

@@ -1,89 +1,19 @@
 //! What must hold, whatever went wrong. Each rule is a function with its sentence; the numbers S1 to S24, L1 to L9 and
-//! E1 to E6 are those of ARCHITECTURE.md.
+//! E1 to E6 are those of docs/invariants.md.
 
 mod authority;
+pub mod case;
 mod end;
-mod equal;
-mod floors;
+pub mod equal;
+pub mod floors;
 mod jobs;
 mod ladder;
 mod machines;
 mod records;
 
-use chrono::TimeDelta;
-use primetime_core::Instant;
-
-pub use self::equal::differences;
-pub use self::floors::told as commands;
-use crate::evening::Recording;
-use crate::field::{number, text};
+use crate::evening::recording::Recording;
+use crate::oracle::case::{Broken, Case, Promise, RECOVERY, SETBACK};
 use crate::script::{Part, Script};
-use crate::server::store::Event;
-
-/// What an evening was meant to be.
-#[derive(Clone, Debug)]
-pub struct Promise {
-    /// Everything is ready from this instant on.
-    pub ready_by: Instant,
-    /// Nothing is taken away from this instant on.
-    pub window_from: Instant,
-    /// The end of the event as it was announced: nothing is raised after it.
-    pub end: Instant,
-    /// Nothing goes below the floors before this instant.
-    pub until: Instant,
-    /// Until when a release waits for evidence.
-    pub patience_ends: Instant,
-    /// The floor of each workload.
-    pub floors: Vec<(&'static str, i64)>,
-    /// What each object has to be like afterwards: kind, name, pointer, value.
-    pub afterwards: Vec<(&'static str, &'static str, &'static str, i64)>,
-    /// How many instances the evening needs.
-    pub machines: usize,
-    /// No workload is ever asked for more than this.
-    pub caps: Vec<(&'static str, i64)>,
-    /// When people change what is planned, and when what they said ends: a floor may fall then.
-    pub edits: Vec<Instant>,
-    /// What people said: workload, from, until, replicas.
-    pub words: Vec<(&'static str, Instant, Instant, i64)>,
-    /// How much may be taken away at once, in percent of what there was at the end.
-    pub step_percent: i64,
-    /// The time between two such steps.
-    pub step: TimeDelta,
-    /// How long an operator lowers nothing after its start.
-    pub settle: TimeDelta,
-}
-
-/// An evening, what it was meant to be, and what went wrong in it.
-#[derive(Clone, Copy)]
-struct Case<'a> {
-    recording: &'a Recording,
-    promise: &'a Promise,
-    script: &'a Script,
-    /// The promised T0, whatever has gone wrong.
-    t0: Instant,
-}
-
-impl<'a> Case<'a> {
-    fn of(self, kind: &'a str) -> impl Iterator<Item = &'a Event> {
-        self.recording.history.iter().filter(move |e| e.key.0.kind == kind)
-    }
-
-    /// The latest instant at which trouble that cannot be helped has passed.
-    fn recovered(self, since: Instant) -> Instant {
-        let setbacks = i32::try_from(self.script.faults.len()).unwrap_or(i32::MAX);
-        let outage = self.script.last_outage().map_or(since, |last| last + RECOVERY);
-        outage.max(since + SETBACK * setbacks)
-    }
-}
-
-/// A rule that an evening broke.
-pub type Broken = String;
-
-/// After an outage, everything is ready again within this time: restart, watches that back off, machines that boot.
-const RECOVERY: TimeDelta = TimeDelta::seconds(45);
-
-/// What one fault at a request may cost: a call that hangs for 10 s, and the pause before the next.
-const SETBACK: TimeDelta = TimeDelta::seconds(15);
 
 /// Every rule that an evening broke, with all that went wrong in it.
 #[must_use]
@@ -96,7 +26,7 @@ pub fn judge(recording: &Recording, promise: &Promise, script: &Script) -> Vec<B
     {
         promise.ready_by += RECOVERY;
     }
-    // Nobody can be ready without an API server. One fault at a request fits into the slack of every scenario.
+    // No operator is ready in time without an API server. One fault at a request fits into the slack of every scenario.
     let setbacks = i32::try_from(script.faults.len()).unwrap_or(i32::MAX).saturating_sub(1).max(0);
     promise.ready_by += SETBACK * setbacks;
     if let Some(last) = script.last_outage() {
@@ -163,18 +93,6 @@ fn broken(case: Case<'_>) -> Vec<Broken> {
         end::quiet_afterwards,
     ];
     rules.iter().filter_map(|rule| rule(case)).collect()
-}
-
-/// The workload that an event is about: of an autoscaler the one that it scales, whatever its own name is.
-fn workload_of(event: &Event) -> &str {
-    let scales = match event.key.0.kind {
-        "HorizontalPodAutoscaler" if !event.key.2.starts_with("keda-hpa-") => {
-            text(&event.object, "/spec/scaleTargetRef/name")
-        }
-        "ScaledObject" => text(&event.object, "/spec/scaleTargetRef/name"),
-        _ => None,
-    };
-    scales.unwrap_or(&event.key.2)
 }
 
 fn the_model_is_sound(case: Case<'_>) -> Option<Broken> {

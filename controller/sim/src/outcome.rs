@@ -5,8 +5,10 @@ use primetime_core::Instant;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::announced::{Evening, Target};
-use crate::evening::{Recording, Scenario};
+use crate::announced::evening::Evening;
+use crate::announced::target::Target;
+use crate::evening::Scenario;
+use crate::evening::recording::Recording;
 
 /// The figures of one evening.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -71,7 +73,7 @@ pub fn measure(
     outcome
 }
 
-/// What somebody may do who knows the load beforehand.
+/// What a strategy may do that knows the load beforehand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Oracle {
     /// The least that keeps the promise: what was announced is ready at T0 and until the event starts, and after that there
@@ -81,7 +83,7 @@ pub enum Oracle {
     KeepingTheFloor,
 }
 
-/// Somebody who knows the load beforehand: each replica is asked for exactly as early as it must be.
+/// A strategy that knows the load beforehand: each replica is asked for exactly as early as it must be.
 #[must_use]
 pub fn oracle(evening: &Evening, may: Oracle) -> Outcome {
     let (least, most) = evening.assumptions.pod_seconds;

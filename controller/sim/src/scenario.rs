@@ -1,130 +1,22 @@
 //! Evenings that are played with every fault at every request. One minute of the example is one second here.
 
-use chrono::{TimeDelta, TimeZone};
+pub mod shop;
+
+use chrono::TimeDelta;
 use primetime_core::Instant;
 use serde_json::{Value, json};
 
 use crate::cloud::Supply;
-use crate::cluster::{self, FAILS, Pace, TAKES};
-use crate::evening::{Act, Deed, Flags, SHOP, Scenario, Until};
+use crate::cluster::jobs::TAKES;
+use crate::cluster::model::Pace;
+use crate::evening::people::{Act, Deed};
+use crate::evening::{SHOP, Scenario, Until};
 use crate::load::Load;
-use crate::oracle::Promise;
-
-/// The show of all scenarios: the "Capital" evening.
-#[must_use]
-pub fn show() -> Instant {
-    chrono::Utc.with_ymd_and_hms(2014, 1, 12, 20, 0, 0).single().unwrap_or_default()
-}
-
-/// Seconds, as a time.
-#[must_use]
-pub fn seconds(n: i64) -> TimeDelta {
-    TimeDelta::seconds(n)
-}
-
-/// The evening lasts so long, at least.
-pub const DURATION: i64 = 60;
-
-/// T0 is so long before the show.
-const READY_BEFORE: i64 = 10;
-
-/// The visitors: usual, then the show, then gone.
-#[must_use]
-pub fn visitors(peak: f64) -> Load {
-    let curve = move |at: Instant| {
-        let since = (at - show()).num_seconds();
-        if (0..DURATION + 5).contains(&since) { peak } else { 2_000.0 }
-    };
-    Load::of(curve)
-}
-
-/// A metric of an HPA: so much of it is one pod's.
-#[must_use]
-pub fn external(metric: &str, average: &str) -> Value {
-    json!({"type": "External", "external": {
-        "metric": {"name": metric}, "target": {"type": "AverageValue", "averageValue": average},
-    }})
-}
-
-/// The shop of the example: `web` under an HPA, `search` beside it, base nodes, a class and a source.
-fn shop() -> Vec<Value> {
-    let deployment = |name: &str, replicas: u32| {
-        json!({
-            "apiVersion": "apps/v1", "kind": "Deployment",
-            "metadata": {"name": name, "namespace": SHOP},
-            "spec": {"replicas": replicas},
-        })
-    };
-    let mut objects = vec![
-        deployment("web", 10),
-        deployment("search", 5),
-        json!({
-            "apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler",
-            "metadata": {"name": "web", "namespace": SHOP},
-            "spec": {
-                "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"},
-                "minReplicas": 10, "maxReplicas": 60,
-                "metrics": [external("sessions", "200")],
-            },
-        }),
-        json!({
-            "apiVersion": "primetime.dev/v1alpha1", "kind": "InstanceClass",
-            "metadata": {"name": "paris-burst"},
-            "spec": {
-                "launchTemplate": {"name": "shop-burst", "version": "1"},
-                "instanceTypes": ["m6i.xlarge"], "subnets": ["subnet-0a1b2c3d4e5f60001"],
-                "leadSeconds": 30,
-            },
-        }),
-        json!({
-            "apiVersion": "primetime.dev/v1alpha1", "kind": "MetricsSource",
-            "metadata": {"name": "main"},
-            "spec": {
-                "url": "http://prometheus:9090", "intervalSeconds": 1, "timeoutSeconds": 2,
-                "maxSampleAgeSeconds": 10,
-            },
-        }),
-    ];
-    objects.extend((0..20).map(|n| {
-        let mut node = cluster::node(&format!("base-{n:02}"), None);
-        node["apiVersion"] = "v1".into();
-        node["kind"] = "Node".into();
-        node
-    }));
-    objects
-}
-
-/// The announcement of the example, its clock made 60 times faster.
-fn capital(name: &str) -> Value {
-    json!({
-        "apiVersion": "primetime.dev/v1alpha1", "kind": "ScheduledSurge",
-        "metadata": {"name": name, "namespace": SHOP},
-        "spec": {
-            "schedule": {
-                "startTime": show().format("%Y-%m-%dT%H:%M:%SZ").to_string(),
-                "durationSeconds": DURATION,
-            },
-            "readyBeforeSeconds": READY_BEFORE,
-            "targets": [
-                {
-                    "name": "web", "replicas": 180, "maxReplicas": 260, "leadSeconds": 15,
-                    "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"},
-                },
-                {
-                    "name": "search", "multiplier": "18", "leadSeconds": 15,
-                    "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "search"},
-                },
-            ],
-            "machines": [{"name": "burst", "count": 17, "instanceClassRef": {"name": "paris-burst"}}],
-            "signals": [{
-                "name": "sessions", "metricsSourceRef": {"name": "main"}, "target": "web",
-                "query": "sum(shop_sessions)", "perReplica": "200",
-            }],
-            "hold": {"untilBelowPercent": 30, "forSeconds": 15, "maxSeconds": 120},
-            "release": {"stepPercent": 20, "stepSeconds": 2},
-        },
-    })
-}
+use crate::operator::Flags;
+use crate::oracle::case::Promise;
+use crate::scenario::shop::{
+    DURATION, READY_BEFORE, capital, cron_job, guide, override_until, seconds, shop, show, visitors,
+};
 
 /// Nothing but the announced evening.
 #[must_use]
@@ -234,19 +126,6 @@ pub fn encore() -> (Scenario, Promise) {
     (scenario, promise)
 }
 
-/// A word of on-call, in force until an instant.
-#[must_use]
-pub fn override_until(action: &str, until: Instant) -> Value {
-    json!({
-        "apiVersion": "primetime.dev/v1alpha1", "kind": "SurgeOverride",
-        "metadata": {"name": action.to_lowercase(), "namespace": SHOP},
-        "spec": {
-            "surgeRef": {"name": "capital"}, "action": action, "author": "alice",
-            "reason": "the trailer ran twice", "expireTime": until.to_rfc3339(),
-        },
-    })
-}
-
 /// On-call raises `web` in the middle.
 #[must_use]
 pub fn boosted() -> (Scenario, Promise) {
@@ -277,7 +156,7 @@ pub fn lingering() -> (Scenario, Promise) {
     (scenario, promise)
 }
 
-/// `web` under KEDA, which makes an HPA of its own, and writes it anew when somebody changes it.
+/// `web` under KEDA, which makes an HPA of its own, and rewrites it when another writer changes it.
 #[must_use]
 pub fn under_keda() -> (Scenario, Promise) {
     let (mut scenario, mut promise) = plain();
@@ -312,21 +191,6 @@ pub fn elected() -> (Scenario, Promise) {
     (scenario, promise)
 }
 
-/// A calendar with the show at an instant, or with nothing in it.
-fn guide(start: Option<Instant>) -> Value {
-    let stamp = |at: Instant| at.format("%Y%m%dT%H%M%SZ").to_string();
-    let event = start.map(|start| {
-        let end = stamp(start + seconds(DURATION));
-        let start = stamp(start);
-        format!("BEGIN:VEVENT\r\nUID:capital\r\nDTSTART:{start}\r\nDTEND:{end}\r\nSUMMARY:Capital\r\nEND:VEVENT\r\n")
-    });
-    let text = format!("BEGIN:VCALENDAR\r\n{}END:VCALENDAR\r\n", event.unwrap_or_default());
-    json!({
-        "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "guide", "namespace": SHOP},
-        "data": {"guide.ics": text},
-    })
-}
-
 /// A calendar announces the evening; it moves it by half a minute while there is time, and is empty later.
 #[must_use]
 pub fn followed() -> (Scenario, Promise) {
@@ -355,20 +219,6 @@ pub fn followed() -> (Scenario, Promise) {
     scenario.deeds =
         vec![change(show() - seconds(120), Some(show())), change(show() + seconds(20), None)];
     (scenario, promise)
-}
-
-/// What a Job is made from; one that fails at each attempt, if so wanted.
-#[must_use]
-pub fn cron_job(name: &str, fails: bool) -> Value {
-    let annotations = if fails { json!({FAILS: "yes"}) } else { json!({}) };
-    json!({
-        "apiVersion": "batch/v1", "kind": "CronJob",
-        "metadata": {"name": name, "namespace": SHOP},
-        "spec": {
-            "schedule": "0 3 * * *", "suspend": true,
-            "jobTemplate": {"metadata": {"annotations": annotations}, "spec": {}},
-        },
-    })
 }
 
 /// The photos are put into the cache once `search` is up, and the shelves are counted afterwards.

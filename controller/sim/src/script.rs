@@ -52,7 +52,7 @@ impl Fault {
         Self::PausedLong,
     ];
 
-    /// What so many operators have to bear: where there is one, nobody takes over while it stands still.
+    /// What so many operators have to bear: where there is one, no standby takes over while it stands still.
     #[must_use]
     pub fn of(operators: usize) -> Vec<Self> {
         let mut all = Self::ALL.to_vec();
@@ -105,7 +105,7 @@ pub enum Part {
     Forbidden,
     /// Lists show every other object only, and say 200.
     ListsPartial,
-    /// Who asks for what has happened since a moment of the past is told that nobody remembers: 410.
+    /// Watches that resume from an old resourceVersion get 410 Gone.
     WatchesGone,
     /// No pod may be evicted: a budget for disruptions allows none.
     Evictions,

@@ -8,46 +8,46 @@ pub mod access;
 mod answer;
 pub mod kinds;
 mod listen;
+pub mod object;
 mod path;
 mod protobuf;
+pub mod refusal;
+pub mod request;
 pub mod scale;
 pub mod schema;
 pub mod store;
 mod watch;
 
+use http_body_util::BodyExt;
+use primetime_core::port::Clock;
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use http::header::DATE;
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response};
-use http_body_util::BodyExt;
-use http_body_util::combinators::UnsyncBoxBody;
-use hyper::body::Bytes;
 use kube::Client;
 use kube::client::Body;
-use primetime_core::port::Clock;
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 use tower::Service;
 
-use self::access::{Access, Asks};
-use self::answer::{edit, halve, is_labelled, read, reply, status, success, unserved, version};
-use self::kinds::{ALL, Kind, discovery};
-use self::path::{Path, Place, parameter};
-use self::store::{Key, Object, Part, Refusal, Store};
 use crate::clock::VirtualClock;
 use crate::gate::{Door, Gate, No};
 use crate::script::Part as Outage;
+use crate::server::access::{Access, Asks};
+use crate::server::answer::{
+    edit, halve, is_labelled, read, reply, status, success, unserved, version,
+};
+use crate::server::kinds::{ALL, Kind, discovery};
+use crate::server::object::{Key, Object};
+use crate::server::path::{Path, Place, parameter};
+use crate::server::refusal::Refusal;
+use crate::server::request::{APPLY, Answer, Asked};
+use crate::server::store::{Part, Store};
 
-/// The body of an answer: whole, or a watch that goes on.
-type Answer = UnsyncBoxBody<Bytes, std::convert::Infallible>;
-
-/// Whoever writes without saying who they are.
-const SOMEBODY: &str = "somebody";
-
-/// An apply creates what is not there.
-const APPLY: &str = "application/apply-patch+yaml";
+/// The field manager of a write that names none.
+const UNNAMED: &str = "unnamed";
 
 /// The model. Clones are the same server.
 #[derive(Clone, Debug)]
@@ -62,35 +62,6 @@ pub struct Server {
     forbidden: Arc<Mutex<Vec<String>>>,
     /// KEDA is installed.
     keda: bool,
-}
-
-/// What a request asks for, read.
-struct Asked {
-    method: Method,
-    path: String,
-    query: String,
-    content_type: String,
-    body: Value,
-    /// Which operator asks; nothing if it is somebody else, who may do everything.
-    by: Option<usize>,
-}
-
-impl Asked {
-    fn watches(&self) -> bool {
-        parameter(&self.query, "watch").as_deref() == Some("true")
-    }
-
-    fn verb(&self, place: &Place) -> &'static str {
-        match self.method {
-            Method::GET if self.watches() => "watch",
-            Method::GET if place.name.is_none() => "list",
-            Method::POST => "create",
-            Method::PUT => "update",
-            Method::PATCH => "patch",
-            Method::DELETE => "delete",
-            _ => "get",
-        }
-    }
 }
 
 impl Server {
@@ -318,7 +289,7 @@ impl Server {
             }
             (&Method::PATCH | &Method::PUT, Some("scale")) if kind.scale => {
                 let manager = parameter(&asked.query, "fieldManager");
-                let manager = manager.as_deref().unwrap_or(SOMEBODY);
+                let manager = manager.as_deref().unwrap_or(UNNAMED);
                 let object = self.by(asked.by, |s| {
                     s.change(&key, Part::Main, |object| {
                         let mut scale = scale::of(object);

@@ -1,13 +1,18 @@
-//! Evenings that have to be the same: E3 to E6 of ARCHITECTURE.md.
+//! Evenings that have to be the same: E3 to E6 of docs/invariants.md.
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use primetime_sim::evening::{Act, Deed, Recording, SHOP, Scenario, play};
-use primetime_sim::oracle::{commands, differences, judge};
-use primetime_sim::scenario::{elected, plain, seconds, show};
+use primetime_sim::evening::people::{Act, Deed};
+use primetime_sim::evening::recording::Recording;
+use primetime_sim::evening::{SHOP, Scenario, play};
+use primetime_sim::oracle::equal::differences;
+use primetime_sim::oracle::floors::told as commands;
+use primetime_sim::oracle::judge;
+use primetime_sim::scenario::shop::{seconds, show};
+use primetime_sim::scenario::{elected, plain};
 use primetime_sim::script::Script;
 use serde_json::{Value, json};
 
@@ -19,7 +24,7 @@ fn surge(scenario: &mut Scenario) -> &mut Value {
     scenario.objects.iter_mut().find(|o| o["kind"] == "ScheduledSurge").unwrap()
 }
 
-/// Somebody changes the announcement after three seconds, long before anything is raised.
+/// A person edits the surge after three seconds, long before anything is raised.
 fn corrected(spec: &Value) -> Deed {
     let object = json!({
         "apiVersion": "primetime.dev/v1alpha1", "kind": "ScheduledSurge",

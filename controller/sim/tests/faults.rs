@@ -4,7 +4,8 @@
 mod common;
 
 use common::{Case, Share, number, play_all};
-use primetime_sim::evening::{Recording, play};
+use primetime_sim::evening::play;
+use primetime_sim::evening::recording::Recording;
 use primetime_sim::oracle::judge;
 use primetime_sim::scenario;
 use primetime_sim::script::{Fault, Script};

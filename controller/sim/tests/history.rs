@@ -3,14 +3,17 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "tests")]
 
 use primetime_core::Instant;
-use primetime_sim::cluster::FAILS;
-use primetime_sim::evening::{Act, Deed, Flags, Insist, Recording, SHOP, Scenario, play};
+use primetime_sim::cluster::jobs::FAILS;
+use primetime_sim::evening::people::{Act, Deed, Insist};
+use primetime_sim::evening::recording::Recording;
+use primetime_sim::evening::{SHOP, Scenario, play};
 use primetime_sim::load::Load;
-use primetime_sim::oracle::{Promise, judge};
-use primetime_sim::scenario::{
-    DURATION, beyond, cron_job, lingering, overlapping, override_until, partial, plain, seconds,
-    show, under_keda, warmed,
-};
+use primetime_sim::operator::Flags;
+use primetime_sim::oracle::case::Promise;
+use primetime_sim::oracle::judge;
+use primetime_sim::scenario::shop::DURATION;
+use primetime_sim::scenario::shop::{cron_job, override_until, seconds, show};
+use primetime_sim::scenario::{beyond, lingering, overlapping, partial, plain, under_keda, warmed};
 use primetime_sim::script::{At, Fault, Jump, Outage, Part, Script};
 use serde_json::{Value, json};
 
@@ -154,7 +157,7 @@ fn metrics_and_operator() -> Vec<Named> {
         ("peers 8.4: killed while machines go", out(Part::Operator, 95, 120)),
         ("k/k#59848: a watch never says what happened", out(Part::WatchesLossy, -50, -20)),
         ("controller-runtime#3428: a watch dies in silence", out(Part::WatchesSilent, -60, 100)),
-        ("F14: nobody remembers what happened, 410", out(Part::WatchesGone, -70, 100)),
+        ("F14: the resourceVersion is gone, 410", out(Part::WatchesGone, -70, 100)),
         ("F23: every other answer is empty", out(Part::MetricsGaps, -60, 150)),
         (
             "F23: samples are old while the load rises",
@@ -288,7 +291,7 @@ fn api_server_and_clock() -> Vec<Named> {
 
 fn tools() -> Vec<Named> {
     vec![
-        ("KEDA#6762: somebody edits the HPA that KEDA makes", {
+        ("KEDA#6762: a person edits the HPA that KEDA makes", {
             let (mut scenario, promise) = under_keda();
             let hpa = named("autoscaling/v2", "HorizontalPodAutoscaler", "keda-hpa-web");
             scenario.deeds = [-20, 10, 40]
@@ -334,7 +337,7 @@ fn tools() -> Vec<Named> {
 fn people() -> Vec<Named> {
     vec![
         (
-            "GoKubeDownscaler: a hold is deleted by somebody",
+            "GoKubeDownscaler: a hold is deleted by a person",
             deeds(
                 vec![Deed {
                     at: at(10),
@@ -348,7 +351,7 @@ fn people() -> Vec<Named> {
             ),
         ),
         (
-            "peers 8.4: somebody raises by hand above the floor, and keeps it",
+            "peers 8.4: a person raises by hand above the floor, and keeps it",
             deeds(vec![set(10, search(), json!({"replicas": 120}), "kubectl-edit")], |promise| {
                 promise.afterwards.retain(|(_, name, ..)| *name != "search");
                 promise.afterwards.push(("Deployment", "search", "/spec/replicas", 120));
@@ -461,7 +464,7 @@ fn deploys_and_records() -> Vec<Named> {
         }),
         ("Bedrock: what fills the cache fails", with(cold("photos"), Script::default())),
         ("Bedrock: what is run afterwards fails", with(cold("shelves"), Script::default())),
-        ("K16: nobody says that it begins", with(armed(), Script::default())),
+        ("K16: no person says that it begins", with(armed(), Script::default())),
         (
             "F46: a hold says nonsense for a while",
             deeds(
@@ -524,7 +527,7 @@ fn a_revert_is_repaired_within_five_seconds_and_not_for_ever() {
     assert!(recording.over.is_some_and(|over| over > at(DURATION)), "it ends");
 }
 
-/// A warm-up that fails is a risk at once; somebody mends it and deletes its Job, and it is run again in time.
+/// A warm-up that fails is a risk at once; a person mends it and deletes its Job, and it is run again in time.
 #[test]
 fn a_failed_warm_up_is_said_and_run_again() {
     let (mut scenario, promise) = cold("photos");

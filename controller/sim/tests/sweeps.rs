@@ -4,12 +4,14 @@ use std::collections::BTreeSet;
 
 use chrono::TimeDelta;
 use primetime_core::Instant;
-use primetime_sim::evening::{Act, Deed, Recording, SHOP, Until, play};
+use primetime_sim::evening::people::{Act, Deed};
+use primetime_sim::evening::recording::Recording;
+use primetime_sim::evening::{SHOP, Until, play};
 use primetime_sim::load::Load;
 use primetime_sim::oracle::judge;
-use primetime_sim::scenario::{
-    DURATION, elected, followed, plain, seconds, shed, show, under_keda, warmed,
-};
+use primetime_sim::scenario::shop::DURATION;
+use primetime_sim::scenario::shop::{seconds, show};
+use primetime_sim::scenario::{elected, followed, plain, shed, under_keda, warmed};
 use primetime_sim::script::{At, Fault, Outage, Part, Script};
 use primetime_sim::server::access::{Access, Asks};
 use serde_json::{Value, json};
@@ -115,7 +117,7 @@ fn whatever_is_deleted_at_whatever_time_it_ends() {
     assert!(broken.is_empty(), "{} broken:\n{}", broken.len(), broken.join("\n"));
 }
 
-/// F4, F18: whoever takes over from a leader that stands still has to see what its watches have not said.
+/// F4, F18: a standby that takes over from a leader that stands still has to see what its watches have not said.
 #[test]
 fn a_standby_whose_watches_have_kept_silent_takes_over_at_any_time() {
     let (scenario, promise) = elected();
@@ -291,7 +293,7 @@ fn what_cannot_be_kept_delays_nothing_else() {
             s["spec"]["schedule"]["timeZone"] = "Mars/Phobos".into();
         },
         |s| s["spec"]["targets"][0]["scaleTargetRef"]["kind"] = "Teapot".into(),
-        |s| s["spec"]["targets"][0]["scaleTargetRef"]["name"] = "nobody".into(),
+        |s| s["spec"]["targets"][0]["scaleTargetRef"]["name"] = "absent".into(),
         |s| {
             s["spec"]["machines"] =
                 json!([{"name": "m", "count": 3, "instanceClassRef": {"name": "none"}}]);

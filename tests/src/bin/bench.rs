@@ -73,7 +73,7 @@ async fn main() -> Result<()> {
         );
     }
     println!(
-        "  median: known before {:+.0} ms after T (goal +20), {:.3} writes per object and edge (goal 1.02); nobody knew before: {:.2} x the \
+        "  median: known before {:+.0} ms after T (goal +20), {:.3} writes per object and edge (goal 1.02); not known before: {:.2} x the \
          bare generator's writes (goal 1.15), {:.2} x its writes and records",
         median(&mut lateness),
         median(&mut per_object),
@@ -184,11 +184,11 @@ fn surge(namespace: &str, part: usize, due: DateTime<Utc>, lead: u32) -> Result<
     surge.metadata.namespace = Some(namespace.to_owned());
     surge.metadata.name = Some(format!("s-{part}"));
     let spec = &mut surge.spec;
-    spec.machines.clear();
-    spec.signals.clear();
+    spec.event.machines.clear();
+    spec.event.signals.clear();
     spec.ready_before_seconds = 0;
-    let pattern = spec.targets.first().context("the example has a target")?.clone();
-    spec.targets = (part * PER_SURGE..(part + 1) * PER_SURGE)
+    let pattern = spec.event.targets.first().context("the example has a target")?.clone();
+    spec.event.targets = (part * PER_SURGE..(part + 1) * PER_SURGE)
         .map(|n| {
             let mut target = pattern.clone();
             target.name = format!("w-{n:04}");
@@ -254,7 +254,7 @@ impl Seen {
     }
 }
 
-/// Ten overrides at once, which nobody could know before: 500 records and 500 writes.
+/// Ten overrides at once, which could not be known before: 500 records and 500 writes.
 async fn boosted(plane: &Plane, namespace: &str, seen: &Seen) -> Result<Duration> {
     let api: Api<SurgeOverride> = Api::namespaced(plane.client.clone(), namespace);
     let sent = Utc::now();
@@ -312,7 +312,7 @@ async fn known_before(plane: &Plane, operator: &Operator, round: usize) -> Resul
     };
     run(plane.kubectl().args(["delete", "surges", "--all", "-n", &namespace, "--wait=false"]))
         .await?;
-    // Without a garbage collector runs are deleted by hand; their release belongs to nobody's figures.
+    // Without a garbage collector runs are deleted by hand; their release is not measured.
     run(plane.kubectl().args(["delete", "runs", "--all", "-n", &namespace, "--wait=false"]))
         .await?;
     let runs: Api<SurgeRun> = Api::namespaced(plane.client.clone(), &namespace);
@@ -361,7 +361,7 @@ async fn idle(plane: &Plane, operator: &mut Operator) -> Result<()> {
             async move {
                 let mut one = surge("idle", 0, due, 3600)?;
                 one.metadata.name = Some(format!("idle-{n:04}"));
-                one.spec.targets.truncate(10);
+                one.spec.event.targets.truncate(10);
                 surges.create(&PostParams::default(), &one).await?;
                 anyhow::Ok(())
             }

@@ -81,7 +81,7 @@ fn main() -> Result<()> {
         zones.iter().cycle().take(SURGES).enumerate().map(|(n, zone)| written(n, zone)).collect();
     let specs = all.iter().map(spec).collect::<Result<Vec<_>>>()?;
 
-    // What nobody can do without: a wall clock in a zone to an instant, as often as there are occurrences.
+    // What is always needed: a wall clock in a zone to an instant, as often as there are occurrences.
     let clocks: BTreeMap<&str, jiff::tz::TimeZone> =
         zones.iter().filter_map(|z| Some((z.as_str(), database.get(z).ok()?))).collect();
     let clock: Clock = "2026-11-23T20:50:00".parse()?;

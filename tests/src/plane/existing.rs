@@ -1,7 +1,7 @@
 //! A cluster that is already there, such as kind: an evening borrows it and leaves nothing behind.
 //!
 //! What an evening makes in it is known beforehand: two namespaces, the played nodes and one `APIService`, all with our
-//! label, and the chart's release and kinds. Before an evening, what an interrupted one left is removed; what is somebody
+//! label, and the chart's release and kinds. Before an evening, what an interrupted one left is removed; what is others'
 //! else's is refused.
 
 use std::fs::File;
@@ -16,7 +16,7 @@ use crate::evening::SHOP;
 use crate::operator::RELEASE;
 use crate::tools::{Tools, root};
 
-/// The switch: its value is the name of the context, so that nobody's production is taken for a playground.
+/// The switch: its value is the name of the context, so that no production cluster is taken for a playground.
 pub const CONTEXT: &str = "PRIMETIME_TEST_CONTEXT";
 
 /// The address by which the cluster's API server reaches this machine.
@@ -64,7 +64,7 @@ impl Borrowed {
     ///
     /// # Errors
     ///
-    /// If there is no such context, another evening runs on it, or what we would make is somebody else's.
+    /// If there is no such context, another evening runs on it, or what we would make belongs to others.
     pub fn borrow(tools: &Tools, folder: &Path, existing: &Existing) -> Result<Self> {
         let cluster = Cluster::open(tools, folder, existing)?;
         let lock = cluster.lock()?;
@@ -107,7 +107,7 @@ impl Drop for Borrowed {
 ///
 /// # Errors
 ///
-/// If something is somebody else's or could not be removed.
+/// If an object belongs to others or could not be removed.
 pub fn sweep(tools: &Tools, folder: &Path, existing: &Existing) -> Result<bool> {
     std::fs::create_dir_all(folder)?;
     let cluster = Cluster::open(tools, folder, existing)?;
@@ -159,7 +159,7 @@ impl Cluster {
     ///
     /// # Errors
     ///
-    /// If something that an evening would make, and then remove, is somebody else's.
+    /// If an object that an evening would make, and then remove, belongs to others.
     fn has_leftovers(&self) -> Result<bool> {
         let context = &self.context;
         let version = self.kubectl(&["version", "-o", "json"])?;
@@ -172,7 +172,7 @@ impl Cluster {
             let found = self.names(&["namespace", namespace, "--ignore-not-found"])?;
             ensure!(
                 found.iter().all(|name| ours.contains(name)),
-                "namespace {namespace} of context {context} is somebody else's; choose an empty cluster"
+                "namespace {namespace} of context {context} belongs to others; choose an empty cluster"
             );
         }
         let service = ["-o", "jsonpath={.spec.service.namespace}", "--ignore-not-found"];
@@ -215,7 +215,7 @@ impl Cluster {
     fn sweep(&self) -> Result<()> {
         let crds = root().join("charts/primetime/crds").display().to_string();
         let context = || format!("something is left in context {}", self.context);
-        // An API that nobody answers keeps namespaces from going; a webhook that nobody answers keeps objects from changing.
+        // An API without a server keeps namespaces from going; a webhook without one keeps objects from changing.
         self.kubectl(&["delete", "apiservice", "-l", LABEL, "--ignore-not-found"])
             .with_context(context)?;
         self.helm_uninstall().with_context(context)?;
@@ -232,7 +232,7 @@ impl Cluster {
         let selector = ["-l", LABEL, "--ignore-not-found", "--timeout=180s"];
         let namespaces = [&["delete", "namespace"], &selector[..]].concat();
         self.kubectl(&[&namespaces[..], &["--wait=false"]].concat()).with_context(context)?;
-        // Nobody may be left who plays the kubelets that would end the pods.
+        // The process that plays the kubelets, and would end the pods, may be gone.
         self.kubectl(&["delete", "pods", "--all", "-n", SHOP, "--force", "--wait=false"])
             .with_context(context)?;
         self.kubectl(&namespaces).with_context(context)?;
@@ -240,7 +240,7 @@ impl Cluster {
         Ok(())
     }
 
-    /// Credentials of somebody's cluster do not stay among the logs.
+    /// Credentials of a user's cluster do not stay among the logs.
     fn forget_credentials(&self) {
         for who in ["admin", "alice", RELEASE] {
             let _ = std::fs::remove_file(self.folder.join(format!("{who}.kubeconfig")));

@@ -14,7 +14,7 @@ use primetime_tests::workload::{autoscaler, deployment, surge};
 type Case = (&'static str, u32, (u32, u32), u32, u32, i32);
 
 const CASES: [Case; 6] = [
-    // An HPA without a pod is off, and its minimum lifts nobody. Once it is on, it stays so.
+    // An HPA without a pod is off, and its minimum has no effect. Once it is on, it stays so.
     ("asleep", 0, (2, 20), 1_000, 8, 2),
     // Within a tenth of where it is an HPA does not move; a minimum is not asked for tolerance.
     ("nine", 9, (9, 200), 1_000, 10, 9),
@@ -42,7 +42,7 @@ fn within(all: &[(DateTime<Utc>, i32)], from: DateTime<Utc>, until: DateTime<Utc
     stood.into_iter().chain(changed).map(|(_, replicas)| *replicas).collect()
 }
 
-/// Somebody puts an HPA, whose load is worth two pods, above a workload that is held already.
+/// A person puts an HPA, whose load is worth two pods, above a workload that is held already.
 async fn late_comer(evening: &Evening, start: DateTime<Utc>) -> Result<()> {
     let objects = [deployment("late", 4), surge("late", "late", start, SECONDS, 12)];
     let texts = objects.iter().map(serde_yaml::to_string).collect::<Result<Vec<_>, _>>()?;

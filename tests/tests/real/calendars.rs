@@ -1,4 +1,4 @@
-//! Events whose hour somebody else says, on a real API server: feeds that move, stretch, break and vanish.
+//! Events whose hour a feed says, on a real API server: feeds that move, stretch, break and vanish.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -95,7 +95,7 @@ fn ics(events: &[(&str, DateTime<Utc>, DateTime<Utc>)]) -> Answers {
 /// A surge on `web` that follows a calendar.
 fn following(name: &str, calendar: &str) -> Result<ScheduledSurge> {
     let mut surge = web_only(name, Utc::now(), 15, 40)?;
-    surge.spec.hold = None;
+    surge.spec.event.hold = None;
     surge.spec.schedule = serde_json::from_value(json!({"calendarRef": {"name": calendar}}))?;
     Ok(surge)
 }
@@ -165,7 +165,7 @@ async fn an_event_that_moves_moves_its_run_and_one_that_goes_on_lengthens_it() -
     let by_url =
         |feed: &str| json!({"format": "iCalendar", "url": url(feed), "intervalSeconds": 10});
 
-    // Tonight's show; a feed that never answers and a place that nobody allowed disturb nobody.
+    // Tonight's show; a feed that never answers and a place that is not allowed disturb no other.
     broadcaster.say("hang.ics", Answers::Never);
     follow(&evening, "hangs", by_url("hang.ics")).await?;
     let elsewhere = json!({"format": "iCalendar", "url": "http://127.0.0.1:1/x.ics"});

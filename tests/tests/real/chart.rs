@@ -50,7 +50,7 @@ async fn the_chart_renders_and_refuses_what_is_missing() -> Result<()> {
         "podMonitor.enabled=true",
     ];
     let rendered = template(&tools, &all).await?;
-    ensure!(!rendered.contains("batch"), "Jobs are created only where somebody says so");
+    ensure!(!rendered.contains("batch"), "Jobs are created only where the chart says so");
     let configmaps = rendered.split("resources: [configmaps]").nth(1).unwrap_or_default();
     ensure!(configmaps.trim_start().starts_with("verbs: [get]"), "and ConfigMaps are written");
     ensure!(!rendered.contains("httproutes"), "and HTTPRoutes");

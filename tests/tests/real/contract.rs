@@ -26,9 +26,9 @@ enum Step {
     Send(&'static str, String, &'static str, Value),
     /// What is there with a change, put back; with the resourceVersion that it had, or an older one.
     Replace(String, fn(&mut Value), bool),
-    /// An object of a collection is changed twice, and somebody watches from before that.
+    /// An object of a collection is changed twice, and a client watches from before that.
     Watch(String, &'static str),
-    /// A patch that tests the resourceVersion that was read, or the one before somebody's change.
+    /// A patch that tests the resourceVersion that was read, or the one before another change.
     Tested(String, Value, bool),
 }
 
@@ -79,7 +79,7 @@ async fn perform(client: &Client, step: &Step) -> Result<(u16, Value)> {
         Step::Replace(path, edit, stale) => {
             let (_, mut object) = send(client, "GET", path, JSON, &Value::Null).await?;
             if *stale {
-                // Somebody else is faster.
+                // Another client is faster.
                 let touch = json!({"metadata": {"labels": {"touched": "true"}}});
                 send(client, "PATCH", path, MERGE, &touch).await?;
             }
@@ -196,7 +196,7 @@ fn workloads() -> Vec<Step> {
         Step::Replace(web.to_owned(), |o| o["spec"]["replicas"] = 6.into(), false),
         Step::Replace(web.to_owned(), |o| o["spec"]["replicas"] = 7.into(), true),
         get(web),
-        get("/apis/apps/v1/namespaces/shop/deployments/nobody/scale"),
+        get("/apis/apps/v1/namespaces/shop/deployments/absent/scale"),
         Step::Tested(
             format!("{web}/scale"),
             json!({"op": "add", "path": "/spec/replicas", "value": 11}),
@@ -370,7 +370,7 @@ fn announcements() -> Vec<Step> {
         }),
         announce(|s| {
             s["spec"]["signals"] = json!([{
-                "name": "sessions", "metricsSourceRef": {"name": "main"}, "target": "nobody",
+                "name": "sessions", "metricsSourceRef": {"name": "main"}, "target": "absent",
                 "query": "sum(shop_sessions)", "perReplica": "200",
             }]);
         }),

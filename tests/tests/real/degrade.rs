@@ -62,21 +62,21 @@ async fn follow(site: Site, flags: Api<ConfigMap>) {
 
 async fn announce(evening: &Evening, show: DateTime<Utc>) -> Result<()> {
     let mut surge = web_only("capital", show, 60, PODS)?;
-    surge.spec.hold = None;
-    for target in &mut surge.spec.targets {
+    surge.spec.event.hold = None;
+    for target in &mut surge.spec.event.targets {
         target.max_replicas = Some(PODS);
     }
-    let mut p95 = surge.spec.signals.first().context("a signal")?.clone();
+    let mut p95 = surge.spec.event.signals.first().context("a signal")?.clone();
     (p95.name, p95.query) = ("p95".to_owned(), "shop_p95_seconds".to_owned());
     (p95.target, p95.per_replica, p95.look_ahead_seconds) = (None, None, None);
-    surge.spec.signals.push(p95);
+    surge.spec.event.signals.push(p95);
     let step = |name: &str, when, key: &str, value: &str| {
         json!({
             "name": name, "when": when, "minimumSeconds": 5,
             "configMapRef": {"name": "shop-flags", "key": key, "value": value},
         })
     };
-    surge.spec.degrade = serde_json::from_value(json!([
+    surge.spec.event.degrade = serde_json::from_value(json!([
         step(
             "order-capture",
             json!({"signal": "sessions", "above": "7600", "below": "7000", "forSeconds": 2}),
@@ -149,7 +149,7 @@ async fn what_capacity_cannot_follow_is_shed_and_given_back() -> Result<()> {
     ensure!(status.message.contains("degraded: order-capture since "), "{}", status.message);
     ensure!(read(&flags(&evening)).await?.get("checkout").is_some_and(|v| v == "capture"));
 
-    // The page is slow: plain within a minute. Somebody changes a flag that is not ours.
+    // The page is slow: plain within a minute. A person changes a flag that is not ours.
     evening.site.expose("# TYPE shop_p95_seconds gauge\nshop_p95_seconds 2.5\n");
     let took = flag(&evening, "page", Some("static"), 60).await?;
     eprintln!("the page is static {} ms after the p95 is over the line", took.as_millis());

@@ -13,7 +13,7 @@ use primetime_tests::tools::{Tools, built};
 use primetime_tests::wait::wait_until;
 use tokio::process::Command;
 
-/// Somebody's own things, which look much like ours.
+/// A user's own objects, which look much like ours.
 const THEIRS: &str = r"
 apiVersion: v1
 kind: Namespace
@@ -53,7 +53,7 @@ async fn everything(plane: &Plane) -> Result<BTreeSet<String>> {
     Ok(all.lines().map(words).collect())
 }
 
-/// The demo, as somebody with that cluster would start it.
+/// The demo, as a user with that cluster would start it.
 fn demo(plane: &Plane, context: &str, address: &str) -> Result<Command> {
     let mut demo = command(built("primetime-demo")?);
     demo.args(["--ahead", "65"])
@@ -133,7 +133,7 @@ async fn a_borrowed_cluster_is_left_as_it_was() -> Result<()> {
     )
     .await?;
     run(plane.kubectl().args(["create", "namespace", "shop"])).await?;
-    refused(&mut demo(&plane, "x", &address)?, "namespace shop of context x is somebody else's")
+    refused(&mut demo(&plane, "x", &address)?, "namespace shop of context x belongs to others")
         .await?;
     run(plane.kubectl().args(["delete", "namespace", "shop"])).await?;
     left_as_it_was(&plane, &before).await?;

@@ -5,7 +5,8 @@ use chrono::{TimeDelta, Utc};
 use k8s_openapi::api::batch::v1::Job;
 use kube::api::{Api, DeleteParams, ListParams};
 use primetime_api::{JobStep, tags};
-use primetime_core::state::run::{JobState, JobStatus, RunStatus, Stage, Verdict};
+use primetime_core::state::run::{RunStatus, Stage, Verdict};
+use primetime_core::state::status::{JobState, JobStatus};
 use primetime_tests::capital::web_only;
 use primetime_tests::evening::{Evening, SHOP};
 use primetime_tests::plane::Options;
@@ -59,15 +60,17 @@ async fn what_has_to_be_warm_is_warm_at_t0_and_a_failure_is_said_in_time() -> Re
     }
     let show = Utc::now() + TimeDelta::seconds(85);
     let mut surge = web_only("capital", show, 15, 40)?;
-    surge.spec.hold = None;
-    surge.spec.warm_up = steps(json!([
+    surge.spec.event.hold = None;
+    surge.spec.event.warm_up = steps(json!([
         {"name": "photos", "deadlineSeconds": 20, "after": ["web"],
          "jobTemplateRef": {"kind": "Job", "name": "warm-photos"}},
         {"name": "cdn", "deadlineSeconds": 30, "retries": 0, "after": ["photos"],
          "jobTemplateRef": {"name": "warm-cdn"}},
     ]))?;
-    surge.spec.on_live = steps(json!([{"name": "banner", "jobTemplateRef": {"name": "banner"}}]))?;
-    surge.spec.on_release = steps(json!([{"name": "count", "jobTemplateRef": {"name": "count"}}]))?;
+    surge.spec.event.on_live =
+        steps(json!([{"name": "banner", "jobTemplateRef": {"name": "banner"}}]))?;
+    surge.spec.event.on_release =
+        steps(json!([{"name": "count", "jobTemplateRef": {"name": "count"}}]))?;
     evening.announce(&surge).await?;
 
     evening
@@ -82,7 +85,7 @@ async fn what_has_to_be_warm_is_warm_at_t0_and_a_failure_is_said_in_time() -> Re
     ensure!(job(&status, "photos")?.state == JobState::Succeeded, "{:?}", status.jobs);
     ensure!(Utc::now() < show - TimeDelta::seconds(5), "it is said in time");
 
-    // Somebody mends it, and deletes the Job that has failed.
+    // A person mends it, and deletes the Job that has failed.
     evening.plane.apply(&serde_yaml::to_string(&cron_job("warm-cdn", "Succeeded"))?).await?;
     let jobs: Api<Job> = Api::namespaced(evening.client(), SHOP);
     jobs.delete(&job(&status, "cdn")?.job, &DeleteParams::background()).await?;

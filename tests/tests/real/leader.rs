@@ -15,9 +15,9 @@ async fn a_standby_takes_over_and_nothing_goes_down() -> Result<()> {
         Evening::begin("leader", &Options::default(), |what| eprintln!("{what}")).await?;
     let mut standby = evening.operator.standby().await?;
     let mut surge = capital::shifted(Utc::now() + TimeDelta::seconds(20), 60)?;
-    surge.spec.machines.clear();
+    surge.spec.event.machines.clear();
     surge.spec.ready_before_seconds = 2;
-    for target in &mut surge.spec.targets {
+    for target in &mut surge.spec.event.targets {
         target.lead_seconds = 8;
     }
     evening.announce(&surge).await?;

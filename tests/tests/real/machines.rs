@@ -20,9 +20,9 @@ async fn partial_success_is_kept_and_only_ours_is_terminated() -> Result<()> {
         b.lost_replies = 1;
     });
     let mut surge = capital::shifted(Utc::now() + TimeDelta::seconds(60), 60)?;
-    surge.spec.targets.clear();
-    surge.spec.signals.clear();
-    surge.spec.hold = None;
+    surge.spec.event.targets.clear();
+    surge.spec.event.signals.clear();
+    surge.spec.event.hold = None;
     surge.spec.schedule.duration_seconds = Some(20);
     evening.announce(&surge).await?;
 
@@ -53,6 +53,6 @@ async fn partial_success_is_kept_and_only_ours_is_terminated() -> Result<()> {
         .await?;
     ensure!(evening.ec2.living().is_empty(), "{:?}", evening.ec2.living());
     let state = evening.ec2.state(&foreign).await?;
-    ensure!(state == "running", "the instance of somebody else is {state}");
+    ensure!(state == "running", "the instance of others is {state}");
     evening.end()
 }

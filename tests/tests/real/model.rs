@@ -8,15 +8,15 @@ use primetime_tests::process::{command, run};
 use primetime_tests::tools::{Tools, root};
 use serde_json::{Value, json};
 
-/// A kubeconfig of one cluster, whose server asks nobody who they are.
+/// A kubeconfig of one cluster, whose server authenticates no user.
 fn kubeconfig(address: std::net::SocketAddr) -> Value {
     json!({
         "apiVersion": "v1", "kind": "Config", "current-context": "model",
         "clusters": [{"name": "model", "cluster": {"server": format!("http://{address}")}}],
-        "users": [{"name": "anybody", "user": {}}],
+        "users": [{"name": "anonymous", "user": {}}],
         "contexts": [{
             "name": "model",
-            "context": {"cluster": "model", "user": "anybody", "namespace": "shop"},
+            "context": {"cluster": "model", "user": "anonymous", "namespace": "shop"},
         }],
     })
 }

@@ -62,7 +62,7 @@ fn ill() -> String {
         "# TYPE shop_load gauge\n\
          shop_load{{case=\"nan\"}} NaN\n\
          shop_load{{case=\"two-series\"}} 1500\n\
-         shop_load{{case=\"two-series\",of=\"somebody\"}} 1500\n\
+         shop_load{{case=\"two-series\",of=\"others\"}} 1500\n\
          shop_load{{case=\"old\"}} 1500 {now}\n\
          shop_load{{case=\"lies\"}} 0\n\
          shop_load{{case=\"fails\"}} 1500\n\

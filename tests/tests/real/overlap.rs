@@ -16,8 +16,8 @@ async fn a_higher_run_within_a_lower_one() -> Result<()> {
     let show = Utc::now() + TimeDelta::seconds(18);
     let mut low = web_only("low", show, 80, 60)?;
     let mut high = web_only("high", show + TimeDelta::seconds(40), 15, 100)?;
-    // The load of this evening never changes, so nobody waits for it to go.
-    (low.spec.hold, high.spec.hold) = (None, None);
+    // The load of this evening never changes, so the release does not wait for it.
+    (low.spec.event.hold, high.spec.event.hold) = (None, None);
     evening.announce(&low).await?;
     evening.announce(&high).await?;
     evening

@@ -41,13 +41,13 @@ macro_rules! obeyed {
     };
 }
 
-/// An event whose second nobody knows: ready, and waiting for a person; a second start is harmless.
+/// An event whose second is not known beforehand: ready, and waiting for a person; a second start is harmless.
 async fn armed(evening: &Evening) -> Result<()> {
     let show = Utc::now() + TimeDelta::seconds(16);
     let mut surge = capital::web_only("launch", show, 30, 60)?;
-    surge.spec.start_policy = StartPolicy::Manual;
-    surge.spec.armed_seconds = Some(600);
-    surge.spec.hold = None;
+    surge.spec.event.start_policy = StartPolicy::Manual;
+    surge.spec.event.armed_seconds = Some(600);
+    surge.spec.event.hold = None;
     evening.announce(&surge).await?;
     evening
         .until("the launch to be armed past its hour", 60, |e| async move {

@@ -12,7 +12,7 @@ use serde_json::json;
 /// Targets that fall due together; 64 are allowed to a surge.
 const TARGETS: u32 = 60;
 
-/// One seat for all that the operator asks for, and nobody waits for it.
+/// One seat for all that the operator asks for, and no other client waits for it.
 fn narrow() -> [serde_json::Value; 2] {
     let api = "flowcontrol.apiserver.k8s.io/v1";
     let level = json!({
@@ -91,7 +91,7 @@ async fn an_api_server_that_pushes_back_is_asked_less_at_once_and_nothing_is_los
     eprintln!("the API server has refused {refused} requests; {heard} were writes");
     ensure!(refused > 0.0 && heard > 0.0, "it was not pushed back: {page}");
     let log = std::fs::read_to_string(evening.plane.folder.join("primetime.log"))?;
-    ensure!(log.contains("pushes back (429): fewer calls at once"), "nobody was told");
+    ensure!(log.contains("pushes back (429): fewer calls at once"), "the log does not say so");
     let halved = log.lines().filter(|line| line.contains("pushes back (429)")).count();
     ensure!(halved <= 30, "half as many, not more often than once a second: {halved} times");
 

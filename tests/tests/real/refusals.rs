@@ -310,19 +310,19 @@ const SURGES: [(&str, Change, &str); 83] = [
         "each signal must name a target",
     ),
     (
-        "a share of what there is to do, and nobody to do it",
+        "a share of what there is to do, and no pod to do it",
         |s| {
             s["spec"]["signals"][0].as_object_mut().map(|signal| signal.remove("target"));
         },
         "perReplica and threshold belong to a target",
     ),
     (
-        "a step that watches a signal of nobody",
+        "a step that watches an absent signal",
         |s| ladder(s, &json!({"signal": "errors", "above": "0.01"})),
         "each signal must be one of this surge",
     ),
     (
-        "a step that watches a target of nobody",
+        "a step that watches an absent target",
         |s| ladder(s, &json!({"target": "tills", "behindReplicas": 5})),
         "each target must be one of this surge",
     ),
@@ -559,7 +559,39 @@ fn others(good: &Value) -> Vec<(&'static str, Value, &'static str)> {
     ]
 }
 
-/// Calendars that say where their feed is twice, or in a way that nobody should.
+/// Runs that a person creates, with what a surge would be refused for.
+fn runs(good: &Value) -> Vec<(&'static str, Value, &'static str)> {
+    let changed = |change: Change| {
+        let mut run = json!({
+            "apiVersion": "primetime.dev/v1alpha1", "kind": "SurgeRun",
+            "metadata": {"name": "by-hand", "namespace": "shop"},
+            "spec": {
+                "readyTime": "2031-01-12T20:00:00Z", "startTime": "2031-01-12T21:00:00Z",
+                "endTime": "2031-01-12T22:00:00Z", "targets": good["spec"]["targets"],
+            },
+        });
+        change(&mut run);
+        run
+    };
+    vec![
+        (
+            "a run that waits for a person though it begins by itself",
+            changed(|run| run["spec"]["armedSeconds"] = json!(600)),
+            "spec.armedSeconds: belongs to startPolicy Manual only",
+        ),
+        (
+            "a run that names a workload twice",
+            changed(|run| {
+                let mut twin = run["spec"]["targets"][0].clone();
+                twin["name"] = json!("twin");
+                run["spec"]["targets"] = json!([run["spec"]["targets"][0], twin]);
+            }),
+            "spec.targets: the same workload is named twice",
+        ),
+    ]
+}
+
+/// Calendars that say where their feed is twice, or in a way that is refused.
 fn calendars() -> [(&'static str, Value, &'static str); 5] {
     let at = json!({"name": "guide", "key": "guide.ics"});
     let url = |url: &str| json!({"format": "iCalendar", "url": url});
@@ -591,7 +623,7 @@ fn calendars() -> [(&'static str, Value, &'static str); 5] {
 /// What is announced too late to be ready in time is taken, and kubectl prints a warning.
 async fn warned(evening: &Evening) -> Result<()> {
     let mut soon = capital::web_only("soon", Utc::now() + TimeDelta::seconds(60), 15, 20)?;
-    for target in &mut soon.spec.targets {
+    for target in &mut soon.spec.event.targets {
         target.lead_seconds = 600;
     }
     let file = root().join("target/evenings/soon.yaml");
@@ -652,7 +684,7 @@ async fn bad_input_is_refused_at_apply_with_a_clear_error() -> Result<()> {
             refused_offline(&surge, what, said).await?;
         }
     }
-    for (what, object, said) in others(&good) {
+    for (what, object, said) in others(&good).into_iter().chain(runs(&good)) {
         refused(&evening, &object, what, said).await?;
     }
     for (what, spec, said) in calendars() {
@@ -681,7 +713,7 @@ async fn bad_input_is_refused_at_apply_with_a_clear_error() -> Result<()> {
         change(&mut o);
         refused(&evening, &o, what, said).await?;
     }
-    // Whoever claims to be somebody else is recorded as who they are.
+    // An author that names another user is recorded by the user's own name.
     let mut forged = action.clone();
     forged["spec"]["author"] = json!("the-boss");
     evening.plane.apply(&serde_yaml::to_string(&forged)?).await?;

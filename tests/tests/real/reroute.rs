@@ -4,7 +4,8 @@ use anyhow::{Context, Result, ensure};
 use chrono::{TimeDelta, Utc};
 use k8s_openapi::api::batch::v1::Job;
 use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, ListParams};
-use primetime_core::state::run::{JobState, Stage};
+use primetime_core::state::run::Stage;
+use primetime_core::state::status::JobState;
 use primetime_tests::capital::web_only;
 use primetime_tests::evening::{Evening, SHOP, decisions};
 use primetime_tests::plane::Options;
@@ -83,7 +84,7 @@ async fn traffic_is_moved_and_work_is_run_and_undone() -> Result<()> {
         Evening::begin("reroute", &Options::default(), |what| eprintln!("{what}")).await?;
     let show = Utc::now() + TimeDelta::seconds(90);
     let mut surge = web_only("capital", show, 30, 20)?;
-    surge.spec.hold = None;
+    surge.spec.event.hold = None;
     let never = json!({"signal": "sessions", "above": "1000000", "forSeconds": 2});
     let weight = |name: &str, rule: Option<&str>| {
         json!({
@@ -91,7 +92,7 @@ async fn traffic_is_moved_and_work_is_run_and_undone() -> Result<()> {
             "httpRouteRef": {"name": "shop", "rule": rule, "backend": "plain", "weight": 100},
         })
     };
-    surge.spec.degrade = serde_json::from_value(json!([
+    surge.spec.event.degrade = serde_json::from_value(json!([
         weight("somewhere", None),
         weight("plain-page", Some("pages")),
         {

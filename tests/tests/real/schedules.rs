@@ -13,7 +13,7 @@ use primetime_tests::process::{command, run};
 use primetime_tests::tools::{built, root};
 use serde_json::{Value, json};
 
-/// The example, but for the days around today: whoever runs this on a Sunday evening would else be in the middle of it.
+/// The example, but for the days around today: a test on a Sunday evening would else be in the middle of it.
 fn sundays(now: DateTime<Utc>) -> Result<String> {
     let text = std::fs::read_to_string(root().join("examples/every-sunday.yaml"))?;
     let mut surge: Value = serde_yaml::from_str(&text)?;
@@ -85,7 +85,7 @@ fn daily(now: DateTime<Utc>) -> Result<(ScheduledSurge, DateTime<Utc>)> {
     let soon = now + TimeDelta::seconds(100);
     let show = soon.with_second(0).and_then(|t| t.with_nanosecond(0)).context("a full minute")?;
     let mut surge = web_only("daily", show, 15, 40)?;
-    surge.spec.hold = None;
+    surge.spec.event.hold = None;
     surge.spec.schedule.start_time = None;
     surge.spec.schedule.cron = Some(format!("{} {} * * *", show.minute(), show.hour()));
     surge.spec.schedule.time_zone = Some("UTC".to_owned());
@@ -129,7 +129,7 @@ async fn what_recurs_is_planned_ahead_cancelled_suspended_moved_and_done() -> Re
         })
         .await?;
 
-    // A run that somebody deletes is cancelled, that one and no other; the one after the last takes its place.
+    // A run that a person deletes is cancelled, that one and no other; the one after the last takes its place.
     let (first, rest) = names.split_first().context("five runs")?;
     let runs: Api<SurgeRun> = Api::namespaced(evening.client(), SHOP);
     runs.delete(first, &DeleteParams::default()).await?;

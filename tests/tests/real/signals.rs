@@ -71,7 +71,7 @@ async fn one_that_is_odd_spoils_no_other_and_is_asked_apart_from_then_on() -> Re
             .take(odd.len())
             .map(|sample| match sample {
                 Sample::Known { value, .. } => value.to_string(),
-                Sample::Unknown(why) => why.reason().to_owned(),
+                Sample::Unknown(why) => why.reason().as_str().to_owned(),
             })
             .collect();
         let expected = [

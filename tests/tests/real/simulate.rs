@@ -44,7 +44,7 @@ async fn the_capital_evening_is_kept_and_compared() -> Result<()> {
     ensure!(of("hpa", "readyAtT0") == false, "{report}");
     ensure!(number("kedaCron", "excessReplicaSeconds") > number("oracle", "excessReplicaSeconds"));
     let least = number("oracle", "excessReplicaSeconds");
-    ensure!(number("primetime", "excessReplicaSeconds") >= least, "nobody beats the oracle");
+    ensure!(number("primetime", "excessReplicaSeconds") >= least, "no strategy beats the oracle");
     let demand = number("primetime", "demandReplicaSeconds");
     for strategy in ["primetime", "hpa", "kedaCron", "oracle"] {
         ensure!(number(strategy, "demandReplicaSeconds") == demand, "one evening: {report}");

@@ -5,12 +5,15 @@ use primetime_core::reference;
 use primetime_core::state::announcement::{self, Moment};
 use primetime_core::state::ladder::{self, Action, Place, Trigger, When, Work};
 
-use super::{Announced, name, seconds};
+use super::reference::name;
+use primetime_core::seconds;
+
 use crate::degrade::DegradeStep;
+use crate::event::EventSpec;
 use crate::job::JobTemplateRef;
 
 /// All steps, or every reason why they cannot be understood.
-pub(super) fn ladder(announced: &Announced<'_>) -> Result<Vec<ladder::Step>, Vec<String>> {
+pub(super) fn ladder(announced: &EventSpec) -> Result<Vec<ladder::Step>, Vec<String>> {
     let (mut steps, mut errors) = (Vec::new(), Vec::new());
     for (i, written) in announced.degrade.iter().enumerate() {
         match step(written, announced) {
@@ -21,7 +24,7 @@ pub(super) fn ladder(announced: &Announced<'_>) -> Result<Vec<ladder::Step>, Vec
     if errors.is_empty() { Ok(steps) } else { Err(errors) }
 }
 
-fn step(written: &DegradeStep, announced: &Announced<'_>) -> Result<ladder::Step, String> {
+fn step(written: &DegradeStep, announced: &EventSpec) -> Result<ladder::Step, String> {
     Ok(ladder::Step {
         name: written.name.clone(),
         when: When {
@@ -81,7 +84,7 @@ pub(super) fn jobs(ladder: &[DegradeStep]) -> impl Iterator<Item = announcement:
     .flatten()
 }
 
-fn condition(written: &DegradeStep, announced: &Announced<'_>) -> Result<Trigger, String> {
+fn condition(written: &DegradeStep, announced: &EventSpec) -> Result<Trigger, String> {
     let when = &written.when;
     let line = |field: &str, text: &str| {
         text.parse::<Decimal>().map_err(|error| format!("when.{field}: {error}"))
@@ -123,7 +126,7 @@ mod tests {
                 "configMapRef": {"name": "flags", "key": "page", "value": "light"}}],
         });
         let surge = serde_json::from_value(surge).unwrap();
-        super::super::surge(&surge).err().unwrap_or_default().join("\n")
+        crate::surge_spec(&surge).err().unwrap_or_default().join("\n")
     }
 
     #[test]

@@ -4,15 +4,19 @@ use std::collections::BTreeSet;
 
 use primetime_core::state::announcement::{self, JobTemplate, Moment};
 
-use super::{Announced, degrade, seconds};
+use primetime_core::seconds;
+
+use super::degrade;
+use super::reference::name;
+use crate::event::EventSpec;
 use crate::job::{JobStep, JobTemplateRef};
 
 /// All Jobs of a surge, or every reason why they cannot be understood.
-pub(super) fn jobs(announced: &Announced<'_>) -> Result<Vec<announcement::JobStep>, Vec<String>> {
+pub(super) fn jobs(announced: &EventSpec) -> Result<Vec<announcement::JobStep>, Vec<String>> {
     let lists = [
-        ("warmUp", Moment::WarmUp, announced.warm_up),
-        ("onLive", Moment::Live, announced.on_live),
-        ("onRelease", Moment::Release, announced.on_release),
+        ("warmUp", Moment::WarmUp, &announced.warm_up),
+        ("onLive", Moment::Live, &announced.on_live),
+        ("onRelease", Moment::Release, &announced.on_release),
     ];
     let targets = announced.targets.iter().map(|target| target.name.as_str());
     let machines = announced.machines.iter().map(|group| group.name.as_str());
@@ -21,7 +25,7 @@ pub(super) fn jobs(announced: &Announced<'_>) -> Result<Vec<announcement::JobSte
     for (list, moment, steps) in lists {
         for (i, step) in steps.iter().enumerate() {
             let mut wrong = |why: String| errors.push(format!("spec.{list}[{i}]: {why}"));
-            if let Err(why) = super::name("jobTemplateRef", &step.job_template_ref.name) {
+            if let Err(why) = name("jobTemplateRef", &step.job_template_ref.name) {
                 wrong(why);
             }
             let name = step.name.as_str();
@@ -46,7 +50,7 @@ pub(super) fn jobs(announced: &Announced<'_>) -> Result<Vec<announcement::JobSte
         }
     }
     // A step of the ladder and what it runs are called the same; no other Job is.
-    for step in degrade::jobs(announced.degrade) {
+    for step in degrade::jobs(&announced.degrade) {
         let others = jobs.iter().any(|other| other.name == step.name);
         if others || capacity.contains(&step.name.as_str()) {
             errors.push(format!("spec.degrade: something else is called \"{}\" too", step.name));
@@ -88,7 +92,7 @@ mod tests {
             surge[list] = steps.clone();
         }
         let surge = serde_json::from_value(surge).unwrap();
-        super::super::surge(&surge).err().unwrap_or_default().join("\n")
+        crate::surge_spec(&surge).err().unwrap_or_default().join("\n")
     }
 
     fn step(name: &str, after: &[&str]) -> Value {

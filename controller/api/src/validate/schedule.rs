@@ -36,7 +36,7 @@ pub fn schedule(schedule: &written::Schedule) -> Result<Schedule, Vec<String>> {
         None
     });
     if let Some(calendar) = &schedule.calendar_ref {
-        let named = super::name("spec.schedule.calendarRef", &calendar.name);
+        let named = super::reference::name("spec.schedule.calendarRef", &calendar.name);
         errors.extend(named.err());
     }
     let mut rules = Vec::new();
@@ -183,7 +183,7 @@ pub fn short_of_time(spec: &SurgeSpec, now: Instant) -> Option<String> {
 const UNLESS_SAID: TimeDelta = TimeDelta::hours(1);
 
 /// The calendar that a schedule follows.
-pub fn follows(schedule: &written::Schedule) -> Option<Follows> {
+pub(crate) fn follows(schedule: &written::Schedule) -> Option<Follows> {
     let seconds = |n: i32| TimeDelta::seconds(i64::from(n.max(1)));
     schedule.calendar_ref.as_ref().map(|calendar| Follows {
         calendar: calendar.name.clone(),

@@ -5,10 +5,8 @@ use std::fmt::Write;
 use chrono::TimeDelta;
 use primetime_core::Instant;
 use primetime_core::schedule::in_zone;
-use primetime_sim::announced::Evening;
-use primetime_sim::evening::{Look, Workload};
-
-use super::window;
+use primetime_sim::announced::evening::Evening;
+use primetime_sim::evening::recording::{Look, Workload};
 
 const WIDTH: f64 = 1200.0;
 const LEFT: f64 = 60.0;
@@ -174,7 +172,7 @@ pub fn draw(evening: &Evening, looks: &[Look], peers: &[(&str, &[Look])]) -> Str
 
 /// T0, start and end, and the hours below.
 fn marks(out: &mut String, evening: &Evening, panel: &Panel) {
-    let window = window(evening);
+    let window = evening.window();
     let marks = [("T0", window.ready_by), ("start", window.start), ("end", window.end)];
     for (n, (name, at)) in marks.into_iter().enumerate() {
         let (x, anchor) = (panel.x(at), if n == 0 { "end" } else { "start" });

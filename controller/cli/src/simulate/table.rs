@@ -7,18 +7,18 @@ use chrono::TimeDelta;
 use primetime_core::Instant;
 use primetime_core::format::number as shown;
 use primetime_core::schedule::in_zone;
-use primetime_sim::announced::Evening;
-use primetime_sim::evening::Recording;
+use primetime_sim::announced::evening::Evening;
+use primetime_sim::evening::recording::Recording;
 use primetime_sim::outcome::Outcome;
 use primetime_sim::script::Script;
 
-use super::{Strategies, window};
+use super::report::Strategies;
 
 /// What is played, and what is assumed.
 pub fn evening(evening: &Evening, script: &Script) -> String {
     let mut out = String::new();
     let zone = evening.spec.schedule.zone_name();
-    let window = window(evening);
+    let window = evening.window();
     let _ = writeln!(out, "{}/{}", evening.namespace, evening.name);
     let _ = writeln!(out, "  start {}", in_zone(window.start, zone));
     let _ = writeln!(out, "  T0    {}", in_zone(window.ready_by, zone));
@@ -91,7 +91,7 @@ pub fn timeline(evening: &Evening, recording: &Recording) -> String {
     if let Some(at) = machines.checked_sub(1).and_then(|n| boots.get(n)) {
         lines.insert((*at, format!("{machines} of {machines} machines ready")));
     }
-    let window = window(evening);
+    let window = evening.window();
     lines.insert((window.ready_by, "--- T0".to_owned()));
     lines.insert((window.start, "--- the event starts".to_owned()));
     lines.insert((window.end, "--- the event ends, at the earliest".to_owned()));

@@ -62,7 +62,7 @@ pub fn not_joined(status: &RunStatus, group: &MachineGroup, world: &World, now: 
     count(late(status, group, world, now))
 }
 
-/// Asks for a fresh list of nodes where somebody seems not to have joined: that may be the list's fault.
+/// Asks for a fresh list of nodes where an instance seems not to have joined: the list may be old.
 #[must_use]
 pub fn look(
     status: &RunStatus,
@@ -92,12 +92,14 @@ pub fn replacements(status: &RunStatus, group: &MachineGroup, world: &World, now
     let spare = (group.count / 10).max(1).saturating_sub(count(going));
     // What was replaced already counts until its predecessor has gone.
     let replaced = launched(status, &group.name).saturating_sub(group.count);
+    // mutate: machine-never-joins-replaced
+    // mutate: machines-never-join-replaced
     not_joined(status, group, world, now).min(spare).min(left + replaced)
 }
 
 /// Gives up what did not join: the oldest, once a machine that was started later has joined; else the newest, so that
 /// another may be tried and those that are about to join are left alone. Where none has ever joined it is not their fault.
-pub fn give_up(status: &mut RunStatus, group: &MachineGroup, world: &World, now: Instant) {
+pub fn replace_unjoined(status: &mut RunStatus, group: &MachineGroup, world: &World, now: Instant) {
     let mut waiting: Vec<(Instant, String)> =
         late(status, group, world, now).map(|i| (i.since, i.id.clone())).collect();
     waiting.sort();
@@ -166,8 +168,8 @@ pub(super) fn is_open(world: &World, id: &str) -> bool {
 mod tests {
     use super::*;
     use crate::machines::acts;
-    use crate::machines::launch::{intend, settle};
-    use crate::machines::tests::{group, launch, now, run, with_live};
+    use crate::machines::launch::{record_intent, record_results};
+    use crate::machines::tests::{group, launch, now, recorded, run, with_live};
     use crate::seconds;
     use crate::state::observed::{Fleet, Instance, LaunchAnswer, Node, Seen};
 
@@ -186,8 +188,8 @@ mod tests {
 
     fn intended(status: &mut RunStatus, world: &World, at: Instant) -> u32 {
         let before = status.ledger.len();
-        settle(status, world, &run(), at);
-        intend(status, &run(), &group(), &launch(), world, at);
+        record_results(status, world, &run(), at);
+        record_intent(status, &run(), &group(), &launch(), world, at);
         status.ledger.get(before).map_or(0, |batch| batch.count)
     }
 
@@ -200,7 +202,7 @@ mod tests {
         let count = usize::try_from(status.ledger.last().unwrap().count).unwrap();
         let ids = (first..first + count).map(|i| format!("i-{i:03}")).collect();
         world.launches.insert(token, LaunchAnswer::Came { ids, shortfall: None });
-        settle(status, world, &run(), at);
+        record_results(status, world, &run(), at);
     }
 
     #[test]
@@ -213,7 +215,7 @@ mod tests {
         assert_eq!(intended(&mut status, &world, late), 1, "a tenth at a time");
         came(&mut status, &mut world, late);
         assert_eq!(intended(&mut status, &world, late), 0);
-        give_up(&mut status, &group(), &world, late);
+        replace_unjoined(&mut status, &group(), &world, late);
         assert_eq!(status.living().count(), 18, "nothing goes before its replacement has come");
         let join = |world: &mut World, id: &str| {
             let node = world.nodes.values().next().unwrap().clone();
@@ -221,13 +223,13 @@ mod tests {
         };
         join(&mut world, "i-017");
         let stale = World { nodes_as_of: Some(late - seconds(1)), ..world.clone() };
-        give_up(&mut status, &group(), &stale, late);
+        replace_unjoined(&mut status, &group(), &stale, late);
         assert_eq!(status.living().count(), 18);
         let asked = look(&status, &group(), &stale, late);
         assert_eq!(asked, Some(MachineAct::LookAtNodes), "it may be on a newer list");
-        settle(&mut status, &world, &run(), late);
-        give_up(&mut status, &group(), &world, late);
-        let ended = acts(&status, &run(), &world, late);
+        record_results(&mut status, &world, &run(), late);
+        replace_unjoined(&mut status, &group(), &world, late);
+        let ended = acts(&recorded(&status), &world, late);
         assert!(
             matches!(ended.as_slice(), [MachineAct::Terminate { ids, .. }] if ids == &["i-015"]),
             "{ended:?}"
@@ -250,13 +252,13 @@ mod tests {
         for _ in 0..200 {
             at += seconds(1201);
             let mut world = with_nodes(1, at);
-            settle(&mut status, &world, &run(), at);
+            record_results(&mut status, &world, &run(), at);
             let before = status.ledger.len();
-            intend(&mut status, &run(), &few, &launch(), &world, at);
+            record_intent(&mut status, &run(), &few, &launch(), &world, at);
             if status.ledger.len() > before {
                 came(&mut status, &mut world, at);
             }
-            give_up(&mut status, &few, &world, at);
+            replace_unjoined(&mut status, &few, &world, at);
             alive = alive.max(launched(&status, "burst"));
             let ended = status.ledger.iter_mut().flat_map(|b| &mut b.instances);
             let ended = ended.filter(|i| i.state == LedgerState::Terminating);
@@ -277,11 +279,11 @@ mod tests {
         came(&mut status, &mut world, at);
         at += seconds(1200);
         let none = with_nodes(0, at);
-        give_up(&mut status, &group(), &none, at);
+        replace_unjoined(&mut status, &group(), &none, at);
         assert_eq!(alive(&status), 18, "none has ever joined: that is not their fault");
         let one = with_nodes(1, at);
-        settle(&mut status, &one, &run(), at);
-        give_up(&mut status, &group(), &one, at);
+        record_results(&mut status, &one, &run(), at);
+        replace_unjoined(&mut status, &group(), &one, at);
         let ended: Vec<&str> = status
             .ledger
             .iter()
@@ -300,8 +302,8 @@ mod tests {
         assert_eq!(intended(&mut status, &world, late), 1);
         came(&mut status, &mut world, late);
         let world = with_nodes(17, late);
-        settle(&mut status, &world, &run(), late);
-        give_up(&mut status, &group(), &world, late);
+        record_results(&mut status, &world, &run(), late);
+        replace_unjoined(&mut status, &group(), &world, late);
         assert_eq!(launched(&status, "burst"), 18, "the other one goes with the release");
         assert_eq!(intended(&mut status, &world, late), 0);
     }

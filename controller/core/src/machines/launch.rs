@@ -51,8 +51,8 @@ pub const FORGOTTEN_AFTER: TimeDelta = TimeDelta::minutes(10);
 /// (<https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-idempotency.html>): later only its tag tells what became of it.
 pub const RESENT_FOR: TimeDelta = TimeDelta::minutes(10);
 
-/// Closes an entry of which nobody knows whether more will come.
-pub(super) fn strike(batch: &mut Batch) {
+/// Closes an entry whose last answer is unknown.
+pub(super) fn close_unresolved(batch: &mut Batch) {
     batch.settled = true;
     let came = batch.instances.len();
     batch.shortfall = Some(if came == 0 {
@@ -63,7 +63,7 @@ pub(super) fn strike(batch: &mut Batch) {
 }
 
 /// Writes what the cloud said into the ledger.
-pub fn settle(status: &mut RunStatus, world: &World, run: &RunRecord, now: Instant) {
+pub fn record_results(status: &mut RunStatus, world: &World, run: &RunRecord, now: Instant) {
     let fleet = world.fleets.get(&run.uid);
     let shown_at = match fleet {
         Some(Seen::Known(fleet)) => Some(fleet.at),
@@ -103,7 +103,7 @@ pub fn settle(status: &mut RunStatus, world: &World, run: &RunRecord, now: Insta
             None if world.trusts_its_clock(now)
                 && shown_at.is_some_and(|at| at >= batch.time + RESENT_FOR + STRIKE_AFTER) =>
             {
-                strike(batch);
+                close_unresolved(batch);
             }
             None => {}
         }
@@ -149,7 +149,7 @@ fn adopt(batch: &mut Batch, fleet: &Fleet, now: Instant) {
 
 /// Writes the intent of the next launch of a group into the ledger, if one is due: of what is missing, and of
 /// replacements for what does not join.
-pub fn intend(
+pub fn record_intent(
     status: &mut RunStatus,
     run: &RunRecord,
     group: &MachineGroup,

@@ -2,7 +2,7 @@
 
 use crate::Instant;
 use crate::machines::join::{is_open, looked_since};
-use crate::machines::launch::{STRIKE_AFTER, strike};
+use crate::machines::launch::{STRIKE_AFTER, close_unresolved};
 use crate::state::announcement::ReleasePace;
 use crate::state::ledger::{LedgerInstance, LedgerState};
 use crate::state::observed::Seen;
@@ -16,7 +16,7 @@ use crate::state::world::World;
 /// node is terminated at once. That it did not is believed of a fresh list of nodes asked for since the release began: a
 /// watch may have missed it, and pods may run there. The surge's own pace bounds how many begin to go at a time, so that a
 /// mistake ends few of them; those that wait take no new pods.
-pub fn wind_down(
+pub fn terminate_step(
     status: &mut RunStatus,
     world: &World,
     run: &RunRecord,
@@ -37,10 +37,11 @@ pub fn wind_down(
     for batch in &mut status.ledger {
         let silent = fleet_at.is_some_and(|at| at - batch.time.max(quiet_from) >= STRIKE_AFTER);
         if !batch.settled && silent {
-            strike(batch);
+            close_unresolved(batch);
         }
         for instance in batch.instances.iter_mut().filter(|i| i.state == LedgerState::Live) {
             let node = world.nodes.get(&instance.id);
+            // mutate: instance-no-list-believed
             if may_go == 0 || (node.is_none() && !looked) {
                 wait = true;
                 continue;
@@ -92,6 +93,7 @@ fn stride(status: &RunStatus, pace: ReleasePace) -> usize {
     };
     let all = status.ledger.iter().flat_map(|b| &b.instances).filter(there).count();
     let percent = usize::try_from(pace.step_percent.clamp(1, 100)).unwrap_or(1);
+    // mutate: machines-sent-away
     (all * percent / 100).max(1)
 }
 
@@ -99,8 +101,8 @@ fn stride(status: &RunStatus, pace: ReleasePace) -> usize {
 mod tests {
     use super::*;
     use crate::machines::acts;
-    use crate::machines::launch::{FORGOTTEN_AFTER, settle};
-    use crate::machines::tests::{intended, now, run, with_live};
+    use crate::machines::launch::{FORGOTTEN_AFTER, record_results};
+    use crate::machines::tests::{intended, now, recorded, run, with_live};
     use crate::output::MachineAct;
     use crate::run::release;
     use crate::seconds;
@@ -133,10 +135,10 @@ mod tests {
         };
         let mut at = now();
         for expected in [3, 6, 9, 12, 15, 17] {
-            let next = wind_down(&mut status, &looked_at(at), &run(), PACE, at);
+            let next = terminate_step(&mut status, &looked_at(at), &run(), PACE, at);
             assert_eq!(gone(&status), expected);
             let later = at + seconds(119);
-            wind_down(&mut status, &looked_at(later), &run(), PACE, later);
+            terminate_step(&mut status, &looked_at(later), &run(), PACE, later);
             assert_eq!(gone(&status), expected, "nothing goes before the step is over");
             assert_eq!(next, (expected < 17).then(|| at + seconds(120)));
             at += seconds(120);
@@ -149,11 +151,11 @@ mod tests {
         status.release = Some(release::begin(ReleaseCause::LoadGone, &[], now()));
         let before = World { nodes_as_of: Some(now() - seconds(1)), ..World::default() };
         for world in [World::default(), before] {
-            wind_down(&mut status, &world, &run(), PACE, now());
-            assert_eq!(acts(&status, &run(), &world, now()), [MachineAct::LookAtNodes]);
+            terminate_step(&mut status, &world, &run(), PACE, now());
+            assert_eq!(acts(&recorded(&status), &world, now()), [MachineAct::LookAtNodes]);
         }
-        wind_down(&mut status, &looked(), &run(), PACE, now());
-        let acts = acts(&status, &run(), &looked(), now());
+        terminate_step(&mut status, &looked(), &run(), PACE, now());
+        let acts = acts(&recorded(&status), &looked(), now());
         assert!(matches!(acts.as_slice(), [MachineAct::Terminate { .. }]), "{acts:?}");
     }
 
@@ -176,12 +178,12 @@ mod tests {
         let mut world = World::default();
         world.nodes.insert("i-000".into(), node(None, false));
         world.nodes.insert("i-001".into(), Node { name: "waits".into(), ..node(None, false) });
-        assert!(acts(&status, &run(), &world, now()).is_empty());
-        wind_down(&mut status, &world, &run(), PACE, now());
+        assert!(acts(&recorded(&status), &world, now()).is_empty());
+        terminate_step(&mut status, &world, &run(), PACE, now());
         let cordon = MachineAct::Cordon { node: "waits".into() };
-        assert!(acts(&status, &run(), &world, now()).contains(&cordon));
+        assert!(acts(&recorded(&status), &world, now()).contains(&cordon));
         world.nodes.insert("i-001".into(), Node { name: "waits".into(), ..node(None, true) });
-        assert!(!acts(&status, &run(), &world, now()).contains(&cordon));
+        assert!(!acts(&recorded(&status), &world, now()).contains(&cordon));
     }
 
     #[test]
@@ -189,21 +191,21 @@ mod tests {
         let mut status = with_live(1);
         let mut world = World::default();
         world.nodes.insert("i-000".into(), node(None, false));
-        wind_down(&mut status, &world, &run(), PACE, now());
+        terminate_step(&mut status, &world, &run(), PACE, now());
         assert_eq!(
-            acts(&status, &run(), &world, now()),
+            acts(&recorded(&status), &world, now()),
             [MachineAct::Drain { node: "ip-10-0-0-1".into() }]
         );
         world.nodes.insert("i-000".into(), node(Some(3), true));
-        wind_down(&mut status, &world, &run(), PACE, now());
+        terminate_step(&mut status, &world, &run(), PACE, now());
         assert!(matches!(
-            acts(&status, &run(), &world, now()).as_slice(),
+            acts(&recorded(&status), &world, now()).as_slice(),
             [MachineAct::Drain { .. }]
         ));
         world.nodes.insert("i-000".into(), node(Some(0), true));
-        wind_down(&mut status, &world, &run(), PACE, now());
+        terminate_step(&mut status, &world, &run(), PACE, now());
         assert!(matches!(
-            acts(&status, &run(), &world, now()).as_slice(),
+            acts(&recorded(&status), &world, now()).as_slice(),
             [MachineAct::Terminate { .. }]
         ));
     }
@@ -212,8 +214,8 @@ mod tests {
     fn an_instance_that_joins_while_its_termination_waits_is_drained_first() {
         let mut status = with_live(1);
         status.release = Some(release::begin(ReleaseCause::LoadGone, &[], now()));
-        let asked = |status: &RunStatus, world: &World| acts(status, &run(), world, now());
-        wind_down(&mut status, &looked(), &run(), PACE, now());
+        let asked = |status: &RunStatus, world: &World| acts(&recorded(status), world, now());
+        terminate_step(&mut status, &looked(), &run(), PACE, now());
         assert!(matches!(asked(&status, &looked()).as_slice(), [MachineAct::Terminate { .. }]));
         let mut world = looked();
         world.nodes.insert("i-000".into(), node(Some(2), false));
@@ -235,8 +237,8 @@ mod tests {
     fn an_instance_is_struck_only_when_the_cloud_shows_it_terminated() {
         let mut status = with_live(1);
         let world = looked();
-        wind_down(&mut status, &world, &run(), PACE, now());
-        wind_down(&mut status, &world, &run(), PACE, now() + seconds(3600));
+        terminate_step(&mut status, &world, &run(), PACE, now());
+        terminate_step(&mut status, &world, &run(), PACE, now() + seconds(3600));
         assert!(status.owes_machines());
         let token = status.ledger.last().unwrap().token.clone();
         let gone = Instance { id: "i-000".into(), token, terminated: true };
@@ -244,19 +246,19 @@ mod tests {
         world
             .fleets
             .insert(run().uid, Seen::Known(Fleet { instances: vec![gone], at: now() }.into()));
-        settle(&mut status, &world, &run(), now());
+        record_results(&mut status, &world, &run(), now());
         assert!(!status.owes_machines());
     }
 
     #[test]
     fn an_instance_that_the_cloud_has_forgotten_is_gone() {
         let mut status = with_live(1);
-        wind_down(&mut status, &looked(), &run(), PACE, now());
+        terminate_step(&mut status, &looked(), &run(), PACE, now());
         let mut forgotten = |after| {
             let mut world = World::default();
             let fleet = Fleet { instances: vec![], at: now() + after };
             world.fleets.insert(run().uid, Seen::Known(fleet.into()));
-            settle(&mut status, &world, &run(), now() + after);
+            record_results(&mut status, &world, &run(), now() + after);
             !status.owes_machines()
         };
         assert!(!forgotten(FORGOTTEN_AFTER - seconds(1)));
@@ -271,10 +273,10 @@ mod tests {
         let mut world = World::default();
         let silent = |at| Seen::Known(Fleet { instances: vec![], at }.into());
         world.fleets.insert(run().uid, silent(now() + seconds(119)));
-        wind_down(&mut status, &world, &run(), PACE, now());
+        terminate_step(&mut status, &world, &run(), PACE, now());
         assert!(status.owes_machines());
         world.fleets.insert(run().uid, silent(now() + STRIKE_AFTER));
-        wind_down(&mut status, &world, &run(), PACE, now());
+        terminate_step(&mut status, &world, &run(), PACE, now());
         assert!(!status.owes_machines());
     }
 }

@@ -285,7 +285,7 @@ impl Evening {
                 assert!(!world.runs[&run].guarded);
                 world.runs.remove(&run);
             }
-            Record::Guard { run } => {
+            Record::AddFinalizer { run } => {
                 let record = world.runs.get_mut(&run).unwrap();
                 (record.guarded, record.collected) = (true, false);
             }
@@ -293,7 +293,7 @@ impl Evening {
                 let record = world.runs.get_mut(&run).unwrap();
                 (record.owner, record.surge_generation) = (Some(owner), generation);
             }
-            Record::Unguard { run, owner } => {
+            Record::RemoveFinalizer { run, owner } => {
                 let record = world.runs.get_mut(&run).unwrap();
                 (record.guarded, record.collected) = (false, owner.is_some());
                 if record.deleting() {
@@ -670,7 +670,7 @@ fn a_step_down_that_is_not_on_record_yet_moves_no_floor() {
     );
 }
 
-/// A write to the hold that fails again and again: the next step is not taken on top of one that nobody has taken over, so
+/// A write to the hold that fails again and again: the next step is not taken on top of one that no hold has taken over, so
 /// that it never comes down by several at once.
 #[test]
 fn the_next_step_down_waits_until_the_last_one_stands_in_the_hold() {
@@ -734,7 +734,7 @@ fn a_finalizer_taken_off_by_hand_takes_nothing_down() {
     let plan = plan(&evening.world, evening.now);
     let touches = |r: &Record| matches!(r, Record::UpdateHold { .. } | Record::DeleteHold { .. });
     assert!(!plan.records.iter().any(touches), "{:?}", plan.records);
-    assert!(plan.records.iter().any(|r| matches!(r, Record::Guard { .. })));
+    assert!(plan.records.iter().any(|r| matches!(r, Record::AddFinalizer { .. })));
 }
 
 #[test]
@@ -824,7 +824,7 @@ fn what_others_do_to_a_target_is_told() {
     for (line, times) in [
         ("web is in the middle of a rollout", 1),
         ("the rollout of web is over", 1),
-        ("search was lowered by somebody else, and is raised again", 3),
+        ("search was lowered by another writer, and is raised again", 3),
         ("search: argocd keeps lowering it; it is not fought any more", 1),
     ] {
         assert_eq!(told.matches(line).count(), times, "{line}: {told}");
@@ -897,8 +897,13 @@ fn writes_known_before_are_spread_so_that_the_last_is_in_time() {
         let workload = workload(&format!("w-{n:03}"));
         let state = plain(1);
         let claim = crate::state::hold::Claim { run: "r".into(), floor: 5, ceiling: 5 };
-        let hold =
-            crate::scaling::level::first(&workload, &state, vec![claim], t0(), t0() - seconds(15));
+        let hold = crate::scaling::level::new_hold(
+            &workload,
+            &state,
+            vec![claim],
+            t0(),
+            t0() - seconds(15),
+        );
         let name = crate::state::hold::name(&workload);
         world.targets.insert(workload, Seen::Known(state));
         world.holds.insert(name.clone(), HoldRecord { name, hold, deleting: false }.into());

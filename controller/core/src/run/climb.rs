@@ -28,12 +28,12 @@ pub fn climb(target: &Target, from: From, required: u32) -> u32 {
         None => required.max(from.ceiling),
     };
     let Some(step) = target.max_step else { return wanted };
-    // As long as nobody knows how many are on their way, no more are sent after them.
+    // As long as the number of pods on their way is unknown, no more are asked for.
     let reached = from.ready.map_or(from.floor, |ready| ready.saturating_add(step));
     if wanted <= reached {
         return wanted;
     }
-    // Not one after the other as they get ready: each step is a write, and a line that somebody reads.
+    // Not one after the other as they get ready: each step is a write, and a line that a person reads.
     let worth_a_step = reached >= from.floor.saturating_add(step.div_ceil(2));
     if worth_a_step { reached } else { from.floor }
 }

@@ -1,16 +1,16 @@
 //! Step 8: a run is over once nothing is owed any more.
 
-use crate::output::Draft;
+use crate::output::Wake;
 use crate::run::context::Run;
 use crate::run::degrade;
 use crate::run::status::report;
 use crate::state::run::{RunStatus, Stage};
 
 impl Run<'_> {
-    /// Ends the run once nothing is owed any more. Whoever may not lower has not seen enough to say so.
-    pub(super) fn complete(&self, status: &mut RunStatus, draft: &mut Draft) {
+    /// Ends the run once nothing is owed any more. A process that may not lower yet has not seen enough to decide that.
+    pub(super) fn complete(&self, status: &mut RunStatus) -> Wake {
         let Some(way) = self.record.status.release.as_ref() else {
-            return;
+            return Wake::NEVER;
         };
         if status.release.as_ref() != Some(way)
             || !Self::let_go(status)
@@ -21,10 +21,10 @@ impl Run<'_> {
             || degrade::owes_work(self.ladder(status))
             || self.waits_for_jobs_until(status).is_some_and(|at| self.now < at)
         {
-            return;
+            return Wake::NEVER;
         }
         if self.now < self.world.may_lower_from {
-            return draft.wake(self.world.may_lower_from, self.now);
+            return Wake::at(self.world.may_lower_from, self.now);
         }
         let called_off = way.start_time < self.window.start || self.is_armed();
         status.stage = if called_off { Stage::Cancelled } else { Stage::Done };
@@ -45,5 +45,6 @@ impl Run<'_> {
             }
         );
         status.report = Some(report);
+        Wake::NEVER
     }
 }

@@ -43,10 +43,8 @@ impl<'a> Run<'a> {
         let readings = if now < timeline.begin - PREPARE_AHEAD {
             Vec::new()
         } else {
-            {
-                let read = |s| read(s, announcement, world, now);
-                announcement.signals.iter().map(read).collect()
-            }
+            let read = |s| read(s, announcement, world, now);
+            announcement.signals.iter().map(read).collect()
         };
         let end = overrides.end(window.end);
         Self { record, announcement, window, world, overrides, timeline, readings, end, now }
@@ -60,6 +58,7 @@ impl<'a> Run<'a> {
 
     /// Why the hold of a target cannot be understood, where there is such a one: nothing is done to the target then.
     pub(super) fn unreadable(&self, target: &Target) -> Option<&'a String> {
+        // mutate: hold-cannot-read-no
         self.world.unreadable_holds.get(&hold::name(&target.workload))
     }
 
@@ -115,8 +114,8 @@ fn read(
     now: Instant,
 ) -> Reading {
     let Some(source) = world.sources.get(&signal.source) else {
-        let nobody = Series::from(Sample::Unknown(Why::NoSuchSource));
-        return load::read(signal, &nobody, None, now, TimeDelta::zero());
+        let unknown = Series::from(Sample::Unknown(Why::NoSuchSource));
+        return load::read(signal, &unknown, None, now, TimeDelta::zero());
     };
     let raised = signal.raises.as_ref().map(|raises| &raises.target);
     let target = announcement.targets.iter().find(|t| Some(&t.name) == raised);

@@ -20,7 +20,7 @@ use crate::state::world::World;
 
 /// What the ladder of a run depends on.
 #[derive(Clone, Copy, Debug)]
-pub struct Facts<'a> {
+pub struct LadderInputs<'a> {
     /// What the run announces.
     pub announcement: &'a Announcement,
     /// What its signals say.
@@ -35,7 +35,7 @@ pub struct Facts<'a> {
     pub may_leave_from: Instant,
 }
 
-impl Facts<'_> {
+impl LadderInputs<'_> {
     fn known<'a>(&'a self, status: &'a RunStatus, world: &'a World, now: Instant) -> Known<'a> {
         Known { status, announcement: self.announcement, world, now }
     }
@@ -50,7 +50,7 @@ enum Says {
     Off,
     /// It is between its two lines, or fewer pods are missing than the step asks for.
     Neither,
-    /// Nobody knows.
+    /// Unknown.
     Unknown,
 }
 
@@ -62,7 +62,7 @@ impl Trigger {
         shown.and_then(|s| s.unknown_since).is_none_or(|since| now < since + load::SILENCE)
     }
 
-    fn says(&self, facts: &Facts<'_>, status: &RunStatus, now: Instant) -> Says {
+    fn says(&self, facts: &LadderInputs<'_>, status: &RunStatus, now: Instant) -> Says {
         match self {
             Self::Signal { signal, above, below } => {
                 let reading = facts.readings.iter().find(|r| r.name == *signal);
@@ -99,7 +99,7 @@ impl Trigger {
 }
 
 /// Turns steps on and off, the last of the ladder first.
-pub fn keep(status: &mut RunStatus, facts: &Facts<'_>, world: &World, now: Instant) {
+pub fn keep(status: &mut RunStatus, facts: &LadderInputs<'_>, world: &World, now: Instant) {
     let mut old = std::mem::take(&mut status.degrade);
     let mut kept = Vec::new();
     let mut later_is_on = false;
@@ -110,7 +110,7 @@ pub fn keep(status: &mut RunStatus, facts: &Facts<'_>, world: &World, now: Insta
         };
         let was_on = shown.engaged;
         let goes_on = facts.known(status, world, now).goes_on(&shown);
-        // Whoever goes on while something is being given back would not know whose it is.
+        // A step does not activate while a value is being restored: its owner would be unclear.
         if facts.over || shown.engaged || !(shown.owed.is_some() || goes_on) {
             turn(&mut shown, step, facts, status, later_is_on, now);
         }
@@ -137,7 +137,7 @@ pub fn keep(status: &mut RunStatus, facts: &Facts<'_>, world: &World, now: Insta
 fn turn(
     shown: &mut StepStatus,
     step: &Step,
-    facts: &Facts<'_>,
+    facts: &LadderInputs<'_>,
     status: &RunStatus,
     later_is_on: bool,
     now: Instant,
@@ -169,6 +169,7 @@ fn turn(
         Says::Off => shown.engaged,
         // Above the line before and after a gap is above the line. What has to be gone has to be seen to be gone.
         Says::Unknown if !shown.engaged && step.when.condition.has_a_gap(status, now) => return,
+        // mutate: degraded-goes-back-because
         Says::Unknown | Says::Neither => false,
     };
     shown.turning_since = turns.then(|| shown.turning_since.unwrap_or(now));

@@ -7,7 +7,7 @@ use crate::run::context::{Run, baseline_of};
 use crate::run::load::{self, Required};
 use crate::run::overrides::InForce;
 use crate::state::announcement::{Target, Window};
-use crate::state::condition::set_condition;
+use crate::state::condition::{ConditionReason, ConditionType, condition, set_condition};
 use crate::state::hold::{self, Claim};
 use crate::state::release::Release;
 use crate::state::run::RunStatus;
@@ -28,7 +28,7 @@ pub struct Demand {
 
 /// What the demand of a target depends on.
 #[derive(Clone, Copy, Debug)]
-pub struct Facts<'a> {
+pub struct FloorInputs<'a> {
     /// Name of the run.
     pub run: &'a str,
     /// Its instants.
@@ -76,6 +76,7 @@ fn live(required: Required, planned: u32) -> u32 {
         return required.ahead;
     }
     let trusted = planned.saturating_add(planned.saturating_mul(BEYOND_THE_PLAN_PERCENT) / 100);
+    // mutate: rise-within-plan-met
     required.ahead.min(trusted)
 }
 
@@ -83,7 +84,7 @@ fn live(required: Required, planned: u32) -> u32 {
 ///
 /// Inside the window it never falls: metrics and boosts raise it, only the release lowers it.
 #[must_use]
-pub fn demand(target: &Target, facts: Facts<'_>, now: Instant) -> Option<Demand> {
+pub fn demand(target: &Target, facts: FloorInputs<'_>, now: Instant) -> Option<Demand> {
     let (planned, ceiling) = plan_and_ceiling(target, facts.baseline);
     let boost = facts.overrides.boost(&target.name, planned);
     let on_the_way_down = facts.release.map(|r| r.floors.iter().find(|f| f.target == target.name));
@@ -99,6 +100,7 @@ pub fn demand(target: &Target, facts: Facts<'_>, now: Instant) -> Option<Demand>
         Some(Some(floor)) => (floor.floor.max(boost), false),
         // A hold that is younger than now says that the clock has gone back: what was asked for is asked for further on.
         None if now < facts.start - timeline::PREPARE_AHEAD
+            // mutate: clock-goes-back-lets
             && facts.held_since.is_none_or(|since| since <= now) =>
         {
             return None;
@@ -115,6 +117,7 @@ pub fn demand(target: &Target, facts: Facts<'_>, now: Instant) -> Option<Demand>
             );
             // Before its first write the run has no business with the live load.
             let required = if now < facts.start { 0 } else { live(facts.required, planned) };
+            // mutate: metrics-lower-floor-inside
             let before = facts.claimed.map_or(0, |c| c.floor);
             let floor = ramped.max(before).max(boost);
             let (baseline, ready) = (facts.baseline, facts.ready);
@@ -146,13 +149,16 @@ impl Run<'_> {
             }
             draft.claims.add(&target.workload, demand.claim, *start);
         }
-        let (holds, reason) =
-            if clipped.is_empty() { (false, "WithinLimits") } else { (true, "AtMaxReplicas") };
-        let known = status.conditions.iter().any(|c| c.type_ == "Clipped");
+        let (holds, reason) = if clipped.is_empty() {
+            (false, ConditionReason::WithinLimits)
+        } else {
+            (true, ConditionReason::AtMaxReplicas)
+        };
+        let known = condition(&status.conditions, ConditionType::Clipped).is_some();
         if holds || known {
             set_condition(
                 &mut status.conditions,
-                "Clipped",
+                ConditionType::Clipped,
                 holds,
                 reason,
                 clipped.join("; "),
@@ -166,7 +172,7 @@ impl Run<'_> {
         // A step down counts from the moment it is on record, like every other intent: a floor that follows a step which
         // was then not persisted would go down and up again.
         let release = self.record.status.release.as_ref();
-        let facts = Facts {
+        let facts = FloorInputs {
             run: &self.record.name,
             window: &self.window,
             end: self.end,
@@ -204,10 +210,14 @@ mod tests {
         crate::fixtures::web(180)
     }
 
-    fn ask<'a>(target: &Target, change: impl Fn(&mut Facts<'a>), now: Instant) -> Option<Demand> {
+    fn ask<'a>(
+        target: &Target,
+        change: impl Fn(&mut FloorInputs<'a>),
+        now: Instant,
+    ) -> Option<Demand> {
         let overrides: &'static _ = Box::leak(Box::new(InForce::default()));
         let window: &'static _ = Box::leak(Box::new(window()));
-        let mut facts = Facts {
+        let mut facts = FloorInputs {
             run: "capital",
             window,
             end: window.end,
@@ -251,13 +261,13 @@ mod tests {
     fn a_clock_that_goes_back_to_before_the_beginning_lets_go_of_nothing() {
         let before: &'static _ =
             Box::leak(Box::new(Claim { run: "capital".into(), floor: 180, ceiling: 260 }));
-        let held = |f: &mut Facts<'_>| {
+        let held = |f: &mut FloorInputs<'_>| {
             (f.claimed, f.held_since) = (Some(before), Some(t0() - seconds(360)));
         };
         assert_eq!(floor(ask(&web(), held, t0() - seconds(3600))), 180);
-        // A window that somebody moves to later lets go.
+        // A window that is moved to later lets go.
         let before_then = t0() - seconds(370);
-        let held = |f: &mut Facts<'_>| {
+        let held = |f: &mut FloorInputs<'_>| {
             (f.claimed, f.held_since) = (Some(before), Some(before_then - seconds(60)));
             f.start = t0() + seconds(86_400);
         };
@@ -266,7 +276,7 @@ mod tests {
 
     #[test]
     fn live_load_raises_up_to_the_ceiling_and_the_clip_is_said() {
-        let load = |n| move |f: &mut Facts<'_>| f.required = known(n, n);
+        let load = |n| move |f: &mut FloorInputs<'_>| f.required = known(n, n);
         let climbed = ask(&web(), load(225), t0()).unwrap();
         assert_eq!((climbed.claim.floor, climbed.raised_by_signal), (225, true));
         let clipped = ask(&web(), load(900), t0()).unwrap();

@@ -1,8 +1,8 @@
 //! Jobs that are run for an event: before it, so that caches are warm; when it begins; when it comes down.
 //!
-//! A step is on record before its Job is created, and the Job of each attempt has a name of its own: whoever crashes in
+//! A step is on record before its Job is created, and the Job of each attempt has a name of its own: a process that crashes in
 //! between creates the same Job. Retries and the deadline are the Job's own (`backoffLimit`, `activeDeadlineSeconds`), so that
-//! it ends when nobody is there to end it; what came of it is read from its conditions.
+//! it ends without an operator; what came of it is read from its conditions.
 
 use std::hash::Hasher;
 
@@ -10,14 +10,15 @@ use chrono::TimeDelta;
 use siphasher::sip::SipHasher13;
 
 use crate::Instant;
-use crate::output::{Act, Draft, JobAct, NewJob};
+use crate::output::{Act, Draft, JobAct, NewJob, Wake};
 use crate::run::context::Run;
 use crate::run::degrade::jobs::{self, Known};
 use crate::state::announcement::{
     Announcement, JobStep, JobTemplate, Moment, TemplateKind, Window,
 };
 use crate::state::observed::{Jobs, Seen};
-use crate::state::run::{JobState, JobStatus, RunRecord, RunStatus};
+use crate::state::run::{RunRecord, RunStatus};
+use crate::state::status::{JobState, JobStatus};
 use crate::state::world::World;
 
 /// A Job's name is a label of its pods too.
@@ -37,7 +38,7 @@ pub fn name(run_uid: &str, step: &str, attempt: u32) -> String {
 
 /// What is known of the run whose Jobs these are.
 #[derive(Clone, Copy, Debug)]
-pub struct Facts<'a> {
+pub struct JobInputs<'a> {
     /// The run.
     pub run: &'a RunRecord,
     /// What it announces.
@@ -52,7 +53,7 @@ pub struct Facts<'a> {
     pub armed: bool,
 }
 
-impl Facts<'_> {
+impl JobInputs<'_> {
     /// What is on record of the ladder.
     fn ladder<'a>(&'a self, world: &'a World, now: Instant) -> Known<'a> {
         Known { status: &self.run.status, announcement: self.announcement, world, now }
@@ -87,7 +88,7 @@ impl Facts<'_> {
 }
 
 /// Takes over what Jobs say, and puts on record which may be created now.
-pub fn keep(status: &mut RunStatus, facts: Facts<'_>, world: &World, now: Instant) {
+pub fn keep(status: &mut RunStatus, facts: JobInputs<'_>, world: &World, now: Instant) {
     let mut before = std::mem::take(&mut status.jobs);
     for step in &facts.announcement.jobs {
         let mut job = match before.iter().position(|old| old.name == step.name) {
@@ -112,7 +113,7 @@ pub fn keep(status: &mut RunStatus, facts: Facts<'_>, world: &World, now: Instan
     }
 }
 
-/// Whoever deletes a failed Job wants it to be run again; so often that is believed to be a person.
+/// A person who deletes a failed Job wants it to be run again. So many deletions are believed to be a person's.
 const ATTEMPTS: u32 = 10;
 
 /// What the Job of a step says.
@@ -143,7 +144,7 @@ fn look(job: &mut JobStatus, run_uid: &str, jobs: &Jobs, due: bool, now: Instant
         return;
     }
     if job.uid.is_none() {
-        // Its deadline counts from here: nobody knows how long nobody could create it.
+        // Its deadline counts from here: how long it could not be created is unknown.
         (job.uid, job.start_time) = (Some(seen.uid.clone()), Some(now));
     }
     match &seen.outcome {
@@ -167,7 +168,13 @@ fn waits_for<'a>(step: &'a JobStep, status: &RunStatus) -> Option<&'a String> {
 }
 
 /// Puts on record that a Job may be created.
-fn begin(job: &mut JobStatus, step: &JobStep, facts: Facts<'_>, status: &RunStatus, now: Instant) {
+fn begin(
+    job: &mut JobStatus,
+    step: &JobStep,
+    facts: JobInputs<'_>,
+    status: &RunStatus,
+    now: Instant,
+) {
     if job.state != JobState::Waiting {
         return;
     }
@@ -294,8 +301,8 @@ pub fn waits_until(
 
 impl Run<'_> {
     /// Jobs are run in their time, each once what comes before it is ready.
-    pub(super) fn keep_jobs(&self, status: &mut RunStatus, draft: &mut Draft) {
-        let facts = Facts {
+    pub(super) fn keep_jobs(&self, status: &mut RunStatus, draft: &mut Draft) -> Wake {
+        let facts = JobInputs {
             run: self.record,
             announcement: self.announcement,
             window: &self.window,
@@ -307,12 +314,9 @@ impl Run<'_> {
         for act in acts(self.record, self.announcement, self.world, self.now) {
             draft.plan.acts.push(Act::Job { run: self.record.name.clone(), act });
         }
-        if !self.announcement.jobs.is_empty() {
-            draft.wake(self.world.may_lower_from, self.now);
-        }
-        if let Some(at) = self.waits_for_jobs_until(status) {
-            draft.wake(at, self.now);
-        }
+        let any = !self.announcement.jobs.is_empty();
+        let settled = any.then_some(self.world.may_lower_from);
+        Wake::at_first(settled.into_iter().chain(self.waits_for_jobs_until(status)), self.now)
     }
 
     pub(super) fn waits_for_jobs_until(&self, status: &RunStatus) -> Option<Instant> {

@@ -1,14 +1,16 @@
 //! Step 4: the ledger of a run is kept, and what is on record there is asked of the cloud.
 
 use crate::machines::{self, join, launch, terminate};
-use crate::output::{Act, Draft};
+use crate::output::{Act, Draft, Wake};
 use crate::run::context::Run;
 use crate::state::announcement::MachineGroup;
 use crate::state::run::RunStatus;
 
 impl Run<'_> {
-    pub(super) fn keep_ledger(&self, status: &mut RunStatus, draft: &mut Draft) {
-        launch::settle(status, self.world, self.record, self.now);
+    /// Moves the ledger one step, and asks the cloud for what is on record.
+    pub(super) fn keep_ledger(&self, status: &mut RunStatus, draft: &mut Draft) -> Wake {
+        let mut wake = Wake::NEVER;
+        launch::record_results(status, self.world, self.record, self.now);
         terminate::drain_what_has_joined(status, self.world, self.now);
         if status.release.is_none() {
             if self.now >= self.world.may_lower_from {
@@ -20,30 +22,27 @@ impl Run<'_> {
                     && self.now < self.end
                 {
                     let (world, now) = (self.world, self.now);
-                    launch::intend(status, self.record, group, &class.launch, world, now);
-                    self.replace_lost(status, group, draft);
+                    launch::record_intent(status, self.record, group, &class.launch, world, now);
+                    wake = wake.or(self.replace_lost(status, group, draft));
                 }
             }
-            if let Some(at) = launch::next_try(status, self.now) {
-                draft.wake(at, self.now);
-            }
+            wake = wake.or(Wake::at_first(launch::next_try(status, self.now), self.now));
+        // mutate: machines-given-back-before
         } else if Self::let_go(&self.record.status)
             && self.targets_given_back()
             && !self.overrides.hold()
         {
             if self.now < self.world.may_lower_from {
-                return draft.wake(self.world.may_lower_from, self.now);
+                return Wake::at(self.world.may_lower_from, self.now);
             }
             let pace = self.announcement.release;
-            let next = terminate::wind_down(status, self.world, self.record, pace, self.now);
-            if let Some(at) = next {
-                draft.wake(at, self.now);
-            }
+            let next = terminate::terminate_step(status, self.world, self.record, pace, self.now);
+            wake = wake.or(Wake::at_first(next, self.now));
         }
-        let persisted = &self.record.status;
-        for act in machines::acts(persisted, self.record, self.world, self.now) {
+        for act in machines::acts(self.record, self.world, self.now) {
             draft.plan.acts.push(Act::Machine { run: self.record.name.clone(), act });
         }
+        wake
     }
 
     /// Instances that do not join give way to those that came in their place.
@@ -52,16 +51,17 @@ impl Run<'_> {
         status: &mut RunStatus,
         group: &MachineGroup,
         draft: &mut Draft,
-    ) {
-        for instance in status.living().filter(|i| i.join_time.is_none()) {
-            draft.wake(join::late_from(instance, group, self.world), self.now);
-        }
+    ) -> Wake {
+        let coming = status.living().filter(|i| i.join_time.is_none());
+        let late = coming.map(|instance| join::late_from(instance, group, self.world));
+        let wake = Wake::at_first(late, self.now);
         if self.now < self.world.may_lower_from {
-            return draft.wake(self.world.may_lower_from, self.now);
+            return wake.or(Wake::at(self.world.may_lower_from, self.now));
         }
-        join::give_up(status, group, self.world, self.now);
+        join::replace_unjoined(status, group, self.world, self.now);
         if let Some(act) = join::look(status, group, self.world, self.now) {
             draft.plan.acts.push(Act::Machine { run: self.record.name.clone(), act });
         }
+        wake
     }
 }

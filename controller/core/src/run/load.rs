@@ -24,6 +24,7 @@ pub fn observe_load(
             continue;
         };
         let Ok(load) = &reading.load else {
+            // mutate: unknown-load-quiet
             quiet &= !reading.raises();
             continue;
         };
@@ -161,6 +162,7 @@ pub fn required(readings: &[Reading], target: &str) -> Required {
                 ahead: sum.ahead.max(load.required_ahead),
                 ..sum
             },
+            // mutate: unknown-load-no-load
             Err(_) => Required { blind: true, ..sum },
         }
     })
@@ -246,7 +248,7 @@ mod tests {
             (Sample::Unknown(Why::Empty), "Empty"),
             (Sample::Unknown(Why::ManySeries(2)), "ManySeries"),
         ] {
-            assert_eq!(reading("sessions", &sample).load.unwrap_err().reason(), why);
+            assert_eq!(reading("sessions", &sample).load.unwrap_err().reason().as_str(), why);
         }
     }
 

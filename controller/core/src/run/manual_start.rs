@@ -1,7 +1,7 @@
-//! Events whose second nobody knows: everything is ready by T0, and a person says when it begins.
+//! Events whose second is not known beforehand: everything is ready by T0, and a person says when it begins.
 //!
 //! From the announced start on the run is armed. A start is counted once and stands in the run's status, with the API server's
-//! time of it: whoever says it again changes nothing. From it on the event lasts as long as announced; without one it is
+//! time of it: a second start changes nothing. From it on the event lasts as long as announced; without one it is
 //! called off.
 
 use crate::Instant;

@@ -5,8 +5,9 @@ use crate::format;
 use crate::run::context::Run;
 use crate::run::load::{self, Reading};
 use crate::schedule;
-use crate::state::run::{RunStatus, SignalStatus};
+use crate::state::run::RunStatus;
 use crate::state::sample::Why;
+use crate::state::status::SignalStatus;
 
 impl Run<'_> {
     /// Remembers peaks, quiet time and what is unknown since when.

@@ -40,7 +40,7 @@ impl<'a> InForce<'a> {
         self.iter().filter(on_lowering).last()
     }
 
-    /// When somebody first said that the event begins.
+    /// When a person first said that the event begins.
     #[must_use]
     pub fn start(&self) -> Option<Instant> {
         self.iter().filter(|o| o.action == Action::Start).map(|o| o.created).min()

@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 
 use crate::Instant;
-use crate::output::{self, Draft};
+use crate::output::{self, Wake};
 use crate::run::context::Run;
 use crate::run::load::{self, Required};
 use crate::run::overrides::InForce;
@@ -39,9 +39,11 @@ pub fn cause(
     if manual_start::waits(run, announcement) {
         return Some(ReleaseCause::NeverStarted);
     }
+    // mutate: event-ends-end-load
     let Some(hold) = announcement.hold else {
         return Some(ReleaseCause::End);
     };
+    // mutate: hold-after-end-no
     if now >= end + hold.max_time {
         return Some(ReleaseCause::HoldExpired);
     }
@@ -71,7 +73,7 @@ pub fn from(target: &str, top: u32) -> ReleaseFloor {
 
 /// What one step has to know of a target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Step {
+pub struct TargetOnTheWay {
     /// Where it goes back to.
     pub baseline: u32,
     /// What the live load needs.
@@ -88,8 +90,8 @@ pub struct Step {
     pub settled: bool,
 }
 
-impl Step {
-    /// A target whose hold cannot be understood waits for whoever mends it.
+impl TargetOnTheWay {
+    /// A target whose hold cannot be decoded waits until a person has repaired the hold.
     pub const UNREADABLE: Self = Self {
         baseline: 0,
         required: Required { replicas: 0, ahead: 0, blind: false },
@@ -100,7 +102,7 @@ impl Step {
         settled: false,
     };
 
-    /// What must stay, as far as anybody has a say in it.
+    /// What must stay, by signals and boosts.
     fn needed(&self, by_a_person: bool) -> u32 {
         let load = if by_a_person { 0 } else { self.required.ahead };
         self.boost.max(load).min(self.ceiling)
@@ -134,7 +136,7 @@ pub enum Wait {
 pub fn step(
     release: &mut Release,
     pace: ReleasePace,
-    facts: impl Fn(&str) -> Option<Step>,
+    facts: impl Fn(&str) -> Option<TargetOnTheWay>,
     held: bool,
     may_lower_from: Instant,
     patience_ends: Instant,
@@ -158,6 +160,7 @@ pub fn step(
     if now < next {
         return Err(Wait::Pace(next));
     }
+    // mutate: fresh-process-lowers
     if now < may_lower_from {
         return Err(Wait::JustStarted(may_lower_from));
     }
@@ -188,7 +191,7 @@ pub fn step(
 /// One step of one target; whether anything changed.
 fn step_one(
     floor: &mut ReleaseFloor,
-    fact: Step,
+    fact: TargetOnTheWay,
     pace: ReleasePace,
     by_a_person: bool,
     impatient: bool,
@@ -213,15 +216,14 @@ fn step_one(
 const ROLLOUT_TIME: TimeDelta = TimeDelta::minutes(10);
 
 impl Run<'_> {
-    pub(super) fn begin_release(&self, status: &mut RunStatus, draft: &mut Draft) {
+    /// Begins the release, once its cause is there.
+    pub(super) fn begin_release(&self, status: &mut RunStatus) -> Wake {
         // A start moves the end, once it is on record.
         if status.started_time != self.record.status.started_time {
-            return;
+            return Wake::NEVER;
         }
         let deleted = deletion::counts(self.record, status, self.world, self.now);
-        if let Some(at) = deletion::counts_from(status, self.world) {
-            draft.wake(at, self.now);
-        }
+        let wake = Wake::at_first(deletion::counts_from(status, self.world), self.now);
         // The surge is there again, and the event is not over.
         let back = status.deletion_time.is_none() && self.record.owner.is_some();
         if back
@@ -238,7 +240,7 @@ impl Run<'_> {
             } else if self.overrides.release() && release.cause != ReleaseCause::Deleted {
                 release.cause = ReleaseCause::Override;
             }
-            return;
+            return wake;
         }
         let Some(cause) = cause(
             self.record,
@@ -249,19 +251,20 @@ impl Run<'_> {
             &self.window,
             self.now,
         ) else {
-            return;
+            return wake;
         };
         // The way down is not begun while nothing may be lowered: a clock that jumped would end the event for good.
         if !cause.by_a_person() && self.now < self.world.may_lower_from {
-            return draft.wake(self.world.may_lower_from, self.now);
+            return wake.or(Wake::at(self.world.may_lower_from, self.now));
         }
         let targets = self.announcement.targets.iter();
         let floors: Vec<_> =
             targets.filter_map(|t| Some((t.name.clone(), self.reached(t)?))).collect();
         status.release = Some(begin(cause, &floors, self.now));
+        wake
     }
 
-    /// A start takes back what began because nobody had started the event.
+    /// A start takes back a release that began because the event was not started.
     pub(super) fn hear_of_a_start(&self, status: &mut RunStatus) {
         let lost = |r: &crate::state::release::Release| r.cause == ReleaseCause::NeverStarted;
         let Some(said) = self.overrides.start() else { return };
@@ -275,13 +278,13 @@ impl Run<'_> {
     }
 
     /// The next step down, if the way down has begun and its beginning is on record.
-    pub(super) fn come_down(&self, status: &mut RunStatus, draft: &mut Draft) {
+    pub(super) fn come_down(&self, status: &mut RunStatus) -> Wake {
         if self.record.status.release.is_none() {
-            return;
+            return Wake::NEVER;
         }
-        let back_to_plan = self.goes_back_to_the_plan(status, draft);
+        let (back_to_plan, wake) = self.goes_back_to_the_plan(status);
         let Some(way) = status.release.as_mut() else {
-            return;
+            return wake;
         };
         // A hold that could not be read when the way down began may be read now.
         for target in &self.announcement.targets {
@@ -299,7 +302,7 @@ impl Run<'_> {
         let facts = |name: &str| {
             let target = self.announcement.targets.iter().find(|t| t.name == name)?;
             if self.unreadable(target).is_some() {
-                return Some(Step::UNREADABLE);
+                return Some(TargetOnTheWay::UNREADABLE);
             }
             let hold = self.world.holds.get(&hold::name(&target.workload))?;
             let live = match self.world.target(&target.workload) {
@@ -309,7 +312,7 @@ impl Run<'_> {
             };
             let baseline = hold.hold.baseline.replicas;
             let (planned, ceiling) = floor::plan_and_ceiling(target, baseline);
-            Some(Step {
+            Some(TargetOnTheWay {
                 baseline,
                 required: Required { blind, ..load::required(&self.readings, name) },
                 when_unknown: if back_to_plan { planned } else { 0 },
@@ -319,11 +322,14 @@ impl Run<'_> {
                     && !live
                         .as_ref()
                         .is_some_and(|t| autoscaler::stands_alone(&hold.hold.baseline, t)),
+                // mutate: step-down-taken-granted
                 settled: self.is_on_record(target)
                     && !self.world.doubted.contains(&target.workload)
                     && live.is_some_and(|live| {
                         // Who has new pods coming and old ones going is not left with fewer of both.
+                        // mutate: target-lowered-middle-rollout
                         let rolls = live.rolling && patient;
+                        // mutate: two-steps-down-fall
                         let lags = patch::lags(&hold.hold, live) && patient;
                         let due = patch::writes(hold, live, Instant::MAX_UTC);
                         !rolls && !lags && !due.iter().any(output::Write::lowers)
@@ -339,30 +345,24 @@ impl Run<'_> {
             patience_ends,
             self.now,
         );
-        match waits {
-            Ok(()) => draft.wake(self.now + self.announcement.release.step_time, self.now),
-            Err(Wait::Pace(at) | Wait::JustStarted(at)) => {
-                draft.wake(at, self.now);
-            }
-            Err(Wait::Blind) => draft.wake(patience_ends, self.now),
-            Err(Wait::Unsettled(_)) => draft.wake(others_until, self.now),
-            Err(Wait::Held) => {}
-        }
+        let next = match waits {
+            Ok(()) => Some(self.now + self.announcement.release.step_time),
+            Err(Wait::Pace(at) | Wait::JustStarted(at)) => Some(at),
+            Err(Wait::Blind) => Some(patience_ends),
+            Err(Wait::Unsettled(_)) => Some(others_until),
+            Err(Wait::Held) => None,
+        };
+        wake.or(Wake::at_first(next, self.now))
     }
 
     /// The live load is unknown, and the surge says that its plan is trusted more than silence.
-    pub(super) fn goes_back_to_the_plan(&self, status: &RunStatus, draft: &mut Draft) -> bool {
+    pub(super) fn goes_back_to_the_plan(&self, status: &RunStatus) -> (bool, Wake) {
         if self.announcement.on_unknown == OnUnknown::Hold {
-            return false;
+            return (false, Wake::NEVER);
         }
         match load::silent(&self.readings, status, self.now) {
-            Ok(()) => true,
-            Err(later) => {
-                if let Some(at) = later {
-                    draft.wake(at, self.now);
-                }
-                false
-            }
+            Ok(()) => (true, Wake::NEVER),
+            Err(later) => (false, Wake::at_first(later, self.now)),
         }
     }
 
@@ -408,8 +408,8 @@ mod tests {
         begin(ReleaseCause::LoadGone, &[("web".into(), 180)], now())
     }
 
-    fn fact(required: u32, blind: bool) -> Step {
-        Step {
+    fn fact(required: u32, blind: bool) -> TargetOnTheWay {
+        TargetOnTheWay {
             baseline: 10,
             required: Required { replicas: required, ahead: required, blind },
             when_unknown: 0,
@@ -420,7 +420,7 @@ mod tests {
         }
     }
 
-    fn walk(release: &mut Release, fact: Step, at: Instant) -> Result<(), Wait> {
+    fn walk(release: &mut Release, fact: TargetOnTheWay, at: Instant) -> Result<(), Wait> {
         step(release, pace(), |_| Some(fact), false, now(), now() + seconds(7200), at)
     }
 
@@ -469,7 +469,7 @@ mod tests {
             walk(&mut release, fact(5, false), now() + seconds(120 * n)).unwrap();
         }
         assert_eq!(floor(&release), (78, false));
-        let silent = Step { when_unknown: 180, ..fact(0, true) };
+        let silent = TargetOnTheWay { when_unknown: 180, ..fact(0, true) };
         let _ = walk(&mut release, silent, now() + seconds(370));
         assert_eq!(floor(&release), (180, false));
         // Not for ever, and not against a person.
@@ -513,7 +513,7 @@ mod tests {
     #[test]
     fn a_load_worth_five_comes_down_from_fifty_without_a_cliff() {
         let mut release = begin(ReleaseCause::End, &[("web".into(), 50)], now());
-        let fact = Step { baseline: 3, ..fact(5, false) };
+        let fact = TargetOnTheWay { baseline: 3, ..fact(5, false) };
         let mut last = 50;
         for n in 1..=8 {
             walk(&mut release, fact, now() + seconds(120 * n)).unwrap();
@@ -532,7 +532,7 @@ mod tests {
     fn a_load_that_has_come_to_stay_is_waited_for_and_then_left_to_the_autoscaler_or_in_place() {
         for (autoscaled, rest) in [(true, 10), (false, 50)] {
             let mut release = release();
-            let fact = Step { autoscaled, ..fact(50, false) };
+            let fact = TargetOnTheWay { autoscaled, ..fact(50, false) };
             for n in 1..=20 {
                 walk(&mut release, fact, now() + seconds(120 * n)).unwrap();
             }
@@ -563,7 +563,7 @@ mod tests {
     fn one_target_that_is_stuck_does_not_keep_the_others() {
         let floors = [("web".into(), 180), ("search".into(), 90)];
         let mut release = begin(ReleaseCause::Override, &floors, now());
-        let facts = |name: &str| Some(Step { settled: name != "web", ..fact(0, false) });
+        let facts = |name: &str| Some(TargetOnTheWay { settled: name != "web", ..fact(0, false) });
         for n in 1..=8 {
             let at = now() + seconds(120 * n);
             let _ = step(&mut release, pace(), facts, false, now(), at, at);
@@ -586,7 +586,7 @@ mod tests {
     #[test]
     fn a_boost_after_the_release_holds_until_it_expires() {
         let mut release = begin(ReleaseCause::Override, &[("web".into(), 180)], now());
-        let boosted = Step { boost: 150, ..fact(0, false) };
+        let boosted = TargetOnTheWay { boost: 150, ..fact(0, false) };
         for n in 1..=4 {
             walk(&mut release, boosted, now() + seconds(120 * n)).unwrap();
         }
@@ -595,7 +595,7 @@ mod tests {
 
     fn signal_status(peak: &str) -> RunStatus {
         RunStatus {
-            signals: vec![crate::state::run::SignalStatus {
+            signals: vec![crate::state::status::SignalStatus {
                 name: "sessions".into(),
                 peak: Some(peak.into()),
                 ..Default::default()
@@ -635,7 +635,7 @@ mod tests {
         let both = [reading(Ok(9_000.0)), looked_at.clone()];
         status
             .signals
-            .push(crate::state::run::SignalStatus { name: "p95".into(), ..Default::default() });
+            .push(crate::state::status::SignalStatus { name: "p95".into(), ..Default::default() });
         observe_load(&mut status, &both, hold, now() + seconds(90));
         assert_eq!(status.quiet_since, Some(now()), "that one says nothing of the load");
         observe_load(&mut status, &[looked_at], hold, now() + seconds(90));

@@ -1,13 +1,13 @@
 //! Step 9: the next instant at which something changes by itself.
 
-use crate::output::Draft;
+use crate::output::Wake;
 use crate::run::context::Run;
 use crate::state::run::RunStatus;
 use crate::timeline::{self, PREPARE_AHEAD};
 
 impl Run<'_> {
     /// The next instant at which something changes by itself.
-    pub(super) fn set_wake(&self, status: &RunStatus, draft: &mut Draft) {
+    pub(super) fn next_instant(&self, status: &RunStatus) -> Wake {
         let window = &self.window;
         let mut instants = vec![
             self.timeline.begin - PREPARE_AHEAD,
@@ -40,8 +40,6 @@ impl Run<'_> {
             }
         }
         instants.extend(self.overrides.next_expiry());
-        for at in instants {
-            draft.wake(at, self.now);
-        }
+        Wake::at_first(instants, self.now)
     }
 }

@@ -3,21 +3,27 @@
 use crate::state::hold::{Baseline, Hold};
 use crate::state::observed::{AutoscalerKind, TargetState};
 
-/// What an absent minimum means: the API's default.
+/// The bounds that absent fields stand for: minimum and maximum. `maxReplicas` of an HPA is required, so its default is never
+/// used; those of KEDA are <https://keda.sh/docs/latest/reference/scaledobject-spec/#minreplicacount>.
+pub(super) fn defaults(kind: AutoscalerKind) -> (u32, u32) {
+    match kind {
+        AutoscalerKind::HorizontalPodAutoscaler => (1, 1),
+        AutoscalerKind::ScaledObject => (0, 100),
+    }
+}
+
+/// The minimum, or its default.
 pub(super) fn min_or_default(kind: AutoscalerKind, min: Option<u32>) -> u32 {
-    min.unwrap_or(match kind {
-        AutoscalerKind::HorizontalPodAutoscaler => 1,
-        AutoscalerKind::ScaledObject => 0,
-    })
+    min.unwrap_or_else(|| defaults(kind).0)
 }
 
-/// What an absent maximum means: KEDA's default is 100.
-pub(super) fn max_or_default(max: Option<u32>) -> u32 {
-    max.unwrap_or(100)
+/// The maximum, or its default.
+pub(super) fn max_or_default(kind: AutoscalerKind, max: Option<u32>) -> u32 {
+    max.unwrap_or_else(|| defaults(kind).1)
 }
 
-/// Its autoscaler was found paused and still is: nobody else gives replicas, or takes them. One that is paused later is
-/// frozen by whoever did it, and is theirs.
+/// True if the autoscaler was paused when the target was first held, and still is: nothing else changes the replicas. An
+/// autoscaler that is paused later stays as the person who paused it wants it.
 #[must_use]
 pub fn stands_alone(baseline: &Baseline, live: &TargetState) -> bool {
     baseline.paused && live.paused

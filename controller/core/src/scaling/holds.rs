@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 
 use crate::Instant;
-use crate::output::{self, Act, Claims, Draft, Record};
+use crate::output::{self, Act, Claims, Draft, Record, Wake};
 use crate::scaling::repair::{self, Repair};
 use crate::scaling::{level, patch};
 use crate::state::announcement::Workload;
@@ -19,7 +19,7 @@ const WRITES_PER_SECOND: i64 = 250;
 /// ... and a little earlier still: the look itself and one write take up to this long on two busy cores.
 const LOOK_AHEAD: TimeDelta = TimeDelta::milliseconds(250);
 
-pub(crate) fn plan(world: &World, now: Instant, draft: &mut Draft) {
+pub(crate) fn plan(world: &World, now: Instant, draft: &mut Draft) -> Wake {
     let claims = std::mem::take(&mut draft.claims);
     for (workload, wanted) in &claims.by_target {
         let name = hold::name(workload);
@@ -30,12 +30,12 @@ pub(crate) fn plan(world: &World, now: Instant, draft: &mut Draft) {
             begin(&name, workload, state, wanted, now, draft);
         }
     }
-    let mut due = Vec::new();
+    let (mut due, mut wake) = (Vec::new(), Wake::NEVER);
     for record in world.holds.values() {
         let wanted = claims_on(record, &claims, world);
-        follow(record, wanted, world, now, draft, &mut due);
+        wake = wake.or(follow(record, wanted, world, now, draft, &mut due));
     }
-    emit(due, now, draft);
+    wake.or(emit(due, now, draft))
 }
 
 fn begin(
@@ -48,12 +48,12 @@ fn begin(
 ) {
     let due = wanted.iter().map(|(_, due)| *due).min().unwrap_or(now).max(now);
     let claims = wanted.iter().map(|(claim, _)| claim.clone()).collect();
-    let hold = level::first(workload, state, claims, due, now);
+    let hold = level::new_hold(workload, state, claims, due, now);
     draft.record(Record::CreateHold { name: name.to_owned(), hold: Box::new(hold) });
 }
 
 /// The claims on a hold now. A run that cannot be judged, or is not seen, keeps what is recorded: absence in a list is
-/// not absence. Somebody who deletes the hold lets go of what no living run claims.
+/// not absence. A person who deletes the hold drops the claims of runs that are gone.
 fn claims_on(record: &HoldRecord, claims: &Claims, world: &World) -> Vec<Claim> {
     let workload = &record.hold.target_ref;
     let mut wanted: Vec<Claim> = claims
@@ -80,60 +80,66 @@ fn follow(
     now: Instant,
     draft: &mut Draft,
     due: &mut Vec<(Instant, Act)>,
-) {
+) -> Wake {
     let seen = world.target(&record.hold.target_ref);
     let live = seen.known();
     let update = |draft: &mut Draft, hold| {
         draft.record(Record::UpdateHold { name: record.name.clone(), hold: Box::new(hold) });
     };
-    let next = level::next(&record.hold, wanted, live, now);
+    let next = level::updated_hold(&record.hold, wanted, live, now);
     if next != record.hold {
-        return update(draft, next);
+        update(draft, next);
+        return Wake::NEVER;
     }
     let let_go = record.hold.claims.is_empty()
         && match &seen {
-            Seen::Known(live) => repair::restored(&record.hold, live),
+            Seen::Known(live) => repair::may_be_deleted(&record.hold, live),
             // The target itself is gone: there is nothing left to give back.
             Seen::Absent => true,
             Seen::Unknown(_) => false,
         };
     if let_go {
         draft.record(Record::DeleteHold { name: record.name.clone() });
-        return;
+        return Wake::NEVER;
     }
-    let Some(live) = live else { return };
+    let Some(live) = live else { return Wake::NEVER };
     match repair::repair(&record.hold, live, world.reached.get(&record.name), now) {
-        Repair::Record(next) => return update(draft, next),
+        Repair::Record(next) => {
+            update(draft, next);
+            return Wake::NEVER;
+        }
         Repair::Contested(next) => {
-            if let Some(first) = next.repair_times.first() {
-                draft.wake(*first + repair::REPAIR_WINDOW, now);
-            }
+            let first = next.repair_times.first().copied();
             if next != record.hold {
                 update(draft, next);
             }
-            return;
+            return Wake::at_first(first.map(|at| at + repair::REPAIR_WINDOW), now);
         }
         Repair::Write => {}
     }
     if record.hold.contested_by.is_some() && repair::in_force(&record.hold, live) {
-        return update(draft, hold::Hold { contested_by: None, ..record.hold.clone() });
+        update(draft, hold::Hold { contested_by: None, ..record.hold.clone() });
+        return Wake::NEVER;
     }
+    let mut wake = Wake::NEVER;
     let mut writes = patch::writes(record, live, Instant::MAX_UTC);
     if now < world.may_lower_from && writes.iter().any(output::Write::lowers) {
         writes.retain(|w| !w.lowers());
-        draft.wake(world.may_lower_from, now);
+        wake = Wake::at(world.may_lower_from, now);
     }
     if !writes.is_empty() {
         let act = Act::Write { hold: record.name.clone(), writes, due: record.hold.due_time };
         due.push((record.hold.due_time, act));
     }
+    wake
 }
 
 /// Hands out what is due, in deadline order; of what is due together at a known instant, the first is sent early
 /// enough for the last to be in time.
-fn emit(mut due: Vec<(Instant, Act)>, now: Instant, draft: &mut Draft) {
+fn emit(mut due: Vec<(Instant, Act)>, now: Instant, draft: &mut Draft) -> Wake {
     due.sort_by_key(|(at, _)| *at);
     let mut after: i64 = i64::try_from(due.len()).unwrap_or(i64::MAX);
+    let mut wake = Wake::NEVER;
     for (at, act) in due {
         let spread = TimeDelta::milliseconds(after.saturating_mul(1000) / WRITES_PER_SECOND);
         let early = (spread + LOOK_AHEAD).min(crate::timeline::PREPARE_AHEAD / 2);
@@ -142,7 +148,8 @@ fn emit(mut due: Vec<(Instant, Act)>, now: Instant, draft: &mut Draft) {
         if now >= at - early || at - now > crate::timeline::PREPARE_AHEAD * 2 {
             draft.plan.acts.push(act);
         } else {
-            draft.wake(at - early, now);
+            wake = wake.or(Wake::at(at - early, now));
         }
     }
+    wake
 }

@@ -44,15 +44,19 @@ pub fn level(
     live: Option<&TargetState>,
 ) -> Level {
     let at_rest = baseline_level(baseline);
+    // mutate: overlapping-floors-combine-last
     let Some(floor) = claims.iter().map(|c| c.floor).max() else {
         let Some(current) = current else {
             return at_rest;
         };
+        let most = |a: &Autoscaler| max_or_default(a.kind, a.max);
         let fits = live.is_some_and(|t| {
-            t.replicas <= max_or_default(at_rest.max) || stands_alone(baseline, t)
+            let autoscaler = baseline.autoscaler.as_ref();
+            autoscaler.is_none_or(|a| t.replicas <= most(a)) || stands_alone(baseline, t)
         });
         return Level {
             replicas: current.replicas.max(at_rest.replicas),
+            // mutate: maximum-restored-first
             max: if fits { at_rest.max } else { current.max },
             ..at_rest
         };
@@ -66,7 +70,7 @@ pub fn level(
             // A floor below what the baseline guarantees changes nothing.
             replicas: if alone { floor.max(at_rest.replicas) } else { floor },
             min: Some(floor.max(min_or_default(autoscaler.kind, autoscaler.min)).max(1)),
-            max: Some(ceiling.max(max_or_default(autoscaler.max))),
+            max: Some(ceiling.max(max_or_default(autoscaler.kind, autoscaler.max))),
             idle: None,
         },
     }
@@ -74,7 +78,7 @@ pub fn level(
 
 /// The first record of a hold.
 #[must_use]
-pub fn first(
+pub fn new_hold(
     target: &Workload,
     state: &TargetState,
     claims: Vec<Claim>,
@@ -97,12 +101,18 @@ pub fn first(
 
 /// The record after the claims, or what is live, have changed. The same record if nothing has to be remembered.
 #[must_use]
-pub fn next(hold: &Hold, claims: Vec<Claim>, live: Option<&TargetState>, now: Instant) -> Hold {
+pub fn updated_hold(
+    hold: &Hold,
+    claims: Vec<Claim>,
+    live: Option<&TargetState>,
+    now: Instant,
+) -> Hold {
     if let Some(hold) = found_later(hold, &claims, live) {
         let due = hold.due_time.max(now);
-        return Hold { due_time: due, ..next(&hold, claims, live, now) };
+        return Hold { due_time: due, ..updated_hold(&hold, claims, live, now) };
     }
     let level = level(&hold.baseline, &claims, Some(&hold.level), live);
+    // mutate: baseline-captured-twice
     let mut next = Hold { claims, ..hold.clone() };
     if level != hold.level {
         next.level = level;
@@ -143,7 +153,10 @@ fn own_bounds(found: &Autoscaler, hold: &Hold) -> Autoscaler {
     let (min, max) = if found.kind == known.kind {
         (known.min, known.max)
     } else {
-        (Some(min_or_default(known.kind, known.min).max(1)), Some(max_or_default(known.max)))
+        (
+            Some(min_or_default(known.kind, known.min).max(1)),
+            Some(max_or_default(known.kind, known.max)),
+        )
     };
     let own = |found: Option<u32>, level: Option<u32>, previous: Option<u32>, known| {
         let copied = found.is_some() && (found == level || found == previous);
@@ -157,7 +170,7 @@ fn own_bounds(found: &Autoscaler, hold: &Hold) -> Autoscaler {
 }
 
 /// What of the live values is ours: each field holds either what we wrote last or what we wrote before, and stays
-/// ours on the way to the next level. A field that somebody else changed is not.
+/// ours on the way to the next level. A field that another writer changed is not.
 fn ours(hold: &Hold, live: &Level) -> Level {
     fn either<T: PartialEq + Copy>(live: T, level: T, previous: T) -> T {
         if live == previous { previous } else { level }
@@ -174,7 +187,7 @@ fn ours(hold: &Hold, live: &Level) -> Level {
 mod tests {
     use super::*;
     use crate::fixtures::plain;
-    use crate::scaling::repair::{REPAIR_WINDOW, REPAIRS, Repair, repair, restored};
+    use crate::scaling::repair::{REPAIR_WINDOW, REPAIRS, Repair, may_be_deleted, repair};
     use crate::seconds;
     use crate::state::hold::{Reached, name};
     use crate::state::observed::AutoscalerKind;
@@ -208,18 +221,18 @@ mod tests {
     #[test]
     fn an_autoscaler_that_comes_later_is_raised_and_given_back_as_it_came() {
         let due = now() + seconds(10);
-        let held = first(&web(), &plain(10), vec![claim("a", 50, 80)], due, now());
-        let later = next(&held, held.claims.clone(), Some(&under_hpa(10, 2, 30)), now());
+        let held = new_hold(&web(), &plain(10), vec![claim("a", 50, 80)], due, now());
+        let later = updated_hold(&held, held.claims.clone(), Some(&under_hpa(10, 2, 30)), now());
         assert_eq!(later.baseline.replicas, 10);
         assert_eq!(later.baseline.autoscaler, under_hpa(10, 2, 30).autoscaler);
         assert_eq!((later.level.min, later.level.max, later.due_time), (Some(50), Some(80), due));
         let raised = under_hpa(50, 50, 80);
-        let again = next(&later, later.claims.clone(), Some(&raised), due);
+        let again = updated_hold(&later, later.claims.clone(), Some(&raised), due);
         assert_eq!(again, later, "it is found once");
-        let freed = next(&later, vec![], Some(&raised), due);
+        let freed = updated_hold(&later, vec![], Some(&raised), due);
         assert_eq!((freed.level.min, freed.previous.min), (Some(2), Some(50)));
-        let let_go = next(&held, vec![], Some(&under_hpa(10, 2, 30)), now());
-        assert_eq!(let_go.baseline.autoscaler, None, "nobody holds it any more");
+        let let_go = updated_hold(&held, vec![], Some(&under_hpa(10, 2, 30)), now());
+        assert_eq!(let_go.baseline.autoscaler, None, "no run holds it any more");
     }
 
     #[test]
@@ -269,8 +282,8 @@ mod tests {
 
     #[test]
     fn a_baseline_is_written_once() {
-        let first = first(&web(), &plain(10), vec![claim("a", 180, 260)], now(), now());
-        let second = next(
+        let first = new_hold(&web(), &plain(10), vec![claim("a", 180, 260)], now(), now());
+        let second = updated_hold(
             &first,
             vec![claim("a", 180, 260), claim("b", 240, 240)],
             Some(&plain(180)),
@@ -283,7 +296,7 @@ mod tests {
 
     #[test]
     fn reverts_are_repaired_three_times_in_ten_minutes_and_then_reported() {
-        let first = first(&web(), &plain(10), vec![claim("a", 180, 180)], now(), now());
+        let first = new_hold(&web(), &plain(10), vec![claim("a", 180, 180)], now(), now());
         let (mut hold, mut at) = (first.clone(), now());
         let reverted = TargetState { written_by: Some("argocd".into()), ..plain(10) };
         let reached = |at| Reached::after(None, &first, &plain(180), at);
@@ -307,7 +320,7 @@ mod tests {
     #[test]
     fn a_maximum_that_stays_low_makes_cut_replicas_contested() {
         let found = under_hpa(10, 10, 60);
-        let mut hold = first(&web(), &found, vec![claim("a", 180, 180)], now(), now());
+        let mut hold = new_hold(&web(), &found, vec![claim("a", 180, 180)], now(), now());
         let (cut, raised) = (under_hpa(60, 60, 60), under_hpa(180, 60, 60));
         let (mut at, mut reached, mut repairs) = (now(), None, 0);
         for _ in 0..20 {
@@ -340,35 +353,36 @@ mod tests {
             state.autoscaler.as_mut().unwrap().name = name.into();
             state
         };
-        let held = first(&web(), &under_hpa(10, 10, 60), vec![claim("a", 180, 260)], now(), now());
+        let held =
+            new_hold(&web(), &under_hpa(10, 10, 60), vec![claim("a", 180, 260)], now(), now());
         let other = named("web-v3", under_hpa(60, 12, 60));
-        let next_one = next(&held, held.claims.clone(), Some(&other), now());
+        let next_one = updated_hold(&held, held.claims.clone(), Some(&other), now());
         assert_eq!(next_one.baseline.autoscaler, other.autoscaler);
         assert_eq!(next_one.baseline.replicas, 10, "the replicas are those of before the event");
         assert_eq!((next_one.level.min, next_one.level.max), (Some(180), Some(260)));
         let raised = named("web-v3", under_hpa(180, 180, 260));
-        assert_eq!(next(&next_one, held.claims.clone(), Some(&raised), now()), next_one);
-        let freed = next(&next_one, vec![], Some(&raised), now());
+        assert_eq!(updated_hold(&next_one, held.claims.clone(), Some(&raised), now()), next_one);
+        let freed = updated_hold(&next_one, vec![], Some(&raised), now());
         assert_eq!((freed.level.min, freed.previous.min), (Some(12), Some(180)));
 
         // A copy of the raised one has our bounds: it goes back to those of before the event.
         let copy = named("copy", under_hpa(180, 180, 260));
-        let copied = next(&held, held.claims.clone(), Some(&copy), now());
+        let copied = updated_hold(&held, held.claims.clone(), Some(&copy), now());
         assert_eq!(copied.baseline.autoscaler, named("copy", under_hpa(10, 10, 60)).autoscaler);
-        let freed = next(&copied, vec![], Some(&copy), now());
+        let freed = updated_hold(&copied, vec![], Some(&copy), now());
         assert_eq!((freed.level.min, freed.previous.min), (Some(10), Some(180)));
 
         // A bound that KEDA left out is a number for an HPA.
         let mut bare = named("web", under_hpa(10, 10, 60));
         let by = bare.autoscaler.as_mut().unwrap();
         (by.kind, by.min, by.max) = (AutoscalerKind::ScaledObject, None, None);
-        let under_keda = first(&web(), &bare, vec![claim("a", 180, 260)], now(), now());
-        let copied = next(&under_keda, held.claims.clone(), Some(&copy), now());
+        let under_keda = new_hold(&web(), &bare, vec![claim("a", 180, 260)], now(), now());
+        let copied = updated_hold(&under_keda, held.claims.clone(), Some(&copy), now());
         assert_eq!(copied.baseline.autoscaler, named("copy", under_hpa(10, 1, 100)).autoscaler);
 
         // It is not contested because of what happened to the one before.
         let contested = Hold { contested_by: Some("hpa".into()), ..held.clone() };
-        let adopted = next(&contested, held.claims.clone(), Some(&other), now());
+        let adopted = updated_hold(&contested, held.claims.clone(), Some(&other), now());
         assert_eq!((adopted.contested_by, adopted.repair_times), (None, vec![]));
         let raised = Reached::after(None, &held, &under_hpa(180, 180, 260), now());
         let after = Reached::after(Some(&raised), &next_one, &other, now() + seconds(1));
@@ -378,28 +392,29 @@ mod tests {
         let mut keda = named("web", under_hpa(60, 2, 60));
         keda.autoscaler.as_mut().unwrap().kind = AutoscalerKind::ScaledObject;
         keda.autoscaler.as_mut().unwrap().idle = Some(0);
-        let moved = next(&held, held.claims.clone(), Some(&keda), now());
+        let moved = updated_hold(&held, held.claims.clone(), Some(&keda), now());
         assert_eq!((moved.level.idle, moved.previous.idle), (None, Some(0)));
-        let freed = next(&moved, vec![], Some(&keda), now());
+        let freed = updated_hold(&moved, vec![], Some(&keda), now());
         assert_eq!((freed.level.min, freed.level.idle), (Some(2), Some(0)));
     }
 
     #[test]
     fn what_a_person_raised_above_our_floor_is_theirs() {
-        let held = first(&web(), &plain(10), vec![claim("a", 180, 180)], now(), now());
-        let freed = next(&held, vec![], Some(&plain(180)), now());
-        assert!(restored(&freed, &plain(200)), "a higher value is surrendered");
+        let held = new_hold(&web(), &plain(10), vec![claim("a", 180, 180)], now(), now());
+        let freed = updated_hold(&held, vec![], Some(&plain(180)), now());
+        assert!(may_be_deleted(&freed, &plain(200)), "a higher value is surrendered");
     }
 
     #[test]
     fn an_hpa_is_restored_when_both_bounds_are_back_or_somebody_elses() {
-        let held = first(&web(), &under_hpa(10, 10, 60), vec![claim("a", 180, 260)], now(), now());
-        let freed = next(&held, vec![], Some(&under_hpa(180, 180, 260)), now());
-        assert!(!restored(&freed, &under_hpa(180, 180, 260)));
-        assert!(!restored(&freed, &under_hpa(12, 10, 260)));
-        let fits = next(&freed, vec![], Some(&under_hpa(12, 10, 260)), now());
-        assert!(!restored(&fits, &under_hpa(12, 10, 260)));
-        assert!(restored(&fits, &under_hpa(12, 10, 60)));
-        assert!(restored(&fits, &under_hpa(12, 15, 90)), "somebody else set both");
+        let held =
+            new_hold(&web(), &under_hpa(10, 10, 60), vec![claim("a", 180, 260)], now(), now());
+        let freed = updated_hold(&held, vec![], Some(&under_hpa(180, 180, 260)), now());
+        assert!(!may_be_deleted(&freed, &under_hpa(180, 180, 260)));
+        assert!(!may_be_deleted(&freed, &under_hpa(12, 10, 260)));
+        let fits = updated_hold(&freed, vec![], Some(&under_hpa(12, 10, 260)), now());
+        assert!(!may_be_deleted(&fits, &under_hpa(12, 10, 260)));
+        assert!(may_be_deleted(&fits, &under_hpa(12, 10, 60)));
+        assert!(may_be_deleted(&fits, &under_hpa(12, 15, 90)), "another writer set both");
     }
 }

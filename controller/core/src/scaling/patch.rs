@@ -7,7 +7,7 @@ use crate::Instant;
 use crate::output::{Change, Write};
 use crate::scaling::autoscaler;
 use crate::state::hold::{Hold, HoldRecord};
-use crate::state::observed::{Autoscaler, AutoscalerKind, TargetState};
+use crate::state::observed::{Autoscaler, TargetState};
 
 /// The change of a bound that has to be patched, and whether it lowers.
 fn bound(
@@ -21,13 +21,14 @@ fn bound(
     if is < want {
         return Some((change, false));
     }
-    // Lowered only from what we wrote ourselves: anything else is somebody's own word.
+    // Lowered only from what we wrote ourselves: any other value is a person's.
     (is > want && live == previous).then_some((change, true))
 }
 
 /// Taken away before the minimum would be of no use, put back when nothing is held any more.
 fn idle(live: Option<u32>, hold: &Hold) -> Option<(Change, bool)> {
     let change = Change { from: live, to: hold.level.idle };
+    // mutate: keda-keeps-when-idle
     let differs = autoscaler::idles(hold) && live.is_some() != hold.level.idle.is_some();
     differs.then_some((change, live.is_none()))
 }
@@ -42,10 +43,7 @@ pub fn writes(record: &HoldRecord, live: &TargetState, due_by: Instant) -> Vec<W
     let mut writes = Vec::new();
     let ours = |a: &Autoscaler| hold.baseline.autoscaler.as_ref().is_some_and(|b| b.is(a));
     if let Some(autoscaler) = live.autoscaler.as_ref().filter(|a| ours(a)) {
-        let (min_absent, max_absent) = match autoscaler.kind {
-            AutoscalerKind::HorizontalPodAutoscaler => (1, 1),
-            AutoscalerKind::ScaledObject => (0, 100),
-        };
+        let (min_absent, max_absent) = autoscaler::defaults(autoscaler.kind);
         let bounds = [
             bound(autoscaler.min, hold.level.min, hold.previous.min, min_absent),
             bound(autoscaler.max, hold.level.max, hold.previous.max, max_absent),
@@ -69,7 +67,7 @@ pub fn writes(record: &HoldRecord, live: &TargetState, due_by: Instant) -> Vec<W
 /// An autoscaler that would go lower has not looked at our last minimum yet: two steps would become one fall.
 #[must_use]
 pub fn lags(hold: &Hold, live: &TargetState) -> bool {
-    // Where the minimum is not ours, the autoscaler follows whoever wrote it.
+    // Where the minimum is not ours, the autoscaler follows its writer.
     let ours = live.autoscaler.as_ref().zip(hold.baseline.autoscaler.as_ref());
     let ours = ours.is_some_and(|(is, was)| is.is(was));
     let min = live.autoscaler.as_ref().and_then(|autoscaler| autoscaler.min);
@@ -86,6 +84,8 @@ fn replicas(hold: &Hold, live: &TargetState) -> Option<Write> {
     let found = hold.baseline.autoscaler.as_ref().filter(|_| !hold.baseline.came_later);
     let unscaled = live.autoscaler.is_none() && found.is_none();
     let alone = autoscaler::stands_alone(&hold.baseline, live);
+    // mutate: release-takes-back-foreign-value
+    // mutate: paused-autoscaler-left-lower
     let lowered_by_us = (unscaled || alone) && from > to && from == hold.previous.replicas;
     lowered_by_us.then(write)
 }
@@ -94,10 +94,11 @@ fn replicas(hold: &Hold, live: &TargetState) -> Option<Write> {
 mod tests {
     use super::*;
     use crate::fixtures::plain;
-    use crate::scaling::level::{first, next};
+    use crate::scaling::level::{new_hold, updated_hold};
     use crate::scaling::repair;
     use crate::state::announcement::Workload;
     use crate::state::hold::Claim;
+    use crate::state::observed::AutoscalerKind;
     use chrono::TimeZone;
 
     fn now() -> Instant {
@@ -143,7 +144,7 @@ mod tests {
 
     #[test]
     fn a_plain_target_is_raised_with_one_patch() {
-        let held = record(first(&web(), &plain(10), claim(180, 260), now(), now()));
+        let held = record(new_hold(&web(), &plain(10), claim(180, 260), now(), now()));
         assert_eq!(writes(&held, &plain(10), now()), [scale(10, 180)]);
         assert_eq!(writes(&held, &plain(180), now()), []);
         assert_eq!(writes(&held, &plain(200), now()), [], "more than the floor is left alone");
@@ -152,14 +153,14 @@ mod tests {
     #[test]
     fn nothing_is_written_before_it_is_due() {
         let due = now() + crate::seconds(10);
-        let held = record(first(&web(), &plain(10), claim(180, 260), due, now()));
+        let held = record(new_hold(&web(), &plain(10), claim(180, 260), due, now()));
         assert_eq!(writes(&held, &plain(10), now()), []);
         assert_eq!(writes(&held, &plain(10), due).len(), 1);
     }
 
     #[test]
     fn under_an_hpa_both_bounds_go_up_in_one_patch_and_scale_follows() {
-        let held = record(first(&web(), &hpa(10, 10, 60), claim(180, 260), now(), now()));
+        let held = record(new_hold(&web(), &hpa(10, 10, 60), claim(180, 260), now(), now()));
         assert_eq!(
             writes(&held, &hpa(10, 10, 60), now()),
             [
@@ -178,22 +179,22 @@ mod tests {
 
     #[test]
     fn a_target_at_zero_under_an_hpa_is_lifted_by_scale() {
-        let held = record(first(&web(), &hpa(0, 10, 60), claim(180, 260), now(), now()));
+        let held = record(new_hold(&web(), &hpa(0, 10, 60), claim(180, 260), now(), now()));
         assert_eq!(writes(&held, &hpa(0, 180, 260), now()), [scale(0, 180)]);
     }
 
     #[test]
     fn steps_down_lower_only_what_is_still_ours() {
-        let held = first(&web(), &plain(10), claim(180, 180), now(), now());
-        let lower = record(next(&held, claim(146, 146), Some(&plain(180)), now()));
+        let held = new_hold(&web(), &plain(10), claim(180, 180), now(), now());
+        let lower = record(updated_hold(&held, claim(146, 146), Some(&plain(180)), now()));
         assert_eq!(writes(&lower, &plain(180), now()), [scale(180, 146)]);
         assert_eq!(writes(&lower, &plain(190), now()), [], "a person raised it to 190");
     }
 
     #[test]
     fn under_an_hpa_replicas_are_never_lowered_by_us() {
-        let held = first(&web(), &hpa(10, 10, 60), claim(180, 260), now(), now());
-        let lower = record(next(&held, claim(146, 260), Some(&hpa(180, 180, 260)), now()));
+        let held = new_hold(&web(), &hpa(10, 10, 60), claim(180, 260), now(), now());
+        let lower = record(updated_hold(&held, claim(146, 260), Some(&hpa(180, 180, 260)), now()));
         assert_eq!(
             writes(&lower, &hpa(180, 180, 260), now()),
             [Write::Bounds {
@@ -210,7 +211,7 @@ mod tests {
     #[test]
     fn a_scaled_object_without_a_minimum_gets_its_field_removed_again() {
         let keda = |replicas, min, max| scaled_by(AutoscalerKind::ScaledObject, replicas, min, max);
-        let held = first(&web(), &keda(3, None, None), claim(40, 40), now(), now());
+        let held = new_hold(&web(), &keda(3, None, None), claim(40, 40), now(), now());
         let up = writes(&record(held.clone()), &keda(3, None, None), now());
         assert!(
             matches!(
@@ -223,7 +224,7 @@ mod tests {
             ),
             "{up:?}"
         );
-        let freed = record(next(&held, vec![], Some(&keda(40, Some(40), None)), now()));
+        let freed = record(updated_hold(&held, vec![], Some(&keda(40, Some(40), None)), now()));
         let down = writes(&freed, &keda(40, Some(40), None), now());
         assert!(
             matches!(
@@ -244,7 +245,7 @@ mod tests {
     #[test]
     fn what_keda_keeps_when_idle_is_no_floor_and_is_put_back_with_the_minimum() {
         let found = idling(0, 2, 30, Some(0));
-        let held = first(&web(), &found, claim(10, 30), now(), now());
+        let held = new_hold(&web(), &found, claim(10, 30), now(), now());
         let up = writes(&record(held.clone()), &found, now());
         let Some(Write::Bounds { idle, lowers: false, .. }) = up.first() else { panic!("{up:?}") };
         assert_eq!(*idle, Some(Change { from: Some(0), to: None }));
@@ -252,25 +253,25 @@ mod tests {
 
         let raised = idling(10, 10, 30, None);
         assert_eq!(writes(&record(held.clone()), &raised, now()), []);
-        assert!(repair::reverted(&held, &idling(10, 10, 30, Some(0))), "somebody puts it back");
-        let step = next(&held, claim(6, 30), Some(&raised), now());
+        assert!(repair::reverted(&held, &idling(10, 10, 30, Some(0))), "a person puts it back");
+        let step = updated_hold(&held, claim(6, 30), Some(&raised), now());
         let down = writes(&record(step.clone()), &raised, now());
         assert!(matches!(down.as_slice(), [Write::Bounds { idle: None, lowers: true, .. }]));
 
-        let freed = next(&step, vec![], Some(&idling(6, 6, 30, None)), now());
-        assert!(!repair::restored(&freed, &idling(2, 2, 30, None)), "it is still away");
+        let freed = updated_hold(&step, vec![], Some(&idling(6, 6, 30, None)), now());
+        assert!(!repair::may_be_deleted(&freed, &idling(2, 2, 30, None)), "it is still away");
         let down = writes(&record(freed.clone()), &idling(6, 6, 30, None), now());
         let back = Some(Change { from: None, to: Some(0) });
         assert!(
             matches!(down.as_slice(), [Write::Bounds { idle, lowers: true, .. }] if *idle == back),
             "{down:?}"
         );
-        assert!(repair::restored(&freed, &idling(0, 2, 30, Some(0))));
+        assert!(repair::may_be_deleted(&freed, &idling(0, 2, 30, Some(0))));
     }
 
     #[test]
     fn an_idle_count_that_was_not_there_before_is_somebody_elses() {
-        let held = first(&web(), &idling(2, 2, 30, None), claim(10, 30), now(), now());
+        let held = new_hold(&web(), &idling(2, 2, 30, None), claim(10, 30), now(), now());
         assert_eq!(writes(&record(held), &idling(10, 10, 30, Some(0)), now()), []);
     }
 
@@ -278,52 +279,52 @@ mod tests {
     fn under_a_paused_autoscaler_only_replicas_are_written_both_ways() {
         let paused =
             |replicas, min| TargetState { paused: true, ..idling(replicas, min, 30, None) };
-        let held = first(&web(), &paused(4, 2), claim(10, 30), now(), now());
+        let held = new_hold(&web(), &paused(4, 2), claim(10, 30), now(), now());
         assert_eq!(writes(&record(held.clone()), &paused(4, 2), now()), [scale(4, 10)]);
         assert!(!repair::reverted(&held, &paused(10, 2)), "its bounds do nothing");
-        let step = next(&held, claim(3, 30), Some(&paused(10, 2)), now());
+        let step = updated_hold(&held, claim(3, 30), Some(&paused(10, 2)), now());
         assert_eq!(step.level.replicas, 4, "not below where it was found");
         assert_eq!(writes(&record(step.clone()), &paused(10, 2), now()), [scale(10, 4)]);
-        let freed = next(&step, vec![], Some(&paused(10, 2)), now());
-        assert!(!repair::restored(&freed, &paused(10, 2)));
-        assert!(repair::restored(&freed, &paused(4, 2)));
+        let freed = updated_hold(&step, vec![], Some(&paused(10, 2)), now());
+        assert!(!repair::may_be_deleted(&freed, &paused(10, 2)));
+        assert!(repair::may_be_deleted(&freed, &paused(4, 2)));
 
-        // Somebody lets it go on in the middle of the event.
+        // A person resumes it in the middle of the event.
         let raised = writes(&record(held), &idling(10, 2, 30, None), now());
         assert!(matches!(raised.as_slice(), [Write::Bounds { lowers: false, .. }]), "{raised:?}");
     }
 
     #[test]
     fn whoever_pauses_a_raised_autoscaler_freezes_what_runs() {
-        let held = first(&web(), &idling(4, 2, 30, None), claim(10, 30), now(), now());
+        let held = new_hold(&web(), &idling(4, 2, 30, None), claim(10, 30), now(), now());
         let paused = TargetState { paused: true, ..idling(10, 10, 30, None) };
-        let step = record(next(&held, claim(4, 30), Some(&paused), now()));
+        let step = record(updated_hold(&held, claim(4, 30), Some(&paused), now()));
         let down = writes(&step, &paused, now());
         assert!(matches!(down.as_slice(), [Write::Bounds { lowers: true, .. }]), "{down:?}");
     }
 
     #[test]
     fn what_came_later_and_is_gone_again_leaves_nothing_raised() {
-        let held = first(&web(), &plain(4), claim(12, 12), now(), now());
-        let later = next(&held, claim(12, 12), Some(&hpa(12, 2, 30)), now());
-        let step = next(&later, claim(4, 12), Some(&plain(12)), now());
+        let held = new_hold(&web(), &plain(4), claim(12, 12), now(), now());
+        let later = updated_hold(&held, claim(12, 12), Some(&hpa(12, 2, 30)), now());
+        let step = updated_hold(&later, claim(4, 12), Some(&plain(12)), now());
         assert_eq!(writes(&record(step.clone()), &plain(12), now()), [scale(12, 4)]);
-        let freed = next(&step, vec![], Some(&plain(12)), now());
-        assert!(!repair::restored(&freed, &plain(12)));
-        assert!(repair::restored(&freed, &plain(4)));
+        let freed = updated_hold(&step, vec![], Some(&plain(12)), now());
+        assert!(!repair::may_be_deleted(&freed, &plain(12)));
+        assert!(repair::may_be_deleted(&freed, &plain(4)));
     }
 
     #[test]
     fn another_autoscaler_in_its_place_is_not_waited_for() {
-        let held = first(&web(), &idling(2, 2, 30, Some(0)), claim(10, 30), now(), now());
-        let freed = next(&held, vec![], Some(&hpa(10, 2, 30)), now());
-        assert!(repair::restored(&freed, &hpa(10, 2, 30)));
+        let held = new_hold(&web(), &idling(2, 2, 30, Some(0)), claim(10, 30), now(), now());
+        let freed = updated_hold(&held, vec![], Some(&hpa(10, 2, 30)), now());
+        assert!(repair::may_be_deleted(&freed, &hpa(10, 2, 30)));
     }
 
     #[test]
     fn what_is_raised_does_not_wait_for_what_is_lowered() {
-        let held = first(&web(), &idling(2, 2, 30, Some(0)), claim(10, 30), now(), now());
-        let step = next(&held, claim(6, 30), Some(&idling(10, 10, 30, None)), now());
+        let held = new_hold(&web(), &idling(2, 2, 30, Some(0)), claim(10, 30), now(), now());
+        let step = updated_hold(&held, claim(6, 30), Some(&idling(10, 10, 30, None)), now());
         let both = writes(&record(step), &idling(10, 10, 30, Some(0)), now());
         assert!(
             matches!(

@@ -18,7 +18,7 @@ fn below(hold: &Hold, live: &TargetState) -> Fields<bool> {
     Fields {
         replicas: live.replicas < hold.level.replicas,
         min: by.is_some_and(|a| min_or_default(a.kind, a.min) < hold.level.min.unwrap_or(0)),
-        max: by.is_some_and(|a| max_or_default(a.max) < hold.level.max.unwrap_or(0)),
+        max: by.is_some_and(|a| max_or_default(a.kind, a.max) < hold.level.max.unwrap_or(0)),
         idle: by.is_some_and(|a| a.idle.is_some() && idles(hold) && hold.level.idle.is_none()),
     }
 }
@@ -96,14 +96,14 @@ pub fn repair(hold: &Hold, live: &TargetState, reached: Option<&Reached>, now: I
     Repair::Record(next)
 }
 
-/// Everything is as it was before, or somebody else's: the hold can go.
+/// Every field has its old value, or the value of another writer: the hold can be deleted.
 #[must_use]
-pub fn restored(hold: &Hold, live: &TargetState) -> bool {
+pub fn may_be_deleted(hold: &Hold, live: &TargetState) -> bool {
     let at_rest = baseline_level(&hold.baseline);
     if !hold.claims.is_empty() {
         return false;
     }
-    // Nothing is pending: what is live is the level, or somebody else's.
+    // Nothing is pending: what is live is the level, or another writer's value.
     let replicas = live.replicas == hold.level.replicas || live.replicas != hold.previous.replicas;
     let Some(autoscaler) = hold.baseline.autoscaler.as_ref() else {
         return replicas;
@@ -120,7 +120,8 @@ pub fn restored(hold: &Hold, live: &TargetState) -> bool {
         && at_rest.min != now.min
         && now.min == hold.previous.min
         && min_or_default(autoscaler.kind, now.min) > min_or_default(autoscaler.kind, at_rest.min);
-    let max_pending = max_or_default(now.max) > max_or_default(at_rest.max)
+    let max_pending = max_or_default(now.kind, now.max)
+        > max_or_default(autoscaler.kind, at_rest.max)
         && (now.max == hold.level.max || now.max == hold.previous.max);
     let idle_pending = idles(hold) && now.idle.is_none();
     !min_pending && !max_pending && !idle_pending && (replicas || !alone)

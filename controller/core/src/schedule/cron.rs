@@ -196,7 +196,7 @@ impl Cron {
     }
 
     /// The shortest time from one beginning to the next, in hours by the clock on the wall; where it is as long as `enough`,
-    /// nobody looks for how much longer it is.
+    /// how much longer it is does not matter.
     #[must_use]
     pub fn least_hours_apart(&self, enough: u32) -> u32 {
         let hours: Vec<u32> = (0..24).filter(|hour| self.hours & (1 << hour) != 0).collect();

@@ -74,7 +74,7 @@ pub enum ScheduleError {
     Cron(String),
 }
 
-/// What somebody wrote, as an error repeats it: so much of it, and nothing that a terminal would obey.
+/// What a user wrote, as an error repeats it: so much of it, and nothing that a terminal would obey.
 pub(super) fn shown(text: &str, most: usize) -> String {
     text.chars().filter(|c| !c.is_control()).take(most).collect()
 }

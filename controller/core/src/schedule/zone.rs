@@ -1,6 +1,6 @@
 //! Wall clock in a time zone to instant: the only place where a local time is understood.
 //!
-//! Zone data is the one bundled with jiff, or what somebody has mounted on purpose ([`tzdb_version`]); never the machine's by
+//! Zone data is the one bundled with jiff, or what was mounted on purpose ([`tzdb_version`]); never the machine's by
 //! itself, which may be years old. A one-off
 //! start that does not exist, or exists twice, is refused with both candidates. What recurs follows RFC 5545 (3.3.5): a
 //! time that summer time skips is read with the offset before the gap, so that 02:30 becomes 03:30; of one that exists
@@ -41,7 +41,7 @@ impl Zone {
             name: shown(name, 64),
             version: tzdb_version().to_owned(),
         };
-        // The legacy abbreviations (EST, MST, HST) are fixed offsets that ignore summer time: nobody means them.
+        // The legacy abbreviations (EST, MST, HST) are fixed offsets that ignore summer time: they are never meant.
         let looks_like_a_zone = name == "UTC" || name.contains('/');
         if !looks_like_a_zone {
             return Err(unknown());
@@ -69,7 +69,7 @@ impl Zone {
         self.rules.to_datetime(timestamp(at))
     }
 
-    /// The instant that a wall clock of an event means whose hour somebody else has written, by the rule for what recurs; and
+    /// The instant that a wall clock of a feed means, by the rule for what recurs; and
     /// a word where the clock does not show it, or shows it twice. Nothing only at the ends of time.
     #[must_use]
     pub fn resolve(&self, clock: civil::DateTime) -> Option<(Instant, Option<String>)> {

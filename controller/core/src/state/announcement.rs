@@ -7,7 +7,7 @@ use crate::decimal::Decimal;
 use crate::reference;
 use crate::state::ladder;
 
-/// A workload in the namespace of its surge. There is no namespace field: nobody scales somebody else's workload.
+/// A workload in the namespace of its surge. There is no namespace field: a surge scales workloads of its own namespace only.
 #[derive(
     Clone,
     Debug,

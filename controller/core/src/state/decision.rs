@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::Instant;
+use crate::state::condition::EventReason;
 
 /// How many lines a run keeps; the oldest go first. An evening with a dozen targets writes about forty.
 pub const KEPT: usize = 60;
@@ -18,6 +19,14 @@ pub struct Decision {
     pub reason: String,
     /// What, from where to where, and why, in the on-call's units.
     pub message: String,
+}
+
+impl Decision {
+    /// A line.
+    #[must_use]
+    pub fn new(time: Instant, reason: EventReason, message: String) -> Self {
+        Self { time, reason: reason.as_str().to_owned(), message }
+    }
 }
 
 /// Appends lines and forgets the oldest.

@@ -28,7 +28,7 @@ pub struct Baseline {
     /// The autoscaler and its bounds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub autoscaler: Option<Autoscaler>,
-    /// Somebody had paused it.
+    /// It was paused.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub paused: bool,
     /// The target had no autoscaler when it was first held.
@@ -72,10 +72,10 @@ pub struct Hold {
     pub due_time: Instant,
     /// When the target was first held.
     pub since_time: Instant,
-    /// Somebody else's reverts that we repaired lately.
+    /// When reverts of another writer were repaired lately.
     #[serde(default)]
     pub repair_times: Vec<Instant>,
-    /// Somebody else keeps reverting; we no longer fight.
+    /// The writer that keeps reverting it; it is not repaired any more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub contested_by: Option<String>,
 }
@@ -87,7 +87,7 @@ pub struct HoldRecord {
     pub name: String,
     /// Its spec as last written.
     pub hold: Hold,
-    /// Deletion was asked for by somebody.
+    /// Its deletion was requested.
     pub deleting: bool,
 }
 

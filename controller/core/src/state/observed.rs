@@ -48,7 +48,7 @@ pub struct TargetState {
     pub written_by: Option<String>,
     /// What scales it.
     pub autoscaler: Option<Autoscaler>,
-    /// Somebody has paused what scales it: its bounds do nothing for now.
+    /// Its autoscaler is paused: the bounds have no effect for now.
     pub paused: bool,
     /// What scales it would go lower, and keeps so many pods because of its minimum: the one it has last looked at.
     pub kept_at: Option<u32>,

@@ -31,7 +31,7 @@ pub enum ReleaseCause {
     End,
     /// The longest hold after the end is over.
     HoldExpired,
-    /// Nobody said that the event begins.
+    /// No person said that the event begins.
     NeverStarted,
     /// A person said so.
     Override,
@@ -47,7 +47,7 @@ impl ReleaseCause {
             Self::LoadGone => "the load has gone",
             Self::End => "the event is over",
             Self::HoldExpired => "the longest hold after the end is over",
-            Self::NeverStarted => "nobody has started the event",
+            Self::NeverStarted => "the event was not started",
             Self::Override => "an override asks for it",
             Self::Deleted => "the run, or its surge, was deleted",
         }

@@ -3,6 +3,7 @@
 use chrono::TimeDelta;
 
 use crate::Instant;
+use crate::state::condition::ConditionReason;
 
 /// Why a sample says nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,18 +53,18 @@ impl std::fmt::Display for Why {
 impl Why {
     /// A short, stable word for metrics and conditions.
     #[must_use]
-    pub fn reason(&self) -> &'static str {
+    pub fn reason(&self) -> ConditionReason {
         match self {
-            Self::NotAskedYet => "NotAskedYet",
-            Self::NoSuchSource => "NoSuchSource",
-            Self::NotSent(_) => "NotSent",
-            Self::NoAnswer(_) => "NoAnswer",
-            Self::Malformed(_) => "Malformed",
-            Self::Empty => "Empty",
-            Self::NotANumber => "NotANumber",
-            Self::ManySeries(_) => "ManySeries",
-            Self::Old { .. } => "Old",
-            Self::PodsUnknown => "PodsUnknown",
+            Self::NotAskedYet => ConditionReason::NotAskedYet,
+            Self::NoSuchSource => ConditionReason::NoSuchSource,
+            Self::NotSent(_) => ConditionReason::NotSent,
+            Self::NoAnswer(_) => ConditionReason::NoAnswer,
+            Self::Malformed(_) => ConditionReason::Malformed,
+            Self::Empty => ConditionReason::Empty,
+            Self::NotANumber => ConditionReason::NotANumber,
+            Self::ManySeries(_) => ConditionReason::ManySeries,
+            Self::Old { .. } => ConditionReason::Old,
+            Self::PodsUnknown => ConditionReason::PodsUnknown,
         }
     }
 }
@@ -91,7 +92,7 @@ impl Sample {
     pub fn fresh(&self, now: Instant, max_age: TimeDelta) -> Result<(f64, Instant), Why> {
         match self {
             Self::Known { value, .. } if !value.is_finite() => Err(Why::NotANumber),
-            // A sample of an hour that has not come yet is of a wrong clock, and nobody knows how old it is.
+            // A sample from the future is of a wrong clock: its age is unknown.
             Self::Known { value, at } if now - *at <= max_age && *at - now <= max_age => {
                 Ok((*value, *at))
             }

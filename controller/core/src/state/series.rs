@@ -8,7 +8,8 @@ use crate::state::sample::{Sample, Why};
 /// Samples that tell a rise are so far apart at least: from one second to the next a load only trembles.
 const APART: TimeDelta = TimeDelta::seconds(10);
 
-/// A rise has gone on for so many samples in a row. One jump is no slope: nobody knows how far it goes on.
+/// A rise has gone on for so many samples in a row. One jump is no slope: how far it goes on is unknown.
+// mutate: jump-load-slope
 const RISES: usize = 3;
 
 /// Samples are remembered for so long. Sources that are asked every 30 s still show a rise.

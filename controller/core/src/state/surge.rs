@@ -12,7 +12,7 @@ use crate::state::condition::Condition;
 pub struct SurgeRecord {
     /// Name of the object.
     pub name: String,
-    /// Its uid: who is created again under the same name is somebody else.
+    /// Its uid: an object created again under the same name is another one.
     pub uid: String,
     /// Generation of its spec.
     pub generation: i64,

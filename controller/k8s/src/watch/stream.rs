@@ -1,18 +1,21 @@
 //! One kind, watched into one table.
 
+use futures::StreamExt;
 use std::fmt::Debug;
 use std::time::Duration;
 
-use futures::StreamExt;
 use kube::Resource;
 use kube::api::Api;
-use kube::runtime::watcher::{self, Event};
+use kube::runtime::watcher;
+use kube::runtime::watcher::Event;
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 use tracing::warn;
 
-use super::Shared;
-use crate::index::{Index, Lookup, Scope, Table};
+use crate::backoff;
+use crate::cache::store::{Cache, Scope};
+use crate::cache::table::{Lookup, Table};
+use crate::shared::Shared;
 
 fn version<K: Resource>(object: &K) -> String {
     object.meta().resource_version.clone().unwrap_or_default()
@@ -26,6 +29,7 @@ fn scope<K: Resource>(object: &K) -> Scope {
 /// A page of a list comes within this time, or is asked for again: a reply that was lost would else be waited for until
 /// the end of the event. Each time in a row the limit is doubled, up to [`LIST_TIMEOUT_AT_MOST`]: an API server that is
 /// that busy needs patience.
+// mutate: list-whose-answer-lost
 const LIST_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// See [`LIST_TIMEOUT`].
@@ -33,6 +37,7 @@ const LIST_TIMEOUT_AT_MOST: Duration = Duration::from_secs(80);
 
 /// As often everything is listed anew, whatever the watch has said: what a watch never said, or a watch that died in
 /// silence, is wrong no longer than this. Each kind comes a little earlier, so that they do not come together.
+// mutate: watch-never-said-never
 const RELIST: Duration = Duration::from_mins(5);
 
 /// A list that lacks more than a fifth of what was known is confirmed by another one after this time.
@@ -41,19 +46,8 @@ const CONFIRM: Duration = Duration::from_secs(30);
 /// Overrides are few, and a person waits for them.
 const RELIST_OVERRIDES: Duration = Duration::from_secs(30);
 
-/// The pauses after failures in a row: short at first, and never so long that an API server that is back is not noticed.
-#[derive(Clone, Copy, Debug, Default)]
-struct Patience {
-    failures: u32,
-}
-
-impl Patience {
-    fn pause(&mut self) -> Duration {
-        let pause = Duration::from_millis((200_u64 << self.failures.min(8)).min(10_000));
-        self.failures = self.failures.saturating_add(1);
-        pause
-    }
-}
+/// The longest pause after failures in a row: an API server that is back is noticed within it.
+const PAUSE_AT_MOST: Duration = Duration::from_secs(10);
 
 /// How often a kind is listed anew.
 fn relist_after(kind: &str) -> Duration {
@@ -69,7 +63,7 @@ pub(super) async fn watch<K, I, T, L>(
     api: Api<K>,
     shared: Shared,
     what: String,
-    table: impl Fn(&mut Index) -> Option<&mut Table<I, T, L>>,
+    table: impl Fn(&mut Cache) -> Option<&mut Table<I, T, L>>,
     read: impl Fn(&K) -> Option<(I, T)>,
 ) where
     K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
@@ -77,7 +71,7 @@ pub(super) async fn watch<K, I, T, L>(
     T: PartialEq,
     L: Lookup<I, T>,
 {
-    let mut patience = Patience::default();
+    let mut failures: u32 = 0;
     let mut limit = LIST_TIMEOUT;
     loop {
         let config = watcher::Config::default().timeout(290);
@@ -91,7 +85,7 @@ pub(super) async fn watch<K, I, T, L>(
                 if relist.is_none() {
                     std::future::pending::<()>().await;
                 }
-                shared.asked_to_list(&what, began).await;
+                shared.relist_requested(&what, began).await;
             };
             let next = tokio::select! {
                 biased;
@@ -102,7 +96,8 @@ pub(super) async fn watch<K, I, T, L>(
                 Ok(Some(Ok(event))) => event,
                 Ok(Some(Err(error))) => {
                     warn!(kind = what, %error, "watch failed; it goes on with what was seen, and tries again");
-                    tokio::time::sleep(patience.pause()).await;
+                    tokio::time::sleep(backoff::pause(failures, PAUSE_AT_MOST)).await;
+                    failures = failures.saturating_add(1);
                     continue;
                 }
                 Ok(None) => break,
@@ -118,22 +113,22 @@ pub(super) async fn watch<K, I, T, L>(
                 Event::Init => (relist, began) = (None, Instant::now()),
                 Event::InitDone => {
                     relist = Some(Instant::now() + relist_after(&what));
-                    (patience, limit) = (Patience::default(), LIST_TIMEOUT);
+                    (failures, limit) = (0, LIST_TIMEOUT);
                 }
-                Event::Apply(_) | Event::Delete(_) => patience = Patience::default(),
+                Event::Apply(_) | Event::Delete(_) => failures = 0,
                 Event::InitApply(_) => {}
             }
-            let changed = shared.with(|index| {
-                let scope = table(index).and_then(|table| take_in(table, event, &read))?;
-                Some(index.mark(scope))
+            let changed = shared.with(|cache| {
+                let scope = table(cache).and_then(|table| take_in(table, event, &read))?;
+                Some(cache.mark(scope))
             });
             match changed {
-                Some(true) => shared.ring(),
-                Some(false) => shared.tell_readers(),
+                Some(true) => shared.notify(),
+                Some(false) => shared.notify_readers(),
                 None => {}
             }
             if let Some(at) = relist.as_mut()
-                && shared.with(|index| table(index).is_some_and(|table| table.is_doubted()))
+                && shared.with(|cache| table(cache).is_some_and(|table| table.is_doubted()))
             {
                 *at = (*at).min(Instant::now() + CONFIRM);
             }

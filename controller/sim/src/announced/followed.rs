@@ -1,15 +1,14 @@
 //! Calendars that stand in the same file as the surge that follows them, each with its `ConfigMap`.
 
 use primetime_api::{Place, SurgeCalendar, calendar_record, how_to_read};
-use primetime_core::Instant;
-use primetime_core::calendar;
 use primetime_core::schedule::Schedule;
 use primetime_core::state::calendar::{CalendarStatus, Reading};
 use primetime_core::state::surge::SurgeSpec;
+use primetime_core::{Instant, calendar};
 use serde_json::Value;
 
-use super::surge::strict;
-use super::text;
+use crate::announced::objects::text;
+use crate::announced::surge::strict;
 
 /// When a surge is: as it says itself, or as the calendar beside it says, read at an instant.
 ///

@@ -1,6 +1,6 @@
 //! A surge as a person wrote it, read as strictly as the API server reads it.
 
-use primetime_api::{ScheduledSurge, validate};
+use primetime_api::{ScheduledSurge, named_surge};
 use primetime_core::state::surge::SurgeSpec;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -71,7 +71,7 @@ pub fn read(object: &Value) -> Result<(ScheduledSurge, SurgeSpec), Vec<String>> 
     let (surge, _) = strict::<ScheduledSurge>(object)?;
     let name = surge.metadata.name.as_deref().unwrap_or_default();
     let said = |why: String| format!("ScheduledSurge {name}: {why}");
-    let spec = validate::named_surge(&surge);
+    let spec = named_surge(&surge);
     let spec = spec.map_err(|wrong| wrong.into_iter().map(said).collect::<Vec<_>>())?;
     Ok((surge, spec))
 }

@@ -5,7 +5,8 @@ use primetime_core::state::announcement::{Carries, Target as Announced, Want};
 use primetime_core::state::surge::SurgeSpec;
 use serde_json::Value;
 
-use super::{Assumptions, is, number, scales};
+use crate::announced::assumptions::Assumptions;
+use crate::announced::objects::{is, number, scales};
 use crate::curve::Curve;
 use crate::whole;
 
@@ -60,7 +61,7 @@ pub(super) fn stated(
     assumptions.replicas.get(&target.name).copied().or_else(|| written.max(least))
 }
 
-/// Load that one replica of a target carries, where somebody says it.
+/// Load that one replica of a target carries, where the surge says it.
 fn per_replica(spec: &SurgeSpec, target: &Announced) -> Option<f64> {
     let raises = spec.announcement.signals_of(&target.name).next();
     let decimal = raises.and_then(|(_, raises)| match raises.carries {
@@ -75,7 +76,7 @@ fn per_replica(spec: &SurgeSpec, target: &Announced) -> Option<f64> {
     decimal.or(announced).filter(|n| *n > 0.0)
 }
 
-/// The load as it was announced, in the units of the first target of which somebody says what a replica carries;
+/// The load as it was announced, in the units of the first target of which the surge says what a replica carries;
 /// otherwise in replicas of the first.
 pub(super) fn announced(spec: &SurgeSpec, baseline: &impl Fn(&Announced) -> Option<u32>) -> Curve {
     let targets = &spec.announcement.targets;

@@ -1,9 +1,9 @@
-//! What whole evenings cost: this operator, the HPA alone, a KEDA-like cron window and somebody who knows the load beforehand,
+//! What whole evenings cost: this operator, the HPA alone, a KEDA-like cron window and a strategy that knows the load beforehand,
 //! on the same loads, in one run. `make bench-evenings`.
 //!
 //! Each load is played as it was announced, and then with what goes wrong with forecasts: the show starts two minutes early or
 //! late, the plan is 30 % off, pods start half or one and a half times as fast, Prometheus is away for a minute in the rise.
-//! Everybody leaves a tenth of each replica free. Short is counted from *ready* replicas and from T0 on, before which nobody has
+//! Each strategy leaves a tenth of each replica free. Short is counted from *ready* replicas and from T0 on, before which no strategy has
 //! promised anything; spare from replicas that are *asked for*, from long before to long after.
 //!
 //! Two things are known beforehand only by who cannot be wrong: "least" has never one replica more than the load needs, and may
@@ -12,10 +12,12 @@
 use std::process::ExitCode;
 
 use primetime_core::Instant;
-use primetime_sim::announced::{Assumptions, Evening, Strategy};
+use primetime_sim::announced::assumptions::{Assumptions, Strategy};
+use primetime_sim::announced::evening::Evening;
 use primetime_sim::curve::Curve;
 use primetime_sim::evening::play;
-use primetime_sim::outcome::{self, Oracle, Outcome};
+use primetime_sim::outcome;
+use primetime_sim::outcome::{Oracle, Outcome};
 use primetime_sim::script::{Part, Script};
 use serde_json::json;
 
@@ -33,7 +35,7 @@ struct Show {
 /// How full replicas shall be, in percent.
 const FULL: u32 = 90;
 
-/// How long an HPA remembers on the way down, in seconds: what it does where nobody says otherwise, and a minute.
+/// How long an HPA remembers on the way down, in seconds: its default, and a minute.
 const MEMORIES: [u32; 2] = [300, 60];
 
 const SHOWS: [Show; 4] = [

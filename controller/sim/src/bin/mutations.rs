@@ -5,270 +5,288 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
-/// A mistake: a text of a file, and what somebody might have written instead.
+/// A mistake: a text, and what a person might have written instead.
 struct Mutation {
     name: &'static str,
-    file: &'static str,
+    /// The text stands after the line `// mutate: MARKER`, in any file of the controller: it may move.
+    marker: &'static str,
     right: &'static str,
     wrong: &'static str,
 }
 
+impl Mutation {
+    /// The text of a file with the mistake in it; nothing where the file has no such marker, or where the text does not stand
+    /// in one of the [`NEAR`] lines after it.
+    fn plant_in(&self, text: &str) -> Option<String> {
+        let line = format!("// mutate: {}\n", self.marker);
+        let from = text.find(&line)? + line.len();
+        let (before, after) = text.split_at(from);
+        let near = after.split_inclusive('\n').take(NEAR).map(str::len).sum();
+        let (near, rest) = after.split_at(near);
+        let planted = near.replacen(self.right, self.wrong, 1);
+        (planted != near).then(|| format!("{before}{planted}{rest}"))
+    }
+}
+
+/// So many lines after its marker a text is looked for.
+const NEAR: usize = 6;
+
 const MUTATIONS: [Mutation; 43] = [
     Mutation {
         name: "pre-scaling begins at T0, not its lead time earlier",
-        file: "controller/core/src/timeline.rs",
+        marker: "pre-scaling-begins-t0",
         right: "needed_by - target.lead - ramp",
         wrong: "needed_by",
     },
     Mutation {
         name: "the baseline is captured twice",
-        file: "controller/core/src/hold.rs",
+        marker: "baseline-captured-twice",
         right: "let mut next = Hold { claims, ..hold.clone() };",
         wrong: "let mut next = Hold { claims, baseline: live.map_or_else(|| hold.baseline.clone(), baseline), ..hold.clone() };",
     },
     Mutation {
         name: "the maximum is restored first",
-        file: "controller/core/src/hold.rs",
+        marker: "maximum-restored-first",
         right: "max: if fits { at_rest.max } else { current.max },",
         wrong: "max: if fits || true { at_rest.max } else { current.max },",
     },
     Mutation {
         name: "overlapping floors combine by the last, not the highest",
-        file: "controller/core/src/hold.rs",
+        marker: "overlapping-floors-combine-last",
         right: "claims.iter().map(|c| c.floor).max() else",
         wrong: "claims.iter().map(|c| c.floor).next_back() else",
     },
     Mutation {
         name: "an unknown load is no load",
-        file: "controller/core/src/signal.rs",
+        marker: "unknown-load-no-load",
         right: "Err(_) => Required { blind: true, ..sum },",
         wrong: "Err(_) => sum,",
     },
     Mutation {
         name: "an unknown load is quiet",
-        file: "controller/core/src/release.rs",
+        marker: "unknown-load-quiet",
         right: "quiet &= !reading.raises();",
         wrong: "",
     },
     Mutation {
         name: "metrics lower the floor inside the window",
-        file: "controller/core/src/demand.rs",
+        marker: "metrics-lower-floor-inside",
         right: "let before = facts.claimed.map_or(0, |c| c.floor);",
         wrong: "let before = 0;",
     },
     Mutation {
         name: "one jump of the load is a slope",
-        file: "controller/core/src/signal/series.rs",
+        marker: "jump-load-slope",
         right: "const RISES: usize = 3;",
         wrong: "const RISES: usize = 1;",
     },
     Mutation {
         name: "a rise within the plan is met far beyond it",
-        file: "controller/core/src/demand.rs",
+        marker: "rise-within-plan-met",
         right: "required.ahead.min(trusted)",
         wrong: "required.ahead.max(trusted)",
     },
     Mutation {
-        name: "the release takes back what somebody else has written",
-        file: "controller/core/src/write.rs",
+        name: "the release takes back what another writer has set",
+        marker: "release-takes-back-foreign-value",
         right: " && from > to && from == hold.previous.replicas;",
         wrong: " && from > to;",
     },
     Mutation {
         name: "what KEDA keeps when idle is left while the target is held",
-        file: "controller/core/src/write.rs",
-        right: "let differs = hold::idles(hold) &&",
+        marker: "keda-keeps-when-idle",
+        right: "let differs = autoscaler::idles(hold) &&",
         wrong: "let differs = false &&",
     },
     Mutation {
         name: "a paused autoscaler is left to lower what was raised beside it",
-        file: "controller/core/src/write.rs",
+        marker: "paused-autoscaler-left-lower",
         right: "(unscaled || alone)",
         wrong: "unscaled",
     },
     Mutation {
         name: "a patch does not test what was seen",
-        file: "controller/k8s/src/apply.rs",
+        marker: "patch-does-test-seen",
         right: "if let Some(from) = change.from {",
         wrong: "if let Some(from) = change.from.filter(|_| false) {",
     },
     Mutation {
         name: "a patch that is late is done",
-        file: "controller/k8s/src/apply.rs",
+        marker: "patch-late-done",
         right: "seen.filter(|v| !v.is_empty()).map(version)",
         wrong: "seen.filter(|_| false).map(version)",
     },
     Mutation {
         name: "who does not lead any more writes all the same",
-        file: "controller/k8s/src/engine.rs",
+        marker: "does-lead-any-more",
         right: "if !leadership.leads() {\n        return Err",
         wrong: "if false {\n        return Err",
     },
     Mutation {
         name: "an instance that is on no list is believed to have no node",
-        file: "controller/core/src/machines/wind_down.rs",
+        marker: "instance-no-list-believed",
         right: "may_go == 0 || (node.is_none() && !looked)",
         wrong: "may_go == 0",
     },
     Mutation {
         name: "all machines are sent away at once",
-        file: "controller/core/src/machines/wind_down.rs",
+        marker: "machines-sent-away",
         right: "(all * percent / 100).max(1)",
         wrong: "(all * percent).max(1)",
     },
     Mutation {
         name: "a token is different at each attempt to send it",
-        file: "controller/core/src/machines.rs",
+        marker: "token-different-each-attempt",
         right: "batch: Box::new(b.clone()), run_uid",
         wrong: "batch: Box::new(Batch { token: format!(\"{}-{}\", b.token, now.timestamp()), ..b.clone() }), run_uid",
     },
     Mutation {
         name: "a fresh process lowers at once",
-        file: "controller/core/src/release.rs",
+        marker: "fresh-process-lowers",
         right: "if now < may_lower_from {\n        return Err(Wait::JustStarted(may_lower_from));",
         wrong: "if false {\n        return Err(Wait::JustStarted(may_lower_from));",
     },
     Mutation {
         name: "the hold after the end has no end",
-        file: "controller/core/src/release.rs",
+        marker: "hold-after-end-no",
         right: "if now >= end + hold.max_time {",
         wrong: "if now >= end + hold.max_time * 1000 {",
     },
     Mutation {
         name: "the event ends at its end, load or not",
-        file: "controller/core/src/release.rs",
+        marker: "event-ends-end-load",
         right: "    let Some(hold) = announcement.hold else {\n        return Some(ReleaseCause::End);\n    };",
         wrong: "    let Some(hold) = announcement.hold.filter(|_| false) else {\n        return Some(ReleaseCause::End);\n    };",
     },
     Mutation {
         name: "a step down is taken for granted before it stands in the hold",
-        file: "controller/core/src/plan/runs.rs",
+        marker: "step-down-taken-granted",
         right: "settled: self.is_on_record(target)\n                    && !self.world.doubted.contains(&target.workload)\n                    && live",
         wrong: "settled: live",
     },
     Mutation {
         name: "a clock that goes back lets go of what is held",
-        file: "controller/core/src/demand.rs",
+        marker: "clock-goes-back-lets",
         right: "&& facts.held_since.is_none_or(|since| since <= now) =>",
         wrong: "=>",
     },
     Mutation {
         name: "a clock that jumps is believed",
-        file: "controller/k8s/src/engine/steady.rs",
+        marker: "clock-jumps-believed",
         right: "let jumped = drift.abs() > TOLERANCE;",
         wrong: "let jumped = drift.abs() > TOLERANCE * 1_000_000;",
     },
     Mutation {
         name: "a list whose answer is lost is waited for",
-        file: "controller/k8s/src/watch/stream.rs",
+        marker: "list-whose-answer-lost",
         right: "const LIST_TIMEOUT: Duration = Duration::from_secs(10);",
         wrong: "const LIST_TIMEOUT: Duration = Duration::from_hours(10);",
     },
     Mutation {
         name: "what a watch never said is never seen",
-        file: "controller/k8s/src/watch/stream.rs",
+        marker: "watch-never-said-never",
         right: "const RELIST: Duration = Duration::from_mins(5);",
         wrong: "const RELIST: Duration = Duration::from_hours(5);",
     },
     Mutation {
         name: "a failed piece of work is done again at once, for ever",
-        file: "controller/k8s/src/engine/lanes.rs",
+        marker: "failed-piece-work-done",
         right: "if let Some(at) = lane.not_before.filter(|at| now < *at) {",
         wrong: "if let Some(at) = lane.not_before.filter(|at| now < *at && false) {",
     },
     Mutation {
         name: "machines are given back before the targets",
-        file: "controller/core/src/plan/runs.rs",
+        marker: "machines-given-back-before",
         right: "        } else if Self::let_go(&self.record.status)\n            && self.targets_given_back()\n",
         wrong: "        } else if true\n",
     },
     Mutation {
         name: "a process that begins with a wrong clock believes it",
-        file: "controller/k8s/src/engine.rs",
+        marker: "process-begins-wrong-clock",
         right: "_ if clock_error.is_some() || !listed =>",
         wrong: "_ if !listed =>",
     },
     Mutation {
         name: "an edit moves a run, and leaves what it asks for",
-        file: "controller/k8s/src/record.rs",
+        marker: "edit-moves-run-leaves",
         right: "run.spec = run_spec(planned, &surge.spec);",
         wrong: "let asks = run.spec.targets.clone();\n        run.spec = run_spec(planned, &surge.spec);\n        run.spec.targets = asks;",
     },
     Mutation {
         name: "an instance expires before its event ends",
-        file: "controller/k8s/src/engine/acts.rs",
-        right: "armed::latest_end(world.runs.get(&run)?) + INSTANCE_LIFE_AFTER_END",
-        wrong: "armed::latest_end(world.runs.get(&run)?) - INSTANCE_LIFE_AFTER_END",
+        marker: "instance-expires-before-event",
+        right: "manual_start::latest_end(world.runs.get(&run)?) + INSTANCE_LIFE_AFTER_END",
+        wrong: "manual_start::latest_end(world.runs.get(&run)?) - INSTANCE_LIFE_AFTER_END",
     },
     Mutation {
         name: "who begins to lead believes what its watches have shown",
-        file: "controller/k8s/src/lease.rs",
+        marker: "begins-lead-believes-watches",
         right: "self.began.store(milliseconds(self.passed()), Ordering::Release);",
         wrong: "",
     },
     Mutation {
         name: "what a wrong clock wrote is waited for",
-        file: "controller/core/src/run.rs",
+        marker: "wrong-clock-wrote-waited",
         right: "*instant = now.min(*instant);",
         wrong: "let _ = (now, instant);",
     },
     Mutation {
         name: "a machine that never joins is not replaced",
-        file: "controller/core/src/machines/join.rs",
+        marker: "machine-never-joins-replaced",
         right: "not_joined(status, group, world, now).min(spare).min(left + replaced)",
         wrong: "not_joined(status, group, world, now).min(spare).min(left + replaced).min(0)",
     },
     Mutation {
         name: "machines that never join are replaced all night",
-        file: "controller/core/src/machines/join.rs",
+        marker: "machines-never-join-replaced",
         right: ".min(spare).min(left + replaced)",
         wrong: ".min(spare)",
     },
     Mutation {
         name: "a target is lowered in the middle of its rollout",
-        file: "controller/core/src/plan/runs.rs",
+        marker: "target-lowered-middle-rollout",
         right: "let rolls = live.rolling && patient;",
         wrong: "let rolls = live.rolling && patient && false;",
     },
     Mutation {
         name: "two steps down are one fall where an autoscaler is slow",
-        file: "controller/core/src/plan/runs.rs",
-        right: "let lags = write::lags(&hold.hold, live) && patient;",
-        wrong: "let lags = write::lags(&hold.hold, live) && patient && false;",
+        marker: "two-steps-down-fall",
+        right: "let lags = patch::lags(&hold.hold, live) && patient;",
+        wrong: "let lags = patch::lags(&hold.hold, live) && patient && false;",
     },
     Mutation {
         name: "what a step runs is undone while it still goes on",
-        file: "controller/core/src/degrade/work.rs",
+        marker: "step-runs-undone-while",
         right: "ended && !waits && !matches!(self.world.jobs, Seen::Absent)",
         wrong: "(ended || true) && !waits && !matches!(self.world.jobs, Seen::Absent)",
     },
     Mutation {
-        name: "nobody waits for what a step has run to be undone",
-        file: "controller/core/src/degrade/work.rs",
+        name: "a restore Job is not waited for",
+        marker: "restore-job-not-waited-for",
         right: "did && !(self.has_ended(degrade)",
         wrong: "did && false && !(self.has_ended(degrade)",
     },
     Mutation {
         name: "what is degraded goes back because nothing is known",
-        file: "controller/core/src/degrade.rs",
+        marker: "degraded-goes-back-because",
         right: "Says::Unknown | Says::Neither => false,",
         wrong: "Says::Unknown => shown.engaged,\n        Says::Neither => false,",
     },
     Mutation {
-        name: "a value that somebody else has put there is taken back",
-        file: "controller/core/src/degrade/owed.rs",
+        name: "a value of another writer is taken back",
+        marker: "foreign-value-taken-back",
         right: "false if ours && !later_owes",
         wrong: "false if !later_owes",
     },
     Mutation {
         name: "what another step has put there is what stood there before",
-        file: "controller/core/src/degrade/owed.rs",
+        marker: "another-step-put-stood",
         right: "theirs.map_or_else(|| value.clone(), |other| other.owed.before.clone())",
         wrong: "theirs.map_or_else(|| value.clone(), |_| value.clone())",
     },
     Mutation {
         name: "a hold that cannot be read is no hold",
-        file: "controller/core/src/plan/runs.rs",
+        marker: "hold-cannot-read-no",
         right: "self.world.unreadable_holds.get(&hold::name(&target.workload))",
         wrong: "self.world.unreadable_holds.get(&hold::name(&target.workload)).filter(|_| false)",
     },
@@ -276,6 +294,12 @@ const MUTATIONS: [Mutation; 43] = [
 
 /// The project's files as they were at the beginning: who works on them meanwhile disturbs nothing.
 type Files = Vec<(String, Vec<u8>)>;
+
+/// A file that mistakes can be planted in.
+fn is_source(file: &str) -> bool {
+    let rust = Path::new(file).extension().is_some_and(|extension| extension == "rs");
+    rust && file.starts_with("controller/") && !file.ends_with("mutations.rs")
+}
 
 fn files(root: &Path) -> std::io::Result<Files> {
     let listed = Command::new("git").args(["ls-files"]).current_dir(root).output()?;
@@ -288,9 +312,9 @@ fn plant(files: &Files, copy: &Path, mutation: Option<&Mutation>) -> std::io::Re
     for (file, text) in files {
         let to = copy.join(file);
         let mut text = text.clone();
-        if let Some(mutation) = mutation.filter(|m| m.file == file) {
-            let right = String::from_utf8_lossy(&text);
-            text = right.replacen(mutation.right, mutation.wrong, 1).into_bytes();
+        if let Some(mutation) = mutation.filter(|_| is_source(file)) {
+            let planted = mutation.plant_in(&String::from_utf8_lossy(&text));
+            text = planted.map_or(text, String::into_bytes);
         }
         // Files that stay as they are keep their time, and need not be built again.
         if std::fs::read(&to).is_ok_and(|there| there == text) {
@@ -395,11 +419,13 @@ mod tests {
 
     #[test]
     fn every_mistake_can_still_be_made() {
-        for mutation in MUTATIONS {
-            let file = format!("{}/../../{}", env!("CARGO_MANIFEST_DIR"), mutation.file);
-            let text = std::fs::read_to_string(&file).unwrap();
-            let found = text.matches(mutation.right).count();
-            assert_eq!(found, 1, "{}: {} in {}", mutation.name, mutation.right, mutation.file);
+        let root = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
+        let files = files(&root).unwrap();
+        let sources: Vec<_> = files.iter().filter(|(file, _)| is_source(file)).collect();
+        for mutation in &MUTATIONS {
+            let texts = sources.iter().map(|(_, text)| String::from_utf8_lossy(text));
+            let planted = texts.filter_map(|text| mutation.plant_in(&text)).count();
+            assert_eq!(planted, 1, "{}: marker {}", mutation.name, mutation.marker);
         }
     }
 }

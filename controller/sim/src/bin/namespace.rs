@@ -12,8 +12,11 @@ use primetime_core::plan::plan;
 use primetime_core::state::announcement::Workload;
 use primetime_core::state::hold::HoldRecord;
 use primetime_core::state::observed::{Autoscaler, AutoscalerKind};
-use primetime_k8s::index::{Index, Table};
-use primetime_k8s::narrow::{Replicas, Scaler};
+use primetime_core::state::world::World;
+use primetime_k8s::cache::scalers::Scaler;
+use primetime_k8s::cache::store::Cache;
+use primetime_k8s::cache::store::Replicas;
+use primetime_k8s::cache::table::Table;
 use serde_json::{Value, json};
 
 #[global_allocator]
@@ -67,9 +70,15 @@ fn scaler(n: usize, min: Option<u32>, max: Option<u32>) -> Scaler {
     Scaler { target: workload(n), bounds, generated: false, paused: false, kept_at: None }
 }
 
+/// The namespace as the reconciler looks at it.
+fn look(cache: &mut Cache, now: DateTime<Utc>) -> World {
+    let world = cache.world("shop", "bench", now, now);
+    World { reached: cache.observe("shop", &world, now), ..world }
+}
+
 /// Plans until nothing is left to be written, as the shell would, and says what one more look costs.
 fn cost(runs: usize, now: DateTime<Utc>) -> Result<Cost> {
-    let mut index = Index::default();
+    let mut index = Cache::default();
     let key = |name: String| ("shop".to_owned(), name);
     let (count, kind) = (runs * TARGETS, ("apps/v1".to_owned(), "Deployment".to_owned()));
     let mut replicas = Table::default();
@@ -90,7 +99,7 @@ fn cost(runs: usize, now: DateTime<Utc>) -> Result<Cost> {
     let mut version = 1;
     loop {
         version += 1;
-        let planned = plan(&index.world("shop", "bench", now, now), now);
+        let planned = plan(&look(&mut index, now), now);
         if planned.records.is_empty() {
             break;
         }
@@ -109,7 +118,7 @@ fn cost(runs: usize, now: DateTime<Utc>) -> Result<Cost> {
                     record.status = *status;
                     index.runs.apply(key(run), record, version.to_string());
                 }
-                Record::Guard { run } => {
+                Record::AddFinalizer { run } => {
                     let before = index.runs.get(&key(run.clone())).context("a run")?;
                     let mut record = (*before.value).clone();
                     (record.guarded, record.collected) = (true, false);
@@ -129,7 +138,7 @@ fn cost(runs: usize, now: DateTime<Utc>) -> Result<Cost> {
         let table = index.workloads.get_mut(&kind).context("Deployments")?;
         table.apply(key("web-7".to_owned()), seen, version.to_string());
         let watch = now_is();
-        let world = black_box(index.world("shop", "bench", now, now));
+        let world = black_box(look(&mut index, now));
         looks.push(watch.elapsed());
         let watch = now_is();
         black_box(plan(&world, now));

@@ -5,7 +5,8 @@
 use std::hash::Hasher;
 use std::time::{Duration, Instant};
 
-use primetime_sim::evening::{Recording, play};
+use primetime_sim::evening::play;
+use primetime_sim::evening::recording::Recording;
 use primetime_sim::oracle::judge;
 use primetime_sim::scenario;
 use primetime_sim::script::Script;

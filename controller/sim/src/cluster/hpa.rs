@@ -4,9 +4,12 @@
 use primetime_core::Instant;
 use serde_json::Value;
 
-use super::{Cluster, at, kind, number, text};
+use crate::cluster::model::{Cluster, kind};
+use crate::field::{at, number, text};
+use crate::server::object::Key;
+use crate::server::refusal::Refusal;
 use crate::server::scale;
-use crate::server::store::{Key, Part, Refusal};
+use crate::server::store::Part;
 
 /// A smaller deviation is none.
 const TOLERANCE: f64 = 0.1;

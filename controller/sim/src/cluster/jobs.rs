@@ -4,9 +4,11 @@ use chrono::TimeDelta;
 use primetime_core::Instant;
 use serde_json::json;
 
-use super::{Cluster, at, kind, number};
+use crate::cluster::model::{Cluster, kind};
+use crate::field::{at, number};
 use crate::script::Part as Outage;
-use crate::server::store::{Part, Refusal};
+use crate::server::refusal::Refusal;
+use crate::server::store::Part;
 
 /// A Job whose template carries this annotation fails once its retries are used up.
 pub const FAILS: &str = "simulated/fails";

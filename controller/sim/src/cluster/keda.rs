@@ -1,11 +1,14 @@
-//! KEDA: the HPA of each `ScaledObject` is what the `ScaledObject` says, whoever writes to that HPA; and while none of its
+//! KEDA: the HPA of each `ScaledObject` is what the `ScaledObject` says, whatever is written to that HPA; and while none of its
 //! triggers is active, KEDA itself keeps `idleReplicaCount`, or the minimum.
 
 use primetime_core::Instant;
 use serde_json::{Value, json};
 
-use super::{Cluster, at, kind, number, text};
-use crate::server::store::{Key, Part, Refusal};
+use crate::cluster::model::{Cluster, kind};
+use crate::field::{at, number, text};
+use crate::server::object::Key;
+use crate::server::refusal::Refusal;
+use crate::server::store::Part;
 
 /// KEDA's own default of `maxReplicaCount`.
 const MOST: i64 = 100;
@@ -19,7 +22,7 @@ fn generated(name: &str, scaled: &Value) -> Value {
         .filter_map(|trigger| {
             let metric = text(trigger, "/metadata/query")?;
             let threshold = text(trigger, "/metadata/threshold")?;
-            Some(crate::scenario::external(metric, threshold))
+            Some(crate::scenario::shop::external(metric, threshold))
         })
         .collect();
     json!({
@@ -40,7 +43,7 @@ fn generated(name: &str, scaled: &Value) -> Value {
 }
 
 /// What KEDA keeps itself, where none of the triggers is active: from so many to so many. A trigger with a query is active,
-/// because there is always somebody on the site.
+/// because the site always has visitors.
 fn kept(scaled: &Value) -> Option<std::ops::RangeInclusive<i64>> {
     let triggers = at(scaled, "/spec/triggers").and_then(Value::as_array);
     let mut triggers = triggers.into_iter().flatten();

@@ -6,10 +6,12 @@ use chrono::TimeDelta;
 use primetime_core::Instant;
 use serde_json::{Value, json};
 
-use super::{Cluster, kind, text};
 use crate::cloud::Tags;
+use crate::cluster::model::{Cluster, kind};
+use crate::field::text;
 use crate::script::Part;
-use crate::server::store::{Key, Refusal};
+use crate::server::object::Key;
+use crate::server::refusal::Refusal;
 
 /// The node autoscaler's machines carry this as their run.
 const AUTOSCALER: &str = "node-autoscaler";

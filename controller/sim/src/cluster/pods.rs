@@ -7,35 +7,13 @@ use chrono::TimeDelta;
 use primetime_core::Instant;
 use serde_json::{Value, json};
 
-use super::{Cluster, at, kind, number, text};
+use crate::cluster::model::{Cluster, Pod, Pods, kind};
+use crate::field::{at, number, text};
 use crate::script::Part as Outage;
 use crate::server::kinds::Kind;
-use crate::server::store::{Key, Part, Refusal, Store};
-
-/// A pod as its controller remembers it.
-#[derive(Debug)]
-struct Pod {
-    name: String,
-    node: String,
-    /// The template that it was made from.
-    template: Arc<str>,
-    ready_at: Instant,
-}
-
-/// Pods by workload (namespace and name), in the order in which they were made, and what was seen of the store when they
-/// were looked at last.
-#[derive(Debug, Default)]
-pub(super) struct Pods {
-    of: BTreeMap<(String, String), Vec<Pod>>,
-    /// The resourceVersion up to which deletions were taken in.
-    told: u64,
-    /// The resourceVersions of deployments, pods and nodes; nothing before the first look: what is there then is up.
-    seen: Option<[u64; 3]>,
-    /// The next pod is ready then.
-    next_ready: Option<Instant>,
-    /// Pods are missing, whyever.
-    waiting: bool,
-}
+use crate::server::object::Key;
+use crate::server::refusal::Refusal;
+use crate::server::store::{Part, Store};
 
 impl Pods {
     /// Forgets what others have deleted: evictions, and nodes that took their pods with them.

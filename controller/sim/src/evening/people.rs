@@ -5,7 +5,9 @@ use primetime_core::Instant;
 use serde_json::Value;
 
 use crate::server::kinds::Kind;
-use crate::server::store::{Key, Part, Refusal, Store};
+use crate::server::object::Key;
+use crate::server::refusal::Refusal;
+use crate::server::store::{Part, Store};
 
 /// What a person, or a tool that is not ours, does.
 #[derive(Clone, Debug)]
@@ -66,7 +68,7 @@ pub struct Insist {
     pub after: TimeDelta,
 }
 
-/// Which object somebody means.
+/// Which object a person means.
 fn key_of(object: &Value) -> Result<Key, Refusal> {
     let text = |pointer| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
     let kind = Kind::of(text("/apiVersion"), text("/kind"))

@@ -14,7 +14,8 @@ use crate::gate::Pause;
 use crate::operator::Life;
 use crate::server::access::Asks;
 use crate::server::kinds::Kind;
-use crate::server::store::{Event, Store};
+use crate::server::object::Event;
+use crate::server::store::Store;
 
 /// A workload at one instant.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -99,7 +100,7 @@ impl Recording {
         last
     }
 
-    /// What happened to workloads, holds and runs, a line each, for whoever looks for a reason.
+    /// What happened to workloads, holds and runs, a line each, for a reader who looks for a reason.
     #[must_use]
     pub fn story(&self) -> Vec<String> {
         let mut told: BTreeMap<(&str, &str), String> = BTreeMap::new();

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use super::{Broken, Case, number, text, workload_of};
-use crate::field::at;
-use crate::server::store::Event;
+use crate::field::{at, number, text};
+use crate::oracle::case::{Broken, Case, workload_of};
+use crate::server::object::Event;
 
 /// What an announcement names: workloads, and how many of each.
 fn announced(object: &Value) -> Option<&Value> {

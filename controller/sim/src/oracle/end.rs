@@ -3,9 +3,9 @@
 use chrono::TimeDelta;
 use serde_json::Value;
 
-use super::{Broken, Case, number, text};
-use crate::field::at;
-use crate::server::store::Event;
+use crate::field::{at, number, text};
+use crate::oracle::case::{Broken, Case};
+use crate::server::object::Event;
 
 /// L1, L6: all runs come to their end, and nothing guards them any more.
 pub(super) fn it_ends(case: Case<'_>) -> Option<Broken> {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use crate::evening::Recording;
+use crate::evening::recording::Recording;
 use crate::field::at;
 
 /// E1: what is left at the end, but for what each evening draws for itself: times, uids, versions, instance ids, words.

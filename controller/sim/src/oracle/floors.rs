@@ -7,12 +7,12 @@ use primetime_core::Instant;
 use primetime_core::state::release::ReleaseCause;
 use serde_json::Value;
 
-use super::{Broken, Case, number, text, workload_of};
-use crate::evening::Recording;
-use crate::field::at;
+use crate::evening::recording::Recording;
+use crate::field::{at, number, text};
 use crate::gate::LATE;
+use crate::oracle::case::{Broken, Case, workload_of};
 use crate::script::{Jump, Part};
-use crate::server::store::Event;
+use crate::server::object::Event;
 
 /// A sample is believed for so long, and a look takes a moment.
 const STILL_KNOWN: TimeDelta = TimeDelta::seconds(12);
@@ -114,7 +114,7 @@ pub(super) fn ready_at_t0(case: Case<'_>) -> Option<Broken> {
     None
 }
 
-/// S1, S2: what was raised is not lowered in the window, whoever writes.
+/// S1, S2: what was raised is not lowered in the window, by any writer.
 pub(super) fn never_lowered_in_the_window(case: Case<'_>) -> Option<Broken> {
     let promise = case.promise;
     let mut replicas: BTreeMap<&str, i64> = BTreeMap::new();
@@ -267,13 +267,13 @@ pub(super) fn the_last_writer_is_respected(case: Case<'_>) -> Option<Broken> {
         let was_ours = ours.insert((change.field, change.name), change.event.by.is_some());
         let contested = change.field == "replicas" && scaled.contains(change.name);
         if change.event.by.is_some() && change.lowers() && was_ours != Some(true) && !contested {
-            return Some(change.tell("S14", "somebody else had put it there"));
+            return Some(change.tell("S14", "another writer had put it there"));
         }
     }
     None
 }
 
-/// S15: what somebody else sets back is repaired three times in ten minutes, and not for ever.
+/// S15: what another writer sets back is repaired three times in ten minutes, and not for ever.
 pub(super) fn no_fight_for_ever(case: Case<'_>) -> Option<Broken> {
     let mut last: BTreeMap<(&str, &str), i64> = BTreeMap::new();
     let mut repaired: BTreeMap<(&str, &str), Vec<Instant>> = BTreeMap::new();
@@ -373,7 +373,7 @@ pub(super) fn nothing_is_lowered_blindly(case: Case<'_>) -> Option<Broken> {
         let jumps = case.script.jumps.iter().filter(far).filter(|jump| !slept(jump));
         let jumps = jumps.flat_map(|jump| [jump.from, jump.until]);
         let jumped = |at: Instant| seen(at) && sent - at < TimeDelta::minutes(2);
-        // Whoever begins with a wrong clock is told the time with each answer.
+        // A process that begins with a wrong clock reads the time in each answer.
         let wrong = |jump: &Jump| {
             let told = jump.from.max(life.from) + ON_ITS_WAY;
             jump.by.abs() > NOT_TOLD && sent >= told && sent < jump.until

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use super::{Broken, Case, text};
-use crate::field::at;
+use crate::field::{at, text};
+use crate::oracle::case::{Broken, Case};
 
 /// The Jobs that a run has on record, by step.
 fn on_record(run: &Value) -> impl Iterator<Item = (&str, &str)> {

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::{Broken, Case, text};
-use crate::field::at;
-use crate::server::store::Event;
+use crate::field::{at, text};
+use crate::oracle::case::{Broken, Case};
+use crate::server::object::Event;
 
 /// A value that has changed: a key of a `ConfigMap`, or the weight of a backend.
 struct Change<'a> {
@@ -68,7 +68,7 @@ pub(super) fn on_record_before_written(case: Case<'_>) -> Option<Broken> {
     })
 }
 
-/// L3: a value is what it was before an operator wrote there, unless somebody else has written since.
+/// L3: a value is what it was before an operator wrote there, unless another writer has changed it since.
 pub(super) fn values_are_returned(case: Case<'_>) -> Option<Broken> {
     let mut before: BTreeMap<(String, String), Option<String>> = BTreeMap::new();
     let mut now: BTreeMap<(String, String), Option<String>> = BTreeMap::new();

@@ -6,11 +6,11 @@ use chrono::TimeDelta;
 use primetime_core::Instant;
 use serde_json::{Value, json};
 
-use super::{Broken, Case, text};
 use crate::cloud::Machine;
-use crate::field::at;
+use crate::field::{at, text};
+use crate::oracle::case::{Broken, Case};
 use crate::script::Part;
-use crate::server::store::Event;
+use crate::server::object::Event;
 
 /// S7, S18: a launch's token stands in the ledger of a guarded run before the call.
 pub(super) fn intent_before_effect(case: Case<'_>) -> Option<Broken> {
@@ -18,7 +18,7 @@ pub(super) fn intent_before_effect(case: Case<'_>) -> Option<Broken> {
     Some(format!("S7: {first} was launched and stood in no ledger"))
 }
 
-/// S8, S9: as many instances as asked for, and not one more but for those that somebody took; fewer only where the cloud
+/// S8, S9: as many instances as asked for, and not one more but for those that a person ended; fewer only where the cloud
 /// could not be asked for a part of the event. Where they do not join, three times as many at most.
 pub(super) fn nothing_is_started_twice(case: Case<'_>) -> Option<Broken> {
     let (started, asked) = (case.recording.machines.len(), case.promise.machines);
@@ -94,7 +94,7 @@ pub(super) fn emptied_and_ended_in_order(case: Case<'_>) -> Option<Broken> {
             None
         }
         "Pod" if event.what == "DELETED" && event.by.is_none() => {
-            // Whoever deletes a pod besides the workload controller found it on a node that went.
+            // A pod that the workload controller has not deleted was on a node that went.
             let id = text(&event.object, "/spec/nodeName")?.strip_prefix("burst-")?;
             let ended = by_us(id)?.ended_at?;
             (event.at >= ended)
@@ -113,7 +113,7 @@ pub(super) fn emptied_and_ended_in_order(case: Case<'_>) -> Option<Broken> {
     })
 }
 
-/// L4: three minutes after its launch an instance stands in a ledger, or is gone; where nobody could look, once that is over.
+/// L4: three minutes after its launch an instance stands in a ledger, or is gone; where no operator could look, once that is over.
 pub(super) fn known_to_their_ledger(case: Case<'_>) -> Option<Broken> {
     let mut known: BTreeMap<&str, Instant> = BTreeMap::new();
     let mut runs: BTreeSet<&str> = BTreeSet::new();
@@ -135,7 +135,7 @@ pub(super) fn known_to_their_ledger(case: Case<'_>) -> Option<Broken> {
 /// An event that is started by hand may end so much later than its run says, six hours before its instances expire.
 const LONGEST: TimeDelta = TimeDelta::hours(24);
 
-/// L7: an instance carries the instant at which it may be ended by whoever finds it: after the end of its event, within a
+/// L7: an instance carries the instant from which any sweeper may end it: after the end of its event, within a
 /// day. None that has an operator lives to see it.
 pub(super) fn gone_when_they_expire(case: Case<'_>) -> Option<Broken> {
     case.recording.machines.iter().find_map(|machine| {

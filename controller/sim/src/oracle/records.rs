@@ -7,8 +7,8 @@ use primetime_core::Instant;
 use primetime_core::state::run::{Stage, Verdict};
 use serde_json::Value;
 
-use super::{Broken, Case, number, text};
-use crate::field::at;
+use crate::field::{at, number, text};
+use crate::oracle::case::{Broken, Case};
 use crate::script::Part;
 
 /// S6: the baseline of a hold is written once; an autoscaler that comes later, or in place of another one, is added to it.
@@ -165,13 +165,13 @@ pub(super) fn one_run_and_one_life(case: Case<'_>) -> Option<Broken> {
     })
 }
 
-/// S10: operators ask for nothing that the chart does not grant, and end no instance of somebody else.
+/// S10: operators ask for nothing that the chart does not grant, and end no instance of others.
 pub(super) fn nothing_but_what_is_granted(case: Case<'_>) -> Option<Broken> {
     let foreign = case.recording.foreign.first().map(|id| format!("S10: {id} is not its own"));
     case.recording.forbidden.first().map(|what| format!("S10: {what}")).or(foreign)
 }
 
-/// S17: a process ends because somebody ends it, or because it does not lead any more.
+/// S17: a process ends because it is killed, or because it does not lead any more.
 pub(super) fn no_process_gives_up(case: Case<'_>) -> Option<Broken> {
     let alone = case.recording.lives.iter().all(|life| life.operator == 0);
     let gave_up = case.recording.lives.iter().find(|life| life.gave_up)?;

@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use serde::Deserialize;
 
-use super::store::Refusal;
+use crate::server::refusal::Refusal;
 
 /// The chart's roles, rendered with its defaults into the namespace `primetime-system`.
 const GRANTED: &str = include_str!("granted.yaml");

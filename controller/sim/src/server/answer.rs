@@ -1,13 +1,15 @@
 //! What requests do to objects, and how answers are worded.
 
 use http::{Method, Response};
-use http_body_util::{BodyExt, Full};
+use http_body_util::BodyExt;
+use http_body_util::Full;
 use hyper::body::Bytes;
 use serde_json::{Value, json};
 
-use super::kinds::Kind;
-use super::store::Refusal;
-use super::{APPLY, Answer, Asked, protobuf};
+use crate::server::kinds::Kind;
+use crate::server::protobuf;
+use crate::server::refusal::Refusal;
+use crate::server::request::{APPLY, Answer, Asked};
 
 /// Whether an object has all labels of a selector of the form `a=b,c=d`.
 pub(super) fn is_labelled(object: &Value, selector: &str) -> bool {

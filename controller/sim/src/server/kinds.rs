@@ -32,7 +32,7 @@ const fn namespaced(
     Kind { group, version, plural, kind, namespaced: true, status: true, scale: false, rank: 0 }
 }
 
-/// A kind that has no status of its own, as far as anybody here reads it.
+/// A kind whose status the model does not need.
 const fn plain(
     group: &'static str,
     version: &'static str,
@@ -105,8 +105,11 @@ pub const ALL: [Kind; 32] = ranked([
 ]);
 
 const KEDA: &str = "keda.sh";
+
 const GATEWAY: &str = "gateway.networking.k8s.io";
+
 const RBAC: &str = "rbac.authorization.k8s.io";
+
 const ADMISSION: &str = "admissionregistration.k8s.io";
 
 const fn ranked<const N: usize>(mut kinds: [Kind; N]) -> [Kind; N] {

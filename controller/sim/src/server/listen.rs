@@ -8,12 +8,12 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 
-use super::Server;
 use crate::gate::Gate;
 use crate::script::Script;
+use crate::server::Server;
 
 impl Server {
-    /// Serves whoever connects, without asking who it is: only ever listen on the loopback interface.
+    /// Serves every connection without authentication: listen on the loopback interface only.
     ///
     /// # Errors
     ///
@@ -32,7 +32,7 @@ impl Server {
                         Ok::<_, hyper::Error>(server.serve(&gate, parts, &bytes).await)
                     }
                 });
-                // Whoever hangs up has heard enough.
+                // A client that hangs up has read enough.
                 let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), answer).await;
             });
         }

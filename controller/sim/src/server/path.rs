@@ -1,6 +1,6 @@
 //! What a request's path and query name.
 
-use super::kinds::{ALL, Kind};
+use crate::server::kinds::{ALL, Kind};
 
 /// An object or a collection, and a part of it.
 #[derive(Clone, Debug, PartialEq, Eq)]

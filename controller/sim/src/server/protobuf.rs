@@ -1,9 +1,9 @@
 //! The envelope in which Go clients send built-in kinds, as far as Helm needs it to keep its releases: Secrets.
 //! <https://kubernetes.io/docs/reference/using-api/api-concepts/#kubernetes-protobuf-encoding>
 
+use base64::Engine as _;
 use std::collections::BTreeMap;
 
-use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use prost::Message;
 use serde_json::{Value, json};

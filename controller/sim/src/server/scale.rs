@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::store::Refusal;
+use crate::server::refusal::Refusal;
 
 /// The Scale of a workload.
 #[must_use]
@@ -43,7 +43,7 @@ pub fn into(object: &mut Value, scale: &Value, manager: &str) -> Result<(), Refu
     Ok(())
 }
 
-/// Records who wrote the replicas last, as far as anybody reads it.
+/// Records the field manager that wrote the replicas last.
 pub fn owned_by(object: &mut Value, manager: &str) {
     object["metadata"]["managedFields"] = json!([{
         "manager": manager, "operation": "Update", "fieldsType": "FieldsV1",

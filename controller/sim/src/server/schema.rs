@@ -8,8 +8,8 @@ use std::fmt;
 use kube_cel::{CompiledSchema, Validator, compile_schema};
 use serde_json::{Map, Value};
 
-use super::kinds::Kind;
-use super::store::Refusal;
+use crate::server::kinds::Kind;
+use crate::server::refusal::Refusal;
 
 /// A definition, its rules compiled.
 struct Schema {
@@ -281,9 +281,8 @@ fn check_number(schema: &Value, value: &Value, path: Path<'_>, errors: &mut Vec<
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
+    use serde_json::json;
 
     fn surge(change: impl FnOnce(&mut Value)) -> Result<Value, String> {
         let kind = Kind::of("primetime.dev/v1alpha1", "ScheduledSurge").unwrap();

@@ -1,113 +1,15 @@
 //! Objects with one global resourceVersion, and the history that watches follow.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Deref;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use primetime_core::Instant;
 use serde_json::{Map, Value, json};
 
-use super::kinds::Kind;
-use super::schema;
-
-/// Kind, namespace, name.
-pub type Key = (Kind, String, String);
-
-/// A state of an object. All answers that send it share its text.
-#[derive(Debug, Default)]
-pub struct Object {
-    value: Value,
-    text: OnceLock<String>,
-}
-
-impl Object {
-    /// The object as JSON.
-    pub fn text(&self) -> &str {
-        self.text.get_or_init(|| self.value.to_string())
-    }
-}
-
-impl From<Value> for Object {
-    fn from(value: Value) -> Self {
-        Self { value, text: OnceLock::new() }
-    }
-}
-
-impl Deref for Object {
-    type Target = Value;
-
-    fn deref(&self) -> &Value {
-        &self.value
-    }
-}
-
-impl PartialEq for Object {
-    fn eq(&self, other: &Self) -> bool {
-        self.value == other.value
-    }
-}
-
-/// What happened to an object, as a watch tells it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Event {
-    /// The resourceVersion of this event.
-    pub version: u64,
-    /// `ADDED`, `MODIFIED`, `DELETED`.
-    pub what: &'static str,
-    /// Which object.
-    pub key: Key,
-    /// The object after it, or its last state.
-    pub object: Arc<Object>,
-    /// When.
-    pub at: Instant,
-    /// Which operator did it; nothing if it was somebody else.
-    pub by: Option<usize>,
-}
-
-/// Why a request was not done.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
-    /// 404, of a path that is not served at all.
-    #[error("404 page not found")]
-    Nowhere,
-    /// 404.
-    #[error("{0} not found")]
-    NotFound(String),
-    /// 409, at creation.
-    #[error("{0} already exists")]
-    AlreadyExists(String),
-    /// 409, at a change.
-    #[error("the object has been modified; please apply your changes to the latest version: {0}")]
-    Conflict(String),
-    /// 403.
-    #[error("forbidden: {0}")]
-    Forbidden(String),
-    /// 429.
-    #[error("not now: {0}")]
-    TooMany(String),
-    /// 422.
-    #[error("invalid: {0}")]
-    Invalid(String),
-    /// 415: the model does not do this.
-    #[error("the model does not serve this: {0}")]
-    Unserved(String),
-}
-
-impl Refusal {
-    /// The HTTP status and the API's word for it.
-    #[must_use]
-    pub fn code(&self) -> (u16, &'static str) {
-        match self {
-            Self::NotFound(_) | Self::Nowhere => (404, "NotFound"),
-            Self::AlreadyExists(_) => (409, "AlreadyExists"),
-            Self::Conflict(_) => (409, "Conflict"),
-            Self::Forbidden(_) => (403, "Forbidden"),
-            Self::TooMany(_) => (429, "TooManyRequests"),
-            Self::Invalid(_) => (422, "Invalid"),
-            Self::Unserved(_) => (415, "UnsupportedMediaType"),
-        }
-    }
-}
+use crate::server::kinds::Kind;
+use crate::server::object::{Event, Key, Object};
+use crate::server::refusal::Refusal;
+use crate::server::schema;
 
 /// All objects.
 #[derive(Debug, Default)]
@@ -121,7 +23,7 @@ pub struct Store {
     uids: u64,
     /// What the clock shows.
     pub now: Instant,
-    /// Whose request is being answered: an operator's, or somebody else's.
+    /// The operator whose request is answered; none for a person or a controller.
     pub by: Option<usize>,
 }
 
@@ -448,8 +350,8 @@ impl Store {
 
 #[cfg(test)]
 mod tests {
-    use super::super::kinds::ALL;
     use super::*;
+    use crate::server::kinds::ALL;
 
     fn kind(name: &str) -> Kind {
         *ALL.iter().find(|k| k.kind == name).unwrap()

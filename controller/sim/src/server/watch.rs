@@ -1,20 +1,23 @@
 //! Watches: what has happened since a resourceVersion, and what happens from now on.
 
+use http_body_util::BodyExt;
 use std::convert::Infallible;
 use std::time::Duration;
 
 use futures::stream;
 use http::Response;
-use http_body_util::{BodyExt, StreamBody};
+use http_body_util::StreamBody;
 use hyper::body::{Bytes, Frame};
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::kinds::Kind;
-use super::path::{self, Path, parameter};
-use super::{Answer, Asked, Server, status};
 use crate::gate::Gate;
 use crate::script::Part;
+use crate::server::kinds::Kind;
+use crate::server::object::{Event, Key};
+use crate::server::path::{self, Path, parameter};
+use crate::server::request::{Answer, Asked};
+use crate::server::{Server, status};
 
 /// As often as kube-apiserver sends bookmarks.
 const BOOKMARK: Duration = Duration::from_mins(1);
@@ -32,7 +35,7 @@ struct Watch {
     gate: Gate,
     /// The objects that are there, and then a word that these were all of them, are still to be told.
     initial: bool,
-    /// It began at a moment that nobody remembers.
+    /// It resumes from a resourceVersion that is gone.
     gone: bool,
 }
 
@@ -114,13 +117,12 @@ impl Watch {
     /// What has happened since the last look.
     fn lines(&mut self) -> Vec<String> {
         let (lines, version) = self.server.with(|store| {
-            let ours = |key: &super::Key| {
+            let ours = |key: &Key| {
                 key.0 == self.kind && (self.namespace.is_empty() || key.1 == self.namespace)
             };
             let events = store.since(self.told).filter(|e| ours(&e.key));
-            let line = |e: &super::store::Event| {
-                format!("{{\"type\":\"{}\",\"object\":{}}}\n", e.what, e.object.text())
-            };
+            let line =
+                |e: &Event| format!("{{\"type\":\"{}\",\"object\":{}}}\n", e.what, e.object.text());
             (events.map(line).collect::<Vec<_>>(), store.version())
         });
         self.told = version;

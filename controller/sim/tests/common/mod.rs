@@ -7,8 +7,11 @@ mod share;
 use std::sync::Mutex;
 
 use primetime_sim::draw::shrink;
-use primetime_sim::evening::{Recording, Scenario, play};
-use primetime_sim::oracle::{Promise, differences, judge};
+use primetime_sim::evening::recording::Recording;
+use primetime_sim::evening::{Scenario, play};
+use primetime_sim::oracle::case::Promise;
+use primetime_sim::oracle::equal::differences;
+use primetime_sim::oracle::judge;
 use primetime_sim::script::Script;
 
 pub use share::Share;

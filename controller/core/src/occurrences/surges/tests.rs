@@ -1,10 +1,13 @@
 //! TODO
 
 use super::*;
+use crate::output::PlannedRun;
 use crate::plan::plan;
+use crate::schedule::Schedule;
 use crate::schedule::{Cron, Rule, When, Zone};
 use crate::state::announcement::{Announcement, ReleasePace};
 use crate::state::run::RunStatus;
+use chrono::TimeDelta;
 
 fn at(text: &str) -> Instant {
     text.parse().unwrap()
@@ -78,7 +81,7 @@ impl Small {
             }
         }
         let mut restless = plan(&self.world, at(now)).records;
-        restless.retain(|r| !matches!(r, Record::RunStatus { .. } | Record::Guard { .. }));
+        restless.retain(|r| !matches!(r, Record::RunStatus { .. } | Record::AddFinalizer { .. }));
         assert_eq!(restless, [], "at rest");
         self.world.runs.keys().cloned().collect()
     }
@@ -205,7 +208,7 @@ fn a_plan_that_comes_again_while_its_run_is_being_deleted_is_not_cancelled() {
     for record in taken_back {
         small.persist(record);
     }
-    // The deletions are sent, their answers are lost, and nobody has seen yet that the runs are gone.
+    // The deletions are sent, their answers are lost, and no watch has shown yet that the runs are gone.
     let sent = plan(&small.world, now).records;
     assert_eq!(sent.iter().filter(|r| matches!(r, Record::DeleteRun { .. })).count(), 2);
     small.edit(|spec| spec.suspend = false);

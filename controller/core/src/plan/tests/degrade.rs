@@ -209,7 +209,7 @@ fn a_person_turns_steps_on_and_off_and_somebody_elses_value_is_theirs() {
     evening.flags.insert(place("checkout"), Ok(Some("off".into())));
     evening.pass(evening.now + seconds(60), seconds(5));
     assert_eq!(evening.flag("checkout"), Some("off"), "it is not fought over");
-    assert!(evening.says().contains("was set to \"off\" by somebody else"), "{}", evening.says());
+    assert!(evening.says().contains("was set to \"off\" by another writer"), "{}", evening.says());
     load(&mut evening, 500.0);
     evening.pass(end() + seconds(3600), seconds(30));
     assert_eq!(evening.run().status.stage, Stage::Done, "{}", evening.log());
@@ -290,7 +290,7 @@ fn of_two_steps_that_go_on_together_the_one_further_down_stands() {
     load(&mut evening, 50_000.0);
     evening.pass(start() + seconds(300), seconds(5));
     assert_eq!(evening.flag("checkout"), Some("closed"), "{}", evening.log());
-    assert!(!evening.says().contains("by somebody else"), "{}", evening.says());
+    assert!(!evening.says().contains("by another writer"), "{}", evening.says());
     load(&mut evening, 46_000.0);
     evening.pass(start() + seconds(700), seconds(5));
     assert_eq!(evening.flag("checkout"), Some("capture"), "{}", evening.log());
@@ -351,7 +351,7 @@ fn what_cannot_be_given_back_keeps_nothing_else_from_it() {
     assert_eq!((evening.flag("checkout"), evening.flag("page")), (Some("normal"), Some("static")));
     assert!(evening.says().contains("it is immutable"), "{}", evening.says());
 
-    // The right to write is taken away as well; somebody sets it back by hand.
+    // The right to write is taken away as well; a person sets it back by hand.
     evening.world.may_degrade.clear();
     evening.pass(end() + seconds(3600), seconds(30));
     assert_ne!(evening.run().status.stage, Stage::Done);

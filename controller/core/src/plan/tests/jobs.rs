@@ -4,7 +4,7 @@ use super::*;
 use crate::output::JobAct;
 use crate::state::announcement::{JobStep, JobTemplate, Moment, TemplateKind};
 use crate::state::observed::Jobs;
-use crate::state::run::{JobState, JobStatus};
+use crate::state::status::{JobState, JobStatus};
 
 impl Evening {
     pub(super) fn jobs(&mut self) -> &mut Jobs {
@@ -261,7 +261,7 @@ fn what_deletes_every_job_does_not_have_it_run_for_ever() {
 fn what_could_not_be_created_in_its_time_is_not_created_after_it() {
     let mut evening = warming(vec![step("banner", Moment::Live, 5, &[])]);
     evening.pass(start() - seconds(10), seconds(10));
-    // Whatever is created is refused: nobody ever sees it.
+    // Whatever is created is refused: it is never seen.
     while evening.now < end() + seconds(7200) {
         for record in plan(&evening.world, evening.now).records {
             evening.persist(record);

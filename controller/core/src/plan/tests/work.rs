@@ -7,7 +7,7 @@ use crate::plan::tests::degrade::{capture, load, sessions_above};
 use crate::plan::tests::jobs::{step, warming};
 use crate::state::announcement::Moment;
 use crate::state::ladder::{Action as Does, Object, Step, When, Work};
-use crate::state::run::JobState;
+use crate::state::status::JobState;
 
 /// The page is handed to a CDN above 48,000 sessions, and taken back below 47,000; orders are captured above 45,000.
 fn with_a_cdn() -> Evening {
@@ -109,7 +109,7 @@ fn a_job_that_cannot_be_made_is_said_days_before_and_keeps_nothing_for_ever() {
     evening.pass(start() + seconds(60), seconds(5));
     evening.ends("cdn", Ok(()));
     load(&mut evening, 500.0);
-    // A restore job that never ends, because nobody runs it.
+    // A restore job that never ends, because no controller runs it.
     evening.pass(end() + seconds(3 * 3600), seconds(30));
     assert_eq!(evening.flag("checkout"), Some("normal"), "{}", evening.log());
     assert!(evening.run().status.completion_time.is_some(), "{}", evening.says());
@@ -119,7 +119,7 @@ fn a_job_that_cannot_be_made_is_said_days_before_and_keeps_nothing_for_ever() {
 fn a_step_that_goes_off_before_its_job_was_created_does_not_create_it_any_more() {
     let mut evening = with_a_cdn();
     evening.pass(start(), seconds(30));
-    // Nobody can create Jobs for a while: what is on record stays on record.
+    // No Job can be created for a while: what is on record stays on record.
     let jobs = std::mem::take(&mut evening.world.jobs);
     let on = Action::Degrade { step: Some("cdn".into()), on: true };
     evening.world.overrides.push(person(on, 1, &evening));
@@ -178,7 +178,7 @@ fn a_job_that_may_be_there_is_looked_for_before_it_is_called_not_created() {
         asked += plan.acts.iter().filter(|act| matches!(act, Act::Job { .. })).count();
     }
     assert!(asked > 0);
-    assert_eq!(states(&evening), (Running, Waiting), "nobody has said that it is not there");
+    assert_eq!(states(&evening), (Running, Waiting), "no read has shown that it is not there");
     evening.jobs().jobs.insert(job, created);
     evening.pass(evening.now + seconds(30), seconds(5));
     assert_eq!(states(&evening), (Running, Waiting), "{}", evening.log());

@@ -10,7 +10,8 @@ use crate::run::degrade::places::is_stuck;
 use crate::state::announcement::{Announcement, JobStep, Moment};
 use crate::state::ladder::{Action, StepStatus, Work};
 use crate::state::observed::Seen;
-use crate::state::run::{JobState, JobStatus, RunStatus};
+use crate::state::run::RunStatus;
+use crate::state::status::{JobState, JobStatus};
 use crate::state::world::World;
 
 /// A write, or the creation of a Job, of a process that led before may arrive so much later: three times as long as a call
@@ -66,7 +67,7 @@ impl<'a> Known<'a> {
         })
     }
 
-    /// It has ended, or has been there for longer than a Job may run: nobody ends it.
+    /// True if the Job has ended, or is older than its deadline allows and was not ended.
     fn has_ended(self, name: &str) -> bool {
         find(self.status, name).is_some_and(|job| match job.state {
             JobState::Waiting => false,
@@ -87,6 +88,7 @@ impl<'a> Known<'a> {
         work.is_some_and(|Work { degrade, restore }| {
             let did = find(self.status, degrade).is_some_and(|job| job.state != JobState::Waiting);
             let undone = restore.as_ref().is_none_or(|name| self.has_ended(name));
+            // mutate: restore-job-not-waited-for
             did && !(self.has_ended(degrade) && undone)
         })
     }
@@ -108,6 +110,7 @@ impl<'a> Known<'a> {
         // Those that are on stay on: what a person turns off is not kept waiting.
         let mut later = self.status.degrade.iter().skip(n + 1);
         let waits = later.any(|later| owes(later, self));
+        // mutate: step-runs-undone-while
         ended && !waits && !matches!(self.world.jobs, Seen::Absent)
     }
 

@@ -1,25 +1,27 @@
 //! The ladder of degradation of a run: kept, acted upon, told.
 
 use crate::format;
-use crate::output::{Act, Draft};
+use crate::output::{Act, Draft, Wake};
 use crate::run::context::Run;
 use crate::run::degrade::{self, jobs, values};
 use crate::run::jobs as run_jobs;
 use crate::state::announcement::Announcement;
-use crate::state::condition::set_condition;
+use crate::state::condition::{
+    ConditionReason, ConditionType, EventReason, condition, set_condition,
+};
 use crate::state::ladder::{Action, Owed, Step, StepStatus, Work};
 use crate::state::run::{RunRecord, RunStatus};
 use crate::state::world::World;
 
 impl Run<'_> {
     /// Steps of the ladder go on and off; what was seen where they write is taken over.
-    pub(in crate::run) fn keep_ladder(&self, status: &mut RunStatus, draft: &mut Draft) {
+    pub(in crate::run) fn keep_ladder(&self, status: &mut RunStatus) -> Wake {
         let way = self.record.status.release.as_ref();
         let let_go = way.is_some_and(|way| {
             way.cause.by_a_person()
                 || (Self::let_go(&self.record.status) && self.targets_given_back())
         });
-        let facts = degrade::Facts {
+        let facts = degrade::LadderInputs {
             announcement: self.announcement,
             readings: &self.readings,
             overrides: &self.overrides,
@@ -29,19 +31,15 @@ impl Run<'_> {
         };
         degrade::keep(status, &facts, self.world, self.now);
         values::take_over(status, self.record, self.world, self.now);
-        for at in degrade::next_turn(self.announcement, status) {
-            draft.wake(at, self.now);
-        }
+        Wake::at_first(degrade::next_turn(self.announcement, status), self.now)
     }
 
     /// What was switched, or may be, is looked at and written.
-    pub(in crate::run) fn switch(&self, draft: &mut Draft) {
+    pub(in crate::run) fn switch(&self, draft: &mut Draft) -> Wake {
         for act in values::acts(self.record, self.world, self.now) {
             draft.plan.acts.push(Act::Switch(act));
         }
-        if let Some(at) = values::next_look(self.record, self.world, self.now) {
-            draft.wake(at, self.now);
-        }
+        Wake::at_first(values::next_look(self.record, self.world, self.now), self.now)
     }
 
     /// What is known of its steps that run Jobs.
@@ -85,56 +83,63 @@ impl Run<'_> {
         if troubled {
             status.message = format!("{}; {trouble}", status.message);
         }
-        let reason = if degraded { "StepsOn" } else { "NoStepOn" };
-        set_condition(&mut status.conditions, "Degraded", degraded, reason, on, self.now);
-        let reason = if troubled { "Impossible" } else { "Possible" };
-        let (list, ladder) = (&mut status.conditions, "LadderReady");
+        let reason = if degraded { ConditionReason::StepsOn } else { ConditionReason::NoStepOn };
+        set_condition(
+            &mut status.conditions,
+            ConditionType::Degraded,
+            degraded,
+            reason,
+            on,
+            self.now,
+        );
+        let reason = if troubled { ConditionReason::Impossible } else { ConditionReason::Possible };
+        let (list, ladder) = (&mut status.conditions, ConditionType::LadderReady);
         set_condition(list, ladder, !troubled, reason, trouble, self.now);
     }
 }
 
 /// What is new of it in the decision log: reason and sentence.
-pub(in crate::run) fn news(before: &RunStatus, after: &RunStatus) -> Vec<(&'static str, String)> {
+pub(in crate::run) fn news(before: &RunStatus, after: &RunStatus) -> Vec<(EventReason, String)> {
     let nothing = StepStatus::default();
     let steps = after.degrade.iter().filter_map(|step| {
         let old = before.degrade.iter().find(|s| s.name == step.name).unwrap_or(&nothing);
         change(step, old)
     });
     let trouble = trouble(after).filter(|_| trouble(before).is_none());
-    steps.chain(trouble.map(|why| ("LadderTrouble", why.to_owned()))).collect()
+    steps.chain(trouble.map(|why| (EventReason::LadderTrouble, why.to_owned()))).collect()
 }
 
 /// What the ladder has done.
-fn change(now: &StepStatus, old: &StepStatus) -> Option<(&'static str, String)> {
-    let name = &now.name;
-    if now.engaged != old.engaged {
-        let why = now.message.as_deref().unwrap_or("its condition has gone");
-        return Some(if now.engaged {
-            ("DegradeOn", format!("{name} on: {why}"))
+fn change(current: &StepStatus, old: &StepStatus) -> Option<(EventReason, String)> {
+    let name = &current.name;
+    if current.engaged != old.engaged {
+        let why = current.message.as_deref().unwrap_or("its condition has gone");
+        return Some(if current.engaged {
+            (EventReason::DegradeOn, format!("{name} on: {why}"))
         } else {
-            ("DegradeOff", format!("{name} off: {why}"))
+            (EventReason::DegradeOff, format!("{name} off: {why}"))
         });
     }
     let told =
         |owed: &Owed| (format::told(owed.before.as_deref()), format::told(Some(&owed.written)));
-    match (&now.owed, &old.owed) {
-        (Some(owed), _) if now.engaged && now.in_place && !old.in_place => {
+    match (&current.owed, &old.owed) {
+        (Some(owed), _) if current.engaged && current.in_place && !old.in_place => {
             let (before, written) = told(owed);
             let what = format!("{name}: {} {before} -> {written}", owed.place);
-            Some(("DegradeInPlace", what))
+            Some((EventReason::DegradeInPlace, what))
         }
         (None, Some(owed)) => {
             let ((before, written), place) = (told(owed), &owed.place);
             let what = format!("{name}: {place} is given back, from {written}; it was {before}");
-            Some(("DegradeReturned", what))
+            Some((EventReason::DegradeReturned, what))
         }
         _ => None,
     }
 }
 
 fn trouble(status: &RunStatus) -> Option<&str> {
-    let ladder = status.conditions.iter().find(|c| c.type_ == "LadderReady")?;
-    (ladder.status == "False").then_some(ladder.message.as_str())
+    let ladder = condition(&status.conditions, ConditionType::LadderReady)?;
+    (!ladder.holds()).then_some(ladder.message.as_str())
 }
 
 /// What stands in the way of a step, if anything does: said days before.

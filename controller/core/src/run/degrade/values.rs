@@ -1,7 +1,7 @@
 //! What steps have written: what stood there is recorded, what is ours is given back.
 //!
-//! Steps of one run, and of several, may write at one place. The one that went on last stands there; whoever goes off
-//! gives the place to the next one that it took it from, and the last one gives back what stood there before all of them.
+//! Steps of one run, and of several, may write at one place. If several steps write the same value, the most recently activated wins. On
+//! deactivation the value of the step before it is restored; after the last one, the original value.
 
 use chrono::TimeDelta;
 
@@ -14,7 +14,7 @@ use crate::state::ladder::{Action, Owed, Place, Seen, StepStatus, Trouble};
 use crate::state::run::{RunRecord, RunStatus};
 use crate::state::world::World;
 
-/// What stands at a place that matters is looked at again after this: somebody else may have written there.
+/// A value that matters is read again after this time: another writer may have changed it.
 const LOOK_AGAIN: TimeDelta = TimeDelta::seconds(15);
 
 /// What will matter some day is looked at again after this.
@@ -77,7 +77,7 @@ fn stands(world: &World, place: &Place, run: &str, step: &str) -> bool {
 /// What shall stand there once a step is off: what the one writes that it took the place from, or what stood there before.
 fn rests_at(world: &World, run: &str, step: &str, owed: &Owed) -> Option<String> {
     let place = &owed.place;
-    // Where somebody else has written in between, that is what it goes back to.
+    // A value that another writer has set in between is restored.
     let on = others(world, place, (run, step))
         .filter(|other| other.shown.engaged && other.owed.before == owed.before)
         .max_by(|a, b| a.turn().cmp(&b.turn()));
@@ -143,6 +143,7 @@ fn begin(
     shown.owed = Some(Owed {
         place: place.clone(),
         written: written.to_owned(),
+        // mutate: another-step-put-stood
         before: theirs.map_or_else(|| value.clone(), |other| other.owed.before.clone()),
     });
 }
@@ -157,7 +158,7 @@ fn go_on(shown: &mut StepStatus, owed: &Owed, run: &RunRecord, world: &World, no
     }
     let me = (run.name.as_str(), shown.name.as_str());
     let of_another = put_there_by(world, place, me, value.as_ref()).is_some();
-    // Somebody has written there between our look and our write.
+    // Another writer has changed it between our read and our write.
     if !shown.in_place && !of_another && !is_too_long(value.as_ref()) {
         shown.owed = Some(Owed { before: value.clone(), ..owed.clone() });
     }
@@ -263,6 +264,7 @@ fn write(
                 from == owed.before || put_there_by(world, &place, me, from.as_ref()).is_some();
             known.then(|| Some(owed.written.clone()))
         }
+        // mutate: foreign-value-taken-back
         false if ours && !later_owes => Some(rests_at(world, &run.name, &shown.name, owed)),
         _ => None,
     }?;
@@ -313,5 +315,5 @@ pub(super) fn trouble(
     let of_a_step = value.as_ref() == owed.map(|owed| &owed.written)
         || put_there_by(world, place, (&run.name, name), value.as_ref()).is_some();
     let theirs = shown.is_some_and(|s| s.engaged && s.in_place) && !of_a_step;
-    theirs.then(|| format!("{place} was set to {} by somebody else", told(value.as_deref())))
+    theirs.then(|| format!("{place} was set to {} by another writer", told(value.as_deref())))
 }

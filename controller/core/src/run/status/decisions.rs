@@ -4,32 +4,41 @@ use crate::format;
 use crate::run::context::Run;
 use crate::run::degrade::report;
 use crate::run::{climb, deletion};
+use crate::state::condition::EventReason;
 use crate::state::decision::Decision;
 use crate::state::release;
-use crate::state::run::{JobState, JobStatus, RunStatus, Stage, TargetStatus, Verdict};
+use crate::state::run::{RunStatus, Stage, Verdict};
+use crate::state::status::{JobState, JobStatus, TargetStatus};
 use crate::timeline;
 
 /// Each change of stage, floor, machines, knowledge and overrides is one line.
 pub(in crate::run) fn lines(before: &RunStatus, after: &RunStatus, run: &Run<'_>) -> Vec<Decision> {
     let mut lines = Vec::new();
-    let mut say = |reason: &str, message: String| {
-        lines.push(Decision { time: run.now, reason: reason.to_owned(), message });
+    let mut say = |reason: EventReason, message: String| {
+        lines.push(Decision::new(run.now, reason, message));
     };
     for o in run.overrides.iter().filter(|o| !before.overrides.contains(&o.name)) {
-        say("OverrideInForce", o.describe());
+        say(EventReason::OverrideInForce, o.describe());
     }
     for name in before.overrides.iter().filter(|name| !after.overrides.contains(name)) {
-        say("OverrideOver", format!("override {name} is over"));
+        say(EventReason::OverrideOver, format!("override {name} is over"));
     }
     match (before.deletion_time, after.deletion_time) {
         (None, Some(_)) => {
             if let Some(said) = deletion::sentence(run.record, after, run.world) {
-                say(if run.record.deleting() { "RunDeleted" } else { "SurgeDeleted" }, said);
+                say(
+                    if run.record.deleting() {
+                        EventReason::RunDeleted
+                    } else {
+                        EventReason::SurgeDeleted
+                    },
+                    said,
+                );
             }
         }
         (Some(_), None) => {
             say(
-                "SurgeBack",
+                EventReason::SurgeBack,
                 format!("surge {} is there again: the event goes on", run.record.surge),
             );
         }
@@ -46,32 +55,8 @@ pub(in crate::run) fn lines(before: &RunStatus, after: &RunStatus, run: &Run<'_>
             say(reason, message);
         }
     }
-    for machine in &after.machines {
-        let old = before.machines.iter().find(|m| m.name == machine.name);
-        let (launched, joined) = old.map_or((0, 0), |m| (m.launched, m.joined));
-        if launched != machine.launched {
-            let reason =
-                if machine.launched > launched { "MachinesLaunched" } else { "MachinesReturned" };
-            let (name, now, wanted) = (&machine.name, machine.launched, machine.wanted);
-            say(reason, format!("machines {name} {launched} -> {now} of {wanted}"));
-        }
-        if machine.joined == machine.wanted && joined != machine.joined {
-            say(
-                "MachinesJoined",
-                format!("all {} machines {} have joined", machine.wanted, machine.name),
-            );
-        }
-    }
-    for batch in &after.ledger {
-        let told =
-            before.ledger.iter().any(|b| b.token == batch.token && b.shortfall == batch.shortfall);
-        if let Some(shortfall) = batch.shortfall.as_ref().filter(|_| !told) {
-            let came = batch.instances.len();
-            say(
-                "MachinesShort",
-                format!("{came} of {} {} came: {shortfall}", batch.count, batch.group),
-            );
-        }
+    for (reason, message) in machine_lines(before, after) {
+        say(reason, message);
     }
     for job in &after.jobs {
         let nothing = JobStatus::waiting(&job.name);
@@ -83,6 +68,62 @@ pub(in crate::run) fn lines(before: &RunStatus, after: &RunStatus, run: &Run<'_>
     for (reason, message) in report::news(before, after) {
         say(reason, message);
     }
+    for (reason, message) in signal_lines(before, after, run) {
+        say(reason, message);
+    }
+    if before.stage != after.stage {
+        say(after.stage.into(), stage_line(before.stage, after));
+    } else if before.verdict != after.verdict && after.verdict == Verdict::AtRisk {
+        say(EventReason::AtRisk, after.message.clone());
+    }
+    lines
+}
+
+/// Machines that were launched, have joined, were terminated, or did not come.
+fn machine_lines(before: &RunStatus, after: &RunStatus) -> Vec<(EventReason, String)> {
+    let mut lines = Vec::new();
+    let mut say = |reason: EventReason, message: String| lines.push((reason, message));
+    for machine in &after.machines {
+        let old = before.machines.iter().find(|m| m.name == machine.name);
+        let (launched, joined) = old.map_or((0, 0), |m| (m.launched, m.joined));
+        if launched != machine.launched {
+            let reason = if machine.launched > launched {
+                EventReason::MachinesLaunched
+            } else {
+                EventReason::MachinesReturned
+            };
+            let (name, now, wanted) = (&machine.name, machine.launched, machine.wanted);
+            say(reason, format!("machines {name} {launched} -> {now} of {wanted}"));
+        }
+        if machine.joined == machine.wanted && joined != machine.joined {
+            say(
+                EventReason::MachinesJoined,
+                format!("all {} machines {} have joined", machine.wanted, machine.name),
+            );
+        }
+    }
+    for batch in &after.ledger {
+        let told =
+            before.ledger.iter().any(|b| b.token == batch.token && b.shortfall == batch.shortfall);
+        if let Some(shortfall) = batch.shortfall.as_ref().filter(|_| !told) {
+            let came = batch.instances.len();
+            say(
+                EventReason::MachinesShort,
+                format!("{came} of {} {} came: {shortfall}", batch.count, batch.group),
+            );
+        }
+    }
+    lines
+}
+
+/// Signals that have become unknown, or are known again.
+fn signal_lines(
+    before: &RunStatus,
+    after: &RunStatus,
+    run: &Run<'_>,
+) -> Vec<(EventReason, String)> {
+    let mut lines = Vec::new();
+    let mut say = |reason: EventReason, message: String| lines.push((reason, message));
     for signal in &after.signals {
         let was_unknown =
             before.signals.iter().any(|s| s.name == signal.name && s.unknown_since.is_some());
@@ -91,18 +132,16 @@ pub(in crate::run) fn lines(before: &RunStatus, after: &RunStatus, run: &Run<'_>
                 let raises = run.readings.iter().any(|r| r.name == signal.name && r.raises());
                 let so =
                     if raises { "nothing is lowered" } else { "nothing is turned on or off by it" };
-                say("SignalUnknown", format!("signal {} is unknown ({why}): {so}", signal.name));
+                say(
+                    EventReason::SignalUnknown,
+                    format!("signal {} is unknown ({why}): {so}", signal.name),
+                );
             }
             (None, true) if signal.value.is_some() => {
-                say("SignalKnown", format!("signal {} is known again", signal.name));
+                say(EventReason::SignalKnown, format!("signal {} is known again", signal.name));
             }
             _ => {}
         }
-    }
-    if before.stage != after.stage {
-        say(after.stage.as_str(), stage_line(before.stage, after));
-    } else if before.verdict != after.verdict && after.verdict == Verdict::AtRisk {
-        say("AtRisk", after.message.clone());
     }
     lines
 }
@@ -112,7 +151,7 @@ fn floor_change(
     old: Option<u32>,
     after: &RunStatus,
     run: &Run<'_>,
-) -> Option<(&'static str, String)> {
+) -> Option<(EventReason, String)> {
     let name = &target.name;
     match (old, target.floor) {
         (None, Some(new)) => {
@@ -120,7 +159,10 @@ fn floor_change(
             let times_after = timeline::times_after(run.announcement);
             let by = run.window.ready_by - timeline::time_of(name, &times_after);
             let by = by.format("%H:%M:%SZ");
-            Some(("FloorRaised", format!("{name} {from}{new}: planned to be ready by {by}")))
+            Some((
+                EventReason::FloorRaised,
+                format!("{name} {from}{new}: planned to be ready by {by}"),
+            ))
         }
         (Some(old), Some(new)) if new > old => {
             let why = signal_sentence(name, old, after, run)
@@ -128,68 +170,78 @@ fn floor_change(
             let spec = run.announcement.targets.iter().find(|t| t.name == *name);
             let rung = spec.and_then(|t| climb::rung(t, target.baseline?, new));
             let rung = rung.map(|rung| format!(" ({rung})")).unwrap_or_default();
-            Some(("FloorRaised", format!("{name} {old} -> {new}{rung}: {why}")))
+            Some((EventReason::FloorRaised, format!("{name} {old} -> {new}{rung}: {why}")))
         }
         (Some(old), Some(new)) if new < old => {
             let why = after.release.as_ref().map_or("the plan changed", |r| r.cause.sentence());
-            Some(("FloorLowered", format!("{name} {old} -> {new}: {why}")))
+            Some((EventReason::FloorLowered, format!("{name} {old} -> {new}: {why}")))
         }
-        (Some(old), None) => {
-            Some(("FloorDropped", format!("{name} {old} -> none: this run asks for nothing more")))
-        }
+        (Some(old), None) => Some((
+            EventReason::FloorDropped,
+            format!("{name} {old} -> none: this run asks for nothing more"),
+        )),
         _ => None,
     }
 }
 
 /// What has become of a Job.
-fn job_change(now: &JobStatus, old: &JobStatus, run: &Run<'_>) -> Option<(&'static str, String)> {
-    if (now.state, now.attempt) == (old.state, old.attempt) {
+fn job_change(
+    current: &JobStatus,
+    old: &JobStatus,
+    run: &Run<'_>,
+) -> Option<(EventReason, String)> {
+    if (current.state, current.attempt) == (old.state, old.attempt) {
         return None;
     }
-    let step = run.announcement.jobs.iter().find(|step| step.name == now.name)?;
-    let (moment, name) = (step.moment.as_str(), &now.name);
-    let took = || Some((now.end_time? - now.start_time?).num_seconds());
-    match now.state {
+    let step = run.announcement.jobs.iter().find(|step| step.name == current.name)?;
+    let (moment, name) = (step.moment.as_str(), &current.name);
+    let took = || Some((current.end_time? - current.start_time?).num_seconds());
+    match current.state {
         JobState::Waiting => None,
         JobState::Running => {
-            let what = format!("{name}: {moment} from {}, as Job {}", step.template, now.job);
-            Some(("JobStarted", what))
+            let what = format!("{name}: {moment} from {}, as Job {}", step.template, current.job);
+            Some((EventReason::JobStarted, what))
         }
         JobState::Succeeded => {
             let took = took().map_or_else(String::new, |s| format!(" after {s} s"));
-            Some(("JobSucceeded", format!("{name}: {moment} is done{took}")))
+            Some((EventReason::JobSucceeded, format!("{name}: {moment} is done{took}")))
         }
         JobState::Failed => {
-            let why = now.message.as_deref().unwrap_or_default();
-            Some(("JobFailed", format!("{name}: {moment} has failed, Job {}: {why}", now.job)))
+            let why = current.message.as_deref().unwrap_or_default();
+            Some((
+                EventReason::JobFailed,
+                format!("{name}: {moment} has failed, Job {}: {why}", current.job),
+            ))
         }
     }
 }
 
-/// What somebody else does to a target while it is held.
-fn what_others_did(now: &TargetStatus, old: &TargetStatus) -> Option<(&'static str, String)> {
-    let name = &now.name;
-    match (&now.contested_by, &old.contested_by) {
+/// What another writer does to a target while it is held.
+fn what_others_did(current: &TargetStatus, old: &TargetStatus) -> Option<(EventReason, String)> {
+    let name = &current.name;
+    match (&current.contested_by, &old.contested_by) {
         (Some(by), None) => {
             let why = format!("{name}: {by} keeps lowering it; it is not fought any more");
-            return Some(("Contested", why));
+            return Some((EventReason::Contested, why));
         }
-        (None, Some(by)) if now.floor.is_some() => {
+        (None, Some(by)) if current.floor.is_some() => {
             let what = format!("{name}: {by} does not lower it any more");
-            return Some(("ContestOver", what));
+            return Some((EventReason::ContestOver, what));
         }
         _ => {}
     }
-    if now.repair_time > old.repair_time {
+    if current.repair_time > old.repair_time {
         return Some((
-            "Repaired",
-            format!("{name} was lowered by somebody else, and is raised again"),
+            EventReason::Repaired,
+            format!("{name} was lowered by another writer, and is raised again"),
         ));
     }
-    match (now.rolling, old.rolling) {
-        (true, false) => Some(("RolloutSeen", format!("{name} is in the middle of a rollout"))),
-        (false, true) if now.floor.is_some() => {
-            Some(("RolloutOver", format!("the rollout of {name} is over")))
+    match (current.rolling, old.rolling) {
+        (true, false) => {
+            Some((EventReason::RolloutSeen, format!("{name} is in the middle of a rollout")))
+        }
+        (false, true) if current.floor.is_some() => {
+            Some((EventReason::RolloutOver, format!("the rollout of {name} is over")))
         }
         _ => None,
     }

@@ -10,13 +10,12 @@ use crate::run::status::progress::{self, Progress};
 use crate::run::{deletion, floor, jobs};
 use crate::scaling::patch;
 use crate::state::announcement::{JobStep, MachineGroup, Moment, OnUnknown, Target, Want};
-use crate::state::condition::set_condition;
+use crate::state::condition::{ConditionReason, ConditionType, condition, set_condition};
 use crate::state::hold;
 use crate::state::observed::Seen;
-use crate::state::run::{
-    JobState, JobStatus, MachineStatus, RunStatus, Stage, TargetStatus, Verdict,
-};
+use crate::state::run::{RunStatus, Stage, Verdict};
 use crate::state::sample::Why;
+use crate::state::status::{JobState, JobStatus, MachineStatus, TargetStatus};
 use crate::timeline;
 
 /// A step of the warm-up that begins so long after its time is not late yet.
@@ -212,18 +211,36 @@ impl Run<'_> {
         let failed: Vec<_> = failed
             .map(|job| format!("{}: {}", job.name, job.message.as_deref().unwrap_or_default()))
             .collect();
-        let known = status.conditions.iter().any(|c| c.type_ == "JobsFailed");
+        let known = condition(&status.conditions, ConditionType::JobsFailed).is_some();
         if !failed.is_empty() || known {
-            let reason = if failed.is_empty() { "NoneFailed" } else { "Failed" };
+            let reason = if failed.is_empty() {
+                ConditionReason::NoneFailed
+            } else {
+                ConditionReason::Failed
+            };
             let (holds, message) = (!failed.is_empty(), failed.join("; "));
-            set_condition(&mut status.conditions, "JobsFailed", holds, reason, message, self.now);
+            set_condition(
+                &mut status.conditions,
+                ConditionType::JobsFailed,
+                holds,
+                reason,
+                message,
+                self.now,
+            );
         }
     }
 
     fn set_conditions(&self, status: &mut RunStatus) {
         let ready = status.verdict == Verdict::Ready;
-        let (reason, message) = (status.verdict.as_str(), status.message.clone());
-        set_condition(&mut status.conditions, "Ready", ready, reason, message, self.now);
+        let (reason, message) = (status.verdict.into(), status.message.clone());
+        set_condition(
+            &mut status.conditions,
+            ConditionType::Ready,
+            ready,
+            reason,
+            message,
+            self.now,
+        );
         let asked = |r: &Reading| !matches!(r.load, Err(Why::NotAskedYet));
         if !self.readings.iter().any(asked) {
             return;
@@ -233,10 +250,17 @@ impl Run<'_> {
             .iter()
             .filter_map(|r| r.load.as_ref().err().map(|why| (why, format!("{}: {why}", r.name))))
             .collect();
-        let reason = unknown.first().map_or("Known", |(why, _)| why.reason());
+        let reason = unknown.first().map_or(ConditionReason::Known, |(why, _)| why.reason());
         let message = unknown.iter().map(|(_, m)| m.as_str()).collect::<Vec<_>>().join("; ");
         let known = unknown.is_empty();
-        set_condition(&mut status.conditions, "SignalsKnown", known, reason, message, self.now);
+        set_condition(
+            &mut status.conditions,
+            ConditionType::SignalsKnown,
+            known,
+            reason,
+            message,
+            self.now,
+        );
     }
 
     fn target_status(

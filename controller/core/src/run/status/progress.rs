@@ -67,7 +67,7 @@ impl Progress {
         if now >= ready_by || self.there.is_none() {
             return Some(self.missing());
         }
-        let eta = self.start.max(now.min(self.start)) + self.lead;
+        let eta = self.start + self.lead;
         if eta > ready_by {
             let has = (ready_by - self.start.max(now)).num_seconds().max(0);
             return Some(format!(
@@ -161,5 +161,18 @@ mod tests {
         let trouble =
             Progress { trouble: Some("Deployment web does not exist".into()), ..web(None) };
         assert_eq!(verdict(trouble, 86_400).0, Verdict::AtRisk);
+    }
+
+    #[test]
+    fn the_eta_counts_from_the_start_of_the_step() {
+        let mut late = web(Some(20));
+        // It began four minutes late: two minutes after T0 it is there.
+        late.start = t0() - seconds(240);
+        let why = late.risk(t0(), t0() - seconds(200)).unwrap();
+        assert!(why.contains("expected at"), "{why}");
+        // It began in time, and should be there: what is late is said, and no ETA of the past.
+        late.start = t0() - seconds(400);
+        let why = late.risk(t0(), t0() - seconds(10)).unwrap();
+        assert!(why.ends_with("with 10 s left"), "{why}");
     }
 }

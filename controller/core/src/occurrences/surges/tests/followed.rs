@@ -167,7 +167,7 @@ fn an_event_that_is_moved_there_and_back_while_its_run_is_being_deleted_is_not_c
             small.persist(record);
         }
     }
-    // The deletion that nobody has heard of is seen at last.
+    // The deletion that no watch has shown is seen at last.
     small.world.runs.remove(RUN);
     assert_eq!(small.look(FRIDAY), [RUN]);
     assert_eq!(small.accepted().0, "Scheduled");

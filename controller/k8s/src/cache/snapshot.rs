@@ -1,0 +1,257 @@
+//! One namespace as the planner sees it: a projection of the cache, without side effects.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use primetime_core::Instant;
+use primetime_core::row::Row;
+use primetime_core::run::degrade::values;
+use primetime_core::state::announcement::Workload;
+use primetime_core::state::hold;
+use primetime_core::state::observed::{self, Jobs, Node, Seen, TargetState};
+use primetime_core::state::overrides::Override;
+use primetime_core::state::world::World;
+
+use crate::cache::scalers::{Scaler, Scalers, group};
+use crate::cache::store::Cache;
+use crate::cache::table::{Key, Table};
+
+impl Cache {
+    /// What is known of a workload.
+    fn target(&self, namespace: &str, workload: &Workload) -> Seen<TargetState> {
+        let kind = (workload.api_version.clone(), workload.kind.clone());
+        let Some(table) = self.workloads.get(&kind) else {
+            let why = if self.not_scalable.contains(&kind) {
+                "is not served, or has no scale subresource"
+            } else {
+                "is not watched yet"
+            };
+            return Seen::Unknown(format!("{} {why}", workload.kind));
+        };
+        let key = (namespace.to_owned(), workload.name.clone());
+        match table.get(&key) {
+            Some(row) => match self.scaler(namespace, workload) {
+                // To take such a target for a plain one would fight KEDA, and lose.
+                None if self.scaled_by_unseen_keda(namespace, workload) => {
+                    Seen::Unknown("its ScaledObject is not listed yet".to_owned())
+                }
+                scaler => Seen::Known(TargetState {
+                    replicas: row.value.wanted,
+                    ready: row.value.ready,
+                    rolling: row.value.rolling,
+                    written_by: row.value.written_by.clone(),
+                    paused: scaler.is_some_and(|scaler| scaler.paused),
+                    kept_at: self.kept_at(namespace, workload, scaler),
+                    autoscaler: scaler.map(|scaler| scaler.bounds.clone()),
+                }),
+            },
+            None if table.synced() => Seen::Absent,
+            None => Seen::Unknown(format!("{} is not listed yet", workload.kind)),
+        }
+    }
+
+    /// What is known of a workload, or of what scales it, is from before this process led.
+    fn is_doubted(&self, workload: &Workload, seen: &Seen<TargetState>) -> bool {
+        let Some(from) = self.leads_from else { return false };
+        let kind = (workload.api_version.clone(), workload.kind.clone());
+        let by_keda = seen
+            .known()
+            .and_then(|live| live.autoscaler.as_ref())
+            .is_some_and(|by| by.kind == observed::AutoscalerKind::ScaledObject);
+        self.workloads.get(&kind).is_some_and(|table| !table.listed_since(from))
+            || (by_keda && !self.scaled_objects.listed_since(from))
+    }
+
+    /// One namespace as the planner sees it.
+    #[must_use]
+    pub fn world(
+        &self,
+        namespace: &str,
+        cluster: &str,
+        may_lower_from: Instant,
+        now: Instant,
+    ) -> World {
+        let mut world = World {
+            surges: records(&self.surges, namespace),
+            calendars: records(&self.calendars, namespace)
+                .into_iter()
+                .map(|(name, calendar)| (name, calendar.record.clone()))
+                .collect(),
+            readings: self
+                .readings
+                .range((namespace.to_owned(), String::new())..)
+                .take_while(|((ns, _), _)| ns == namespace)
+                .map(|((_, name), reading)| (name.clone(), reading.clone()))
+                .collect(),
+            runs: records(&self.runs, namespace),
+            surge_looks: self
+                .surge_looks
+                .range((namespace.to_owned(), String::new())..)
+                .take_while(|((ns, _), _)| ns == namespace)
+                // What a list shows is newer than an answer that says something else.
+                .filter(|(key, look)| {
+                    self.surges.get(key).is_none_or(|row| Some(&row.value.uid) == look.as_ref())
+                })
+                .map(|((_, name), look)| (name.clone(), look.clone()))
+                .collect(),
+            overrides: self
+                .overrides
+                .of_namespace(namespace)
+                .map(|(_, row)| Override::clone(&row.value))
+                .collect(),
+            classes: self.classes.iter().map(|(n, c)| (n.clone(), c.clone())).collect(),
+            sources: self.sources.iter().map(|(n, s)| (n.clone(), s.source.clone())).collect(),
+            may_degrade: self.may_degrade.clone(),
+            may_lower_from,
+            cluster: cluster.to_owned(),
+            ..World::default()
+        };
+        for (name, hold) in records(&self.holds, namespace) {
+            match &*hold {
+                Ok(hold) => drop(world.holds.insert(name, hold.clone())),
+                Err(why) => drop(world.unreadable_holds.insert(name, why.clone())),
+            }
+        }
+        let age = self.nodes.age().map(chrono::TimeDelta::from_std);
+        world.nodes_as_of = age.and_then(Result::ok).map(|age| now - age);
+        let mut workloads = BTreeSet::new();
+        for run in world.runs.values().filter(|r| r.status.completion_time.is_none()) {
+            let targets = run.announcement.iter().flat_map(|a| &a.targets);
+            workloads.extend(targets.map(|t| t.workload.clone()));
+            if let Some(fleet) = self.fleets.get(&run.uid) {
+                world.fleets.insert(run.uid.clone(), fleet.clone());
+            }
+            for batch in &run.status.ledger {
+                if let Some(answer) = self.launches.get(&batch.token) {
+                    world.launches.insert(batch.token.clone(), answer.clone());
+                }
+                for instance in &batch.instances {
+                    if let Some(row) = self.nodes.get(&instance.id) {
+                        let pods_left = self.pods_left.get(&row.value.name).copied();
+                        world.nodes.insert(
+                            instance.id.clone(),
+                            Node { pods_left, ..Node::clone(&row.value) },
+                        );
+                    }
+                }
+            }
+            for place in values::places_of(run) {
+                let key = (namespace.to_owned(), place);
+                if let Some(seen) = self.places.get(&key) {
+                    world.places.insert(key.1, seen.clone());
+                }
+            }
+            for signal in run.announcement.iter().flat_map(|a| &a.signals) {
+                let key = (namespace.to_owned(), signal.source.clone(), signal.query.clone());
+                if let Some(series) = self.samples.get(&key) {
+                    world.samples.insert((key.1, key.2), series.clone());
+                }
+            }
+        }
+        world.jobs = self.jobs(namespace, &world);
+        workloads.extend(world.holds.values().map(|h| h.hold.target_ref.clone()));
+        for workload in workloads {
+            let seen = self.target(namespace, &workload);
+            if self.is_doubted(&workload, &seen) {
+                world.doubted.insert(workload.clone());
+            }
+            world.targets.insert(workload, seen);
+        }
+        world
+    }
+
+    /// The Jobs that runs of a namespace speak of, and their templates.
+    fn jobs(&self, namespace: &str, world: &World) -> Seen<Jobs> {
+        if !self.may_run_jobs {
+            return Seen::Absent;
+        }
+        if !self.jobs.synced() || !self.cron_jobs.synced() {
+            return Seen::Unknown("Jobs are not listed yet".to_owned());
+        }
+        if self
+            .leads_from
+            .is_some_and(|at| !self.jobs.listed_since(at) || !self.cron_jobs.listed_since(at))
+        {
+            return Seen::Unknown("Jobs are not listed anew yet".to_owned());
+        }
+        let mut seen = Jobs::default();
+        let open = world.runs.values().filter(|r| r.status.completion_time.is_none());
+        for run in open {
+            let steps = run.announcement.iter().flat_map(|a| &a.jobs);
+            let templates = steps.map(|step| &step.template.name);
+            let created = run.status.jobs.iter().map(|job| &job.job);
+            for name in templates.chain(created) {
+                let key = (namespace.to_owned(), name.clone());
+                if self.cron_jobs.get(&key).is_some() {
+                    seen.cron_jobs.insert(name.clone());
+                }
+                if let Some(row) = self.jobs.get(&key) {
+                    seen.jobs.insert(name.clone(), observed::Job::clone(&row.value));
+                }
+                if self.jobs_gone.contains(&key) {
+                    seen.gone.insert(name.clone());
+                }
+                if let Some(why) = self.job_errors.get(&key) {
+                    seen.errors.insert(name.clone(), why.clone());
+                }
+            }
+        }
+        Seen::Known(seen)
+    }
+}
+
+fn records<T>(table: &Table<Key, T>, namespace: &str) -> BTreeMap<String, Row<T>> {
+    table.of_namespace(namespace).map(|(name, row)| (name.to_owned(), row.value.clone())).collect()
+}
+
+impl Cache {
+    /// What scales a workload: the autoscaler that its hold has on record, as long as it is there; otherwise a `ScaledObject`
+    /// before the HPA it generates. A new one beside it (a Helm rename creates before it deletes) changes nothing yet.
+    pub(super) fn scaler<'a>(
+        &'a self,
+        namespace: &'a str,
+        workload: &'a Workload,
+    ) -> Option<&'a Scaler> {
+        let by_keda = || of_workload(&self.scaled_objects, namespace, workload);
+        let hpas = || of_workload(&self.hpas, namespace, workload).filter(|s| !s.generated);
+        let hold = self.holds.get(&(namespace.to_owned(), hold::name(workload)));
+        let known = hold.and_then(|row| row.value.as_ref().ok()?.hold.baseline.autoscaler.as_ref());
+        let on_record =
+            known.and_then(|known| by_keda().chain(hpas()).find(|s| s.bounds.is(known)));
+        on_record.or_else(|| by_keda().next()).or_else(|| hpas().next())
+    }
+
+    /// What scales it, or the HPA that KEDA has generated for it, would go below this, if it were not its minimum.
+    pub(super) fn kept_at(
+        &self,
+        namespace: &str,
+        workload: &Workload,
+        scaler: Option<&Scaler>,
+    ) -> Option<u32> {
+        let scaler = scaler?;
+        if scaler.bounds.kind == observed::AutoscalerKind::HorizontalPodAutoscaler {
+            return scaler.kept_at;
+        }
+        of_workload(&self.hpas, namespace, workload).find(|hpa| hpa.generated)?.kept_at
+    }
+
+    /// KEDA has generated an HPA for the workload, and the `ScaledObject` behind it was not seen.
+    pub(super) fn scaled_by_unseen_keda(&self, namespace: &str, workload: &Workload) -> bool {
+        of_workload(&self.hpas, namespace, workload).any(|s| s.generated)
+            && of_workload(&self.scaled_objects, namespace, workload).next().is_none()
+    }
+}
+
+/// The scalers of a workload in a table.
+fn of_workload<'a>(
+    table: &'a Scalers,
+    namespace: &'a str,
+    workload: &'a Workload,
+) -> impl Iterator<Item = &'a Scaler> {
+    let names = table.lookup().of(namespace, &workload.name);
+    let scalers = names.filter_map(move |name| table.get(&(namespace.to_owned(), name.to_owned())));
+    scalers.map(|row| &*row.value).filter(|s| {
+        s.target.kind == workload.kind
+            && s.target.name == workload.name
+            && group(&s.target.api_version) == group(&workload.api_version)
+    })
+}

@@ -1,0 +1,111 @@
+//! The `HorizontalPodAutoscaler`.
+
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
+use kube::api::Api;
+use kube::{Client, ResourceExt};
+use primetime_core::output::Change;
+use primetime_core::state::announcement::Workload;
+use primetime_core::state::observed;
+
+use crate::cache::scalers::Scaler;
+use crate::call::{CallError, bounded};
+use crate::kinds::decode::count;
+use crate::kinds::patch::{changes, overtake};
+use crate::shared::Shared;
+
+/// Keeps what the planner needs of an HPA.
+#[must_use]
+pub fn scaler(hpa: &HorizontalPodAutoscaler) -> Option<Scaler> {
+    let spec = hpa.spec.as_ref()?;
+    let target = &spec.scale_target_ref;
+    Some(Scaler {
+        target: Workload {
+            api_version: target.api_version.clone().unwrap_or_else(|| "apps/v1".to_owned()),
+            kind: target.kind.clone(),
+            name: target.name.clone(),
+        },
+        bounds: observed::Autoscaler {
+            kind: observed::AutoscalerKind::HorizontalPodAutoscaler,
+            name: hpa.name_any(),
+            min: spec.min_replicas.map(|n| count(Some(n))),
+            max: Some(count(Some(spec.max_replicas))),
+            idle: None,
+        },
+        paused: false,
+        kept_at: kept_at(hpa),
+        generated: hpa.owner_references().iter().any(|o| o.kind == "ScaledObject"),
+    })
+}
+
+/// What an HPA keeps because its minimum forbids less
+/// (<https://kubernetes.io/docs/tasks/run-application/horizontal-pod-autoscale-walkthrough/#appendix-horizontal-pod-autoscaler-status-conditions>).
+fn kept_at(hpa: &HorizontalPodAutoscaler) -> Option<u32> {
+    let status = hpa.status.as_ref()?;
+    let limited = status.conditions.iter().flatten().any(|condition| {
+        condition.type_ == "ScalingLimited"
+            && condition.status == "True"
+            && condition.reason.as_deref() == Some("TooFewReplicas")
+    });
+    limited.then(|| count(Some(status.desired_replicas)))
+}
+
+/// Sets the bounds of an HPA, if they are what was seen, and shows the cache what came of it.
+pub(super) async fn set_bounds(
+    client: &Client,
+    shared: &Shared,
+    namespace: &str,
+    name: &str,
+    (min, max): (Option<Change>, Option<Change>),
+    leads: impl Fn() -> bool,
+) -> Result<(), CallError> {
+    let api: Api<HorizontalPodAutoscaler> = Api::namespaced(client.clone(), namespace);
+    let key = (namespace.to_owned(), name.to_owned());
+    let seen = shared.with(|cache| cache.hpas.get(&key).map(|row| row.version.clone()));
+    let changes = changes([("/spec/minReplicas", min), ("/spec/maxReplicas", max)]);
+    let done = overtake(&api, name, seen, &changes, leads).await?;
+    if let Some(scaler) = scaler(&done) {
+        let version = done.metadata.resource_version.unwrap_or_default();
+        shared.with(|cache| cache.hpas.apply(key, scaler, version));
+    }
+    Ok(())
+}
+
+/// What an HPA says now: a quorum read.
+pub(super) async fn get(
+    client: &Client,
+    namespace: &str,
+    name: &str,
+) -> Result<Option<Scaler>, CallError> {
+    let api: Api<HorizontalPodAutoscaler> = Api::namespaced(client.clone(), namespace);
+    bounded(api.get(name)).await.map(|hpa| scaler(&hpa))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn an_hpa_says_whether_its_minimum_keeps_it_up() {
+        let hpa = |reason: &str, status: &str| {
+            let object = json!({
+                "metadata": {"name": "web"},
+                "spec": {
+                    "maxReplicas": 60,
+                    "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"},
+                },
+                "status": {
+                    "desiredReplicas": 50,
+                    "conditions": [
+                        {"type": "AbleToScale", "status": "True", "reason": "ReadyForNewScale"},
+                        {"type": "ScalingLimited", "status": status, "reason": reason},
+                    ],
+                },
+            });
+            scaler(&serde_json::from_value(object).unwrap()).unwrap().kept_at
+        };
+        assert_eq!(hpa("TooFewReplicas", "True"), Some(50));
+        assert_eq!(hpa("TooManyReplicas", "True"), None);
+        assert_eq!(hpa("DesiredWithinRange", "False"), None);
+    }
+}

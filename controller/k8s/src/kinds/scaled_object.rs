@@ -1,0 +1,165 @@
+//! KEDA's `ScaledObject`.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::api::{Api, ApiResource};
+use kube::{Client, ResourceExt};
+use primetime_core::output::Change;
+use primetime_core::state::announcement::Workload;
+use primetime_core::state::observed;
+use serde::{Deserialize, Serialize};
+
+use crate::cache::scalers::Scaler;
+use crate::call::{CallError, bounded};
+use crate::kinds::decode::{count, dynamic_resource};
+use crate::kinds::patch::{changes, overtake};
+use crate::shared::Shared;
+
+/// KEDA's `ScaledObject`.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+pub struct ScaledObject {
+    /// Metadata.
+    #[serde(default)]
+    pub metadata: ObjectMeta,
+    #[serde(default)]
+    spec: ScaledObjectSpec,
+}
+
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ScaledObjectSpec {
+    #[serde(default)]
+    scale_target_ref: ScaledObjectTarget,
+    min_replica_count: Option<i32>,
+    max_replica_count: Option<i32>,
+    idle_replica_count: Option<i32>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ScaledObjectTarget {
+    api_version: Option<String>,
+    kind: Option<String>,
+    #[serde(default)]
+    name: String,
+}
+
+dynamic_resource!(ScaledObject);
+
+/// The API resource of KEDA's `ScaledObject`.
+#[must_use]
+pub fn resource() -> ApiResource {
+    ApiResource {
+        group: "keda.sh".into(),
+        version: "v1alpha1".into(),
+        api_version: "keda.sh/v1alpha1".into(),
+        kind: "ScaledObject".into(),
+        plural: "scaledobjects".into(),
+    }
+}
+
+/// Annotations by which people pause a `ScaledObject`
+/// (<https://keda.sh/docs/latest/concepts/scaling-deployments/#pausing-autoscaling>).
+const PAUSED: &str = "autoscaling.keda.sh/paused";
+
+const PAUSED_REPLICAS: &str = "autoscaling.keda.sh/paused-replicas";
+
+impl ScaledObject {
+    /// As KEDA reads it: with a number of replicas, or with anything but a no.
+    fn is_paused(&self) -> bool {
+        const NO: [&str; 6] = ["0", "f", "F", "FALSE", "false", "False"];
+        let annotations = self.annotations();
+        annotations.contains_key(PAUSED_REPLICAS)
+            || annotations.get(PAUSED).is_some_and(|word| !NO.contains(&word.as_str()))
+    }
+
+    /// Keeps what the planner needs.
+    #[must_use]
+    pub fn scaler(&self) -> Scaler {
+        let target = &self.spec.scale_target_ref;
+        Scaler {
+            target: Workload {
+                api_version: target.api_version.clone().unwrap_or_else(|| "apps/v1".to_owned()),
+                kind: target.kind.clone().unwrap_or_else(|| "Deployment".to_owned()),
+                name: target.name.clone(),
+            },
+            bounds: observed::Autoscaler {
+                kind: observed::AutoscalerKind::ScaledObject,
+                name: self.name_any(),
+                min: self.spec.min_replica_count.map(|n| count(Some(n))),
+                max: self.spec.max_replica_count.map(|n| count(Some(n))),
+                idle: self.spec.idle_replica_count.map(|n| count(Some(n))),
+            },
+            generated: false,
+            paused: self.is_paused(),
+            kept_at: None,
+        }
+    }
+}
+
+/// Sets the bounds of a `ScaledObject`, minimum, maximum and idle count, if they are what was seen, and shows the cache what
+/// came of it.
+pub(super) async fn set_bounds(
+    client: &Client,
+    shared: &Shared,
+    namespace: &str,
+    name: &str,
+    (min, max, idle): (Option<Change>, Option<Change>, Option<Change>),
+    leads: impl Fn() -> bool,
+) -> Result<(), CallError> {
+    let api: Api<ScaledObject> = Api::namespaced_with(client.clone(), namespace, &resource());
+    let key = (namespace.to_owned(), name.to_owned());
+    let seen = shared.with(|cache| cache.scaled_objects.get(&key).map(|row| row.version.clone()));
+    let changes = changes([
+        ("/spec/minReplicaCount", min),
+        ("/spec/maxReplicaCount", max),
+        ("/spec/idleReplicaCount", idle),
+    ]);
+    let done = overtake(&api, name, seen, &changes, leads).await?;
+    let version = done.metadata.resource_version.clone().unwrap_or_default();
+    shared.with(|cache| cache.scaled_objects.apply(key, done.scaler(), version));
+    Ok(())
+}
+
+/// What a `ScaledObject` says now: a quorum read.
+pub(super) async fn get(
+    client: &Client,
+    namespace: &str,
+    name: &str,
+) -> Result<Option<Scaler>, CallError> {
+    let api: Api<ScaledObject> = Api::namespaced_with(client.clone(), namespace, &resource());
+    bounded(api.get(name)).await.map(|scaled| Some(scaled.scaler()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn scaler(annotations: &Value) -> Scaler {
+        let object = json!({
+            "metadata": {"name": "web", "annotations": annotations},
+            "spec": {
+                "scaleTargetRef": {"name": "web"}, "minReplicaCount": 2, "idleReplicaCount": 0,
+            },
+        });
+        serde_json::from_value::<ScaledObject>(object).unwrap().scaler()
+    }
+
+    #[test]
+    fn a_scaled_object_is_paused_by_a_number_or_by_anything_but_a_no() {
+        let paused = |annotations: Value| scaler(&annotations).paused;
+        assert!(!paused(json!({})));
+        assert!(paused(json!({PAUSED_REPLICAS: "3"})));
+        for (word, expected) in
+            [("true", true), ("", true), ("yes", true), ("false", false), ("0", false)]
+        {
+            assert_eq!(paused(json!({PAUSED: word})), expected, "{word:?}");
+        }
+    }
+
+    #[test]
+    fn what_keda_keeps_when_idle_is_seen() {
+        let bounds = scaler(&json!({})).bounds;
+        assert_eq!((bounds.min, bounds.max, bounds.idle), (Some(2), None, Some(0)));
+    }
+}

@@ -1,0 +1,163 @@
+//! Workloads: anything with a scale subresource whose replicas stand where Deployments have them.
+
+use k8s_openapi::api::autoscaling::v1::Scale;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, ObjectMeta};
+use kube::Client;
+use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind};
+use primetime_api::APP_FIELD_MANAGER;
+use primetime_core::output::Change;
+use primetime_core::state::announcement::Workload;
+use serde::Deserialize;
+
+use crate::cache::store::{Cache, Replicas};
+use crate::call::{CallError, bounded};
+use crate::kinds::decode::{count, dynamic_resource};
+use crate::kinds::patch::{OVERTAKEN, params, patch, tested};
+use crate::shared::Shared;
+
+/// The resource of a workload. Kinds are looked up once, when their watch starts; the plural of the common ones is
+/// regular.
+fn resource(workload: &Workload) -> ApiResource {
+    let (group, version) =
+        workload.api_version.split_once('/').unwrap_or(("", &workload.api_version));
+    ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, &workload.kind))
+}
+
+/// Sets the replicas of a workload, if they are what was seen and this process still leads, and shows the cache what came of
+/// it.
+pub(super) async fn scale(
+    client: &Client,
+    shared: &Shared,
+    namespace: &str,
+    workload: &Workload,
+    (from, to): (u32, u32),
+    leads: impl Fn() -> bool,
+) -> Result<(), CallError> {
+    let api: Api<DynamicObject> =
+        Api::namespaced_with(client.clone(), namespace, &resource(workload));
+    let mut seen = shared.with(|cache| {
+        let table = cache.workloads.get(&(workload.api_version.clone(), workload.kind.clone()))?;
+        Some(table.get(&(namespace.to_owned(), workload.name.clone()))?.version.clone())
+    });
+    // A Scale leaves replicas out where they are 0: there is nothing to test then, and nothing to cut.
+    let change = Change { from: Some(from).filter(|n| *n > 0), to: Some(to) };
+    let mut attempts = 0;
+    loop {
+        let patch = patch(seen, &[("/spec/replicas", change)])?;
+        attempts += 1;
+        match tested(api.patch_scale(&workload.name, &params(), &patch)).await {
+            Err(CallError::Conflict(_)) if attempts < OVERTAKEN => {}
+            result => {
+                let scale = result?;
+                shared.with(|cache| show_replicas(cache, namespace, workload, &scale));
+                return Ok(());
+            }
+        }
+        let there = bounded(api.get_scale(&workload.name)).await?;
+        let replicas = count(there.spec.as_ref().and_then(|s| s.replicas));
+        if replicas != from {
+            return Err(CallError::Conflict(format!("{replicas} replicas, not {from}")));
+        }
+        if !leads() {
+            return Err(CallError::Failed("this process does not lead any more".to_owned()));
+        }
+        seen = there.metadata.resource_version;
+    }
+}
+
+/// Whether the target of a hold is really gone: a quorum read.
+///
+/// # Errors
+///
+/// See [`CallError`].
+pub async fn is_gone(
+    client: &Client,
+    namespace: &str,
+    workload: &Workload,
+) -> Result<bool, CallError> {
+    let api: Api<DynamicObject> =
+        Api::namespaced_with(client.clone(), namespace, &resource(workload));
+    match bounded(api.get_scale(&workload.name)).await {
+        Ok(_) => Ok(false),
+        Err(CallError::NotFound(_)) => Ok(true),
+        Err(error) => Err(error),
+    }
+}
+
+fn show_replicas(cache: &mut Cache, namespace: &str, workload: &Workload, scale: &Scale) {
+    let kind = (workload.api_version.clone(), workload.kind.clone());
+    let Some(table) = cache.workloads.get_mut(&kind) else {
+        return;
+    };
+    let key = (namespace.to_owned(), workload.name.clone());
+    let seen = table.get(&key).map(|row| &row.value);
+    let (ready, rolling) = seen.map_or((0, false), |seen| (seen.ready, seen.rolling));
+    let row = Replicas {
+        wanted: count(scale.spec.as_ref().and_then(|s| s.replicas)),
+        ready,
+        rolling,
+        written_by: Some(APP_FIELD_MANAGER.to_owned()),
+    };
+    table.apply(key, row, scale.metadata.resource_version.clone().unwrap_or_default());
+}
+
+/// Anything with a scale subresource whose replicas stand where Deployments have them.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct Scalable {
+    /// Metadata.
+    #[serde(default)]
+    pub metadata: ObjectMeta,
+    #[serde(default)]
+    spec: ScalableSpec,
+    #[serde(default)]
+    status: ScalableStatus,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+struct ScalableSpec {
+    replicas: Option<i32>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ScalableStatus {
+    replicas: Option<i32>,
+    ready_replicas: Option<i32>,
+    updated_replicas: Option<i32>,
+}
+
+dynamic_resource!(Scalable);
+
+impl Scalable {
+    /// Keeps what the planner needs.
+    #[must_use]
+    pub fn replicas(&self, kind: &str) -> Replicas {
+        // A count of 0 is left out there; other kinds have other fields, or none.
+        let rolls = matches!(kind, "Deployment" | "StatefulSet");
+        let updated = self.status.updated_replicas.unwrap_or_default();
+        Replicas {
+            wanted: self.spec.replicas.map_or(1, |n| count(Some(n))),
+            ready: count(self.status.ready_replicas),
+            rolling: rolls && updated < self.status.replicas.unwrap_or_default(),
+            written_by: writer_of_replicas(&self.metadata),
+        }
+    }
+}
+
+/// The latest field manager that owns `spec.replicas`.
+fn writer_of_replicas(metadata: &ObjectMeta) -> Option<String> {
+    let owns = |entry: &&ManagedFieldsEntry| {
+        entry
+            .fields_v1
+            .as_ref()
+            .and_then(|f| f.0.get("f:spec"))
+            .is_some_and(|spec| spec.get("f:replicas").is_some())
+    };
+    metadata
+        .managed_fields
+        .as_ref()?
+        .iter()
+        .filter(owns)
+        .max_by_key(|entry| entry.time.as_ref().map(|t| t.0))
+        .and_then(|entry| entry.manager.clone())
+}

@@ -1,0 +1,163 @@
+//! Acts: each covered by a record that is persisted already.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use primetime_core::Instant;
+use primetime_core::output::{Act, JobAct, MachineAct, SwitchAct};
+use primetime_core::run::manual_start;
+use primetime_core::state::world::World;
+
+use crate::call::CallError;
+use crate::kinds::{self, drain, job, values};
+use crate::reconciler::queue::Outcome;
+use crate::reconciler::{Look, Reconciler, Work};
+
+/// Instances expire this long after the end of their run: no extension or hold reaches that far.
+const INSTANCE_LIFE_AFTER_END: TimeDelta = TimeDelta::hours(6);
+
+/// A list of nodes is asked for again after this time, if it has not come.
+const LIST_NODES_AGAIN: Duration = Duration::from_secs(15);
+
+/// A surge that no list shows is asked for again after this time.
+const LOOK_FOR_SURGES_AGAIN: Duration = Duration::from_secs(5);
+
+/// A Job that no list shows is asked for again after this time, if it is there.
+const LOOK_AT_JOBS_AGAIN: Duration = Duration::from_secs(15);
+
+impl Reconciler {
+    pub(super) fn act(
+        self: &Arc<Self>,
+        namespace: &str,
+        act: Act,
+        world: &World,
+        look: Look,
+    ) -> Option<Instant> {
+        match act {
+            Act::Write { hold, writes, due } => {
+                let engine = self.clone();
+                let ns = namespace.to_owned();
+                // The lane of the hold's record: its writes and its record never overlap.
+                let lane = format!("hold/{namespace}/{hold}");
+                let work = Work { namespace, lane, kind: "write", due: Some(due), cloud: false };
+                self.start(work, look, async move {
+                    let leads = || engine.leadership.leads();
+                    for write in &writes {
+                        kinds::write(&engine.client, &engine.shared, &ns, write, leads).await?;
+                    }
+                    Ok(Outcome::Done)
+                })
+            }
+            Act::Switch(act) => self.switch(namespace, act, look),
+            Act::LookForSurge { surge } => {
+                let (engine, ns) = (self.clone(), namespace.to_owned());
+                let lane = format!("surge/{namespace}/{surge}/look");
+                let kind = "look_for_surge";
+                let work = Work { namespace, lane, kind, due: None, cloud: false };
+                self.start(work, look, async move {
+                    engine.records(&ns).look_for_surge(&surge).await?;
+                    Ok(Outcome::Again(LOOK_FOR_SURGES_AGAIN))
+                })
+            }
+            Act::Job { run, act } => self.job(namespace, &run, act, look),
+            Act::Machine { run, act } => {
+                let expires =
+                    // mutate: instance-expires-before-event
+                    manual_start::latest_end(world.runs.get(&run)?) + INSTANCE_LIFE_AFTER_END;
+                self.machine(namespace, &run, act, expires, look)
+            }
+        }
+    }
+
+    fn switch(self: &Arc<Self>, namespace: &str, act: SwitchAct, look: Look) -> Option<Instant> {
+        let (engine, ns) = (self.clone(), namespace.to_owned());
+        let (place, kind) = match &act {
+            SwitchAct::Read { place } => (place, "read_value"),
+            SwitchAct::Write { place, .. } => (place, "write_value"),
+        };
+        let lane = format!("value/{namespace}/{place}");
+        let work = Work { namespace, lane, kind, due: None, cloud: false };
+        self.start(work, look, async move {
+            let (client, shared, clock) = (&engine.client, &engine.shared, &*engine.clock);
+            let leads = || engine.leadership.leads();
+            values::act(client, shared, clock, &ns, &act, leads).await?;
+            Ok(Outcome::Done)
+        })
+    }
+
+    fn job(
+        self: &Arc<Self>,
+        namespace: &str,
+        run: &str,
+        act: JobAct,
+        look: Look,
+    ) -> Option<Instant> {
+        let (engine, ns) = (self.clone(), namespace.to_owned());
+        let work = |name: &str, kind| {
+            let lane = format!("job/{namespace}/{run}/{name}");
+            Work { namespace, lane, kind, due: None, cloud: false }
+        };
+        match act {
+            JobAct::Create(job) => self.start(work(&job.name, "create_job"), look, async move {
+                job::create(&engine.client, &engine.shared, &ns, &job).await?;
+                Ok(Outcome::Done)
+            }),
+            JobAct::Look { name } => self.start(work(&name, "look_at_job"), look, async move {
+                job::look(&engine.client, &engine.shared, &ns, &name).await?;
+                Ok(Outcome::Again(LOOK_AT_JOBS_AGAIN))
+            }),
+        }
+    }
+
+    fn machine(
+        self: &Arc<Self>,
+        namespace: &str,
+        run: &str,
+        act: MachineAct,
+        expires: Instant,
+        look: Look,
+    ) -> Option<Instant> {
+        let engine = self.clone();
+        let work = |lane, kind, cloud| Work { namespace, lane, kind, due: None, cloud };
+        match act {
+            MachineAct::Launch { batch, run_uid } => {
+                let work = work(format!("launch/{}", batch.token), "launch", true);
+                self.start(work, look, async move {
+                    let answer = engine.cloud.launch(&run_uid, &batch, expires).await;
+                    let answer = answer.map_err(CallError::Failed)?;
+                    engine.shared.with(|cache| cache.launches.insert(batch.token.clone(), answer));
+                    Ok(Outcome::Done)
+                })
+            }
+            MachineAct::Cordon { node } => {
+                let work = work(format!("drain/{node}"), "cordon", false);
+                self.start(work, look, async move {
+                    drain::cordon(&engine.client, &node).await.map(|()| Outcome::Done)
+                })
+            }
+            MachineAct::Drain { node } => {
+                let work = work(format!("drain/{node}"), "drain", false);
+                self.start(work, look, async move {
+                    let left = drain::drain(&engine.client, &node).await?;
+                    engine.shared.with(|cache| cache.pods_left.insert(node, left));
+                    Ok(Outcome::Again(Duration::from_secs(2)))
+                })
+            }
+            MachineAct::LookAtNodes => {
+                let work = work(format!("nodes/{namespace}/{run}"), "list_nodes", false);
+                self.start(work, look, async move {
+                    engine.shared.list_nodes();
+                    Ok(Outcome::Again(LIST_NODES_AGAIN))
+                })
+            }
+            MachineAct::Terminate { ids, run_uid } => {
+                let work = work(format!("terminate/{namespace}/{run}"), "terminate", true);
+                self.start(work, look, async move {
+                    engine.cloud.terminate(&run_uid, &ids).await.map_err(CallError::Failed)?;
+                    Ok(Outcome::Again(Duration::from_secs(5)))
+                })
+            }
+        }
+    }
+}

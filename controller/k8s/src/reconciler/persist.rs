@@ -1,0 +1,300 @@
+//! Records: each written with the version it was planned from.
+
+use kube::Resource;
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::ObjectReference;
+use primetime_api::SurgeRun;
+use primetime_core::Instant;
+use primetime_core::output::Record;
+use primetime_core::row::Row;
+use primetime_core::state::calendar::CalendarStatus;
+use primetime_core::state::decision::Decision;
+use primetime_core::state::hold::Hold;
+use primetime_core::state::observed::Seen;
+use primetime_core::state::run::{RunRecord, RunStatus};
+use primetime_core::state::surge::SurgeStatus;
+use primetime_core::state::world::World;
+
+use crate::cache::store::Cache;
+use crate::cache::table::{Key, Table};
+use crate::call::CallError;
+use crate::kinds::{self, workload};
+use crate::reconciler::own_objects::Records;
+use crate::reconciler::queue::Outcome;
+use crate::reconciler::{Look, Reconciler, Work};
+
+/// A status that nothing waits for is written at most this often.
+const STATUS_INTERVAL: Duration = Duration::from_secs(2);
+
+/// The status of a surge, or of a run, is written again after this time where the API server keeps less than it says.
+const WHERE_LESS_IS_KEPT: Duration = Duration::from_secs(30);
+
+impl Reconciler {
+    pub(super) fn persist(
+        self: &Arc<Self>,
+        namespace: &str,
+        record: Record,
+        world: &World,
+        look: Look,
+    ) -> Option<Instant> {
+        let engine = self.clone();
+        let ns = namespace.to_owned();
+        match record {
+            Record::CreateRun(planned) => {
+                let work = work(namespace, "run", &planned.name, "create_run");
+                self.start(work, look, async move {
+                    engine.records(&ns).create_run(&planned).await.map(|()| Outcome::Done)
+                })
+            }
+            Record::ReplanRun(planned) => {
+                let work = work(namespace, "run", &planned.name, "replan_run");
+                self.start(work, look, async move {
+                    engine.records(&ns).replan_run(&planned).await.map(|()| Outcome::Done)
+                })
+            }
+            Record::StretchRun { run, window, news } => {
+                let planned = world.runs.get(&run);
+                let about = planned.map(|run| reference(namespace, run));
+                let version = self.version(namespace, &run, planned, |cache| &cache.runs)?;
+                self.start(work(namespace, "run", &run, "stretch_run"), look, async move {
+                    engine.records(&ns).stretch_run(&run, window, &version).await?;
+                    engine.tell(&ns, &run, about, Some(news));
+                    Ok(Outcome::Done)
+                })
+            }
+            Record::DeleteRun { run, uid, news } => {
+                let planned = world.runs.get(&run);
+                let about = planned.map(|run| reference(namespace, run));
+                let version = self.version(namespace, &run, planned, |cache| &cache.runs)?;
+                self.start(work(namespace, "run", &run, "delete_run"), look, async move {
+                    engine.records(&ns).delete_run(&run, &uid, &version).await?;
+                    engine.tell(&ns, &run, about, news);
+                    Ok(Outcome::Again(Duration::from_secs(1)))
+                })
+            }
+            Record::AdoptRun { run, owner, generation } => {
+                let version =
+                    self.version(namespace, &run, world.runs.get(&run), |cache| &cache.runs)?;
+                self.start(work(namespace, "run", &run, "adopt_run"), look, async move {
+                    let records = engine.records(&ns);
+                    records.adopt_run(&run, &owner, generation, &version).await?;
+                    Ok(Outcome::Done)
+                })
+            }
+            Record::AddFinalizer { run } => {
+                self.start(work(namespace, "guard", &run, "guard"), look, async move {
+                    engine.records(&ns).add_finalizer(&run).await.map(|()| Outcome::Done)
+                })
+            }
+            Record::RemoveFinalizer { run, owner } => {
+                self.start(work(namespace, "guard", &run, "unguard"), look, async move {
+                    let owner = owner.as_deref();
+                    engine.records(&ns).remove_finalizer(&run, owner).await.map(|()| Outcome::Done)
+                })
+            }
+            Record::RunStatus { run, status, urgent, news } => {
+                self.run_status(namespace, &run, *status, urgent, news, world, look)
+            }
+            Record::SurgeStatus { surge, status } => {
+                self.surge_status(namespace, surge, *status, world, look)
+            }
+            Record::CalendarStatus { calendar, status } => {
+                self.calendar_status(namespace, calendar, *status, world, look)
+            }
+            Record::CreateHold { name, hold } => {
+                self.start(work(namespace, "hold", &name, "create_hold"), look, async move {
+                    engine.records(&ns).create_hold(&name, &hold).await.map(|()| Outcome::Done)
+                })
+            }
+            Record::UpdateHold { name, hold } => {
+                self.update_hold(namespace, name, *hold, world, look)
+            }
+            Record::DeleteHold { name } => self.delete_hold(namespace, name, world, look),
+        }
+    }
+
+    fn tell(
+        &self,
+        namespace: &str,
+        run: &str,
+        about: Option<ObjectReference>,
+        news: Option<Decision>,
+    ) {
+        if let (Some(news), Some(about)) = (news, about) {
+            tracing::info!(namespace, run, "{}", news.message);
+            self.events.tell(&about, news);
+        }
+    }
+
+    pub(super) fn records<'a>(&'a self, namespace: &'a str) -> Records<'a> {
+        Records { client: &self.client, shared: &self.shared, namespace }
+    }
+
+    /// The version a record was planned from; nothing if the cache has moved on, because then so must the plan.
+    fn version<T: PartialEq>(
+        &self,
+        namespace: &str,
+        name: &str,
+        planned_from: Option<&Row<T>>,
+        table: impl Fn(&Cache) -> &Table<Key, T>,
+    ) -> Option<String> {
+        let key = (namespace.to_owned(), name.to_owned());
+        self.shared.with(|cache| {
+            let row = table(cache).get(&key).filter(|row| Some(&row.value) == planned_from)?;
+            Some(row.version.clone())
+        })
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the fields of one record")]
+    fn run_status(
+        self: &Arc<Self>,
+        namespace: &str,
+        name: &str,
+        status: RunStatus,
+        urgent: bool,
+        news: Vec<Decision>,
+        world: &World,
+        look: Look,
+    ) -> Option<Instant> {
+        let before = world.runs.get(name)?.clone();
+        let version = self.version(namespace, name, Some(&before), |cache| &cache.runs)?;
+        let work = work(namespace, "run", name, "run_status");
+        if !urgent && let Some(wait) = self.lanes.paced(&work.lane, STATUS_INTERVAL, look.seen) {
+            return Some(look.after(wait));
+        }
+        let engine = self.clone();
+        let ns = namespace.to_owned();
+        self.start(work, look, async move {
+            let run = &before.name;
+            let records = engine.records(&ns);
+            let kept = records.run_status(run, &before.status, &status, &version).await?;
+            let about = reference(&ns, &before);
+            for decision in news {
+                tracing::info!(
+                    namespace = ns,
+                    run,
+                    reason = decision.reason,
+                    "{}",
+                    decision.message
+                );
+                engine.events.tell(&about, decision);
+            }
+            // What is not kept would be written again at once, for ever.
+            Ok(if kept { Outcome::Done } else { Outcome::Again(WHERE_LESS_IS_KEPT) })
+        })
+    }
+
+    fn surge_status(
+        self: &Arc<Self>,
+        namespace: &str,
+        name: String,
+        status: SurgeStatus,
+        world: &World,
+        look: Look,
+    ) -> Option<Instant> {
+        let before = world.surges.get(&name)?.clone();
+        let version = self.version(namespace, &name, Some(&before), |cache| &cache.surges)?;
+        let engine = self.clone();
+        let ns = namespace.to_owned();
+        self.start(work(namespace, "surge", &name, "surge_status"), look, async move {
+            let records = engine.records(&ns);
+            let kept = records.surge_status(&name, &before.status, &status, &version).await?;
+            // What is not kept would be written again at once, for ever.
+            Ok(if kept { Outcome::Done } else { Outcome::Again(WHERE_LESS_IS_KEPT) })
+        })
+    }
+
+    fn calendar_status(
+        self: &Arc<Self>,
+        namespace: &str,
+        name: String,
+        status: CalendarStatus,
+        world: &World,
+        look: Look,
+    ) -> Option<Instant> {
+        let key = (namespace.to_owned(), name.clone());
+        let (before, version) = self.shared.with(|cache| {
+            let row = cache.calendars.get(&key)?;
+            let same = Some(&row.value.record) == world.calendars.get(&name);
+            same.then(|| (row.value.record.clone(), row.version.clone()))
+        })?;
+        let engine = self.clone();
+        let ns = namespace.to_owned();
+        self.start(work(namespace, "calendar", &name, "calendar_status"), look, async move {
+            let records = engine.records(&ns);
+            records
+                .calendar_status(&name, &before.status, &status, &version)
+                .await
+                .map(|()| Outcome::Done)
+        })
+    }
+
+    fn update_hold(
+        self: &Arc<Self>,
+        namespace: &str,
+        name: String,
+        hold: Hold,
+        world: &World,
+        look: Look,
+    ) -> Option<Instant> {
+        let before = world.holds.get(&name)?;
+        let seen = Ok(before.clone()).into();
+        let version = self.version(namespace, &name, Some(&seen), |cache| &cache.holds)?;
+        let before = before.hold.clone();
+        let engine = self.clone();
+        let ns = namespace.to_owned();
+        self.start(work(namespace, "hold", &name, "update_hold"), look, async move {
+            let records = engine.records(&ns);
+            records.update_hold(&name, &before, &hold, &version).await.map(|()| Outcome::Done)
+        })
+    }
+
+    fn delete_hold(
+        self: &Arc<Self>,
+        namespace: &str,
+        name: String,
+        world: &World,
+        look: Look,
+    ) -> Option<Instant> {
+        let before = world.holds.get(&name)?;
+        let record = Ok(before.clone()).into();
+        let version = self.version(namespace, &name, Some(&record), |cache| &cache.holds)?;
+        let target = before.hold.target_ref.clone();
+        let seen = world.target(&target);
+        let absent = *seen == Seen::Absent;
+        let unscaled = seen.known().is_some_and(|live| live.autoscaler.is_none());
+        let autoscaler = before.hold.baseline.autoscaler.clone().filter(|_| unscaled);
+        let engine = self.clone();
+        let ns = namespace.to_owned();
+        self.start(work(namespace, "hold", &name, "delete_hold"), look, async move {
+            // Absence in a list is not absence: a quorum read decides whether there is nothing to give back.
+            if absent && !workload::is_gone(&engine.client, &ns, &target).await? {
+                return Err(CallError::Conflict(format!("{target} is there after all")));
+            }
+            if let Some(autoscaler) = autoscaler
+                && !kinds::is_unscaled(&engine.client, &ns, &target, &autoscaler).await?
+            {
+                let name = autoscaler.name;
+                return Err(CallError::Conflict(format!("{name} scales {target} after all")));
+            }
+            engine.records(&ns).delete_hold(&name, &version).await.map(|()| Outcome::Done)
+        })
+    }
+}
+
+fn work<'a>(namespace: &'a str, object: &str, name: &str, kind: &'static str) -> Work<'a> {
+    Work { namespace, lane: format!("{object}/{namespace}/{name}"), kind, due: None, cloud: false }
+}
+
+fn reference(namespace: &str, run: &RunRecord) -> ObjectReference {
+    ObjectReference {
+        api_version: Some(SurgeRun::api_version(&()).into_owned()),
+        kind: Some(SurgeRun::kind(&()).into_owned()),
+        namespace: Some(namespace.to_owned()),
+        name: Some(run.name.clone()),
+        uid: Some(run.uid.clone()),
+        ..ObjectReference::default()
+    }
+}

@@ -1,0 +1,176 @@
+//! The objects of an evening: those that were given, and those that are assumed.
+
+use chrono::TimeDelta;
+use primetime_core::state::announcement::{JobTemplate, TemplateKind};
+use primetime_core::state::ladder::{Action, Place};
+use primetime_core::state::surge::SurgeSpec;
+use serde_json::{Value, json};
+
+use crate::announced::assumptions::{ASSUMED_LEAD_SECONDS, Strategy};
+use crate::announced::evening::Evening;
+use crate::announced::objects::{is, number, scales, text};
+use crate::announced::target::Target;
+use crate::cluster::nodes;
+use crate::load::Cron;
+use crate::scenario::shop::external;
+
+/// A KEDA cron window opens so long before the event's start.
+const CRON_AHEAD: TimeDelta = TimeDelta::minutes(10);
+
+impl Evening {
+    /// The bounds of the HPA above a target: those of the user's, or from what is there to what was announced.
+    #[must_use]
+    pub fn bounds(&self, target: &Target) -> (u32, u32) {
+        let given = self.given.iter().find(|o| scales(o, &target.workload));
+        let bound = |field| given.and_then(|hpa| number(hpa, field));
+        (
+            bound("/spec/minReplicas").unwrap_or(target.baseline),
+            bound("/spec/maxReplicas").unwrap_or_else(|| target.max.max(target.planned)),
+        )
+    }
+
+    pub(super) fn cron(&self, target: &Target) -> Cron {
+        Cron {
+            metric: format!("cron-{}", target.name),
+            from: self.start - CRON_AHEAD,
+            until: self.start + self.duration,
+            value: f64::from(target.planned),
+        }
+    }
+
+    pub(super) fn objects(&self, strategy: Strategy) -> Vec<Value> {
+        let named = |api: &str, kind: &str, name: &str| {
+            json!({"apiVersion": api, "kind": kind,
+                   "metadata": {"name": name, "namespace": self.namespace}})
+        };
+        let mut objects = Vec::new();
+        for target in &self.targets {
+            let mut deployment = named("apps/v1", "Deployment", &target.workload);
+            deployment["spec"] = json!({"replicas": target.baseline});
+            objects.push(deployment);
+            let full = target.per_replica * f64::from(self.assumptions.hpa_percent) / 100.0;
+            let mut metrics = vec![external("load", &full.to_string())];
+            if strategy == Strategy::KedaCron {
+                metrics.push(external(&format!("cron-{}", target.name), "1"));
+            }
+            let mut hpa = named("autoscaling/v2", "HorizontalPodAutoscaler", &target.workload);
+            let (min, max) = self.bounds(target);
+            hpa["spec"] = json!({
+                "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": target.workload},
+                "minReplicas": min, "maxReplicas": max, "metrics": metrics,
+            });
+            objects.push(hpa);
+        }
+        let platform = |kind: &str| {
+            self.given.iter().filter(|o| text(o, "/kind") == kind).cloned().collect::<Vec<_>>()
+        };
+        objects.extend(platform("InstanceClass"));
+        objects.extend(platform("MetricsSource"));
+        for group in &self.spec.announcement.machines {
+            if !objects.iter().any(|o| is(o, "InstanceClass", &group.class)) {
+                let mut class = named("primetime.dev/v1alpha1", "InstanceClass", &group.class);
+                class["spec"] = json!({
+                    "launchTemplate": {"name": "assumed", "version": "$Default"},
+                    "instanceTypes": ["m6i.xlarge"], "subnets": ["subnet-assumed"],
+                    "leadSeconds": ASSUMED_LEAD_SECONDS,
+                });
+                objects.push(class);
+            }
+        }
+        for signal in &self.spec.announcement.signals {
+            if !objects.iter().any(|o| is(o, "MetricsSource", &signal.source)) {
+                let mut source = named("primetime.dev/v1alpha1", "MetricsSource", &signal.source);
+                source["spec"] = json!({
+                    "url": "http://prometheus:9090", "intervalSeconds": 10, "timeoutSeconds": 5,
+                    "maxSampleAgeSeconds": 60,
+                });
+                objects.push(source);
+            }
+        }
+        for step in &self.spec.announcement.jobs {
+            let JobTemplate { kind, name } = &step.template;
+            let kind = match kind {
+                TemplateKind::CronJob => "CronJob",
+                TemplateKind::Job => "Job",
+            };
+            if !objects.iter().any(|o| is(o, kind, name)) {
+                let mut template = named("batch/v1", kind, name);
+                template["spec"] = json!({"suspend": true, "jobTemplate": {"spec": {}}});
+                objects.push(template);
+            }
+        }
+        for step in &self.spec.announcement.degrade {
+            if let Action::Write { place, .. } = &step.action {
+                self.assume(place, &mut objects);
+            }
+        }
+        for object in &mut objects {
+            if matches!(text(object, "/kind"), "InstanceClass" | "MetricsSource") {
+                object["metadata"] = json!({"name": text(object, "/metadata/name")});
+            }
+        }
+        objects.extend((0..self.base_nodes).map(|n| {
+            let mut node = nodes::node(&format!("base-{n:03}"), None);
+            node["apiVersion"] = "v1".into();
+            node["kind"] = "Node".into();
+            node
+        }));
+        objects
+    }
+}
+
+impl Evening {
+    /// What a step writes is as it is given, or stands there once.
+    pub(super) fn assume(&self, place: &Place, objects: &mut Vec<Value>) {
+        let (api, kind, name) = match place {
+            Place::ConfigMap { name, .. } => ("v1", "ConfigMap", name),
+            Place::HttpRoute { name, .. } => ("gateway.networking.k8s.io/v1", "HTTPRoute", name),
+        };
+        let given = self.given.iter().find(|o| is(o, kind, name));
+        let at = objects.iter().position(|o| is(o, kind, name)).unwrap_or_else(|| {
+            let metadata = json!({"name": name, "namespace": self.namespace});
+            let mut assumed = given.cloned().unwrap_or_else(|| json!({"spec": {"rules": []}}));
+            assumed["apiVersion"] = api.into();
+            assumed["kind"] = kind.into();
+            assumed["metadata"] = metadata;
+            objects.push(assumed);
+            objects.len() - 1
+        });
+        let Place::HttpRoute { rule, backend, .. } = place else { return };
+        let rules = objects.get_mut(at).and_then(|o| o["spec"]["rules"].as_array_mut());
+        if let Some(rules) = rules.filter(|_| given.is_none()) {
+            let its = json!({"name": rule, "backendRefs": [{"name": backend, "weight": 1}]});
+            if !rules.contains(&its) {
+                rules.push(its);
+            }
+        }
+    }
+}
+
+/// Whether what is given beside a surge belongs to it: what would change nothing is a mistake.
+pub(super) fn fits(given: &[Value], spec: &SurgeSpec, namespace: &str) -> Result<(), Vec<String>> {
+    let mut errors = Vec::new();
+    for object in given {
+        let (kind, name) = (text(object, "/kind"), text(object, "/metadata/name"));
+        let workload = match kind {
+            "Deployment" => name,
+            "HorizontalPodAutoscaler" => text(object, "/spec/scaleTargetRef/name"),
+            _ => continue,
+        };
+        let place = object.pointer("/metadata/namespace").and_then(Value::as_str);
+        if let Some(place) = place.filter(|place| *place != namespace) {
+            errors.push(format!("{kind} {name} is in namespace {place}, the surge in {namespace}"));
+        } else if !spec.announcement.targets.iter().any(|t| t.workload.name == workload) {
+            errors.push(format!(
+                "{kind} {name}: no target of the surge is Deployment \"{workload}\""
+            ));
+        }
+        let bound = |field| number(object, field);
+        if let (Some(min), Some(max)) = (bound("/spec/minReplicas"), bound("/spec/maxReplicas"))
+            && min > max
+        {
+            errors.push(format!("{kind} {name}: minReplicas {min} exceeds maxReplicas {max}"));
+        }
+    }
+    if errors.is_empty() { Ok(()) } else { Err(errors) }
+}
