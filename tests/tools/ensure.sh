@@ -87,7 +87,7 @@ build() {
 
 built=
 bin=$cache/bin-$(printf '%s' "$here ${KUBEBUILDER_ASSETS:-} ${PRIMETIME_TEST_CONTEXT:-} $PATH" | sha256sum | cut -c1-16)
-# Replaced one by one and at once: somebody else may be running these.
+# Replaced one by one and at once: another process may be running these.
 link() {
   [ -z "$check" ] || return 0
   mkdir -p "$bin"
