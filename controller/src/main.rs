@@ -2,6 +2,7 @@
 
 mod args;
 mod clock;
+mod cloud;
 mod feeds;
 mod http;
 mod metrics;
@@ -15,10 +16,8 @@ use anyhow::{Context, Result};
 use clap::Parser;
 use kube::client::ClientBuilder;
 use kube::{Client, Config};
-use primetime_api::tags;
 use primetime_core::port::Clock;
 use primetime_core::schedule;
-use primetime_ec2::{Ec2, TagNames};
 use primetime_k8s::calendars;
 use primetime_k8s::call;
 use primetime_k8s::lease;
@@ -110,20 +109,7 @@ async fn run(args: Args) -> Result<()> {
         cache.may_degrade = args.may_degrade();
     });
     let metrics = Arc::new(Metrics::new()?);
-    let ec2 = Ec2::new(
-        primetime_ec2::Settings {
-            region: args.aws_region.clone(),
-            endpoint: args.aws_endpoint_url.clone(),
-            cluster: args.cluster_name.clone(),
-        },
-        TagNames {
-            cluster: tags::CLUSTER,
-            run: tags::RUN,
-            batch: tags::BATCH,
-            expires: tags::EXPIRES,
-        },
-    )
-    .await;
+    let cloud = cloud::open(&args).await;
     let candidate = Candidate {
         namespace: args.namespace.clone(),
         name: "primetime".to_owned(),
@@ -134,7 +120,7 @@ async fn run(args: Args) -> Result<()> {
     let engine = Reconciler::new(
         client.clone(),
         shared.clone(),
-        Arc::new(ec2),
+        cloud,
         clock.clone(),
         leadership.clone(),
         server_time,

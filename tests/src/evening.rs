@@ -328,8 +328,9 @@ async fn platform(plane: &Plane, ec2: &Ec2, prometheus: &Prometheus) -> Result<(
         let class = object["kind"] == "InstanceClass";
         let spec = &mut object["spec"];
         if class {
-            spec["launchTemplate"] = serde_json::json!({"name": ec2.template, "version": "1"});
-            spec["subnets"] = serde_json::json!(ec2.subnets);
+            spec["ec2"]["launchTemplate"] =
+                serde_json::json!({"name": ec2.template, "version": "1"});
+            spec["ec2"]["subnets"] = serde_json::json!(ec2.subnets);
             spec["leadSeconds"] = 30.into();
         } else {
             spec["url"] = prometheus.url.clone().into();

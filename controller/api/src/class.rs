@@ -1,11 +1,16 @@
 //! `InstanceClass`: the platform team's word on how machines start. App teams can only name it.
 
+mod ec2;
+
 use chrono::TimeDelta;
 use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use primetime_core::state::ledger::Launch;
 use primetime_core::state::observed;
+
+pub use self::ec2::{Ec2Launch, LaunchTemplateRef};
 
 /// How machines are started.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
@@ -17,9 +22,10 @@ use primetime_core::state::observed;
     shortname = "iclass",
     category = "primetime",
     derive = "PartialEq",
-    doc = "How machines are started for a surge: launch template, types, subnets. Written by the platform team; a surge can only name it.",
-    printcolumn(name = "Template", type_ = "string", json_path = ".spec.launchTemplate.name"),
-    printcolumn(name = "Types", type_ = "string", json_path = ".spec.instanceTypes"),
+    doc = "How machines are started for a surge: the cloud, and one block of what that asks for. Written by the platform team; a surge can only name it.",
+    printcolumn(name = "Provider", type_ = "string", json_path = ".spec.provider"),
+    printcolumn(name = "Template", type_ = "string", json_path = ".spec.ec2.launchTemplate.name"),
+    printcolumn(name = "Types", type_ = "string", json_path = ".spec.ec2.instanceTypes"),
     printcolumn(
         name = "Lead",
         type_ = "integer",
@@ -29,23 +35,38 @@ use primetime_core::state::observed;
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("has(self.ec2) || (has(self.launchTemplate) && has(self.instanceTypes) && has(self.subnets))")
+        .message("spec.ec2: Required value: launchTemplate, instanceTypes and subnets"),
+    validation = Rule::new("!has(self.ec2) || !(has(self.launchTemplate) || has(self.instanceTypes) || has(self.subnets))")
+        .message("spec.ec2: launchTemplate, instanceTypes and subnets stand there, not beside it")
+)]
 pub struct InstanceClassSpec {
-    /// The EC2 launch template that machines start from: image, user data, security groups, instance profile.
-    pub launch_template: LaunchTemplateRef,
-    /// Instance types, in order of preference. Several types survive a shortage of one.
+    /// The cloud that starts the machines; its block has the same name.
+    #[serde(default)]
+    pub provider: Provider,
+    /// How EC2 starts machines.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ec2: Option<Ec2Launch>,
+    /// Deprecated: as in `ec2`, where version 0.1 had it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub launch_template: Option<LaunchTemplateRef>,
+    /// Deprecated: as in `ec2`, where version 0.1 had it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 20), inner(length(min = 3, max = 40)))]
     #[x_kube(
         validation = Rule::new("self.all(t, self.exists_one(u, u == t))")
             .message("spec.instanceTypes: the same type is named twice")
     )]
-    pub instance_types: Vec<String>,
-    /// Subnets, one per zone. Several zones survive a shortage in one.
+    pub instance_types: Option<Vec<String>>,
+    /// Deprecated: as in `ec2`, where version 0.1 had it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 16), inner(length(min = 8, max = 40)))]
     #[x_kube(
         validation = Rule::new("self.all(s, s.startsWith('subnet-'))")
             .message("spec.subnets: each must be the id of a subnet, such as subnet-0a1b2c3d4e5f60001")
     )]
-    pub subnets: Vec<String>,
+    pub subnets: Option<Vec<String>>,
     /// Seconds from asking for a machine until its node is Ready.
     #[serde(default = "default_lead_seconds")]
     #[schemars(range(min = 1, max = 86400))]
@@ -56,37 +77,77 @@ fn default_lead_seconds() -> u32 {
     600
 }
 
-/// An EC2 launch template.
-#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
-#[serde(rename_all = "camelCase")]
-pub struct LaunchTemplateRef {
-    /// Its id (`lt-...`) or name.
-    #[schemars(length(min = 1, max = 128))]
-    pub name: String,
-    /// Its version: a number, `$Latest` or `$Default`.
-    #[serde(default = "default_template_version")]
-    #[schemars(length(min = 1, max = 20))]
-    #[x_kube(
-        validation = Rule::new("self.matches('^([0-9]+|[$]Latest|[$]Default)$')")
-            .message("spec.launchTemplate.version: must be a number, $Latest or $Default")
-    )]
-    pub version: String,
+/// A cloud.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Provider {
+    /// Amazon EC2.
+    #[default]
+    #[serde(rename = "EC2")]
+    Ec2,
 }
 
-fn default_template_version() -> String {
-    "$Default".to_owned()
+impl Provider {
+    /// The word.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ec2 => "EC2",
+        }
+    }
+}
+
+impl InstanceClassSpec {
+    /// The block of EC2, also where it stands as version 0.1 wrote it.
+    fn ec2(&self) -> Option<Ec2Launch> {
+        self.ec2.clone().or_else(|| {
+            Some(Ec2Launch {
+                launch_template: self.launch_template.clone()?,
+                instance_types: self.instance_types.clone()?,
+                subnets: self.subnets.clone()?,
+            })
+        })
+    }
 }
 
 impl From<&InstanceClassSpec> for observed::InstanceClass {
     fn from(spec: &InstanceClassSpec) -> Self {
+        let block = match spec.provider {
+            Provider::Ec2 => spec.ec2().map(|ec2| ec2.block()),
+        };
+        let provider = Some(spec.provider.as_str().to_owned());
         Self {
             lead: TimeDelta::seconds(i64::from(spec.lead_seconds)),
-            launch: Launch {
-                template: spec.launch_template.name.clone(),
-                template_version: spec.launch_template.version.clone(),
-                instance_types: spec.instance_types.clone(),
-                subnets: spec.subnets.clone(),
-            },
+            launch: Launch { provider, block: block.unwrap_or_default() },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_class_of_version_0_1_starts_the_same_machines() {
+        let block = json!({
+            "launchTemplate": {"name": "lt-1", "version": "3"},
+            "instanceTypes": ["m6i.xlarge"], "subnets": ["subnet-0a1b2c3d4e5f60001"],
+        });
+        let old: InstanceClassSpec = serde_json::from_value(block.clone()).unwrap();
+        let new = json!({"provider": "EC2", "ec2": block});
+        let new: InstanceClassSpec = serde_json::from_value(new).unwrap();
+        let read = |spec: &InstanceClassSpec| observed::InstanceClass::from(spec);
+        assert_eq!(read(&old), read(&new));
+        assert_eq!(read(&new).launch.block["template"], "lt-1");
+    }
+
+    #[test]
+    fn a_ledger_of_version_0_1_is_read() {
+        let old = json!({
+            "template": "lt-1", "templateVersion": "3", "instanceTypes": ["m6i.xlarge"], "subnets": ["subnet-a"],
+        });
+        let launch: Launch = serde_json::from_value(old.clone()).unwrap();
+        assert_eq!((launch.provider.clone(), &launch.block["template"]), (None, &json!("lt-1")));
+        assert_eq!(serde_json::to_value(launch).unwrap(), old, "and written as it was");
     }
 }

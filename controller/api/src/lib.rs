@@ -23,7 +23,7 @@ pub use calendar::{
     CalendarFormat, ConfigMapKeyRef, HowToRead, Match, Place, SurgeCalendar, SurgeCalendarSpec,
     calendar_record, how_to_read,
 };
-pub use class::{InstanceClass, InstanceClassSpec, LaunchTemplateRef};
+pub use class::{Ec2Launch, InstanceClass, InstanceClassSpec, LaunchTemplateRef, Provider};
 pub use degrade::{BackendWeight, ConfigMapValue, DegradeCondition, DegradeJobs, DegradeStep};
 pub use event::{
     EventSpec, HoldAfterEnd, MachineGroup, Release, ScaleTargetRef, Signal, StartPolicy, Target,

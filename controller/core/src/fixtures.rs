@@ -1,7 +1,11 @@
 //! What the tests of several rules begin with.
 
+use crate::output::{PlannedRun, Record};
 use crate::state::announcement::{Target, Want, Workload};
+use crate::state::hold::HoldRecord;
 use crate::state::observed::TargetState;
+use crate::state::run::{RunRecord, RunStatus};
+use crate::state::world::World;
 
 /// A target that nothing scales, with all of its pods ready.
 pub(crate) fn plain(replicas: u32) -> TargetState {
@@ -30,5 +34,89 @@ pub(crate) fn web(planned: u32) -> Target {
         rungs: vec![],
         max_step: None,
         lead: crate::seconds(360),
+    }
+}
+
+/// An API server in sixty lines: does what a record says, once.
+pub(crate) fn persist(world: &mut World, record: Record) {
+    match record {
+        Record::CreateRun(PlannedRun {
+            name: run,
+            surge,
+            owner,
+            generation,
+            window,
+            event,
+            ..
+        }) => {
+            let spec = world.surges[&surge].spec.clone().unwrap();
+            let record = RunRecord {
+                name: run.clone(),
+                uid: format!("uid-{run}"),
+                surge,
+                owner: Some(owner),
+                surge_generation: Some(generation),
+                deletion_time: None,
+                collected: true,
+                guarded: false,
+                time_zone: spec.schedule.zone_name().map(str::to_owned),
+                event,
+                window,
+                announcement: Ok(spec.announcement),
+                status: RunStatus::default(),
+            };
+            assert!(world.runs.insert(run, record.into()).is_none(), "a name is created once");
+        }
+        Record::StretchRun { run, window, .. } => world.runs.get_mut(&run).unwrap().window = window,
+        Record::CalendarStatus { calendar, status } => {
+            world.calendars.get_mut(&calendar).unwrap().status = *status;
+        }
+        Record::ReplanRun(PlannedRun { name: run, surge, generation, window, .. }) => {
+            let spec = world.surges[&surge].spec.clone().unwrap();
+            let record = world.runs.get_mut(&run).unwrap();
+            record.surge_generation = Some(generation);
+            record.window = window;
+            record.announcement = Ok(spec.announcement);
+        }
+        Record::DeleteRun { run, .. } => {
+            assert!(!world.runs[&run].guarded);
+            world.runs.remove(&run);
+        }
+        Record::AddFinalizer { run } => {
+            let record = world.runs.get_mut(&run).unwrap();
+            (record.guarded, record.collected) = (true, false);
+        }
+        Record::AdoptRun { run, owner, generation } => {
+            let record = world.runs.get_mut(&run).unwrap();
+            (record.owner, record.surge_generation) = (Some(owner), generation);
+        }
+        Record::RemoveFinalizer { run, owner } => {
+            let record = world.runs.get_mut(&run).unwrap();
+            (record.guarded, record.collected) = (false, owner.is_some());
+            if record.deleting() {
+                world.runs.remove(&run);
+            }
+        }
+        Record::RunStatus { run, status, .. } => {
+            world.runs.get_mut(&run).unwrap().status = *status;
+        }
+        Record::SurgeStatus { surge, status } => {
+            world.surges.get_mut(&surge).unwrap().status = *status;
+        }
+        Record::CreateHold { name, hold } => {
+            let record = HoldRecord { name: name.clone(), hold: *hold, deleting: false };
+            assert!(
+                world.holds.insert(name, record.into()).is_none(),
+                "a baseline is written once"
+            );
+        }
+        Record::UpdateHold { name, hold } => {
+            let record = world.holds.get_mut(&name).unwrap();
+            assert_eq!(record.hold.baseline, hold.baseline, "a baseline is never changed");
+            record.hold = *hold;
+        }
+        Record::DeleteHold { name } => {
+            world.holds.remove(&name);
+        }
     }
 }

@@ -78,12 +78,7 @@ pub(crate) mod tests {
     }
 
     pub(crate) fn launch() -> Launch {
-        Launch {
-            template: "lt-1".into(),
-            template_version: "1".into(),
-            instance_types: vec!["m6i.xlarge".into()],
-            subnets: vec!["subnet-a".into()],
-        }
+        Launch::default()
     }
 
     pub(crate) fn run() -> RunRecord {

@@ -5,6 +5,7 @@
 //! the ledger in the core is the loop.
 
 mod errors;
+mod request;
 
 use std::time::Duration;
 
@@ -22,6 +23,8 @@ use primetime_core::Instant;
 use primetime_core::port::{Answer, Cloud};
 use primetime_core::state::ledger::Batch;
 use primetime_core::state::observed::{Instance, LaunchAnswer, Refusal, RefusalClass};
+
+use self::request::Request;
 
 /// No call takes longer, its retries included.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -105,7 +108,13 @@ impl Ec2 {
         batch: &Batch,
         expires: Instant,
     ) -> Result<LaunchAnswer, String> {
-        let launch = &batch.launch;
+        let launch = match Request::of(&batch.launch) {
+            Ok(launch) => launch,
+            Err(message) => {
+                let refusal = Refusal { class: RefusalClass::Invalid, message };
+                return Ok(LaunchAnswer::Refused(refusal));
+            }
+        };
         let template =
             FleetLaunchTemplateSpecificationRequest::builder().version(&launch.template_version);
         let template = if launch.template.starts_with("lt-") {

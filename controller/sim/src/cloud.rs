@@ -10,6 +10,7 @@ use primetime_core::Instant;
 use primetime_core::port::{Answer, Cloud};
 use primetime_core::state::ledger::Batch;
 use primetime_core::state::observed::{Instance, LaunchAnswer, Refusal, RefusalClass};
+use serde_json::Value;
 
 use crate::clock::VirtualClock;
 use crate::gate::{Door, Gate};
@@ -172,8 +173,13 @@ impl Fleet {
     fn take(&mut self, batch: &Batch, count: u32) -> Vec<(String, String)> {
         let mut chosen = Vec::new();
         let mut left = count;
-        for instance_type in &batch.launch.instance_types {
-            for subnet in &batch.launch.subnets {
+        let names = |field: &str| {
+            let block = &batch.launch.block;
+            let all = block.get(field).and_then(Value::as_array).into_iter().flatten();
+            all.filter_map(Value::as_str).map(str::to_owned).collect::<Vec<_>>()
+        };
+        for instance_type in &names("instanceTypes") {
+            for subnet in &names("subnets") {
                 let pool = (instance_type.clone(), subnet.clone());
                 let there = self.supply.pools.get(&pool).copied().unwrap_or(u32::MAX);
                 let takes = there.min(left);

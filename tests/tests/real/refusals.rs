@@ -490,10 +490,10 @@ fn others(good: &Value) -> Vec<(&'static str, Value, &'static str)> {
             "apiVersion": "primetime.dev/v1alpha1",
             "kind": "InstanceClass",
             "metadata": {"name": "bad"},
-            "spec": {
+            "spec": {"ec2": {
                 "launchTemplate": {"name": "shop-burst", "version": "1"},
                 "instanceTypes": ["m6i.xlarge"], "subnets": ["subnet-0a1b2c3d4e5f60001"],
-            },
+            }},
         });
         change(&mut class["spec"]);
         class
@@ -520,17 +520,17 @@ fn others(good: &Value) -> Vec<(&'static str, Value, &'static str)> {
         ),
         (
             "a subnet by name",
-            class(|c| c["subnets"] = json!(["private-a"])),
+            class(|c| c["ec2"]["subnets"] = json!(["private-a"])),
             "each must be the id of a subnet",
         ),
         (
             "the same type twice",
-            class(|c| c["instanceTypes"] = json!(["m5.xlarge", "m5.xlarge"])),
+            class(|c| c["ec2"]["instanceTypes"] = json!(["m5.xlarge", "m5.xlarge"])),
             "the same type is named twice",
         ),
         (
             "the newest version",
-            class(|c| c["launchTemplate"]["version"] = json!("newest")),
+            class(|c| c["ec2"]["launchTemplate"]["version"] = json!("newest")),
             "must be a number, $Latest or $Default",
         ),
         (
@@ -558,6 +558,37 @@ fn others(good: &Value) -> Vec<(&'static str, Value, &'static str)> {
         ),
     ]
 }
+
+/// A class with the fields of version 0.1, which are still read.
+fn old_class() -> Value {
+    json!({
+        "apiVersion": "primetime.dev/v1alpha1", "kind": "InstanceClass", "metadata": {"name": "old"},
+        "spec": {
+            "launchTemplate": {"name": "shop-burst", "version": "1"},
+            "instanceTypes": ["m6i.xlarge"], "subnets": ["subnet-0a1b2c3d4e5f60001"],
+        },
+    })
+}
+
+/// What is wrong with a class of which one half is old.
+const CLASSES: [(&str, Change, &str); 4] = [
+    (
+        "half of a class",
+        |c| drop(c["spec"].as_object_mut().unwrap().remove("subnets")),
+        "spec.ec2: Required value",
+    ),
+    (
+        "a class without a block",
+        |c| c["spec"] = json!({"leadSeconds": 60}),
+        "spec.ec2: Required value: launchTemplate, instanceTypes and subnets",
+    ),
+    (
+        "a class that says it twice",
+        |c| c["spec"]["ec2"] = c["spec"].clone(),
+        "launchTemplate, instanceTypes and subnets stand there, not beside it",
+    ),
+    ("another cloud", |c| c["spec"]["provider"] = json!("GCE"), "spec.provider: Unsupported value"),
+];
 
 /// Runs that a person creates, with what a surge would be refused for.
 fn runs(good: &Value) -> Vec<(&'static str, Value, &'static str)> {
@@ -694,6 +725,13 @@ async fn bad_input_is_refused_at_apply_with_a_clear_error() -> Result<()> {
         });
         refused(&evening, &calendar, what, said).await?;
     }
+    for (what, change, said) in CLASSES {
+        let mut class = old_class();
+        change(&mut class);
+        refused(&evening, &class, what, said).await?;
+    }
+    // As version 0.1 wrote it.
+    evening.plane.apply(&serde_yaml::to_string(&old_class())?).await?;
     let kinds = "surges,runs,holds,surgecalendars";
     let written = run(evening.plane.kubectl().args(["get", kinds, "-A", "-o", "name"])).await?;
     ensure!(written.trim().is_empty(), "something was written: {written}");

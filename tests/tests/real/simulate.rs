@@ -174,8 +174,11 @@ async fn what_cannot_be_played_is_refused_with_a_reason() -> Result<()> {
         .await?;
     let platform = std::fs::read_to_string(root().join("examples/platform.yaml"))?;
     let class = file("class.yaml", &platform.replace("instanceTypes", "instanceType"))?;
-    refused(&[CAPITAL, &class], "InstanceClass paris-burst: spec.instanceTypes: Required value")
-        .await?;
+    refused(
+        &[CAPITAL, &class],
+        "InstanceClass paris-burst: spec.ec2.instanceTypes: Required value",
+    )
+    .await?;
     let long =
         file("long.yaml", &surge.replace("durationSeconds: 7200", "durationSeconds: 2592000"))?;
     refused(&[&long], "durationSeconds in body should be less than or equal to 604800").await?;

@@ -16,8 +16,8 @@ use std::collections::BTreeSet;
 
 use chrono::TimeDelta;
 
-use crate::fixtures::plain;
-use crate::output::{Act, MachineAct, PlannedRun, Record, Write};
+use crate::fixtures::{persist, plain};
+use crate::output::{Act, MachineAct, Record, Write};
 use crate::schedule::{Rule, Schedule, When, Zone};
 use crate::seconds;
 use crate::state::announcement::{
@@ -34,7 +34,7 @@ use crate::state::observed::{
 };
 use crate::state::overrides::{Action, Boost, Override};
 use crate::state::release::ReleaseCause;
-use crate::state::run::{RunStatus, Stage, Verdict};
+use crate::state::run::{Stage, Verdict};
 use crate::state::sample::{Sample, Why};
 use crate::state::series::Series;
 use crate::state::surge::{SurgeRecord, SurgeSpec, SurgeStatus};
@@ -172,12 +172,7 @@ impl Evening {
         let web = TargetState { autoscaler: Some(hpa(10, 60)), ..plain(10) };
         world.targets.insert(workload("web"), Seen::Known(web));
         world.targets.insert(workload("search"), Seen::Known(plain(5)));
-        let launch = Launch {
-            template: "lt-1".into(),
-            template_version: "1".into(),
-            instance_types: vec!["m6i.xlarge".into()],
-            subnets: vec!["subnet-a".into()],
-        };
+        let launch = Launch::default();
         world.classes.insert("paris".into(), InstanceClass { lead: seconds(600), launch });
         world.sources.insert("main".into(), MetricsSource { max_age: seconds(60) });
         Self {
@@ -248,80 +243,7 @@ impl Evening {
     }
 
     fn persist(&mut self, record: Record) {
-        let world = &mut self.world;
-        match record {
-            Record::CreateRun(PlannedRun {
-                name: run, surge, owner, generation, window, ..
-            }) => {
-                let spec = world.surges[&surge].spec.clone().unwrap();
-                let record = RunRecord {
-                    name: run.clone(),
-                    uid: format!("uid-{run}"),
-                    surge,
-                    owner: Some(owner),
-                    surge_generation: Some(generation),
-                    deletion_time: None,
-                    collected: true,
-                    guarded: false,
-                    time_zone: spec.schedule.zone_name().map(str::to_owned),
-                    event: None,
-                    window,
-                    announcement: Ok(spec.announcement),
-                    status: RunStatus::default(),
-                };
-                assert!(world.runs.insert(run, record.into()).is_none(), "a name is created once");
-            }
-            Record::StretchRun { .. } | Record::CalendarStatus { .. } => {
-                panic!("no calendar here")
-            }
-            Record::ReplanRun(PlannedRun { name: run, surge, generation, window, .. }) => {
-                let spec = world.surges[&surge].spec.clone().unwrap();
-                let record = world.runs.get_mut(&run).unwrap();
-                record.surge_generation = Some(generation);
-                record.window = window;
-                record.announcement = Ok(spec.announcement);
-            }
-            Record::DeleteRun { run, .. } => {
-                assert!(!world.runs[&run].guarded);
-                world.runs.remove(&run);
-            }
-            Record::AddFinalizer { run } => {
-                let record = world.runs.get_mut(&run).unwrap();
-                (record.guarded, record.collected) = (true, false);
-            }
-            Record::AdoptRun { run, owner, generation } => {
-                let record = world.runs.get_mut(&run).unwrap();
-                (record.owner, record.surge_generation) = (Some(owner), generation);
-            }
-            Record::RemoveFinalizer { run, owner } => {
-                let record = world.runs.get_mut(&run).unwrap();
-                (record.guarded, record.collected) = (false, owner.is_some());
-                if record.deleting() {
-                    world.runs.remove(&run);
-                }
-            }
-            Record::RunStatus { run, status, .. } => {
-                world.runs.get_mut(&run).unwrap().status = *status;
-            }
-            Record::SurgeStatus { surge, status } => {
-                world.surges.get_mut(&surge).unwrap().status = *status;
-            }
-            Record::CreateHold { name, hold } => {
-                let record = HoldRecord { name: name.clone(), hold: *hold, deleting: false };
-                assert!(
-                    world.holds.insert(name, record.into()).is_none(),
-                    "a baseline is written once"
-                );
-            }
-            Record::UpdateHold { name, hold } => {
-                let record = world.holds.get_mut(&name).unwrap();
-                assert_eq!(record.hold.baseline, hold.baseline, "a baseline is never changed");
-                record.hold = *hold;
-            }
-            Record::DeleteHold { name } => {
-                world.holds.remove(&name);
-            }
-        }
+        persist(&mut self.world, record);
     }
 
     fn act(&mut self, act: Act) {

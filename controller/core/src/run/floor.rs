@@ -197,6 +197,7 @@ mod tests {
     use crate::seconds;
     use crate::state::release::{ReleaseCause, ReleaseFloor};
     use chrono::TimeZone;
+    use std::sync::LazyLock;
 
     fn t0() -> Instant {
         chrono::Utc.with_ymd_and_hms(2014, 1, 12, 19, 50, 0).unwrap()
@@ -215,19 +216,19 @@ mod tests {
         change: impl Fn(&mut FloorInputs<'a>),
         now: Instant,
     ) -> Option<Demand> {
-        let overrides: &'static _ = Box::leak(Box::new(InForce::default()));
-        let window: &'static _ = Box::leak(Box::new(window()));
+        static WINDOW: LazyLock<Window> = LazyLock::new(window);
+        static NO_OVERRIDE: LazyLock<InForce<'static>> = LazyLock::new(InForce::default);
         let mut facts = FloorInputs {
             run: "capital",
-            window,
-            end: window.end,
+            window: &WINDOW,
+            end: WINDOW.end,
             baseline: 10,
             start: t0() - seconds(360),
             claimed: None,
             held_since: None,
             required: Required::default(),
             ready: Some(10),
-            overrides,
+            overrides: &NO_OVERRIDE,
             release: None,
         };
         change(&mut facts);
@@ -259,19 +260,25 @@ mod tests {
 
     #[test]
     fn a_clock_that_goes_back_to_before_the_beginning_lets_go_of_nothing() {
-        let before: &'static _ =
-            Box::leak(Box::new(Claim { run: "capital".into(), floor: 180, ceiling: 260 }));
-        let held = |f: &mut FloorInputs<'_>| {
-            (f.claimed, f.held_since) = (Some(before), Some(t0() - seconds(360)));
-        };
-        assert_eq!(floor(ask(&web(), held, t0() - seconds(3600))), 180);
+        let before = &Claim { run: "capital".into(), floor: 180, ceiling: 260 };
+        let since = t0() - seconds(360);
+        let asked = ask(
+            &web(),
+            |f| (f.claimed, f.held_since) = (Some(before), Some(since)),
+            t0() - seconds(3600),
+        );
+        assert_eq!(floor(asked), 180);
         // A window that is moved to later lets go.
         let before_then = t0() - seconds(370);
-        let held = |f: &mut FloorInputs<'_>| {
-            (f.claimed, f.held_since) = (Some(before), Some(before_then - seconds(60)));
-            f.start = t0() + seconds(86_400);
-        };
-        assert_eq!(ask(&web(), held, before_then), None);
+        let moved = ask(
+            &web(),
+            |f| {
+                (f.claimed, f.held_since) = (Some(before), Some(before_then - seconds(60)));
+                f.start = t0() + seconds(86_400);
+            },
+            before_then,
+        );
+        assert_eq!(moved, None);
     }
 
     #[test]
@@ -310,7 +317,7 @@ mod tests {
     #[test]
     fn nothing_is_raised_for_an_event_that_is_over() {
         assert_eq!(ask(&web(), |_| {}, window().end), None);
-        let before = Box::leak(Box::new(Claim { run: "capital".into(), floor: 180, ceiling: 260 }));
+        let before = &Claim { run: "capital".into(), floor: 180, ceiling: 260 };
         assert_eq!(floor(ask(&web(), |f| f.claimed = Some(before), window().end)), 180);
     }
 

@@ -1,7 +1,10 @@
 //! The ledger of a run: every call to the cloud, and every instance that came of it.
 
-use schemars::JsonSchema;
+use std::collections::BTreeMap;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::Instant;
 
@@ -19,7 +22,8 @@ pub struct Batch {
     pub count: u32,
     /// When the intent was written.
     pub time: Instant,
-    /// Launch template, types and subnets, as they stood then.
+    /// What its class said then: the cloud, and how that starts instances.
+    #[schemars(schema_with = "any_block")]
     pub launch: Launch,
     /// The cloud's last word is known: every instance it started is listed.
     pub settled: bool,
@@ -34,18 +38,25 @@ pub struct Batch {
     pub retry_after_time: Option<Instant>,
 }
 
-/// How instances are started.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+/// How instances are started: a block that the crate of a cloud reads. To the core it is opaque.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Launch {
-    /// The launch template: `lt-...` or a name.
-    pub template: String,
-    /// Its version: a number, `$Latest` or `$Default`.
-    pub template_version: String,
-    /// Instance types, in order of preference.
-    pub instance_types: Vec<String>,
-    /// Subnets, one per zone.
-    pub subnets: Vec<String>,
+    /// The cloud that the block is for. Ledgers of versions before 0.2 name none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider: Option<String>,
+    /// The block.
+    #[serde(flatten)]
+    pub block: BTreeMap<String, Value>,
+}
+
+/// Fields beside the provider are those of the cloud: the API server keeps them as they are.
+fn any_block(_: &mut SchemaGenerator) -> Schema {
+    schemars::json_schema!({
+        "type": "object",
+        "properties": {"provider": {"type": "string", "nullable": true}},
+        "x-kubernetes-preserve-unknown-fields": true,
+    })
 }
 
 /// An instance that this run started.

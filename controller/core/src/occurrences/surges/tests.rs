@@ -1,12 +1,11 @@
 //! TODO
 
 use super::*;
-use crate::output::PlannedRun;
+use crate::fixtures::persist;
 use crate::plan::plan;
 use crate::schedule::Schedule;
 use crate::schedule::{Cron, Rule, When, Zone};
 use crate::state::announcement::{Announcement, ReleasePace};
-use crate::state::run::RunStatus;
 use chrono::TimeDelta;
 
 fn at(text: &str) -> Instant {
@@ -86,47 +85,16 @@ impl Small {
         self.world.runs.keys().cloned().collect()
     }
 
+    /// Runs stay as they were created: what they do themselves is not looked at here.
     fn persist(&mut self, record: Record) {
-        match record {
-            Record::CreateRun(PlannedRun {
-                name, surge, owner, generation, window, event, ..
-            }) => {
-                let record = RunRecord {
-                    name: name.clone(),
-                    uid: name.clone(),
-                    surge,
-                    owner: Some(owner),
-                    surge_generation: Some(generation),
-                    deletion_time: None,
-                    collected: true,
-                    guarded: false,
-                    time_zone: None,
-                    event,
-                    window,
-                    announcement: Err("nothing to do".into()),
-                    status: RunStatus::default(),
-                };
-                assert!(
-                    self.world.runs.insert(name, record.into()).is_none(),
-                    "a name is created once"
-                );
-            }
-            Record::ReplanRun(planned) => {
-                let run = self.world.runs.get_mut(&planned.name).unwrap();
-                (run.surge_generation, run.window) = (Some(planned.generation), planned.window);
-            }
-            Record::DeleteRun { run, news, .. } => {
-                self.told.extend(news.map(|news| news.message));
-                self.world.runs.remove(&run).unwrap();
-            }
-            Record::StretchRun { run, window, .. } => {
-                self.world.runs.get_mut(&run).unwrap().window = window;
-            }
-            Record::SurgeStatus { status, .. } => {
-                self.world.surges.get_mut("show").unwrap().status = *status;
+        match &record {
+            Record::RunStatus { .. } | Record::AddFinalizer { .. } => return,
+            Record::DeleteRun { news, .. } => {
+                self.told.extend(news.as_ref().map(|news| news.message.clone()));
             }
             _ => {}
         }
+        persist(&mut self.world, record);
     }
 
     fn over(&mut self, run: &str) {
