@@ -9,6 +9,7 @@ use bolero::check;
 use chrono::{DateTime, TimeDelta, Utc};
 use primetime_api::{Schedule, validate};
 use primetime_calendar::{Format, Horizon, Select, entries, limits, read};
+use primetime_core::Instant;
 use primetime_core::schedule::{Cron, OneOff, Rule, When, Zone};
 
 /// Inputs that are drawn beside the corpus.
@@ -187,7 +188,12 @@ fn reads(feed: &str, format: Format) {
                 );
             }
             drop(
-                entries(found, &Select { title: Some("*a*".into()), ..Select::default() }).digest(),
+                entries(
+                    found,
+                    &Select { title: Some("*a*".into()), ..Select::default() },
+                    Instant::UNIX_EPOCH,
+                )
+                .digest(),
             );
         }
     }

@@ -207,7 +207,7 @@ impl HowToRead {
         let (from, until) = (now - LOOKED_BACK, now + LOOKED_AHEAD);
         let horizon = Horizon { from, until, zone: &self.zone };
         let feed = primetime_calendar::read(bytes, self.format, horizon);
-        feed.map(|feed| entries(feed, &self.select)).map_err(|why| why.to_string())
+        feed.map(|feed| entries(feed, &self.select, now)).map_err(|why| why.to_string())
     }
 
     /// The same in words: who changes them follows something else.

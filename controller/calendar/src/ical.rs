@@ -28,6 +28,9 @@ pub(crate) fn read(text: &str, horizon: Horizon<'_>) -> Result<Feed, FeedError> 
             feed.total += 1;
             match Written::read(event, &times) {
                 Ok(written) => {
+                    for why in &written.problems {
+                        feed.say(&written.title, why);
+                    }
                     series.entry(written.uid.clone()).or_default().add(written);
                 }
                 Err(why) => feed.leave_out(&title(event), &why),
@@ -65,8 +68,11 @@ struct Written<'a> {
     start: Moment<'a>,
     length: Option<Length>,
     rules: Vec<String>,
-    also: Vec<Moment<'a>>,
+    /// Further starts, of which a period has a length of its own.
+    also: Vec<(Moment<'a>, Option<Length>)>,
     except: Vec<Moment<'a>>,
+    /// Properties that cannot be understood: they are left out, and the event stays.
+    problems: Vec<String>,
     /// It is one occurrence of a series, moved or changed.
     instead_of: Option<Moment<'a>>,
 }
@@ -75,17 +81,18 @@ impl<'a> Written<'a> {
     fn read(event: &Component<'_>, times: &'a Times<'_>) -> Result<Self, String> {
         let start = event.one("DTSTART").ok_or("it has no DTSTART")?;
         let start = times.read(start).map_err(|why| format!("DTSTART {why}"))?;
-        let several = |name: &str| -> Result<Vec<Moment<'a>>, String> {
-            let mut moments = Vec::new();
-            for property in event.all(name) {
-                let read = times.read_all(property).map_err(|why| format!("{name} {why}"))?;
-                moments.extend(read);
+        let mut problems = Vec::new();
+        let also = further(event, &start, times, &mut problems);
+        let mut except = Vec::new();
+        for property in event.all("EXDATE") {
+            match times.read_all(property, &start) {
+                Ok(read) => except.extend(read),
+                Err(why) => problems.push(format!("EXDATE {why}")),
             }
-            Ok(moments)
-        };
+        }
         let instead_of = event
             .one("RECURRENCE-ID")
-            .map(|at| times.read(at).map_err(|why| format!("RECURRENCE-ID {why}")))
+            .map(|at| times.read_of(at, &start).map_err(|why| format!("RECURRENCE-ID {why}")))
             .transpose()?;
         let title = title(event);
         let uid = event.one("UID").map(|uid| uid.value.replace(char::is_control, ""));
@@ -103,34 +110,37 @@ impl<'a> Written<'a> {
             sequence: event.one("SEQUENCE").and_then(|p| p.value.parse().ok()).unwrap_or(0),
             length: length(event, &start, times)?,
             rules: event.all("RRULE").map(|p| p.value.to_owned()).collect(),
-            also: several("RDATE")?,
-            except: several("EXDATE")?,
+            also,
+            except,
+            problems,
             instead_of,
             start,
             title: title.into(),
         })
     }
 
-    fn end(&self, start: &Moment<'_>) -> Option<Instant> {
-        let length = self.length?;
-        let days = start.clock.checked_add(i32::try_from(length.days).ok()?.days()).ok()?;
-        let (end, _) = start.at(days).resolve()?;
-        end.checked_add_signed(length.rest)
-    }
-
-    fn event(&self, key: String, start: &Moment<'_>) -> Option<Event> {
+    fn event(&self, key: String, start: &Moment<'_>, length: Option<Length>) -> Option<Event> {
         let (at, note) = start.resolve()?;
         Some(Event {
             key,
             title: self.title.clone(),
+            other_titles: Arc::default(),
             channel: None,
             categories: self.categories.clone(),
             start: at,
-            end: self.end(start).filter(|end| *end > at),
+            end: end(start, length).filter(|end| *end > at),
             cancelled: self.cancelled,
             note,
         })
     }
+}
+
+/// When an occurrence that starts so, and is so long, ends.
+fn end(start: &Moment<'_>, length: Option<Length>) -> Option<Instant> {
+    let length = length?;
+    let days = start.clock.checked_add(i32::try_from(length.days).ok()?.days()).ok()?;
+    let (end, _) = start.at(days).resolve()?;
+    end.checked_add_signed(length.rest)
 }
 
 /// A list of words, of which each may have commas behind a backslash.
@@ -150,6 +160,55 @@ fn words(list: &str) -> Vec<String> {
     words.iter().map(|text| word(text)).filter(|text| !text.is_empty()).collect()
 }
 
+/// Further starts of a series. A period says how long its own occurrence is.
+fn further<'a>(
+    event: &Component<'_>,
+    start: &Moment<'a>,
+    times: &'a Times<'_>,
+    problems: &mut Vec<String>,
+) -> Vec<(Moment<'a>, Option<Length>)> {
+    let usual = length(event, start, times).ok().flatten();
+    let mut found = Vec::new();
+    for property in event.all("RDATE") {
+        let mut of_property = || -> Result<(), String> {
+            for text in property.value.split(',') {
+                let (begins, ends) =
+                    text.split_once('/').map_or((text, None), |(b, e)| (b, Some(e)));
+                let begins = times.moment(property, begins, Some(start))?;
+                let own = match ends {
+                    None => usual,
+                    Some(span) if span.trim_start().starts_with(['P', '+']) => {
+                        Some(duration(span)?)
+                    }
+                    Some(end) => {
+                        let end = times.moment(property, end, Some(start))?;
+                        let both = begins.resolve().zip(end.resolve());
+                        both.map(|((from, _), (to, _))| Length { days: 0, rest: to - from })
+                    }
+                };
+                found.push((begins, own));
+            }
+            Ok(())
+        };
+        if let Err(why) = of_property() {
+            problems.push(format!("RDATE {why}"));
+        }
+    }
+    found
+}
+
+/// `PT2H30M`, `P1W`.
+fn duration(text: &str) -> Result<Length, String> {
+    let read = text
+        .trim()
+        .parse::<jiff::Span>()
+        .map_err(|_| format!("DURATION \"{}\" is none, such as PT2H30M", word(text)))?;
+    let days = i64::from(read.get_weeks()) * 7 + i64::from(read.get_days());
+    let seconds = i64::from(read.get_hours()) * 3600 + read.get_minutes() * 60;
+    let rest = TimeDelta::try_seconds(seconds + read.get_seconds()).unwrap_or_default();
+    Ok(Length { days, rest })
+}
+
 fn length(
     event: &Component<'_>,
     start: &Moment<'_>,
@@ -165,15 +224,8 @@ fn length(
         let rest = from.zip(to).map(|((from, _), (to, _))| to - from);
         return Ok(rest.map(|rest| Length { days: 0, rest }));
     }
-    if let Some(duration) = event.one("DURATION") {
-        let text = duration.value;
-        let read = text
-            .parse::<jiff::Span>()
-            .map_err(|_| format!("DURATION \"{}\" is none, such as PT2H30M", word(text)))?;
-        let days = i64::from(read.get_weeks()) * 7 + i64::from(read.get_days());
-        let seconds = i64::from(read.get_hours()) * 3600 + read.get_minutes() * 60;
-        let rest = TimeDelta::try_seconds(seconds + read.get_seconds()).unwrap_or_default();
-        return Ok(Some(Length { days, rest }));
+    if let Some(written) = event.one("DURATION") {
+        return duration(written.value).map(Some);
     }
     // RFC 5545, 3.6.1: an all-day event without an end lasts its day.
     Ok(start.is_date.then_some(Length { days: 1, rest: TimeDelta::zero() }))
@@ -213,7 +265,8 @@ impl<'a> Series<'a> {
             follow(whole, &changed, horizon, budget, feed)?;
         }
         for (at, one) in changed {
-            feed.see(one.event(occurrence_key(&one.uid, at), &one.start), horizon)?;
+            let event = one.event(occurrence_key(&one.uid, at), &one.start, one.length);
+            feed.see(event, horizon)?;
         }
         Ok(())
     }
@@ -231,7 +284,8 @@ fn follow(
     feed: &mut Feed,
 ) -> Result<(), FeedError> {
     let recurs = !whole.rules.is_empty() || !whole.also.is_empty();
-    let mut starts: Vec<Moment<'_>> = vec![whole.start.clone()];
+    let mut starts: Vec<(Moment<'_>, Option<Length>)> = Vec::new();
+    let mut ended_before_it_began = 0;
     let (from, until) =
         (whole.start.shown(horizon.from - LONGEST), whole.start.shown(horizon.until));
     for rule in &whole.rules {
@@ -242,13 +296,22 @@ fn follow(
                 continue;
             }
         };
+        // So a whole series is deleted by several programs: it has no occurrence, not even its first.
+        if last.is_some_and(|last| last < whole.start.clock) {
+            ended_before_it_began += 1;
+            continue;
+        }
         let span = Span { first: whole.start.clock, last, from, until };
         match recurrence::clocks(rule, span, budget)? {
             Ok(clocks) => {
-                starts.extend(clocks.into_iter().map(|clock| whole.start.at(clock)));
+                starts
+                    .extend(clocks.into_iter().map(|clock| (whole.start.at(clock), whole.length)));
             }
             Err(why) => feed.leave_out(&whole.title, &why),
         }
+    }
+    if whole.rules.is_empty() || ended_before_it_began < whole.rules.len() {
+        starts.insert(0, (whole.start.clone(), whole.length));
     }
     budget.take(whole.also.len() as u64)?;
     starts.extend(whole.also.iter().cloned());
@@ -262,14 +325,14 @@ fn follow(
     let days: BTreeSet<civil::Date> =
         whole.except.iter().filter(|m| m.is_date).map(|m| m.clock.date()).collect();
     let mut seen = BTreeSet::new();
-    for start in starts {
+    for (start, length) in starts {
         let Some((at, _)) = start.resolve() else { continue };
         let gone = except.contains(&at) || days.contains(&start.clock.date());
         if gone || changed.contains_key(&at) || !seen.insert(at) {
             continue;
         }
         let key = if recurs { occurrence_key(&whole.uid, at) } else { whole.uid.clone() };
-        feed.see(whole.event(key, &start), horizon)?;
+        feed.see(whole.event(key, &start, length), horizon)?;
     }
     Ok(())
 }
@@ -481,5 +544,69 @@ mod tests {
             assert!(why.contains(said) && why.is_empty() == said.is_empty(), "{why}");
             assert!(why.len() < 300, "{why}");
         }
+    }
+
+    #[test]
+    fn a_series_that_ended_before_it_began_is_deleted() {
+        let gone =
+            event("UID:a\nDTSTART:20260401T200000Z\nRRULE:FREQ=YEARLY;UNTIL=20260301T000000Z");
+        let stays =
+            event("UID:b\nDTSTART:20260401T200000Z\nRRULE:FREQ=YEARLY;UNTIL=20260401T200000Z");
+        let more = event(
+            "UID:c\nDTSTART:20260401T200000Z\nRRULE:FREQ=YEARLY;UNTIL=20260301T000000Z\nRDATE:20260402T200000Z",
+        );
+        let feed = calendar(&[gone, stays, more].concat()).unwrap();
+        let keys: Vec<_> = feed.events.iter().map(|e| e.key.as_str()).collect();
+        assert_eq!(keys, ["b/20260401T200000Z", "c/20260402T200000Z"]);
+    }
+
+    #[test]
+    fn one_bad_property_costs_that_property_and_is_said() {
+        let odd = event(
+            "UID:a\nSUMMARY:Show\nDTSTART;TZID=Europe/Paris:20260401T205000\nDURATION:PT1H\nRDATE:\nEXDATE;TZID=Nowhere:20260401T205000",
+        );
+        let feed = calendar(&odd).unwrap();
+        assert_eq!(times(&feed), [row("a", "04-01T18:50", 60)]);
+        assert_eq!(feed.unreadable, 0);
+        assert_eq!(feed.problems.len(), 2, "{:?}", feed.problems);
+        assert!(feed.problems.iter().all(|p| p.starts_with("\"Show\": ")), "{:?}", feed.problems);
+    }
+
+    #[test]
+    fn a_period_is_as_long_as_it_says() {
+        let show = event(
+            "UID:a\nDTSTART:20260401T200000Z\nDURATION:PT1H\nRDATE;VALUE=PERIOD:20260402T210000Z/PT3H,20260403T210000Z/20260403T233000Z\nRDATE:20260404T210000Z",
+        );
+        let feed = calendar(&show).unwrap();
+        let lengths: Vec<_> =
+            times(&feed).into_iter().map(|(_, start, length)| (start, length)).collect();
+        let row = |start: &str, minutes| (start.to_owned(), Some(minutes));
+        assert_eq!(
+            lengths,
+            [
+                row("04-01T20:00", 60),
+                row("04-02T21:00", 180),
+                row("04-03T21:00", 150),
+                row("04-04T21:00", 60)
+            ]
+        );
+    }
+
+    #[test]
+    fn what_names_an_occurrence_without_a_zone_is_meant_as_its_start_is() {
+        let show = event(
+            "UID:a\nDTSTART;TZID=America/New_York:20260401T205000\nDURATION:PT1H\nRRULE:FREQ=DAILY;COUNT=3\nEXDATE:20260402T205000",
+        );
+        let moved = event(
+            "UID:a\nRECURRENCE-ID:20260403T205000\nDTSTART;TZID=America/New_York:20260403T220000\nDURATION:PT1H",
+        );
+        let starts: Vec<_> =
+            times(&calendar(&format!("{show}{moved}")).unwrap()).into_iter().map(|r| r.1).collect();
+        assert_eq!(starts, ["04-02T00:50", "04-04T02:00"]);
+        // Exchange writes midnight of another zone for a day that is left out.
+        let days = event(
+            "UID:d\nDTSTART;VALUE=DATE:20260401\nRRULE:FREQ=DAILY;COUNT=2\nEXDATE;TZID=GMT Standard Time:20260402T000000",
+        );
+        assert_eq!(times(&calendar(&days).unwrap()).len(), 1);
     }
 }

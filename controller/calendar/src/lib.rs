@@ -36,6 +36,8 @@ pub struct Event {
     pub key: String,
     /// How people call it.
     pub title: Arc<str>,
+    /// Its titles in other languages.
+    pub other_titles: Arc<[String]>,
     /// Where it is broadcast, in a programme guide.
     pub channel: Option<String>,
     /// What kind of event it is.
@@ -154,12 +156,13 @@ pub fn read(bytes: &[u8], format: Format, horizon: Horizon<'_>) -> Result<Feed, 
     Ok(feed)
 }
 
-/// So many of the events that matter are looked at: far more than a calendar keeps.
+/// So many events to come are kept, and so many that are over: far more than a calendar shows.
 const LOOKED_AT: usize = 1_000;
 
-/// What of a feed a calendar keeps: the events that it is about.
+/// What of a feed a calendar keeps: the events that it is about. The limit counts events to come and events that are over apart:
+/// a guide with a week behind it has as many to come as one that begins today.
 #[must_use]
-pub fn entries(feed: Feed, select: &Select) -> calendar::Feed {
+pub fn entries(feed: Feed, select: &Select, now: Instant) -> calendar::Feed {
     let (off, on): (Vec<Event>, Vec<Event>) =
         feed.events.into_iter().filter(|event| select.fits(event)).partition(|e| e.cancelled);
     let entry = |event: Event| Entry {
@@ -169,8 +172,14 @@ pub fn entries(feed: Feed, select: &Select) -> calendar::Feed {
         end_time: event.end,
         note: event.note,
     };
+    let is_over = |event: &Event| event.end.unwrap_or(event.start) <= now;
+    let (over, coming): (Vec<Event>, Vec<Event>) = on.into_iter().partition(is_over);
+    let latest = over.len().saturating_sub(LOOKED_AT);
+    let kept = over.into_iter().skip(latest).chain(coming.into_iter().take(LOOKED_AT));
+    let mut entries: Vec<Entry> = kept.map(entry).collect();
+    entries.sort();
     calendar::Feed {
-        entries: on.into_iter().map(entry).take(LOOKED_AT).collect(),
+        entries,
         cancelled: off.into_iter().map(|event| event.key).collect(),
         total: feed.total as u64,
         unreadable: feed.unreadable as u64,
@@ -182,6 +191,11 @@ impl Feed {
     /// An event, or a rule of one, cannot be understood: it is counted, and the first of them are said.
     fn leave_out(&mut self, title: &str, why: &str) {
         self.unreadable += 1;
+        self.say(title, why);
+    }
+
+    /// A part of an event cannot be understood, and the rest of it stays.
+    fn say(&mut self, title: &str, why: &str) {
         if self.problems.len() < limits::PROBLEMS {
             self.problems.push(limits::word(&format!("\"{title}\": {why}")));
         }
@@ -191,5 +205,31 @@ impl Feed {
 impl Horizon<'_> {
     fn shows(&self, start: Instant, end: Option<Instant>) -> bool {
         start < self.until && end.unwrap_or(start) >= self.from
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_over_takes_no_place_of_what_is_to_come() {
+        let now: Instant = "2026-03-20T00:00:00Z".parse().unwrap();
+        let event = |n: i64| Event {
+            key: n.to_string(),
+            title: "Show".into(),
+            other_titles: Arc::default(),
+            channel: None,
+            categories: Arc::default(),
+            start: now + chrono::TimeDelta::minutes(n),
+            end: None,
+            cancelled: false,
+            note: None,
+        };
+        let events = (-3_000..3_000).filter(|n| *n != 0).map(event).collect();
+        let kept = entries(Feed { events, ..Feed::default() }, &Select::default(), now).entries;
+        let (first, last) = (kept.first().unwrap(), kept.last().unwrap());
+        assert_eq!((kept.len(), first.id.as_str(), last.id.as_str()), (2_000, "-1000", "1000"));
+        assert!(kept.windows(2).all(|pair| pair[0].start_time <= pair[1].start_time));
     }
 }

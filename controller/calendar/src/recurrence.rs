@@ -111,12 +111,9 @@ fn set(rule: &str, span: Span, until: civil::DateTime) -> Result<Option<RRuleSet
     else {
         return Err(none("it is out of range".to_owned()));
     };
-    let parts = rule.split(';').filter(|part| !named(part, "UNTIL") && !part.is_empty());
-    let read: RRule<Unvalidated> = parts
-        .collect::<Vec<_>>()
-        .join(";")
-        .parse()
-        .map_err(|why: rrule::RRuleError| none(why.to_string()))?;
+    let rule = as_meant(rule, span.first).map_err(none)?;
+    let read: RRule<Unvalidated> =
+        rule.parse().map_err(|why: rrule::RRuleError| none(why.to_string()))?;
     let often = matches!(read.get_freq(), Frequency::Minutely | Frequency::Secondly)
         || read.get_by_minute().len() > 1
         || read.get_by_second().len() > 1;
@@ -130,6 +127,62 @@ fn set(rule: &str, span: Span, until: civil::DateTime) -> Result<Option<RRuleSet
     let utc = |clock: &NaiveDateTime| Tz::UTC.from_utc_datetime(clock);
     let read = read.until(utc(&until));
     read.build(utc(&first)).map(Some).map_err(|why| none(why.to_string()))
+}
+
+/// A rule in the words that the library follows rightly, without its UNTIL: what RFC 5545 (3.3.10) forbids is ignored as other
+/// readers do, and what the library follows wrongly is said in another way, or refused.
+fn as_meant(rule: &str, first: civil::DateTime) -> Result<String, String> {
+    let mut parts: Vec<(String, String)> = rule
+        .split(';')
+        .filter(|part| !named(part, "UNTIL") && !part.is_empty())
+        .map(|part| part.split_once('=').unwrap_or((part, "")))
+        .map(|(key, value)| (key.trim().to_ascii_uppercase(), value.trim().to_ascii_uppercase()))
+        .collect();
+    let value = |parts: &[(String, String)], key: &str| {
+        parts.iter().find(|(name, _)| name == key).map(|(_, value)| value.clone())
+    };
+    let frequency = value(&parts, "FREQ").unwrap_or_default();
+    let has = |parts: &[(String, String)], key: &str| value(parts, key).is_some();
+    // Numbers of weekdays belong to months and years: the first Monday of a week is Monday.
+    if !matches!(frequency.as_str(), "MONTHLY" | "YEARLY") {
+        for (_, days) in parts.iter_mut().filter(|(key, _)| key == "BYDAY") {
+            let plain =
+                |day: &str| day.trim_start_matches(|c: char| !c.is_ascii_alphabetic()).to_owned();
+            *days = days.split(',').map(plain).collect::<Vec<_>>().join(",");
+        }
+    }
+    // The library takes every day of the week: meant is the weekday of the first.
+    let of_days = ["BYDAY", "BYMONTHDAY", "BYYEARDAY"].iter().any(|key| has(&parts, key));
+    if frequency == "YEARLY" && has(&parts, "BYWEEKNO") && !of_days {
+        let day = match first.weekday() {
+            civil::Weekday::Monday => "MO",
+            civil::Weekday::Tuesday => "TU",
+            civil::Weekday::Wednesday => "WE",
+            civil::Weekday::Thursday => "TH",
+            civil::Weekday::Friday => "FR",
+            civil::Weekday::Saturday => "SA",
+            civil::Weekday::Sunday => "SU",
+        };
+        parts.push(("BYDAY".to_owned(), day.to_owned()));
+    }
+    // The library counts positions from the first on, not from the beginning of its week.
+    if frequency == "WEEKLY" && has(&parts, "BYSETPOS") {
+        return Err("BYSETPOS in weeks is not followed".to_owned());
+    }
+    // So many minutes are hours.
+    let minutes = value(&parts, "INTERVAL").and_then(|n| n.parse::<u32>().ok());
+    if frequency == "MINUTELY"
+        && let Some(hours) = minutes.filter(|n| *n >= 60 && n % 60 == 0).map(|n| n / 60)
+    {
+        for (key, value) in &mut parts {
+            match key.as_str() {
+                "FREQ" => "HOURLY".clone_into(value),
+                "INTERVAL" => *value = hours.to_string(),
+                _ => {}
+            }
+        }
+    }
+    Ok(parts.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(";"))
 }
 
 /// Whether a part of a rule is the one of a name.
@@ -260,5 +313,42 @@ mod tests {
             assert!(followed < 100, "a bomb of such rules ends");
         }
         assert!(followed > 3, "one or two of them are borne");
+    }
+
+    #[test]
+    fn what_the_library_takes_otherwise_is_followed_as_meant_or_refused() {
+        for (rule, first, until, expected) in [
+            (
+                "FREQ=WEEKLY;BYDAY=1MO;COUNT=4",
+                "2026-03-02T20:00",
+                "2026-12-31T00:00",
+                &["2026-03-02T20:00", "2026-03-09T20:00", "2026-03-16T20:00", "2026-03-23T20:00"][..],
+            ),
+            (
+                "FREQ=DAILY;BYDAY=2WE;COUNT=2",
+                "2026-03-04T20:00",
+                "2026-12-31T00:00",
+                &["2026-03-04T20:00", "2026-03-11T20:00"],
+            ),
+            (
+                "FREQ=YEARLY;BYWEEKNO=11;COUNT=2",
+                "2026-03-09T20:00",
+                "2027-12-31T00:00",
+                &["2026-03-09T20:00", "2027-03-15T20:00"],
+            ),
+            (
+                "FREQ=MINUTELY;INTERVAL=1440;COUNT=2",
+                "2026-03-09T20:00",
+                "2026-12-31T00:00",
+                &["2026-03-09T20:00", "2026-03-10T20:00"],
+            ),
+        ] {
+            let found = follow(rule, first, until).unwrap();
+            let expected: Vec<_> = expected.iter().map(|clock| format!("{clock}:00")).collect();
+            assert_eq!(found, expected, "{rule}");
+        }
+        let why =
+            follow("FREQ=WEEKLY;BYDAY=MO,TU;BYSETPOS=2", "2026-03-03T20:00", "2026-12-31T00:00");
+        assert!(why.unwrap_err().contains("BYSETPOS in weeks is not followed"));
     }
 }

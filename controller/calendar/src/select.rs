@@ -7,7 +7,7 @@ use crate::Event;
 pub struct Select {
     /// The channel of a programme guide, such as `m6.fr`.
     pub channel: Option<String>,
-    /// The title, whatever the case of its letters; `*` stands for anything: `Capital*`.
+    /// One of its titles, whatever the case of its letters; `*` stands for anything: `Capital*`.
     pub title: Option<String>,
     /// One of its categories, whatever the case of its letters.
     pub category: Option<String>,
@@ -18,7 +18,9 @@ impl Select {
     #[must_use]
     pub fn fits(&self, event: &Event) -> bool {
         let channel = self.channel.as_ref().is_none_or(|c| event.channel.as_ref() == Some(c));
-        let title = self.title.as_ref().is_none_or(|t| is_like(&event.title, t));
+        let titles =
+            || std::iter::once(&*event.title).chain(event.other_titles.iter().map(AsRef::as_ref));
+        let title = self.title.as_ref().is_none_or(|t| titles().any(|title| is_like(title, t)));
         let one_of = |wanted: &String| {
             event.categories.iter().any(|c| c.to_lowercase() == wanted.to_lowercase())
         };

@@ -117,19 +117,46 @@ impl<'a> Times<'a> {
 
     /// The one time of a property.
     pub(crate) fn read(&self, property: &Property<'_>) -> Result<Moment<'_>, String> {
-        self.moment(property, property.value)
+        self.moment(property, property.value, None)
     }
 
-    /// All times of a property; of a period its beginning.
-    pub(crate) fn read_all(&self, property: &Property<'_>) -> Result<Vec<Moment<'_>>, String> {
-        let times = property.value.split(',');
-        let begin = |time: &str| time.split('/').next().unwrap_or_default().trim().to_owned();
-        times.map(|time| self.moment(property, &begin(time))).collect()
+    /// The one time of a property that names an occurrence of an event which starts so.
+    pub(crate) fn read_of<'b>(
+        &'b self,
+        property: &Property<'_>,
+        start: &Moment<'b>,
+    ) -> Result<Moment<'b>, String> {
+        self.moment(property, property.value, Some(start))
     }
 
-    fn moment(&self, property: &Property<'_>, text: &str) -> Result<Moment<'_>, String> {
+    /// All times of a property that name occurrences of an event which starts so.
+    pub(crate) fn read_all<'b>(
+        &'b self,
+        property: &Property<'_>,
+        start: &Moment<'b>,
+    ) -> Result<Vec<Moment<'b>>, String> {
+        property.value.split(',').map(|time| self.moment(property, time, Some(start))).collect()
+    }
+
+    /// A time of a property. Without a zone it is meant as `start` is; midnight, where `start` is a day, is that day, as
+    /// Exchange writes it.
+    pub(crate) fn moment<'b>(
+        &'b self,
+        property: &Property<'_>,
+        text: &str,
+        start: Option<&Moment<'b>>,
+    ) -> Result<Moment<'b>, String> {
         let (clock, is_date, utc) = written(text.trim())
             .ok_or_else(|| format!("\"{}\" is no time, such as 20140112T210000", word(text)))?;
+        if let Some(start) = start {
+            let is_midnight = clock.time() == civil::Time::midnight();
+            if start.is_date && !is_date && is_midnight && !utc {
+                return Ok(Moment { clock, is_date: true, whose: start.whose.clone() });
+            }
+            if !is_date && !utc && property.param("TZID").is_none() {
+                return Ok(Moment { clock, is_date, whose: start.whose.clone() });
+            }
+        }
         let whose = match property.param("TZID") {
             _ if utc => Whose::Zone(Zone::utc()),
             Some(id) if !is_date => self.zone(id)?,

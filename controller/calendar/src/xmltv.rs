@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, FixedOffset, NaiveDateTime, TimeZone, Utc};
+use chrono::{FixedOffset, NaiveDate, TimeZone};
 use primetime_core::Instant;
 use primetime_core::schedule::Zone;
 use quick_xml::events::{BytesStart, Event as Xml};
@@ -15,13 +15,21 @@ use crate::limits::{CATEGORIES, DEPTH, EVENTS, word};
 use crate::recurrence::civil_of;
 use crate::{Event, Feed, FeedError, Horizon};
 
+/// So many titles of a programme are kept: one a language.
+const TITLES: usize = 8;
+
+/// Text between tags: blanks and line ends of its layout are one blank.
+fn line(text: &str) -> String {
+    word(&text.split_whitespace().collect::<Vec<_>>().join(" "))
+}
+
 /// A programme while it is read.
 #[derive(Default)]
 struct Programme {
     start: String,
     stop: Option<String>,
     channel: String,
-    title: Option<String>,
+    titles: Vec<String>,
     categories: Vec<String>,
     episode: Option<String>,
 }
@@ -61,9 +69,9 @@ pub(crate) fn read(text: &str, horizon: Horizon<'_>) -> Result<Feed, FeedError> 
             Xml::End(_) => {
                 let name = path.pop().unwrap_or_default();
                 match (&mut programme, name.as_str()) {
-                    (Some(p), "title") => p.title = p.title.take().or_else(|| Some(word(&said))),
+                    (Some(p), "title") if p.titles.len() < TITLES => p.titles.push(line(&said)),
                     (Some(p), "category") if p.categories.len() < CATEGORIES => {
-                        p.categories.push(word(&said));
+                        p.categories.push(line(&said));
                     }
                     (Some(p), "episode-num") => {
                         p.episode = p.episode.take().or_else(|| Some(word(&said)));
@@ -125,8 +133,9 @@ fn number(events: &mut [Event]) {
 }
 
 fn keep(programme: Programme, horizon: Horizon<'_>, feed: &mut Feed) {
-    let Programme { start, stop, channel, title, categories, episode } = programme;
-    let title = title.unwrap_or_default();
+    let Programme { start, stop, channel, titles, categories, episode } = programme;
+    let mut titles = titles.into_iter();
+    let title = titles.next().unwrap_or_default();
     let Some(begins) = instant(&start, horizon.zone) else {
         let start = word(&start);
         feed.leave_out(&title, &format!("on {channel}: start \"{start}\" is no time"));
@@ -142,6 +151,7 @@ fn keep(programme: Programme, horizon: Horizon<'_>, feed: &mut Feed) {
     feed.events.push(Event {
         key,
         title: title.into(),
+        other_titles: titles.collect(),
         channel: Some(channel),
         categories: categories.into(),
         start: begins,
@@ -151,32 +161,79 @@ fn keep(programme: Programme, horizon: Horizon<'_>, feed: &mut Feed) {
     });
 }
 
-/// `20140112205000 +0100`; the time may be cut after the day, the hour or the minute, and the offset may be absent.
+/// `20140112205000 +0100`. The time may be cut after the day, the hour or the minute; the offset may be absent, follow without a
+/// blank, have hours only, or be one of [`NAMED`]. Second 60 is the one before it, and hour 24 the next midnight.
 fn instant(text: &str, reader: &Zone) -> Option<Instant> {
-    let (clock, offset) = match text.trim().split_once(' ') {
-        Some((clock, offset)) => (clock, Some(offset.trim())),
-        None => (text.trim(), None),
-    };
-    if !clock.bytes().all(|b| b.is_ascii_digit()) {
+    let text = text.trim();
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (clock, offset) = text.split_at_checked(end)?;
+    if !matches!(clock.len(), 8 | 10 | 12 | 14) {
         return None;
     }
     let padded = format!("{clock:0<14}");
-    let local = if matches!(clock.len(), 8 | 10 | 12 | 14) {
-        NaiveDateTime::parse_from_str(&padded, "%Y%m%d%H%M%S").ok()?
-    } else {
-        return None;
-    };
-    match offset {
-        None => reader.resolve(civil_of(local)?).map(|(at, _)| at),
-        Some("UTC" | "GMT" | "Z") => Some(Utc.from_utc_datetime(&local)),
-        Some(offset) => {
-            let zone: FixedOffset =
-                DateTime::parse_from_str(&format!("20000101000000 {offset}"), "%Y%m%d%H%M%S %z")
-                    .ok()?
-                    .timezone();
+    let number = |from: usize, to: usize| padded.get(from..to)?.parse::<u32>().ok();
+    let (hour, minute, second) = (number(8, 10)?, number(10, 12)?, number(12, 14)?);
+    let midnight = hour == 24 && minute == 0 && second == 0;
+    let date = NaiveDate::parse_from_str(padded.get(..8)?, "%Y%m%d").ok()?;
+    let date = if midnight { date.succ_opt()? } else { date };
+    let second = if second == 60 { 59 } else { second };
+    let local = date.and_hms_opt(if midnight { 0 } else { hour }, minute, second)?;
+    match offset.trim() {
+        "" => reader.resolve(civil_of(local)?).map(|(at, _)| at),
+        offset => {
+            let zone = FixedOffset::east_opt(seconds_east(offset)?)?;
             zone.from_local_datetime(&local).single().map(|at| at.to_utc())
         }
     }
+}
+
+/// Zones by the short names that guides use, in hours east of UTC. The DTD itself has `BST` in its example. Names that mean
+/// several zones are none of them.
+const NAMED: [(&str, i32); 24] = [
+    ("UTC", 0),
+    ("UT", 0),
+    ("GMT", 0),
+    ("Z", 0),
+    ("WET", 0),
+    ("BST", 1),
+    ("WEST", 1),
+    ("CET", 1),
+    ("MET", 1),
+    ("CEST", 2),
+    ("MEST", 2),
+    ("EET", 2),
+    ("EEST", 3),
+    ("MSK", 3),
+    ("EDT", -4),
+    ("EST", -5),
+    ("CDT", -5),
+    ("CST", -6),
+    ("MDT", -6),
+    ("MST", -7),
+    ("PDT", -7),
+    ("PST", -8),
+    ("AEST", 10),
+    ("AEDT", 11),
+];
+
+/// `+0100`, `+01:00`, `+01` or a name.
+fn seconds_east(offset: &str) -> Option<i32> {
+    if let Some((_, hours)) = NAMED.iter().find(|(name, _)| offset.eq_ignore_ascii_case(name)) {
+        return Some(hours * 3600);
+    }
+    let (sign, digits) = match offset.split_at_checked(1)? {
+        ("+", digits) => (1, digits),
+        ("-", digits) => (-1, digits),
+        _ => return None,
+    };
+    let digits = digits.replacen(':', "", 1);
+    let number = |from: usize, to: usize| digits.get(from..to)?.parse::<i32>().ok();
+    let (hours, minutes) = match digits.len() {
+        2 => (number(0, 2)?, 0),
+        4 => (number(0, 2)?, number(2, 4)?),
+        _ => return None,
+    };
+    (minutes < 60 && hours <= 14).then_some(sign * (hours * 3600 + minutes * 60))
 }
 
 #[cfg(test)]
@@ -271,5 +328,55 @@ mod tests {
         };
         let feed = read(bomb.as_bytes(), Format::Xmltv, horizon).unwrap();
         assert_eq!(feed.events.first().map(|e| &*e.title), Some(""));
+    }
+
+    #[test]
+    fn times_are_read_as_guides_write_them() {
+        let zone = Zone::named("Europe/Paris").unwrap();
+        let read = |text: &str| instant(text, &zone).map(|at| at.to_rfc3339());
+        for (text, expected) in [
+            ("20261206205000 +0100", "2026-12-06T19:50:00+00:00"),
+            ("20261206205000+0100", "2026-12-06T19:50:00+00:00"),
+            ("20261206205000 +01:00", "2026-12-06T19:50:00+00:00"),
+            ("20261206205000 +01", "2026-12-06T19:50:00+00:00"),
+            ("20261206205000Z", "2026-12-06T20:50:00+00:00"),
+            ("20261206205000 -0530", "2026-12-07T02:20:00+00:00"),
+            ("200607281933 BST", "2006-07-28T18:33:00+00:00"),
+            ("20261206205000 MST", "2026-12-07T03:50:00+00:00"),
+            ("20261206205000 cet", "2026-12-06T19:50:00+00:00"),
+            ("20261206205000", "2026-12-06T19:50:00+00:00"),
+            ("20261231235960 +0000", "2026-12-31T23:59:59+00:00"),
+            ("20261206240000 +0000", "2026-12-07T00:00:00+00:00"),
+            ("2026120620", "2026-12-06T19:00:00+00:00"),
+        ] {
+            assert_eq!(read(text).as_deref(), Some(expected), "{text}");
+        }
+        for text in [
+            "20261206205000 XYZ",
+            "2026",
+            "20261306000000",
+            "20261206250000 +0000",
+            "20261206205000 +2500",
+        ] {
+            assert_eq!(read(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn each_title_counts_and_its_layout_does_not() {
+        let feed = guide(
+            "<programme start=\"20140112205000 +0100\" channel=\"m6.fr\"><title lang=\"de\">Kapital</title>\
+             <title lang=\"fr\">Capital\n      la suite</title></programme>",
+        )
+        .unwrap();
+        let [event] = feed.events.as_slice() else { panic!("{feed:?}") };
+        assert_eq!(
+            (&*event.title, event.other_titles.as_ref()),
+            ("Kapital", ["Capital la suite".to_owned()].as_slice())
+        );
+        let fits = |title: &str| {
+            crate::Select { title: Some(title.to_owned()), ..crate::Select::default() }.fits(event)
+        };
+        assert!(fits("capital*") && fits("kapital") && !fits("suite"));
     }
 }

@@ -14,6 +14,8 @@ struct Body {
     #[serde(default)]
     error: Option<String>,
     #[serde(default)]
+    warnings: Vec<String>,
+    #[serde(default)]
     data: Option<Data>,
 }
 
@@ -43,6 +45,11 @@ pub fn read(body: &[u8], now: Instant) -> Sample {
         Data::String(_) => Err(Why::Malformed("a string".to_owned())),
     });
     known(value, now)
+}
+
+/// Why an answer to several queries says nothing of any of them: it lacks something.
+pub(crate) fn lacks(body: &[u8]) -> Option<Why> {
+    data(body).err().filter(|why| matches!(why, Why::Partial(_)))
 }
 
 /// Whether a query that is answered so can stand within another one.
@@ -91,6 +98,10 @@ fn data(body: &[u8]) -> Result<Data, Why> {
         serde_json::from_slice(body).map_err(|e| Why::Malformed(short(e.to_string())))?;
     if body.status != "success" {
         return Err(Why::NoAnswer(short(body.error.unwrap_or(body.status))));
+    }
+    // Thanos and Mimir answer with what they have, and a warning; so does Prometheus where it cuts at `limit`.
+    if let Some(warning) = body.warnings.into_iter().next() {
+        return Err(Why::Partial(short(warning)));
     }
     body.data.ok_or_else(|| Why::Malformed("no data".to_owned()))
 }
@@ -154,6 +165,24 @@ mod tests {
         assert_eq!(why(""), "Malformed");
         let matrix = r#"{"status":"success","data":{"resultType":"matrix","result":[]}}"#;
         assert_eq!(why(matrix), "Malformed");
+    }
+
+    /// <https://github.com/thanos-io/thanos/issues/1576>: a third of the load, and a warning.
+    #[test]
+    fn a_part_of_the_answer_is_no_answer() {
+        let part = vector(&series("12000")).replacen('{', r#"{"warnings":["store is down"],"#, 1);
+        assert_eq!(why(&part), "Partial");
+        assert_eq!(lacks(part.as_bytes()), Some(Why::Partial("store is down".to_owned())));
+        let info = vector(&series("12000")).replacen(
+            '{',
+            r#"{"infos":["not a counter"],"warnings":[],"#,
+            1,
+        );
+        assert!(matches!(
+            read(info.as_bytes(), chrono::DateTime::UNIX_EPOCH),
+            Sample::Known { .. }
+        ));
+        assert_eq!(lacks(info.as_bytes()), None);
     }
 
     #[test]

@@ -30,6 +30,9 @@ pub use answer::read;
 /// No answer is read beyond this: a hundred numbers fit into far less.
 const BODY_LIMIT: usize = 1 << 20;
 
+/// Prometheus sends no more series than this, and warns where it cuts: each query should yield one.
+const SERIES_LIMIT: &str = "1000";
+
 /// No source is asked more at once.
 const AT_ONCE: usize = 4;
 
@@ -124,6 +127,7 @@ impl Prometheus {
             ("query", query),
             ("timeout", &format!("{}s", source.timeout_seconds)),
             ("lookback_delta", &format!("{}s", source.max_age_seconds)),
+            ("limit", SERIES_LIMIT),
         ]);
         let request = Request::builder()
             .method(Method::POST)
@@ -186,10 +190,14 @@ impl Prometheus {
                 return self.one(source, namespace, one, now).await;
             }
             let trouble = match self.ask(source, &group::joined(queries)).await {
-                Ok(body) => {
-                    let samples = answer::read_marked(&body, queries.len(), now);
-                    return Asked { samples, odd: false };
-                }
+                Ok(body) => match answer::lacks(&body) {
+                    None => {
+                        let samples = answer::read_marked(&body, queries.len(), now);
+                        return Asked { samples, odd: false };
+                    }
+                    // The halves tell whose answer lacks something.
+                    Some(why) => Trouble::Refused(why),
+                },
                 Err(trouble) => trouble,
             };
             if let Trouble::Refused(_) = trouble {

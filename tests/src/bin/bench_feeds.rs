@@ -89,7 +89,8 @@ fn measure(name: &str, text: &str, format: Format) -> Result<()> {
     let zone = Zone::named("Europe/Paris")?;
     let horizon = Horizon { from: now()?, until: now()? + TimeDelta::days(400), zone: &zone };
     let select = Select { title: Some("*7".to_owned()), ..Select::default() };
-    let look = || read(text.as_bytes(), format, horizon).map(|feed| entries(feed, &select));
+    let look =
+        || read(text.as_bytes(), format, horizon).map(|feed| entries(feed, &select, horizon.from));
     peak()?;
     let before = peak()?;
     let found = look()?;

@@ -76,6 +76,7 @@ words! {
         NotSent = "SignalsKnown: the query has a comment or a control character and is not sent.",
         NoAnswer = "SignalsKnown: no connection, a timeout, or an HTTP error.",
         Malformed = "SignalsKnown: the answer is not what the API of Prometheus promises.",
+        Partial = "SignalsKnown: the source warns that its answer lacks something.",
         Empty = "SignalsKnown: the query selects nothing.",
         NotANumber = "SignalsKnown: the value is NaN or infinite.",
         ManySeries = "SignalsKnown: the query yields more than one series.",

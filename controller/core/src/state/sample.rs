@@ -18,6 +18,8 @@ pub enum Why {
     NoAnswer(String),
     /// The answer was not what the API promises.
     Malformed(String),
+    /// The source says that its answer lacks something: a store of Thanos or a shard of Mimir did not answer.
+    Partial(String),
     /// The query selected nothing.
     Empty,
     /// NaN or an infinity.
@@ -41,6 +43,7 @@ impl std::fmt::Display for Why {
             Self::NotSent(why) => write!(f, "not asked: {why}"),
             Self::NoAnswer(why) => write!(f, "no answer: {why}"),
             Self::Malformed(why) => write!(f, "unreadable answer: {why}"),
+            Self::Partial(why) => write!(f, "only a part of the answer: {why}"),
             Self::Empty => f.write_str("the query selects nothing"),
             Self::NotANumber => f.write_str("the value is not a number"),
             Self::ManySeries(n) => write!(f, "the query yields {n} series; aggregate it to one"),
@@ -60,6 +63,7 @@ impl Why {
             Self::NotSent(_) => ConditionReason::NotSent,
             Self::NoAnswer(_) => ConditionReason::NoAnswer,
             Self::Malformed(_) => ConditionReason::Malformed,
+            Self::Partial(_) => ConditionReason::Partial,
             Self::Empty => ConditionReason::Empty,
             Self::NotANumber => ConditionReason::NotANumber,
             Self::ManySeries(_) => ConditionReason::ManySeries,
