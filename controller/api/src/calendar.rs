@@ -136,7 +136,7 @@ pub struct Match {
 pub enum Place {
     /// A key of a `ConfigMap`.
     ConfigMap(ConfigMapKeyRef),
-    /// An address.
+    /// An HTTP or HTTPS URL.
     Url(String),
 }
 
@@ -151,7 +151,7 @@ pub struct HowToRead {
     pub zone: Zone,
     /// Which of its events matter.
     pub select: Select,
-    /// Seconds between two looks.
+    /// Seconds between two reads of the feed.
     pub interval_seconds: u32,
 }
 

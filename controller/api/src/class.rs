@@ -86,16 +86,6 @@ pub enum Provider {
     Ec2,
 }
 
-impl Provider {
-    /// The word.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Ec2 => "EC2",
-        }
-    }
-}
-
 impl InstanceClassSpec {
     /// The block of EC2, also where it stands as version 0.1 wrote it.
     fn ec2(&self) -> Option<Ec2Launch> {
@@ -111,10 +101,10 @@ impl InstanceClassSpec {
 
 impl From<&InstanceClassSpec> for observed::InstanceClass {
     fn from(spec: &InstanceClassSpec) -> Self {
-        let block = match spec.provider {
-            Provider::Ec2 => spec.ec2().map(|ec2| ec2.block()),
+        // The ledger does not name EC2: definitions of version 0.1 would leave the field out.
+        let (provider, block) = match spec.provider {
+            Provider::Ec2 => (None, spec.ec2().map(|ec2| ec2.block())),
         };
-        let provider = Some(spec.provider.as_str().to_owned());
         Self {
             lead: TimeDelta::seconds(i64::from(spec.lead_seconds)),
             launch: Launch { provider, block: block.unwrap_or_default() },

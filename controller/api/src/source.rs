@@ -31,7 +31,7 @@ pub struct MetricsSourceSpec {
             .message("spec.url: must not carry credentials, a query or a fragment")
     )]
     pub url: String,
-    /// Seconds between two questions.
+    /// Seconds between two rounds of queries to this source.
     #[serde(default = "default_interval_seconds")]
     #[schemars(range(min = 1, max = 300))]
     pub interval_seconds: u32,

@@ -44,7 +44,7 @@ pub struct Event {
     pub categories: Arc<[String]>,
     /// When it begins.
     pub start: Instant,
-    /// When it ends, where the feed says so.
+    /// The end of the event; `None` if the feed gives none.
     pub end: Option<Instant>,
     /// It was called off, and the feed says so.
     pub cancelled: bool,
@@ -65,7 +65,7 @@ pub struct Feed {
     pub problems: Vec<String>,
 }
 
-/// Why a feed cannot be read at all.
+/// Why the parser rejects a whole feed.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum FeedError {
     /// Nothing.

@@ -67,7 +67,7 @@ pub async fn show(cluster: &Cluster, args: &Args) -> Result<ExitCode> {
     }
 }
 
-/// A name that no surge has, and those that there are.
+/// Returns the error for an unknown surge name, with the names that exist.
 pub async fn unknown(cluster: &Cluster, name: &str) -> anyhow::Error {
     let client = || cluster.client.clone();
     let there: Api<ScheduledSurge> = Api::namespaced(client(), &cluster.namespace);

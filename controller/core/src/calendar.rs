@@ -45,7 +45,7 @@ impl Feed {
 }
 
 impl CalendarStatus {
-    /// It was read, once at least.
+    /// The operator has read and accepted the feed at least once.
     #[must_use]
     pub fn was_read(&self) -> bool {
         self.last_read_time.is_some()

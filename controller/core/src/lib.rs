@@ -1,34 +1,27 @@
 //! What Primetime decides, as values.
 //!
-//! [`plan::plan`] is a pure function from a [`world::World`] and an instant to a [`plan::Plan`]: no
+//! [`plan::plan`] is a pure function from a [`state::world::World`] and an instant to an [`output::Plan`]: no
 //! clock, no I/O, no randomness, no hash-map order. The shell (`primetime-k8s` and the operator
 //! binary) observes, calls it, persists the records it returns, and only then performs its acts.
 //!
-//! | room | rule |
+//! Each module uses those above it:
+//!
+//! | module | what |
 //! |---|---|
-//! | [`schedule`] | wall clock in a time zone to instant |
+//! | [`decimal`], [`format`], [`row`] | numbers, words for sentences, shared records |
 //! | [`reference`] | what references and queries may look like |
-//! | [`surge`] | what a person announced, validated |
-//! | [`world`] | what was observed, and our own records |
-//! | [`row`] | a record that looks share |
-//! | [`timeline`] | when each step must start so that it is ready in time |
-//! | [`signal`] | live load to required replicas; `Unknown` is a value |
-//! | [`overrides`] | what on-call asked for |
-//! | [`armed`] | events that a person starts: the instants that count |
-//! | [`demand`] | the floor one run asks of one target now |
-//! | [`hold`] | floors of all runs to one level; what is still ours |
-//! | [`write`] | a level to the patches that reach it |
-//! | [`machines`] | the ledger of instances |
-//! | [`jobs`] | Jobs that are run for an event, and when |
-//! | [`degrade`] | what is degraded while capacity cannot follow, and given back |
-//! | [`deletion`] | a run, or its surge, was deleted: for how long nothing is lowered |
-//! | [`release`] | holding after the end, then coming down step by step |
-//! | [`verdict`] | ready, on track, or at risk with the missing number |
-//! | [`decision`] | the decision log |
-//! | [`report`] | what a run leaves behind |
-//! | [`lease`] | who leads |
+//! | [`lease`] | leader election |
+//! | [`schedule`] | wall clock in a time zone to instant |
+//! | [`state`] | what is announced, observed and persisted: types only |
+//! | [`calendar`] | what of a feed is believed |
+//! | [`output`] | records and acts |
 //! | [`port`] | what the shell reaches the outside through |
-//! | [`plan`] | all of it, in order |
+//! | [`timeline`] | when each step must start so that it is ready in time |
+//! | [`machines`] | the ledger of instances: launch, join, terminate |
+//! | [`occurrences`] | passes 1 and 2: which runs each surge has |
+//! | [`scaling`] | pass 4: claims to one level per target, and its patches |
+//! | [`run`] | pass 3: the life of one run, step by step |
+//! | [`plan`] | the four passes |
 
 pub mod calendar;
 pub mod decimal;

@@ -78,7 +78,8 @@ pub(crate) mod tests {
     }
 
     pub(crate) fn launch() -> Launch {
-        Launch::default()
+        let block = [("template".to_owned(), "lt-1".into())].into();
+        Launch { provider: None, block }
     }
 
     pub(crate) fn run() -> RunRecord {
@@ -140,7 +141,7 @@ pub(crate) mod tests {
         assert_eq!(status.ledger.len(), 1);
         assert!(matches!(
             acts(&recorded(&status), &World::default(), now()).as_slice(),
-            [MachineAct::Launch { batch, .. }] if batch.count == 17
+            [MachineAct::Launch { batch, .. }] if batch.count == 17 && batch.launch == launch()
         ));
     }
 

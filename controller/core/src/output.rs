@@ -36,7 +36,7 @@ pub struct NewJob {
     pub template: JobTemplate,
     /// It is ended so long after it has begun.
     pub deadline: TimeDelta,
-    /// So many of its pods may fail before it does; as its template says, where absent.
+    /// The Job's `backoffLimit`; `None` keeps the value of the template.
     pub retries: Option<u32>,
     /// Name of the run that owns it.
     pub run: String,

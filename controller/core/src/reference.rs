@@ -117,7 +117,7 @@ pub fn query(text: &str) -> Result<(), String> {
     }
 }
 
-/// Text from outside as it can stand on a screen and in a log: the first 80 characters, control characters escaped.
+/// Cuts text from outside to 80 characters and escapes its control characters, for terminals and logs.
 #[must_use]
 pub fn shown(text: &str) -> String {
     let mut shown = String::new();

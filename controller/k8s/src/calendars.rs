@@ -146,7 +146,7 @@ impl Means {
         }
     }
 
-    /// The calendars whose feeds can be read. What belongs to others is forgotten.
+    /// Returns the calendars with a valid spec. Removes the readings of deleted calendars from the cache.
     fn wanted(&self) -> BTreeMap<Key, HowToRead> {
         self.shared.with(|cache| {
             let calendars = &cache.calendars;

@@ -313,7 +313,9 @@ impl Reconciler {
             }
             match &result {
                 Err(CallError::Conflict(why)) => debug!(lane, why, "looks again"),
-                Err(error) => warn!(lane, %error, "could not be done; it is tried again"),
+                Err(error) => {
+                    warn!(lane, %error, "request failed; the reconciler plans it again while this process leads");
+                }
                 Ok(_) => {}
             }
             guard.leave(&result, tokio::time::Instant::now());

@@ -40,7 +40,7 @@ fn wanted(cache: &Cache, now: Instant) -> BTreeMap<String, Queries> {
     wanted
 }
 
-/// What has to be asked, as of a state of the runs, and until when that holds.
+/// The queries to send. They are valid for one revision of the runs, until `until`.
 struct Wanted {
     revision: u64,
     until: Instant,

@@ -60,10 +60,17 @@ fn key<K: Resource>(object: &K) -> Key {
     )
 }
 
-/// What cannot be decoded is as good as absent, and does not stop the watch.
+/// Returns `None` if an object cannot be decoded, and logs it. The last decoded row stays
+/// until a later list drops it.
 fn readable<K: Resource>(object: &DeserializeGuard<K>) -> Option<&K> {
     let name = object.name_any();
-    object.0.as_ref().inspect_err(|error| warn!(name, %error, "cannot be read")).ok()
+    object
+        .0
+        .as_ref()
+        .inspect_err(
+            |error| warn!(name, %error, "object cannot be decoded; its new version is ignored"),
+        )
+        .ok()
 }
 
 /// A surge that cannot even be decoded is shown as refused, and does not stop the watch.

@@ -63,8 +63,8 @@ fn every_subset_of_pools_may_be_empty() {
     for empty in 0..16_usize {
         let (mut scenario, mut promise) = plain();
         let class = scenario.objects.iter_mut().find(|o| o["kind"] == "InstanceClass").unwrap();
-        class["spec"]["instanceTypes"] = json!(types);
-        class["spec"]["subnets"] = json!(subnets);
+        class["spec"]["ec2"]["instanceTypes"] = json!(types);
+        class["spec"]["ec2"]["subnets"] = json!(subnets);
         for (n, pool) in pools.iter().enumerate() {
             let there = if empty & (1 << n) == 0 { 17 } else { 0 };
             scenario.supply.pools.insert(pool.clone(), there);

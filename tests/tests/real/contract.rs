@@ -435,6 +435,15 @@ fn our_own() -> Vec<Step> {
             false,
         ),
         get(&run_path),
+        merge(
+            &format!("{run_path}/status"),
+            json!({"status": {"ledger": [{
+                "group": "burst", "attempt": 1, "token": "t", "count": 1, "time": "2031-01-12T19:00:00Z",
+                "launch": {"template": "lt-1", "instanceTypes": ["m6i.xlarge"], "of": {"any": [1]}},
+                "settled": false, "colour": "red",
+            }]}}),
+        ),
+        get(&run_path),
         merge(&run_path, json!({"spec": {"endTime": "2031-01-12T23:00:00Z"}})),
         delete(&run_path, Value::Null),
         get(&run_path),

@@ -40,7 +40,7 @@ pub struct LaunchTemplateRef {
     #[schemars(length(min = 1, max = 20))]
     #[x_kube(
         validation = Rule::new("self.matches('^([0-9]+|[$]Latest|[$]Default)$')")
-            .message("spec.ec2.launchTemplate.version: must be a number, $Latest or $Default")
+            .message("launchTemplate.version: must be a number, $Latest or $Default")
     )]
     pub version: String,
 }

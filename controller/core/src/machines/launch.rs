@@ -28,10 +28,10 @@ pub fn token(cluster: &str, run_uid: &str, group: &str, attempt: u32) -> String 
     format!("pt-{run_uid}-{:016x}-{attempt}", hasher.finish())
 }
 
-/// When the next call may be made after a refusal. Classes of trouble are answered differently.
-/// No try waits longer for its next: see [`retry_after`].
+/// No pause of [`retry_after`] is longer. A wrong clock wrote any longer pause on record.
 const LONGEST_RETRY: TimeDelta = TimeDelta::seconds(300);
 
+/// The pause after a refusal. It doubles with each attempt, up to a limit for each class.
 pub(super) fn retry_after(class: RefusalClass, attempt: u32) -> TimeDelta {
     let doubling = |first: u32, most: u32| {
         seconds(first.saturating_mul(1 << attempt.saturating_sub(1).min(10)).min(most))

@@ -19,7 +19,8 @@ pub(super) fn begun(run: &RunRecord) -> bool {
     run.guarded || run.status.completion_time.is_some()
 }
 
-/// A run is created so long before its first step at the latest, and so often is looked for one.
+/// A run is created at the latest this long before its first step. Recurring and followed surges are planned again after half of
+/// this time.
 pub(super) const AHEAD: TimeDelta = TimeDelta::hours(1);
 
 /// That an occurrence was cancelled is remembered so long after its start: no event is longer.

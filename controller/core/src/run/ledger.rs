@@ -1,4 +1,4 @@
-//! Step 4: the ledger of a run is kept, and what is on record there is asked of the cloud.
+//! Step 7: the ledger of a run is kept, and what is on record there is asked of the cloud.
 
 use crate::machines::{self, join, launch, terminate};
 use crate::output::{Act, Draft, Wake};

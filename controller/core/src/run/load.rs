@@ -95,7 +95,7 @@ pub struct Load {
     pub ahead: f64,
     /// Replicas that carry the load as it is.
     pub required: u32,
-    /// Replicas that carry it as it will be.
+    /// Replicas that the load predicted for `look_ahead` needs.
     pub required_ahead: u32,
     /// When it was measured.
     pub at: Instant,

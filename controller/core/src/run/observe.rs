@@ -1,4 +1,4 @@
-//! Step 1: what the signals of a run say, their peaks, and since when they are quiet or unknown.
+//! Step 3: what the signals of a run say, their peaks, and since when they are quiet or unknown.
 
 use crate::Instant;
 use crate::format;

@@ -1,4 +1,4 @@
-//! Steps 7 and 8: what people read of a run.
+//! Steps 8 and 9: what people read of a run.
 
 pub(crate) mod decisions;
 pub mod explain;

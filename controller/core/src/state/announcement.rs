@@ -46,7 +46,7 @@ pub struct Window {
     pub ready_by: Instant,
     /// The event starts.
     pub start: Instant,
-    /// The event ends at the earliest: a minimum, not an order to scale down.
+    /// The planned end of the event. The automatic release begins at this instant or later.
     pub end: Instant,
 }
 

@@ -9,7 +9,7 @@ use crate::state::condition::EventReason;
 /// How many lines a run keeps; the oldest go first. An evening with a dozen targets writes about forty.
 pub const KEPT: usize = 60;
 
-/// One line.
+/// One line of the decision log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Decision {

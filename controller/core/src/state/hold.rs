@@ -31,7 +31,7 @@ pub struct Baseline {
     /// It was paused.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub paused: bool,
-    /// The target had no autoscaler when it was first held.
+    /// The target had no autoscaler when it was first held; the one in `autoscaler` appeared later.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub came_later: bool,
 }

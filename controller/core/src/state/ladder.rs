@@ -14,7 +14,7 @@ pub struct Step {
     pub name: String,
     /// When it is on.
     pub when: When,
-    /// Once on it stays on for so long.
+    /// The step stays on for at least this long, unless an override or the release turns it off.
     pub minimum: TimeDelta,
     /// What it does while it is on.
     pub action: Action,

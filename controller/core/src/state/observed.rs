@@ -35,7 +35,7 @@ impl<T> Seen<T> {
     }
 }
 
-/// What is known of a workload.
+/// The observed state of a workload and its autoscaler.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TargetState {
     /// `spec.replicas`.
@@ -50,7 +50,7 @@ pub struct TargetState {
     pub autoscaler: Option<Autoscaler>,
     /// Its autoscaler is paused: the bounds have no effect for now.
     pub paused: bool,
-    /// What scales it would go lower, and keeps so many pods because of its minimum: the one it has last looked at.
+    /// Replicas that the autoscaler keeps only because of the minimum it last read; `None` otherwise.
     pub kept_at: Option<u32>,
 }
 

@@ -263,7 +263,7 @@ pub struct RunRecord {
     pub collected: bool,
     /// The generation of the surge that it was planned from.
     pub surge_generation: Option<i64>,
-    /// When its deletion was asked for.
+    /// The `deletionTimestamp` of the SurgeRun.
     pub deletion_time: Option<Instant>,
     /// Our finalizer is on it: it must not vanish before everything was given back.
     pub guarded: bool,

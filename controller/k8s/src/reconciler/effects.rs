@@ -14,7 +14,7 @@ use crate::kinds::{self, drain, job, values};
 use crate::reconciler::queue::Outcome;
 use crate::reconciler::{Look, Reconciler, Work};
 
-/// Instances expire this long after the end of their run: no extension or hold reaches that far.
+/// The expiry tag of an instance lies this long after the latest planned end of its run. A longer hold or extension exceeds it.
 const INSTANCE_LIFE_AFTER_END: TimeDelta = TimeDelta::hours(6);
 
 /// A list of nodes is asked for again after this time, if it has not come.

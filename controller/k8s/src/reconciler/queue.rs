@@ -51,8 +51,7 @@ pub(super) struct Queue {
 /// How long a refused piece of work waits: repeating it soon does not help.
 const REFUSED: Duration = Duration::from_secs(30);
 
-/// How long work waits that the API server had no room for (429), as it says itself in `Retry-After`. That less comes at once
-/// is the permits' doing: a request that is refused by chance must not come last by half a minute.
+/// The pause of a lane after 429. The `Retry-After` header is not read. The pause does not grow: the limiter lowers the load.
 const PUSHED_BACK: Duration = Duration::from_secs(1);
 
 /// The longest pause after failures in a row.

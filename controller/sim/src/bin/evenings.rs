@@ -150,7 +150,7 @@ fn share(n: i64, of: i64) -> f64 {
     n as f64 / of.max(1) as f64
 }
 
-/// All evenings above an HPA that remembers for so long.
+/// Prints all evenings for an HPA that remembers its own higher recommendations for `memory` seconds.
 fn table(memory: u32, now: Instant) -> Result<(), String> {
     println!("  an HPA that remembers for {memory} s");
     println!("{:<33}{:>27}{:>45}{:>18}", "", "short", "spare", "spare, ours of");

@@ -138,7 +138,7 @@ const MUTATIONS: [Mutation; 43] = [
         name: "a token is different at each attempt to send it",
         marker: "token-different-each-attempt",
         right: "batch: Box::new(b.clone()), run_uid",
-        wrong: "batch: Box::new(Batch { token: format!(\"{}-{}\", b.token, now.timestamp()), ..b.clone() }), run_uid",
+        wrong: "batch: Box::new(crate::state::ledger::Batch { token: format!(\"{}-{}\", b.token, now.timestamp()), ..b.clone() }), run_uid",
     },
     Mutation {
         name: "a fresh process lowers at once",
@@ -210,7 +210,7 @@ const MUTATIONS: [Mutation; 43] = [
         name: "an edit moves a run, and leaves what it asks for",
         marker: "edit-moves-run-leaves",
         right: "run.spec = run_spec(planned, &surge.spec);",
-        wrong: "let asks = run.spec.targets.clone();\n        run.spec = run_spec(planned, &surge.spec);\n        run.spec.targets = asks;",
+        wrong: "let asks = run.spec.event.targets.clone();\n        run.spec = run_spec(planned, &surge.spec);\n        run.spec.event.targets = asks;",
     },
     Mutation {
         name: "an instance expires before its event ends",

@@ -71,8 +71,11 @@ pub(super) fn shop() -> Vec<Value> {
             "apiVersion": "primetime.dev/v1alpha1", "kind": "InstanceClass",
             "metadata": {"name": "paris-burst"},
             "spec": {
-                "launchTemplate": {"name": "shop-burst", "version": "1"},
-                "instanceTypes": ["m6i.xlarge"], "subnets": ["subnet-0a1b2c3d4e5f60001"],
+                "provider": "EC2",
+                "ec2": {
+                    "launchTemplate": {"name": "shop-burst", "version": "1"},
+                    "instanceTypes": ["m6i.xlarge"], "subnets": ["subnet-0a1b2c3d4e5f60001"],
+                },
                 "leadSeconds": 30,
             },
         }),

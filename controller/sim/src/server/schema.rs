@@ -95,9 +95,10 @@ fn blocks_rules(error: &str) -> bool {
 fn complete_fields(schema: &Value, fields: &mut Map<String, Value>, root: bool) {
     let Some(known) = schema.get("properties").and_then(Value::as_object) else { return };
     let always = ["apiVersion", "kind", "metadata"];
+    let keeps_all = schema.get("x-kubernetes-preserve-unknown-fields") == Some(&Value::Bool(true));
     fields.retain(|name, value| {
         let Some(schema) = known.get(name) else {
-            return root && always.contains(&name.as_str());
+            return keeps_all || (root && always.contains(&name.as_str()));
         };
         // A null that may not be one is as if it were not there, where there is a default.
         let nullable = schema.get("nullable") == Some(&Value::Bool(true));
@@ -307,6 +308,28 @@ mod tests {
         let object = surge(|s| s["spec"]["colour"] = "red".into()).unwrap();
         assert_eq!(object["spec"].get("colour"), None);
         assert!(object["spec"]["readyBeforeSeconds"].is_u64(), "{object}");
+    }
+
+    #[test]
+    fn the_block_of_a_launch_is_kept_as_it_is() {
+        let kind = Kind::of("primetime.dev/v1alpha1", "SurgeRun").unwrap();
+        let launch =
+            json!({"template": "lt-1", "instanceTypes": ["m6i.xlarge"], "of": {"any": [1]}});
+        let mut object = json!({
+            "apiVersion": "primetime.dev/v1alpha1", "kind": "SurgeRun", "metadata": {"name": "r"},
+            "spec": {
+                "startTime": "2027-01-12T20:00:00Z", "readyTime": "2027-01-12T20:00:00Z",
+                "endTime": "2027-01-12T21:00:00Z",
+                "machines": [{"name": "m", "instanceClassRef": {"name": "c"}, "count": 1}],
+            },
+            "status": {"ledger": [{
+                "group": "m", "attempt": 1, "token": "t", "count": 1, "time": "2027-01-12T20:00:00Z",
+                "launch": launch.clone(), "settled": false, "colour": "red",
+            }]},
+        });
+        admit(kind, &mut object, None).unwrap();
+        let batch = &object["status"]["ledger"][0];
+        assert_eq!((&batch["launch"], batch.get("colour")), (&launch, None));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! TODO
+//! Which runs a surge has, from look to look.
 
 use super::*;
 use crate::fixtures::persist;

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// Comes down from 180 with steps of 34, and an HPA that has seen its minimum or has not.
+/// An evening after the first step down: the floor went from 180 to 146, and the HPA still keeps 180 pods.
 fn coming_down() -> Evening {
     let mut evening = Evening::new();
     evening.pass(start() + seconds(60), seconds(30));

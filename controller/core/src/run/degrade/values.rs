@@ -1,7 +1,7 @@
 //! What steps have written: what stood there is recorded, what is ours is given back.
 //!
-//! Steps of one run, and of several, may write at one place. If several steps write the same value, the most recently activated wins. On
-//! deactivation the value of the step before it is restored; after the last one, the original value.
+//! Steps of one run, and of several, may write at one place. The step that was activated last sets the value of a
+//! place. When it is deactivated, the value of the step activated before it returns. After the last step, the original value returns.
 
 use chrono::TimeDelta;
 
@@ -32,7 +32,7 @@ struct Entry<'a> {
 }
 
 impl Entry<'_> {
-    /// Who went on later stands before who went on earlier, and further down the ladder before further up.
+    /// Sort key: the greatest wins. A later activation is greater, then a place further down the ladder, then the run name.
     fn turn(&self) -> (Option<Instant>, usize, &str) {
         (self.shown.since_time, self.index, self.run)
     }
@@ -95,7 +95,7 @@ fn seen_since<'a>(
     (since.is_none_or(|since| seen.at >= since) && seen.at <= now).then_some(seen)
 }
 
-/// From when on what is seen of a step that is off is all that can come of it: a late write would come before.
+/// From this instant a read shows the final effect of a step that is off: a late write would have arrived before.
 fn settles_at(shown: &StepStatus, world: &World, run: &str) -> Option<Instant> {
     let place = &shown.owed.as_ref()?.place;
     let shared = others(world, place, (run, &shown.name)).next().is_some();

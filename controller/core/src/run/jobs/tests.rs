@@ -1,4 +1,4 @@
-//! TODO
+//! Names of Jobs, and how long a warm-up takes.
 
 use super::*;
 use crate::timeline::{longest, time_of, times_after};

@@ -126,7 +126,7 @@ impl Run<'_> {
         Some(format!("contested: {by} keeps lowering it"))
     }
 
-    /// How much of everything is there.
+    /// Fills `status.targets` and `status.machines` with the current counts.
     pub(in crate::run) fn count(&self, status: &mut RunStatus) {
         let before = std::mem::take(&mut status.targets);
         status.targets = self
@@ -372,7 +372,7 @@ impl Run<'_> {
         {
             parts.push("back at the plan, because a signal is unknown".to_owned());
         } else if blind {
-            parts.push("waits where it must, because a signal is unknown".to_owned());
+            parts.push("a signal is unknown: floors stay until hold.maxSeconds after the end, unless an override or a deletion asked for the release".to_owned());
         }
         if self.overrides.hold() {
             parts.push("held by an override".to_owned());

@@ -10,7 +10,7 @@ use crate::state::run::Verdict;
 pub struct Progress {
     /// How people call it: `web`, `machines burst`.
     pub name: String,
-    /// What is counted: `pods`, `machines`.
+    /// The unit of `there` and `wanted` in messages: `pods`, `joined` or `jobs`.
     pub unit: &'static str,
     /// How much of it is there; `None` while unknown.
     pub there: Option<u32>,
