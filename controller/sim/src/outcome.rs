@@ -64,7 +64,8 @@ pub fn measure(
     outcome.ready_at_t0 = t0.is_some_and(|look| {
         evening.targets.iter().all(|target| {
             let seen = look.workloads.iter().find(|w| w.name == target.workload);
-            seen.is_some_and(|w| w.ready >= i64::from(target.planned))
+            // A multiple of no replicas is no plan: a target without a pod is not ready.
+            seen.is_some_and(|w| w.ready >= i64::from(target.planned.max(1)))
         })
     });
     let used = |m: &crate::cloud::Machine| m.ended_at.unwrap_or(evening.end) - m.started_at;

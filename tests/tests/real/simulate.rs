@@ -114,6 +114,17 @@ async fn what_is_known_of_the_cluster_is_played() -> Result<()> {
     ensure!(said.contains(line), "{said}");
     let left = said.lines().find(|l| l.starts_with("left over")).context("no figures")?;
     ensure!(left.split_whitespace().filter(|w| *w == "nothing").count() == 4, "{said}");
+
+    // Eighteen times nothing is nothing.
+    let known = file(
+        "asleep.yaml",
+        "{apiVersion: apps/v1, kind: Deployment, metadata: {name: search}, spec: {replicas: 0}}",
+    )?;
+    let said = simulate(&[CAPITAL, &known]).await?;
+    let words = ["search: 0 replicas before", "search: 18 times 0 replicas is 0: state replicas"];
+    ensure!(words.iter().all(|word| said.contains(word)), "{said}");
+    let report = outcome(&[CAPITAL, &known]).await?;
+    ensure!(report["strategies"]["primetime"]["readyAtT0"] == false, "{report}");
     Ok(())
 }
 

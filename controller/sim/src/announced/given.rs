@@ -24,8 +24,9 @@ impl Evening {
         let given = self.given.iter().find(|o| scales(o, &target.workload));
         let bound = |field| given.and_then(|hpa| number(hpa, field));
         (
-            bound("/spec/minReplicas").unwrap_or(target.baseline),
-            bound("/spec/maxReplicas").unwrap_or_else(|| target.max.max(target.planned)),
+            // A target at 0 has an HPA of 1: the API server refuses less.
+            bound("/spec/minReplicas").unwrap_or_else(|| target.baseline.max(1)),
+            bound("/spec/maxReplicas").unwrap_or_else(|| target.max.max(target.planned).max(1)),
         )
     }
 
@@ -38,6 +39,8 @@ impl Evening {
         }
     }
 
+    /// What the API server holds when the evening begins. One list: each kind of object stands beside the
+    /// assumption made for it.
     pub(super) fn objects(&self, strategy: Strategy) -> Vec<Value> {
         let named = |api: &str, kind: &str, name: &str| {
             json!({"apiVersion": api, "kind": kind,

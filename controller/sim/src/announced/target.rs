@@ -110,12 +110,14 @@ pub(super) fn targets(
             });
             let usual = carried.map(|one| (curve.usual() / one).ceil());
             let usual = usual.and_then(|n| u32::try_from(whole(n)).ok());
-            let before = baseline(target).or(usual).unwrap_or(BASELINE).max(1);
+            let before = baseline(target).unwrap_or_else(|| usual.unwrap_or(BASELINE).max(1));
             let planned = target.want.replicas(before).max(before);
             // Without a word on it, a replica carries what it carries on a usual evening.
             let one = carried
                 .or_else(|| positive(curve.usual() / f64::from(before)))
-                .or_else(|| positive(curve.peak() / f64::from(planned)));
+                .or_else(|| positive(curve.peak() / f64::from(planned)))
+                // A multiple of no replicas: as much as if it ran before the event.
+                .or_else(|| positive(curve.usual() / f64::from(BASELINE)));
             let one = one.unwrap_or(1.0);
             Target {
                 name: target.name.clone(),
