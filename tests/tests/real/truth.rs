@@ -1,7 +1,8 @@
 //! What `kubectl surge` says of a cluster in which something is missing: the operator, a right, a name, a namespace, the kinds.
 
 use anyhow::{Result, ensure};
-use chrono::{TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
+use primetime_core::state::run::Verdict;
 use primetime_tests::capital;
 use primetime_tests::evening::{Evening, SHOP};
 use primetime_tests::operator::RELEASE;
@@ -31,6 +32,49 @@ async fn says(
         ensure!(said.contains(word), "{who} {args:?}: expected \"{word}\" in: {said}");
     }
     Ok(())
+}
+
+/// A kind with a scale subresource that the chart's `scalableKinds` does not name, and one object of it.
+const ROLLOUTS: &str = "
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: rollouts.argoproj.io}
+spec:
+  group: argoproj.io
+  scope: Namespaced
+  names: {kind: Rollout, plural: rollouts, singular: rollout}
+  versions:
+    - name: v1alpha1
+      served: true
+      storage: true
+      schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}
+      subresources:
+        status: {}
+        scale: {specReplicasPath: .spec.replicas, statusReplicasPath: .status.replicas}
+";
+
+/// Argo Rollouts and the chart as shipped: the run is at risk from the start, and says which right is missing.
+async fn a_kind_that_may_not_be_listed(evening: &Evening, show: DateTime<Utc>) -> Result<()> {
+    evening.plane.apply(ROLLOUTS).await?;
+    let established = ["wait", "--for=condition=Established", "crd/rollouts.argoproj.io"];
+    run(evening.plane.kubectl().args(established)).await?;
+    let mut surge = capital::web_only("rollout", show, 60, 60)?;
+    for target in &mut surge.spec.event.targets {
+        target.scale_target_ref.api_version = "argoproj.io/v1alpha1".into();
+        target.scale_target_ref.kind = "Rollout".into();
+    }
+    evening.announce(&surge).await?;
+    evening
+        .until("the run to name the right that is missing", 40, |e| async move {
+            let status = e.status("rollout").await;
+            let named = status.as_ref().is_ok_and(|status| {
+                let words = ["scalableKinds", "rollouts.argoproj.io is forbidden"];
+                status.verdict == Verdict::AtRisk
+                    && words.iter().all(|word| status.message.contains(word))
+            });
+            Ok((named, format!("{:?}", status.map(|s| (s.verdict, s.message)))))
+        })
+        .await
 }
 
 const HOLD: [&str; 7] = ["-n", SHOP, "hold", "capital", "--for", "5m", "--reason"];
@@ -68,6 +112,8 @@ async fn the_plugin_says_what_is_so() -> Result<()> {
     says(&evening, "admin", &["-n", "default", "status", "capital"], 1, &elsewhere).await?;
     let odd = ["is not the name of an object"];
     says(&evening, "admin", &["-n", "../x", "status"], 1, &odd).await?;
+
+    a_kind_that_may_not_be_listed(&evening, show).await?;
 
     // The operator is killed and does not give its Lease up, which lasts 15 s.
     evening.operator.kill().await?;

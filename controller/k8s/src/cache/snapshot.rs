@@ -45,7 +45,13 @@ impl Cache {
                 }),
             },
             None if table.synced() => Seen::Absent,
-            None => Seen::Unknown(format!("{} is not listed yet", workload.kind)),
+            None => Seen::Unknown(match table.forbidden() {
+                Some(why) => format!(
+                    "{} cannot be listed, add it to scalableKinds of the Helm chart: {why}",
+                    workload.kind
+                ),
+                None => format!("{} is not listed yet", workload.kind),
+            }),
         }
     }
 
@@ -62,6 +68,8 @@ impl Cache {
     }
 
     /// One namespace as the planner sees it.
+    ///
+    /// One table: each field of [`World`] stands beside the rows it is copied from.
     #[must_use]
     pub fn world(
         &self,

@@ -45,6 +45,8 @@ pub struct Table<K, T, L = ()> {
     listed: Option<tokio::time::Instant>,
     /// Keys that it did not show, too many to be believed of one list.
     missing: BTreeSet<K>,
+    /// What the API server said when it refused the last list or watch: the right is missing.
+    forbidden: Option<String>,
     /// Counts the changes of rows.
     revision: u64,
 }
@@ -59,6 +61,7 @@ impl<K, T, L: Default> Default for Table<K, T, L> {
             as_of: None,
             listed: None,
             missing: BTreeSet::new(),
+            forbidden: None,
             revision: 0,
         }
     }
@@ -130,11 +133,23 @@ impl<K: Ord + Clone, T, L: Lookup<K, T>> Table<K, T, L> {
             }
             self.missing = missing.into_iter().filter(|key| self.rows.contains_key(key)).collect();
         }
+        self.forbidden = None;
         self.listed = self.began.or(self.listed);
         // What is doubted has not been looked at. The first list can only be believed.
         if self.missing.is_empty() {
             self.as_of = self.began.or(self.as_of);
         }
+    }
+
+    /// The API server refuses to list the kind, and says why. Returns whether that is news.
+    pub fn forbid(&mut self, why: String) -> bool {
+        self.forbidden.replace(why.clone()) != Some(why)
+    }
+
+    /// Why the kind may not be listed; `None` once a list has come.
+    #[must_use]
+    pub fn forbidden(&self) -> Option<&str> {
+        self.forbidden.as_deref()
     }
 
     /// The last list is to be confirmed by another one.
@@ -227,6 +242,18 @@ mod tests {
         assert_eq!((list(&mut table, 0..8), table.is_doubted()), (8, false), "they are back");
         list(&mut table, 0..4);
         assert_eq!((list(&mut table, 0..4), table.is_doubted()), (4, false), "they are gone");
+    }
+
+    #[test]
+    fn a_kind_is_forbidden_until_a_list_comes() {
+        let mut table: Table<u32, u32> = Table::default();
+        assert!(table.forbid("may not list".into()));
+        assert!(!table.forbid("may not list".into()), "no news");
+        assert_eq!(table.forbidden(), Some("may not list"));
+        table.relist();
+        assert_eq!(table.forbidden(), Some("may not list"), "it is only asked for");
+        table.relisted();
+        assert_eq!(table.forbidden(), None);
     }
 
     #[test]

@@ -59,6 +59,8 @@ fn relist_after(kind: &str) -> Duration {
 }
 
 /// Watches one kind into one table. `read` gives the row, or nothing if the object is of no interest.
+///
+/// One loop: `relist`, `failures` and `limit` change together with each event.
 pub(super) async fn watch<K, I, T, L>(
     api: Api<K>,
     shared: Shared,
@@ -96,6 +98,15 @@ pub(super) async fn watch<K, I, T, L>(
                 Ok(Some(Ok(event))) => event,
                 Ok(Some(Err(error))) => {
                     warn!(kind = what, %error, "watch failed; it goes on with what was seen, and tries again");
+                    let news = forbidden(&error).is_some_and(|why| {
+                        shared.with(|cache| {
+                            let news = table(cache).is_some_and(|table| table.forbid(why));
+                            news && cache.mark(Scope::Everything)
+                        })
+                    });
+                    if news {
+                        shared.notify();
+                    }
                     tokio::time::sleep(backoff::pause(failures, PAUSE_AT_MOST)).await;
                     failures = failures.saturating_add(1);
                     continue;
@@ -134,6 +145,18 @@ pub(super) async fn watch<K, I, T, L>(
             }
         }
     }
+}
+
+/// What the API server says where the right to list or watch is missing; `None` for every other error.
+fn forbidden(error: &watcher::Error) -> Option<String> {
+    let (watcher::Error::InitialListFailed(kube::Error::Api(status))
+    | watcher::Error::WatchStartFailed(kube::Error::Api(status))
+    | watcher::Error::WatchFailed(kube::Error::Api(status))
+    | watcher::Error::WatchError(status)) = error
+    else {
+        return None;
+    };
+    (status.code == 403).then(|| status.message.clone())
 }
 
 /// Takes an event into its table. Says what it may concern, if it has changed anything.
