@@ -223,6 +223,7 @@ impl Observer for Metrics {
     }
 }
 
+/// The rows of one run. One table: each metric family stands beside the status field it shows.
 #[expect(clippy::cast_precision_loss, reason = "seconds since the epoch fit into 53 bits")]
 fn rows_of(namespace: &str, run: &RunRecord, world: &World) -> Vec<Row> {
     let status = &run.status;
@@ -240,14 +241,18 @@ fn rows_of(namespace: &str, run: &RunRecord, world: &World) -> Vec<Row> {
         |family, more: Labels, value: f64| rows.push(Row { family, labels: own(more), value });
     let yes = |b: bool| f64::from(u8::from(b));
 
-    show(
-        "primetime_run_ready_by_timestamp_seconds",
-        vec![],
-        run.window.ready_by.timestamp() as f64,
-    );
-    show("primetime_run_start_timestamp_seconds", vec![], run.window.start.timestamp() as f64);
-    let end = status.end_time.unwrap_or(run.window.end);
-    show("primetime_run_end_timestamp_seconds", vec![], end.timestamp() as f64);
+    // The instants of a run that cannot be decoded are not known: no value is shown for them.
+    if run.decoded {
+        let window = run.window;
+        let end = status.end_time.unwrap_or(window.end);
+        for (family, at) in [
+            ("primetime_run_ready_by_timestamp_seconds", window.ready_by),
+            ("primetime_run_start_timestamp_seconds", window.start),
+            ("primetime_run_end_timestamp_seconds", end),
+        ] {
+            show(family, vec![], at.timestamp() as f64);
+        }
+    }
     for stage in Stage::ALL {
         show(
             "primetime_run_stage",

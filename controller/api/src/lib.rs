@@ -33,7 +33,7 @@ pub use job::{JobStep, JobTemplateRef};
 pub use names::{APP_FIELD_MANAGER, FINALIZER, GROUP, SURGE_UID, VERSION, tags};
 pub use object_ref::ObjectRef;
 pub use overrides::{OverrideAction, SurgeOverride, SurgeOverrideSpec};
-pub use run::{SurgeRun, SurgeRunSpec, is_surge, run_record, run_spec};
+pub use run::{SurgeRun, SurgeRunSpec, is_surge, run_record, run_spec, undecoded_run};
 pub use schedule::{ExcludedDays, Schedule, Window};
 pub use source::{MetricsSource, MetricsSourceSpec};
 pub use surge::{ScheduledSurge, ScheduledSurgeSpec, named_surge, surge_record, surge_spec};

@@ -1,10 +1,11 @@
 //! `SurgeRun`: one occurrence, with absolute instants. Like a Job.
 
 use chrono::{DateTime, Utc};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
-use kube::{CustomResource, KubeSchema, Resource, ResourceExt};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
+use kube::{CustomResource, KubeSchema, Resource};
 use serde::{Deserialize, Serialize};
 
+use primetime_core::occurrences::named_after;
 use primetime_core::output::PlannedRun;
 use primetime_core::reference;
 use primetime_core::state::announcement::Window;
@@ -127,26 +128,95 @@ pub fn is_surge(owner: &OwnerReference) -> bool {
 #[must_use]
 pub fn run_record(object: &SurgeRun) -> RunRecord {
     let spec = &object.spec;
-    let name = object.name_any();
-    let surge = object.owner_references().iter().find(|o| is_surge(o));
-    let uid = object.annotations().get(SURGE_UID);
+    let known = of_metadata(&object.metadata);
     // Where it names no surge, it is a person's, whatever else stands on it.
-    let announced = spec.surge_name.as_deref().filter(|name| reference::name(name).is_ok());
+    let announced = spec.surge_name.as_deref().is_some_and(|name| reference::name(name).is_ok());
     RunRecord {
-        uid: object.metadata.uid.clone().unwrap_or_default(),
-        surge: spec.surge_name.clone().unwrap_or_else(|| name.clone()),
-        owner: announced.and_then(|_| uid.cloned().or_else(|| surge.map(|o| o.uid.clone()))),
-        collected: surge.is_some(),
+        surge: spec.surge_name.clone().unwrap_or_else(|| known.name.clone()),
+        owner: known.owner.filter(|_| announced),
         surge_generation: spec.surge_generation,
-        deletion_time: object.metadata.deletion_timestamp.as_ref().map(|at| {
-            DateTime::from_timestamp(at.0.as_second(), 0).unwrap_or(DateTime::UNIX_EPOCH)
-        }),
-        guarded: object.finalizers().iter().any(|f| f == FINALIZER),
         time_zone: spec.time_zone.clone(),
         event: spec.event_id.clone(),
+        decoded: true,
         window: Window { ready_by: spec.ready_time, start: spec.start_time, end: spec.end_time },
         announcement: validate::announcement(&spec.event).map_err(|reasons| reasons.join("; ")),
         status: object.status.clone().unwrap_or_default(),
+        ..known
+    }
+}
+
+/// A run that cannot be decoded, as the planner sees it. Its name says of which surge and which start it is.
+#[must_use]
+pub fn undecoded_run(metadata: &ObjectMeta, why: String) -> RunRecord {
+    let known = of_metadata(metadata);
+    let Some((surge, start)) = named_after(&known.name) else {
+        return RunRecord { owner: None, announcement: Err(why), ..known };
+    };
+    let window = Window { ready_by: start, start, ..known.window };
+    RunRecord { surge: surge.to_owned(), window, announcement: Err(why), ..known }
+}
+
+/// What the metadata of a run says. Its instants have not come, so that nothing is over because of them.
+fn of_metadata(metadata: &ObjectMeta) -> RunRecord {
+    let name = metadata.name.clone().unwrap_or_default();
+    let owners = metadata.owner_references.as_deref().unwrap_or_default();
+    let surge = owners.iter().find(|o| is_surge(o));
+    let uid = metadata.annotations.as_ref().and_then(|all| all.get(SURGE_UID));
+    let never = DateTime::<Utc>::MAX_UTC;
+    RunRecord {
+        uid: metadata.uid.clone().unwrap_or_default(),
+        surge: name.clone(),
+        owner: uid.cloned().or_else(|| surge.map(|o| o.uid.clone())),
+        collected: surge.is_some(),
+        surge_generation: None,
+        deletion_time: metadata.deletion_timestamp.as_ref().map(|at| {
+            DateTime::from_timestamp(at.0.as_second(), 0).unwrap_or(DateTime::UNIX_EPOCH)
+        }),
+        guarded: metadata.finalizers.iter().flatten().any(|f| f == FINALIZER),
+        time_zone: None,
+        event: None,
+        decoded: false,
+        window: Window { ready_by: never, start: never, end: never },
+        announcement: Err(String::new()),
+        status: RunStatus::default(),
         name,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kube::core::DeserializeGuard;
+    use serde_json::{Value, json};
+
+    /// A run of a surge as a newer version of the operator may have left it.
+    fn undecodable(name: &str) -> RunRecord {
+        let object: Value = json!({
+            "apiVersion": "primetime.dev/v1alpha1", "kind": "SurgeRun",
+            "metadata": {
+                "name": name, "namespace": "shop", "uid": "7", "finalizers": [FINALIZER],
+                "annotations": {SURGE_UID: "of-the-surge"},
+            },
+            "spec": {"surgeName": "show", "startTime": "2026-03-22T19:50:00Z"},
+            "status": {"stage": "Unheard"},
+        });
+        let object: DeserializeGuard<SurgeRun> = serde_json::from_value(object).unwrap();
+        let why = object.0.as_ref().unwrap_err().to_string();
+        undecoded_run(object.meta(), why)
+    }
+
+    #[test]
+    fn a_run_that_cannot_be_decoded_is_known_by_its_metadata() {
+        let run = undecodable("show-20260322t195000z");
+        assert_eq!((run.surge.as_str(), run.owner.as_deref()), ("show", Some("of-the-surge")));
+        assert_eq!(run.window.start.to_rfc3339(), "2026-03-22T19:50:00+00:00");
+        assert!(run.guarded && !run.collected && !run.deleting() && !run.decoded);
+        assert!(run.announcement.is_err());
+    }
+
+    #[test]
+    fn one_that_a_person_named_belongs_to_no_surge() {
+        let run = undecodable("by-hand");
+        assert_eq!((run.surge.as_str(), run.owner), ("by-hand", None));
     }
 }

@@ -46,6 +46,8 @@ fn workload(written: &ScaleTargetRef) -> Result<Workload, String> {
 
 /// Validates what a surge and a run have in common.
 ///
+/// One list in the order of the fields, because each part refers to names that an earlier part declares.
+///
 /// # Errors
 ///
 /// Every reason, with a field path each.

@@ -37,7 +37,9 @@ pub(crate) fn web(planned: u32) -> Target {
     }
 }
 
-/// An API server in sixty lines: does what a record says, once.
+/// An API server of one function: does what a record says, once.
+///
+/// One table: each kind of record stands beside its effect.
 pub(crate) fn persist(world: &mut World, record: Record) {
     match record {
         Record::CreateRun(PlannedRun {
@@ -61,6 +63,7 @@ pub(crate) fn persist(world: &mut World, record: Record) {
                 guarded: false,
                 time_zone: spec.schedule.zone_name().map(str::to_owned),
                 event,
+                decoded: true,
                 window,
                 announcement: Ok(spec.announcement),
                 status: RunStatus::default(),

@@ -94,6 +94,7 @@ pub(crate) mod tests {
             guarded: true,
             time_zone: None,
             event: None,
+            decoded: true,
             window: Window { ready_by: now(), start: now(), end: now() },
             announcement: Err("not needed here".into()),
             status: RunStatus::default(),

@@ -6,7 +6,7 @@ pub(crate) mod surges;
 
 use std::borrow::Cow;
 
-use chrono::SecondsFormat;
+use chrono::{NaiveDateTime, SecondsFormat};
 
 use crate::Instant;
 use crate::schedule::Schedule;
@@ -39,6 +39,15 @@ pub fn run_name(surge: &str, start: Instant) -> String {
     format!("{surge}-{}", utc.replace(['-', ':'], "").to_lowercase())
 }
 
+/// The surge and the start in the name of a run; `None` if the name is no [`run_name`].
+#[must_use]
+pub fn named_after(run: &str) -> Option<(&str, Instant)> {
+    let (surge, start) = run.rsplit_once('-')?;
+    let start = NaiveDateTime::parse_from_str(start, "%Y%m%dt%H%M%Sz").ok()?.and_utc();
+    // The parser also reads signs, white space and short numbers.
+    (run_name(surge, start) == run).then_some((surge, start))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -48,5 +57,9 @@ mod tests {
     fn a_run_is_named_after_its_start() {
         let start = chrono::Utc.with_ymd_and_hms(2014, 1, 12, 20, 0, 0).unwrap();
         assert_eq!(run_name("capital", start), "capital-20140112t200000z");
+        assert_eq!(named_after("capital-20140112t200000z"), Some(("capital", start)));
+        for other in ["capital", "capital-20140112", "capital-20140112t2000z", "by-hand"] {
+            assert_eq!(named_after(other), None, "{other}");
+        }
     }
 }

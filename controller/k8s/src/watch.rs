@@ -32,14 +32,14 @@ use kube::core::{DeserializeGuard, GroupVersionKind};
 use kube::{Client, Resource};
 use primetime_api::{
     InstanceClass, MetricsSource, ScheduledSurge, SurgeCalendar, SurgeHold, SurgeOverride,
-    SurgeRun, hold_record, run_record, surge_record,
+    SurgeRun, hold_record, run_record, surge_record, undecoded_run,
 };
 use primetime_core::port;
 use primetime_core::reference::{self, GroupVersion};
 use primetime_core::row::Row;
-use primetime_core::state::announcement::{TemplateKind, Window};
+use primetime_core::state::announcement::TemplateKind;
 use primetime_core::state::calendar::{CalendarRecord, CalendarStatus};
-use primetime_core::state::run::{RunRecord, RunStatus};
+use primetime_core::state::run::RunRecord;
 use primetime_core::state::surge::{SurgeRecord, SurgeStatus};
 use tracing::{info, warn};
 
@@ -88,32 +88,11 @@ fn read_surge(object: &DeserializeGuard<ScheduledSurge>) -> SurgeRecord {
     }
 }
 
+/// A run that cannot be decoded keeps its occurrence: its surge neither cancels it nor creates it again.
 fn read_run(object: &DeserializeGuard<SurgeRun>) -> RunRecord {
     match &object.0 {
         Ok(run) => run_record(run),
-        // The instants are unknown, so they lie nowhere: nothing is planned, what is claimed stays claimed.
-        Err(error) => RunRecord {
-            name: object.name_any(),
-            uid: object.meta().uid.clone().unwrap_or_default(),
-            surge: object.name_any(),
-            owner: None,
-            collected: false,
-            surge_generation: None,
-            deletion_time: object.meta().deletion_timestamp.as_ref().map(|at| {
-                chrono::DateTime::from_timestamp(at.0.as_second(), 0)
-                    .unwrap_or(chrono::DateTime::UNIX_EPOCH)
-            }),
-            guarded: object.finalizers().iter().any(|f| f == primetime_api::FINALIZER),
-            time_zone: None,
-            event: None,
-            window: Window {
-                ready_by: chrono::DateTime::UNIX_EPOCH,
-                start: chrono::DateTime::UNIX_EPOCH,
-                end: chrono::DateTime::UNIX_EPOCH,
-            },
-            announcement: Err(error.to_string()),
-            status: RunStatus::default(),
-        },
+        Err(error) => undecoded_run(object.meta(), error.to_string()),
     }
 }
 
@@ -148,6 +127,8 @@ fn read_source(source: &MetricsSource) -> Source {
 }
 
 /// Watches everything, for ever.
+///
+/// One table: each kind stands beside its watch.
 pub async fn everything(client: Client, shared: Shared) {
     let all = |what: &str| (shared.clone(), what.to_owned());
     let (s, n) = all("ScheduledSurge");
@@ -317,6 +298,8 @@ async fn scaled_objects(client: Client, shared: Shared) {
 }
 
 /// Watches each kind of workload that anything of ours names, from when it is first named.
+///
+/// One loop: `looked_up`, `named` and `next` change together with each probe.
 async fn workloads(client: Client, shared: Shared) {
     let mut watches = tokio::task::JoinSet::new();
     let mut looked_up = BTreeMap::new();

@@ -29,7 +29,9 @@ pub(super) const REMEMBERED: TimeDelta = TimeDelta::days(7);
 /// A run of a surge of the same name that is gone has begun, and is an occurrence of this schedule.
 pub(super) fn goes_on_in(run: &RunRecord, schedule: &Schedule, events: &[Occurrence]) -> bool {
     let same = |o: &Occurrence| o.event.is_some() && o.event == run.event;
-    run.outlives_its_surge() && (schedule.begins_at(run.window.start) || events.iter().any(same))
+    run.decoded
+        && run.outlives_its_surge()
+        && (schedule.begins_at(run.window.start) || events.iter().any(same))
 }
 
 /// What a surge announces, and the runs that it has.
@@ -171,7 +173,8 @@ impl<'a> Occurrences<'a> {
             run.surge_generation == Some(self.surge.generation)
                 && self.schedule.begins_at(run.window.start)
         };
-        !begun(run)
+        run.decoded
+            && !begun(run)
             && !run.deleting()
             && run.window.end > self.now
             && (self.spec.suspend || !(wanted(run.window.start) || announced(run)))

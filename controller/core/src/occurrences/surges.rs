@@ -155,12 +155,20 @@ impl Occurrences<'_> {
         };
         let run = self.run_of(next);
         let name = run.map_or_else(|| run_name(&self.surge.name, next.start), |r| r.name.clone());
-        let window = run.filter(|run| begun(run)).map_or_else(|| self.window(next), |r| r.window);
+        let window = run
+            .filter(|run| begun(run) && run.decoded)
+            .map_or_else(|| self.window(next), |r| r.window);
         let first = said(&format!("run {name}"), &window);
         let more = (!more.is_empty()).then(|| format!("{} more to come", more.len()));
         let cancelled =
             cancelled.map(|at| format!("{} is cancelled: its run was deleted", clock(at)));
-        let message: Vec<_> = [Some(first), more, cancelled].into_iter().flatten().collect();
+        let undecoded = planned.iter().filter_map(|o| self.run_of(o)).find(|run| !run.decoded);
+        let undecoded = undecoded.and_then(|run| {
+            let why = run.announcement.as_ref().err()?;
+            Some(format!("run {} cannot be decoded, and is left as it is: {why}", run.name))
+        });
+        let message: Vec<_> =
+            [Some(first), undecoded, more, cancelled].into_iter().flatten().collect();
         (ConditionReason::Scheduled, message.join("; "))
     }
 
@@ -215,6 +223,9 @@ impl Occurrences<'_> {
     }
 
     pub(super) fn keep(&self, run: &RunRecord, occurrence: &Occurrence, draft: &mut Draft) {
+        if !run.decoded {
+            return;
+        }
         let window = self.window(occurrence);
         let edited = run.surge_generation != Some(self.surge.generation);
         let moved = occurrence.event.is_some() && run.window != window;

@@ -271,6 +271,9 @@ pub struct RunRecord {
     pub time_zone: Option<String>,
     /// The event of a calendar that it is.
     pub event: Option<String>,
+    /// The SurgeRun was decoded. Otherwise its metadata and the start in its name are known, and nothing is decided from
+    /// `ready_by`, `end`, `event`, `surge_generation` and `status`.
+    pub decoded: bool,
     /// Instants.
     pub window: Window,
     /// What it must have ready, or why that cannot be understood.

@@ -142,6 +142,41 @@ fn a_run_that_somebody_deletes_is_cancelled_and_the_next_is_not() {
     assert!(!small.accepted().1.contains("cancelled"));
 }
 
+/// A rollback of the operator meets what a newer one wrote: that is not a deletion.
+#[test]
+fn a_run_that_cannot_be_decoded_keeps_its_occurrence() {
+    for guarded in [false, true] {
+        let mut small = Small::new();
+        let runs = small.look("2026-03-20T00:00:00Z");
+        let whole = small.world.runs["show-20260322t195000z"].clone();
+        let run = small.world.runs.get_mut("show-20260322t195000z").unwrap();
+        let never = Instant::MAX_UTC;
+        run.window = Window { ready_by: run.window.start, start: run.window.start, end: never };
+        (run.surge_generation, run.event, run.guarded) = (None, None, guarded);
+        run.decoded = false;
+        run.announcement = Err("status.stage: unknown variant".into());
+        for now in ["2026-03-20T00:01:00Z", "2026-03-22T20:00:00Z"] {
+            assert_eq!(small.look(now)[0], runs[0]);
+            let (reason, message) = small.accepted();
+            assert_eq!(reason, "Scheduled");
+            assert!(!message.contains("cancelled"), "{message}");
+            assert!(
+                message.contains("run show-20260322t195000z cannot be decoded")
+                    && message.contains("unknown variant"),
+                "{message}"
+            );
+        }
+        // Neither an edit nor a suspension takes back, or writes to, what is not known.
+        small.edit(|spec| spec.schedule = every("50 21 * * SAT"));
+        assert!(small.look("2026-03-22T20:01:00Z").contains(&runs[0]));
+        small.edit(|spec| spec.schedule = every("50 20 * * SUN"));
+        *small.world.runs.get_mut("show-20260322t195000z").unwrap() = whole;
+        small.look("2026-03-22T20:02:00Z");
+        assert!(!small.accepted().1.contains("cannot be decoded"));
+        assert!(!small.accepted().1.contains("cancelled"), "{}", small.accepted().1);
+    }
+}
+
 #[test]
 fn an_edit_replaces_what_has_not_begun_and_nothing_else() {
     let mut small = Small::new();
