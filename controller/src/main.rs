@@ -84,6 +84,7 @@ async fn client(server_time: &ServerTime) -> Result<Client> {
     Ok(client.with_layer(server_time).build())
 }
 
+/// Wires the process. One list: each part is made once, and the first one that ends stops all the others.
 async fn run(args: Args) -> Result<()> {
     // Only ring is compiled in; a second provider would make this fail at start and not at 20:59.
     let _ = rustls::crypto::ring::default_provider().install_default();

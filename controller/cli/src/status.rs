@@ -185,6 +185,7 @@ fn distance(at: Instant, now: Instant) -> String {
     }
 }
 
+/// The terminal's picture of a run. One function from the first line to the last, in the order in which it is read.
 fn picture(run: &SurgeRun, overrides: &[Override], args: &Args, now: Instant) -> String {
     let nothing = RunStatus::default();
     let zone = run.spec.time_zone.as_deref().filter(|_| !args.utc);

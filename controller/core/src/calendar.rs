@@ -85,6 +85,8 @@ impl CalendarStatus {
 
 /// What a calendar says after a look at its feed. By a wrong clock all of it may be over, or far away: while
 /// that is `in_doubt`, events move and come, and none of them goes.
+///
+/// One decision: each outcome of the look writes the same fields of the status.
 #[must_use]
 pub fn read(
     calendar: &CalendarRecord,

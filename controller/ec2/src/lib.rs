@@ -102,6 +102,7 @@ impl Ec2 {
             .build()
     }
 
+    /// Sends `CreateFleet` for a batch. One request and its answer; the length is that of the SDK's builders.
     async fn create_fleet(
         &self,
         run_uid: &str,

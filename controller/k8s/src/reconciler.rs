@@ -173,6 +173,8 @@ impl Reconciler {
     }
 
     /// Runs for ever.
+    ///
+    /// One loop: what is due, and what wakes the loop, are decided from the same state.
     pub async fn run(self: Arc<Self>) {
         let started = self.clock.now();
         let began_at = tokio::time::Instant::now();

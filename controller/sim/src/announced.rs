@@ -37,6 +37,8 @@ impl Evening {
     /// Reads the documents of a file: one `ScheduledSurge`, and as much of what is around it as the user has.
     /// Of what recurs the next evening is meant, as of `now`. `curve` makes the load from the surge.
     ///
+    /// One pass over the documents: each refusal stands where the document it names is in hand.
+    ///
     /// # Errors
     ///
     /// What is wrong with them, a sentence a line.

@@ -88,6 +88,7 @@ pub fn play(scenario: &Scenario, script: &Script, seed: u64) -> std::io::Result<
     Ok(runtime.block_on(evening(scenario, script, seed)))
 }
 
+/// Plays one evening. One sequence: what is built, what runs side by side, what is judged afterwards.
 async fn evening(scenario: &Scenario, script: &Script, seed: u64) -> Recording {
     let clock = VirtualClock::starting(scenario.begin);
     let server = Server::new(clock.clone()).with_keda(scenario.keda);
@@ -165,6 +166,8 @@ fn switched(scenario: &Scenario) -> BTreeSet<Object> {
 }
 
 /// Everything but the operator: people, controllers, and the look once a second. Ends when the evening is over.
+///
+/// One turn a step of virtual time: people act, controllers step, then the look is taken.
 async fn around(
     scenario: &Scenario,
     Surroundings { server, gate, cloud, clock, .. }: &Surroundings,

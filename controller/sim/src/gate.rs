@@ -145,6 +145,8 @@ impl Gate {
 
     /// Lets a request through to its effect, and the reply back; or not. A task of a process that has died
     /// hears of nothing any more, and nothing of theirs happens any more, but for what was on its way.
+    ///
+    /// One path of a request: each fault stands at the point at which it strikes.
     pub async fn pass<T: Send + 'static>(
         &self,
         door: Door,

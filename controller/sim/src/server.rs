@@ -243,6 +243,7 @@ impl Server {
         }
     }
 
+    /// Answers a request for objects. One table of methods and subresources.
     fn objects(
         &self,
         place: &Place,

@@ -97,6 +97,8 @@ fn number(n: i64) -> f64 {
 }
 
 /// Draws the evening; of each peer only what is ready.
+///
+/// One picture: each layer is drawn over the layers before it.
 pub fn draw(evening: &Evening, looks: &[Look], peers: &[(&str, &[Look])]) -> String {
     let demand =
         |at: Instant| number(evening.targets.iter().map(|t| t.demand(evening.load(at))).sum());

@@ -278,6 +278,8 @@ impl Run<'_> {
     }
 
     /// The next step down, if the way down has begun and its beginning is on record.
+    ///
+    /// The facts of each target are a closure here, because `step` asks only for targets it may lower.
     pub(super) fn come_down(&self, status: &mut RunStatus) -> Wake {
         if self.record.status.release.is_none() {
             return Wake::NEVER;

@@ -32,6 +32,7 @@ const STATUS_INTERVAL: Duration = Duration::from_secs(2);
 const WHERE_LESS_IS_KEPT: Duration = Duration::from_secs(30);
 
 impl Reconciler {
+    /// One table: each kind of record stands beside the request that writes it.
     pub(super) fn persist(
         self: &Arc<Self>,
         namespace: &str,

@@ -77,6 +77,8 @@ fn look(cache: &mut Cache, now: DateTime<Utc>) -> World {
 }
 
 /// Plans until nothing is left to be written, as the shell would, and says what one more look costs.
+///
+/// One measurement: what is prepared stays outside the clock that runs at the end.
 fn cost(runs: usize, now: DateTime<Utc>) -> Result<Cost> {
     let mut index = Cache::default();
     let key = |name: String| ("shop".to_owned(), name);

@@ -12,6 +12,8 @@ use crate::state::status::{JobState, JobStatus, TargetStatus};
 use crate::timeline;
 
 /// Each change of stage, floor, machines, knowledge and overrides is one line.
+///
+/// One table: each change of the status stands beside its sentence.
 pub(in crate::run) fn lines(before: &RunStatus, after: &RunStatus, run: &Run<'_>) -> Vec<Decision> {
     let mut lines = Vec::new();
     let mut say = |reason: EventReason, message: String| {
