@@ -1,4 +1,4 @@
-//! Flags, environment and chart values: one set of names.
+//! Command-line flags. Environment variables and chart values use the same names.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -9,12 +9,12 @@ use primetime_core::state::ladder::Object;
 
 use crate::feeds::Below;
 
-/// How log lines look.
+/// Format of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
-    /// For people.
+    /// Plain text.
     Text,
 }
 
@@ -22,61 +22,66 @@ pub enum LogFormat {
 #[derive(Clone, Debug, Parser)]
 #[command(name = "primetime", version = version(), about)]
 pub struct Args {
-    /// Distinguishes the instances of this cluster from those of others in the same account.
+    /// Name of the cluster in the tags of all instances. The name distinguishes clusters that share
+    /// an AWS account.
     #[arg(long, env = "PRIMETIME_CLUSTER_NAME", value_parser = name)]
     pub cluster_name: String,
 
-    /// Namespace of this process, for its Lease.
+    /// Namespace of this process and of the Lease for leader election.
     #[arg(long, env = "POD_NAMESPACE", default_value = "default")]
     pub namespace: String,
 
-    /// Name of this process in the Lease.
+    /// Name of this process as holder of the Lease.
     #[arg(long, env = "POD_NAME", default_value = "primetime")]
     pub identity: String,
 
-    /// Run for leader; without it, exactly one process may run.
+    /// Take part in leader election. If false, exactly one process may run.
     #[arg(long, env = "PRIMETIME_LEADER_ELECT", default_value_t = true, action = clap::ArgAction::Set)]
     pub leader_elect: bool,
 
-    /// Where probes and metrics are served.
+    /// Address and port for probes and metrics.
     #[arg(long, env = "PRIMETIME_HTTP_ADDRESS", default_value = "0.0.0.0:8080")]
     pub http_address: SocketAddr,
 
-    /// Where the admission webhook is served.
+    /// Address and port for the admission webhook.
     #[arg(long, env = "PRIMETIME_WEBHOOK_ADDRESS", default_value = "0.0.0.0:9443")]
     pub webhook_address: SocketAddr,
 
-    /// Folder with tls.crt and tls.key of the webhook; without it there is none.
+    /// Folder with tls.crt and tls.key for the admission webhook. If absent, the operator serves no
+    /// webhook.
     #[arg(long, env = "PRIMETIME_WEBHOOK_CERT_DIR")]
     pub webhook_cert_dir: Option<PathBuf>,
 
-    /// AWS region; from the environment where absent.
+    /// AWS region. Defaults to the region in the environment.
     #[arg(long, env = "PRIMETIME_AWS_REGION")]
     pub aws_region: Option<String>,
 
-    /// Another EC2 endpoint than AWS's own.
+    /// URL of the EC2 endpoint. Defaults to the endpoint of AWS.
     #[arg(long, env = "PRIMETIME_AWS_ENDPOINT_URL")]
     pub aws_endpoint_url: Option<String>,
 
-    /// Seconds after the start, or after becoming leader, in which nothing is lowered.
+    /// Seconds after the start, or after becoming leader, in which the operator lowers nothing.
     #[arg(long, env = "PRIMETIME_SETTLE_SECONDS", default_value_t = 120)]
     pub settle_seconds: u32,
 
-    /// Seconds after the deletion of a surge, or of a run, in which nothing is lowered because of it: the surge may be created
-    /// again, as `kubectl replace --force` does.
+    /// Seconds after the deletion of a surge or run in which the operator lowers nothing because of
+    /// the deletion. The grace allows for a surge that `kubectl replace --force` deletes and
+    /// creates again. Maximum 86400.
     #[arg(long, env = "PRIMETIME_DELETE_GRACE_SECONDS", default_value_t = 120, value_parser = clap::value_parser!(u32).range(..=86_400))]
     pub delete_grace_seconds: u32,
 
-    /// Seconds between two questions to the cloud about the instances of a run.
+    /// Seconds between two queries to the cloud for the instances of a run. Minimum 1.
     #[arg(long, env = "PRIMETIME_CLOUD_INTERVAL_SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
     pub cloud_interval_seconds: u32,
 
-    /// Jobs may be created from the templates that surges name: the right to do so has been granted.
+    /// Create Jobs from the templates that surges name. The operator needs the RBAC permission to
+    /// create Jobs.
     #[arg(long, env = "PRIMETIME_JOBS", default_value_t = false, action = clap::ArgAction::Set)]
     pub jobs: bool,
 
-    /// A `ConfigMap` that steps of a ladder of degradation may write, by name and in any namespace; may be repeated, or be
-    /// several with commas between them: the right to do so has been granted.
+    /// Name of a `ConfigMap` that degradation steps may write in any namespace. The flag accepts
+    /// several names, separated by commas or as repeated flags. The operator needs the RBAC
+    /// permission to write the `ConfigMap`.
     #[arg(
         long = "degrade-config-map",
         env = "PRIMETIME_DEGRADE_CONFIG_MAPS",
@@ -85,8 +90,9 @@ pub struct Args {
     )]
     pub degrade_config_maps: Vec<String>,
 
-    /// An `HTTPRoute` of the Gateway API that steps of a ladder of degradation may write, by name and in any namespace; may be
-    /// repeated, or be several with commas between them: the right to do so has been granted.
+    /// Name of an `HTTPRoute` of the Gateway API that degradation steps may write in any namespace.
+    /// The flag accepts several names, separated by commas or as repeated flags. The operator needs
+    /// the RBAC permission to write the `HTTPRoute`.
     #[arg(
         long = "degrade-http-route",
         env = "PRIMETIME_DEGRADE_HTTP_ROUTES",
@@ -95,12 +101,12 @@ pub struct Args {
     )]
     pub degrade_http_routes: Vec<String>,
 
-    /// A folder with time zone data that counts instead of the bundled one, such as /usr/share/zoneinfo.
+    /// Folder with time zone data to use instead of the bundled data, such as /usr/share/zoneinfo.
     #[arg(long, env = "PRIMETIME_ZONEINFO")]
     pub zoneinfo: Option<PathBuf>,
 
-    /// An address below which feeds of calendars may be; may be repeated, or be several with commas between them. Without
-    /// any, calendars are read from config maps only.
+    /// URL prefix of allowed calendar feeds. The flag accepts several prefixes, separated by commas
+    /// or as repeated flags. If absent, the operator reads calendars from a `ConfigMap` only.
     #[arg(
         long = "calendar-url",
         env = "PRIMETIME_CALENDAR_URLS",
@@ -109,17 +115,17 @@ pub struct Args {
     )]
     pub calendar_urls: Vec<Below>,
 
-    /// What is logged: a level, or tracing directives.
+    /// Log filter: a level, or tracing directives.
     #[arg(long, env = "PRIMETIME_LOG", default_value = "info")]
     pub log: String,
 
-    /// How log lines look.
+    /// Format of log lines.
     #[arg(long, env = "PRIMETIME_LOG_FORMAT", value_enum, default_value_t = LogFormat::Json)]
     pub log_format: LogFormat,
 }
 
 impl Args {
-    /// What steps of a ladder of degradation may write.
+    /// Returns the objects that degradation steps may write.
     pub fn may_degrade(&self) -> BTreeSet<Object> {
         let maps = self.degrade_config_maps.iter().cloned().map(Object::ConfigMap);
         let routes = self.degrade_http_routes.iter().cloned().map(Object::HttpRoute);
@@ -135,7 +141,7 @@ fn version() -> &'static str {
     })
 }
 
-/// A tag value that people can read.
+/// Parses a tag value for `--cluster-name`: 1 to 100 letters, digits and `-_./:`.
 fn name(text: &str) -> Result<String, String> {
     let fits = (1..=100).contains(&text.len())
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_./:".contains(&b));

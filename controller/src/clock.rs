@@ -1,9 +1,10 @@
-//! The one place where the operator reads a clock.
+//! System clock of the operator. The operator reads the wall clock in this module alone.
 
 use primetime_core::Instant;
 use primetime_core::port::Clock;
 
-/// The machine's clock, to the millisecond: what is written into objects reads the same afterwards.
+/// System clock, cut to milliseconds. A time that the operator writes into an object therefore
+/// keeps the value after a read.
 #[derive(Clone, Copy, Debug)]
 pub struct SystemClock;
 

@@ -1,5 +1,8 @@
-//! The cloud that machines come from: the only file that names one. Another cloud has a crate that implements
-//! [`primetime_core::port::Cloud`], a block in `InstanceClass` (`api/src/class/`), and its line here.
+//! Client of the cloud that launches machines. The operator opens a cloud client in this module
+//! alone.
+//!
+//! A new cloud needs a crate that implements [`primetime_core::port::Cloud`], a block in
+//! `InstanceClass` (`api/src/class/`), and a line in this file.
 
 use std::sync::Arc;
 
@@ -9,7 +12,7 @@ use primetime_ec2::{Ec2, Settings, TagNames};
 
 use crate::args::Args;
 
-/// Opens the client of the cloud, as the command line says.
+/// Opens the client of the cloud with the settings from the command line.
 pub async fn open(args: &Args) -> Arc<dyn Cloud> {
     let settings = Settings {
         region: args.aws_region.clone(),

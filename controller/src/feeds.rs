@@ -1,4 +1,5 @@
-//! Feeds of calendars at addresses: those that the platform team has allowed, and nothing they point to.
+//! HTTP client for calendar feeds. The client fetches only URLs that the platform team has allowed
+//! (`--calendar-url`), and follows no redirects.
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -14,10 +15,10 @@ use hyper_util::rt::TokioExecutor;
 use primetime_calendar::limits;
 use primetime_core::port::{Answer, Feeds, Fetched};
 
-/// A feed has to be there after so long, all of it.
+/// Timeout for the complete fetch of a feed: 30 s.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// An address below which feeds may be.
+/// URL prefix of allowed feeds (`--calendar-url`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Below {
     scheme: String,
@@ -37,7 +38,10 @@ impl FromStr for Below {
     }
 }
 
-/// Scheme, host with port, and path with query, of an address without tricks.
+/// Splits a URL into scheme, host with port, and path with query.
+///
+/// The function refuses a URL with credentials, and a path with dots or escapes that could leave an
+/// allowed prefix.
 fn parts(text: &str) -> Result<Below, String> {
     let uri: Uri = text.parse().map_err(|why| format!("\"{text}\" is no address: {why}"))?;
     let scheme = uri.scheme_str().filter(|scheme| matches!(*scheme, "https" | "http"));
@@ -47,7 +51,7 @@ fn parts(text: &str) -> Result<Below, String> {
     if authority.as_str().contains('@') {
         return Err("the address must not carry credentials".to_owned());
     }
-    // What a server may take for another path than it looks like.
+    // Refuse escapes and separators that a server may resolve to a different path.
     let path = uri.path().to_ascii_lowercase();
     let tricks = ["%2e", "%2f", "%5c", "%25", ";", "\\"].iter().any(|trick| path.contains(trick));
     if tricks || path.split('/').any(|part| matches!(part, "." | "..")) {
@@ -72,7 +76,7 @@ impl Below {
     }
 }
 
-/// Fetches over HTTP. It follows no redirects and heeds no proxy settings.
+/// HTTP client for feeds. The client follows no redirects and ignores proxy settings.
 #[derive(Clone, Debug)]
 pub struct HttpFeeds {
     client: Client<HttpsConnector<HttpConnector>, Empty<Bytes>>,
@@ -80,7 +84,7 @@ pub struct HttpFeeds {
 }
 
 impl HttpFeeds {
-    /// Fetches what is below these addresses.
+    /// Creates a client that fetches URLs below the given prefixes only.
     pub fn new(allowed: Vec<Below>) -> Self {
         let connector = hyper_rustls::HttpsConnectorBuilder::new()
             .with_webpki_roots()

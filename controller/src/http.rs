@@ -1,4 +1,4 @@
-//! Probes and metrics.
+//! HTTP server for probes and metrics.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -21,7 +21,8 @@ struct Served {
     leadership: Leadership,
 }
 
-/// Binds now, so that an address in use is an error at start; serves when awaited.
+/// Binds the address and returns a future that serves the requests. A port in use is therefore an
+/// error at start.
 pub async fn serve(
     address: SocketAddr,
     shared: Shared,
@@ -39,7 +40,8 @@ pub async fn serve(
     Ok(async move { axum::serve(listener, router).await.context("HTTP") })
 }
 
-/// Ready once every watch has seen everything: a standby is as ready as the leader.
+/// Returns 200 if every watch has listed all objects, otherwise 503. The rule is the same for
+/// leader and standby.
 async fn ready(State(served): State<Served>) -> impl IntoResponse {
     if served.shared.with(|cache| cache.synced()) {
         (StatusCode::OK, "ok")

@@ -1,4 +1,4 @@
-//! The Primetime operator: wiring only.
+//! The Primetime operator: start of the process, and wiring of all parts.
 
 mod args;
 mod clock;
@@ -56,8 +56,10 @@ fn main() -> ExitCode {
     }
 }
 
-/// The client logs the body of an answer that it cannot decode as a warning, and such a body may have secrets in it. So it
-/// reports errors only, whatever the level of the rest is, unless a directive names it.
+/// Adds `kube_client=error` to the log directives unless a directive names `kube_client`.
+///
+/// The client logs the body of an undecodable response as a warning, and the body may contain
+/// secrets.
 fn log_directives(said: &str) -> String {
     if said.contains("kube_client") { said.to_owned() } else { format!("{said},kube_client=error") }
 }
@@ -74,7 +76,9 @@ fn log(args: &Args) {
     }
 }
 
-/// A client whose calls are bounded here and not by up to 15 retries of its own, and whose answers tell the time.
+/// Creates a client for the API server, without the built-in retries (up to 15). The operator
+/// bounds each call with a timeout instead. [`ServerTime`] reads the server's clock from each
+/// response.
 async fn client(server_time: &ServerTime) -> Result<Client> {
     let mut config = Config::infer().await.context("no kubeconfig and not in a cluster")?;
     config.default_retry = false;
@@ -84,9 +88,13 @@ async fn client(server_time: &ServerTime) -> Result<Client> {
     Ok(client.with_layer(server_time).build())
 }
 
-/// Wires the process. One list: each part is made once, and the first one that ends stops all the others.
+/// Starts all parts of the process and waits until the first part ends. The other parts then stop
+/// too.
+///
+/// The function is long because the process has each part once.
 async fn run(args: Args) -> Result<()> {
-    // Only ring is compiled in; a second provider would make this fail at start and not at 20:59.
+    // Install `ring`, the only compiled-in provider, at start. A second provider without an
+    // installed default would make `rustls` fail at the first connection.
     let _ = rustls::crypto::ring::default_provider().install_default();
     if let Some(folder) = &args.zoneinfo {
         zoneinfo::mount(folder).with_context(|| format!("--zoneinfo {}", folder.display()))?;
@@ -173,7 +181,7 @@ async fn run(args: Args) -> Result<()> {
     }
 }
 
-/// What of the engine is set by flags.
+/// Returns the settings of the reconciler that flags define.
 fn settings(args: &Args) -> Settings {
     Settings {
         cluster: args.cluster_name.clone(),
@@ -184,7 +192,8 @@ fn settings(args: &Args) -> Settings {
     }
 }
 
-/// Runs for leader, or never ends where this process leads alone.
+/// Runs the leader election until this process loses the Lease. The function never returns if
+/// `--leader-elect` is false.
 async fn election(
     elect: bool,
     client: Client,
@@ -206,7 +215,7 @@ async fn webhook_or_never(webhook: Option<impl Future<Output = Result<()>>>) -> 
     }
 }
 
-/// SIGTERM, or Ctrl-C.
+/// Waits for SIGTERM or Ctrl-C.
 async fn stopped() {
     use tokio::signal::unix::{SignalKind, signal};
     match signal(SignalKind::terminate()) {

@@ -1,5 +1,7 @@
-//! `primetime_*`: base units, bounded labels. What is shown of runs is rebuilt at every scrape from the last look at
-//! each namespace, so nothing of a run that is gone is left behind.
+//! Prometheus metrics `primetime_*`, in base units and with bounded labels.
+//!
+//! Each scrape rebuilds the gauges of runs from the last plan of each namespace. The gauges of a
+//! deleted run therefore disappear.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -18,7 +20,7 @@ use prometheus::{
 
 type Labels = Vec<(&'static str, String)>;
 
-/// A gauge of a run: name, help, label names after namespace, surge and run.
+/// A gauge of a run: name, help text, and the labels after namespace, surge and run.
 struct Family {
     name: &'static str,
     help: &'static str,
@@ -114,14 +116,14 @@ const FAMILIES: [Family; 18] = [
     },
 ];
 
-/// One sample of a family.
+/// A sample of a gauge family.
 struct Row {
     family: &'static str,
     labels: Labels,
     value: f64,
 }
 
-/// All metrics.
+/// All metrics of the process.
 pub struct Metrics {
     registry: Registry,
     operations: IntCounterVec,
@@ -131,7 +133,7 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Registers what is counted over the life of the process.
+    /// Registers the counters and histograms of the process.
     pub fn new() -> prometheus::Result<Self> {
         let registry = Registry::new();
         let operations = IntCounterVec::new(
@@ -141,7 +143,7 @@ impl Metrics {
             ),
             &["operation", "outcome"],
         )?;
-        // From one round trip on loopback to the ten seconds after which a call is given up.
+        // The buckets reach from a round trip on loopback to the call timeout of 10 s.
         let lateness = Histogram::with_opts(
             HistogramOpts::new(
                 "primetime_write_lateness_seconds",
@@ -163,7 +165,7 @@ impl Metrics {
         f(&mut self.rows.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Everything, in the text format.
+    /// Returns all metrics in the Prometheus text format.
     pub fn text(&self, leads: bool) -> prometheus::Result<String> {
         let now = Registry::new();
         let info = GaugeVec::new(
@@ -223,7 +225,10 @@ impl Observer for Metrics {
     }
 }
 
-/// The rows of one run. One table: each metric family stands beside the status field it shows.
+/// Returns the samples of a run.
+///
+/// The function is a single table: each metric family stands beside the status field with the
+/// value.
 #[expect(clippy::cast_precision_loss, reason = "seconds since the epoch fit into 53 bits")]
 fn rows_of(namespace: &str, run: &RunRecord, world: &World) -> Vec<Row> {
     let status = &run.status;
@@ -241,7 +246,8 @@ fn rows_of(namespace: &str, run: &RunRecord, world: &World) -> Vec<Row> {
         |family, more: Labels, value: f64| rows.push(Row { family, labels: own(more), value });
     let yes = |b: bool| f64::from(u8::from(b));
 
-    // The instants of a run that cannot be decoded are not known: no value is shown for them.
+    // If the operator cannot decode a run, the times of the run are unknown. The function then
+    // shows no times.
     if run.decoded {
         let window = run.window;
         let end = status.end_time.unwrap_or(window.end);

@@ -1,7 +1,8 @@
-//! The admission webhook of `ScheduledSurge`: what needs a clock, time zone data or discovery is refused at apply.
+//! Admission webhook for `ScheduledSurge`. The webhook refuses errors that need a clock, time zone
+//! data or discovery.
 //!
-//! It looks at our own kind only, never at pods or nodes, and the controller checks everything again: with the webhook
-//! down no surge can be created or changed, and everything that is going on goes on.
+//! The webhook receives no Pods or Nodes, and the controller validates each spec again. If the
+//! webhook is down, the API server refuses new and changed surges, and runs continue.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -29,7 +30,7 @@ use serde_json::{Value, json};
 use tokio_rustls::TlsAcceptor;
 use tracing::{debug, warn};
 
-/// A client that does not finish its handshake, or its request, in this time is dropped.
+/// Timeout of the TLS handshake with a client: 10 s.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 #[derive(Clone)]
@@ -53,7 +54,9 @@ fn acceptor(folder: &Path) -> Result<TlsAcceptor> {
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
-/// Binds now, so that an address in use or a broken certificate is an error at start; serves when awaited.
+/// Loads the certificate, binds the address, and returns a future that serves the requests.
+///
+/// A port in use or a broken certificate is therefore an error at start.
 pub async fn serve(
     address: SocketAddr,
     folder: &Path,
@@ -112,16 +115,18 @@ async fn review(State(served): State<Served>, Json(review): Json<Value>) -> Resp
     Json(json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": response})).into_response()
 }
 
-/// A part of a document; null where there is none.
+/// Returns a part of a JSON document, or `null` if the document has no such part.
 fn at<'a>(value: &'a Value, pointer: &str) -> &'a Value {
     value.pointer(pointer).unwrap_or(&Value::Null)
 }
 
-/// Nothing, or a warning, or every reason to refuse.
+/// Validates the surge in an admission request. Returns an optional warning, or every reason for
+/// refusing the surge.
 async fn judge(request: &Value, served: &Served) -> Result<Option<String>, Vec<String>> {
     let surge: ScheduledSurge = serde_json::from_value(at(request, "/object").clone())
         .map_err(|e| vec![format!("spec: {e}")])?;
-    // Labels, finalizers and owners of a surge that was accepted once can always be changed.
+    // Accept the surge without validation if the request leaves `spec` unchanged. Labels,
+    // finalizers and owners of an accepted surge stay editable.
     if at(request, "/oldObject/spec") == at(request, "/object/spec") {
         return Ok(None);
     }
@@ -129,7 +134,8 @@ async fn judge(request: &Value, served: &Served) -> Result<Option<String>, Vec<S
     let moved = at(at(request, "/oldObject"), schedule) != at(at(request, "/object"), schedule);
     let namespace = at(request, "/namespace").as_str().unwrap_or_default();
     let name = surge.name_any();
-    // A surge that is replaced while its event goes on announces an event that has begun.
+    // A person may replace a surge during the event. The new surge then announces a start in the
+    // past.
     let is_new = at(request, "/oldObject").is_null();
     let goes_on = |schedule: &Schedule| {
         is_new && served.shared.with(|cache| cache.goes_on(namespace, &name, schedule))
@@ -153,7 +159,8 @@ fn reasons_against(
     Ok(validate::short_of_time(&spec, now))
 }
 
-/// Every kind that is named must have a scale subresource. A cluster that cannot be asked refuses nothing.
+/// Refuses each target whose kind is unknown or has no scale subresource. If discovery fails, the
+/// function accepts the target.
 async fn kinds_scale(surge: &ScheduledSurge, client: &Client) -> Result<(), Vec<String>> {
     let mut reasons = Vec::new();
     for (i, target) in surge.spec.event.targets.iter().enumerate() {

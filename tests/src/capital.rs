@@ -1,4 +1,5 @@
-//! The evening of `examples/capital-2014.yaml`, with its clock shifted and scaled by one factor.
+//! The evening of `examples/capital-2014.yaml`, with the clock shifted and all durations divided by
+//! the same factor.
 
 use anyhow::{Context, Result};
 use chrono::{DateTime, Utc};
@@ -8,27 +9,28 @@ use crate::tools::root;
 
 /// Sessions on a normal evening (practice: A Little Market, 2014).
 pub const USUAL_SESSIONS: f64 = 2_000.0;
-/// Sessions at the peak that was planned for.
+/// Sessions at the forecast peak.
 pub const PEAK_SESSIONS: f64 = 36_000.0;
-/// Sessions beyond the plan.
+/// Sessions above the forecast.
 pub const BREAKING_SESSIONS: f64 = 45_000.0;
 
-/// The committed example.
+/// Reads `examples/capital-2014.yaml`.
 ///
 /// # Errors
 ///
-/// If it cannot be read.
+/// Returns an error if the file cannot be read, or is not a valid `ScheduledSurge`.
 pub fn example() -> Result<ScheduledSurge> {
     let file = root().join("examples/capital-2014.yaml");
     let text = std::fs::read_to_string(&file).with_context(|| file.display().to_string())?;
     Ok(serde_yaml::from_str(&text)?)
 }
 
-/// The example with its show at `start` and every duration divided by `speed`.
+/// Returns the example with the show at `start` and every duration divided by `speed`. The minimum
+/// of each duration is one second.
 ///
 /// # Errors
 ///
-/// If the example cannot be read.
+/// Returns an error if the example cannot be read, or a duration is out of range.
 pub fn shifted(start: DateTime<Utc>, speed: u32) -> Result<ScheduledSurge> {
     let mut surge = example()?;
     let faster = |seconds: u32| (seconds / speed).max(1);
@@ -48,11 +50,11 @@ pub fn shifted(start: DateTime<Utc>, speed: u32) -> Result<ScheduledSurge> {
     Ok(surge)
 }
 
-/// A surge on `web` only, without machines: ready five seconds before its show.
+/// Returns a surge on `web` only, without machines, with `spec.readyBeforeSeconds` of 5.
 ///
 /// # Errors
 ///
-/// If the example cannot be read.
+/// Returns an error if the example cannot be read, or a duration is out of range.
 pub fn web_only(
     name: &str,
     show: DateTime<Utc>,
@@ -73,11 +75,11 @@ pub fn web_only(
     Ok(surge)
 }
 
-/// A surge as YAML.
+/// Returns a surge as YAML.
 ///
 /// # Errors
 ///
-/// If it cannot be written.
+/// Returns an error if the surge cannot be serialized.
 pub fn yaml(surge: &ScheduledSurge) -> Result<String> {
     Ok(serde_yaml::to_string(surge)?)
 }

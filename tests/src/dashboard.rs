@@ -1,15 +1,17 @@
-//! The queries of the dashboards that the chart ships.
+//! The queries of the dashboards in the chart.
 
 use anyhow::{Context, Result};
 use serde_json::Value;
 
 use crate::tools::root;
 
-/// Title and query of every panel and annotation, with its variables set to everything.
+/// Returns title and query of every panel, with the variables `$namespace` and `$surge` replaced by
+/// `.*`.
 ///
 /// # Errors
 ///
-/// If a dashboard cannot be read.
+/// Returns an error if a dashboard cannot be read, is not JSON, or has a panel target without a
+/// query.
 pub fn queries() -> Result<Vec<(String, String)>> {
     let mut queries = Vec::new();
     for entry in std::fs::read_dir(root().join("charts/primetime/dashboards"))? {

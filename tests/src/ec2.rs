@@ -1,8 +1,11 @@
-//! An EC2 API: moto keeps wire format and state; a proxy in front of it behaves like EC2 where moto does not.
+//! An EC2 API for the tests: moto, and a proxy in front of moto.
 //!
-//! moto ignores client tokens, knows no capacity, quota or throttling, and starts instances in no time. The proxy
-//! replays a known token, answers `IdempotentParameterMismatch`, refuses, loses replies after the effect, delays
-//! `pending -> running`, and can be down.
+//! moto provides the wire format and the state. moto ignores client tokens, has no capacity limits,
+//! quotas or throttling, and starts instances immediately. The proxy adds the missing behaviour of
+//! EC2. The proxy replays the answer to a known client token, and answers
+//! `IdempotentParameterMismatch` if the parameters differ. The proxy can also refuse launches,
+//! throttle, lose a reply after the effect, delay the change from `pending` to `running`, and be
+//! unavailable.
 
 mod fleet;
 mod form;
@@ -29,20 +32,22 @@ use crate::tools::Tools;
 use crate::wait::wait_for;
 use form::Form;
 
-/// What the region can and will do.
+/// Behaviour of the simulated region.
 #[derive(Clone, Debug)]
 pub struct Behaviour {
-    /// Instances of a type that can still be started; unlimited where absent.
+    /// Instances that can still be started, by instance type. Types without an entry are unlimited.
     pub capacity: BTreeMap<String, u32>,
-    /// vCPUs that may still be started; unlimited where absent. Every type counts as 4.
+    /// vCPUs that can still be started; `None` is unlimited. Every instance counts as 4 vCPUs.
     pub vcpu_quota: Option<u32>,
-    /// The next so many calls that change something are answered `RequestLimitExceeded`.
+    /// Number of next `CreateFleet`, `TerminateInstances` and `RunInstances` calls that get the
+    /// error `RequestLimitExceeded`.
     pub throttled_calls: u32,
-    /// The replies of the next so many launches are lost after their effect.
+    /// Number of next launches by `CreateFleet` that succeed in moto while the caller gets
+    /// `InternalError`.
     pub lost_replies: u32,
-    /// Nothing is answered at all.
+    /// True if the proxy answers every call with 503 `Unavailable`.
     pub down: bool,
-    /// From pending to running, and to a joined node.
+    /// Time from the launch of an instance to the state `running` and to the Node that joins.
     pub boot: Duration,
 }
 
@@ -62,16 +67,16 @@ impl Default for Behaviour {
 /// An instance that was started through the proxy.
 #[derive(Clone, Debug)]
 pub struct Machine {
-    /// When it was started.
+    /// Time of the launch.
     pub launched: Instant,
-    /// It was terminated.
+    /// True if a `TerminateInstances` call for the instance has succeeded.
     pub terminated: bool,
 }
 
 #[derive(Debug, Default)]
 struct Region {
     behaviour: Behaviour,
-    /// Fleets by token: the parameters they were asked with, and the answer.
+    /// Answered `CreateFleet` calls by client token: the encoded parameters and the answer.
     tokens: BTreeMap<String, (String, String)>,
     machines: BTreeMap<String, Machine>,
     calls: BTreeMap<String, u32>,
@@ -83,11 +88,11 @@ pub struct Ec2 {
     region: Arc<Mutex<Region>>,
     client: Client<HttpConnector, Full<Bytes>>,
     upstream: String,
-    /// Address of the proxy.
+    /// URL of the proxy.
     pub url: String,
-    /// The launch template that was made.
+    /// Id of the launch template that `start` creates in moto.
     pub template: String,
-    /// Subnets, one per zone.
+    /// Ids of the default subnets of moto; each zone has a subnet.
     pub subnets: Vec<String>,
 }
 
@@ -96,7 +101,8 @@ impl Ec2 {
     ///
     /// # Errors
     ///
-    /// If one does not become ready.
+    /// Returns an error if moto does not answer within 60 s, has no images, or creates no launch
+    /// template.
     pub async fn start(tools: &Tools, folder: &Path) -> Result<(Self, Process)> {
         let port = free_port()?;
         let moto = Process::start(
@@ -144,12 +150,12 @@ impl Ec2 {
         f(&mut self.region.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Changes what the region can and will do.
+    /// Changes the behaviour of the region.
     pub fn behave(&self, change: impl FnOnce(&mut Behaviour)) {
         self.region(|r| change(&mut r.behaviour));
     }
 
-    /// Instances that run, or are starting, by id.
+    /// Returns the instances that are pending or running, by instance id.
     #[must_use]
     pub fn living(&self) -> BTreeMap<String, Machine> {
         self.region(|r| {
@@ -161,7 +167,7 @@ impl Ec2 {
         })
     }
 
-    /// Instances that have booted, and those that are gone.
+    /// Returns the ids of the booted instances and the ids of the terminated instances.
     #[must_use]
     pub fn booted_and_gone(&self) -> (Vec<String>, Vec<String>) {
         self.region(|r| {
@@ -173,17 +179,18 @@ impl Ec2 {
         })
     }
 
-    /// How many instances were ever started.
+    /// Returns the number of instances that were ever started through `CreateFleet`.
     #[must_use]
     pub fn started(&self) -> usize {
         self.region(|r| r.machines.len())
     }
 
-    /// Starts an instance of others, without any tag.
+    /// Starts an instance without tags, which does not belong to the operator. Returns the instance
+    /// id.
     ///
     /// # Errors
     ///
-    /// If moto does not start it.
+    /// Returns an error if moto does not answer, has no images, or starts no instance.
     pub async fn start_foreign(&self) -> Result<String> {
         let images =
             self.described("DescribeImages", "imageId").await?.context("moto has no images")?;
@@ -198,11 +205,11 @@ impl Ec2 {
         form::all(&body, "instanceId").into_iter().next().context("no instance was started")
     }
 
-    /// The state of an instance, as the cloud says it.
+    /// Returns the state name of an instance, as moto reports the state.
     ///
     /// # Errors
     ///
-    /// If there is no such instance.
+    /// Returns an error if moto does not answer, or knows no instance with the id.
     pub async fn state(&self, id: &str) -> Result<String> {
         let form = Form::new(&[
             ("Action", "DescribeInstances"),
@@ -214,7 +221,7 @@ impl Ec2 {
         form::all(&state, "name").into_iter().next().context("no name")
     }
 
-    /// How often an action was called.
+    /// Returns the number of calls of an action through the proxy.
     #[must_use]
     pub fn calls(&self, action: &str) -> u32 {
         self.region(|r| r.calls.get(action).copied().unwrap_or(0))
@@ -257,7 +264,8 @@ fn xml(status: StatusCode, body: String) -> Response {
     (status, [(header::CONTENT_TYPE, "text/xml")], body).into_response()
 }
 
-/// The client may go away before the answer: what was begun is finished all the same, as in a real cloud.
+/// Handles a request in a separate task, so that a started launch completes even if the client
+/// disconnects. EC2 does the same.
 async fn answer(State(ec2): State<Ec2>, headers: HeaderMap, body: Bytes) -> Response {
     match tokio::spawn(handle(ec2, headers, body)).await {
         Ok(response) => response,
@@ -310,7 +318,8 @@ async fn handle(ec2: Ec2, headers: HeaderMap, body: Bytes) -> Response {
     }
 }
 
-/// Shows instances that are still booting as pending.
+/// Replaces `running` by `pending` in a `DescribeInstances` answer for instances that are still
+/// booting.
 fn still_pending(ec2: &Ec2, body: &str) -> String {
     let (booted, _) = ec2.booted_and_gone();
     let living = ec2.living();

@@ -1,4 +1,4 @@
-//! All real parts together, with the shop of the example on 20 base nodes.
+//! A test evening: all real parts together, with the shop of the example on 20 base Nodes.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -26,39 +26,43 @@ use crate::wait::wait_until;
 /// Namespace of the shop.
 pub const SHOP: &str = "shop";
 
-/// Nodes that the shop owns: base capacity, never touched.
+/// Number of base Nodes. The shop owns the base Nodes, and the operator never removes a base Node.
 pub const BASE_NODES: usize = 20;
 
-/// The whole house, in the order in which it is closed: no process acts on the plane any more when the plane is given back.
+/// All parts of an evening.
+///
+/// The field order is the drop order. The background tasks, the operator and Prometheus stop before
+/// the plane removes the evening from a borrowed cluster.
 pub struct Evening {
     background: JoinSet<()>,
-    /// The operator.
+    /// The operator under test.
     pub operator: Operator,
-    /// The Prometheus.
+    /// The Prometheus that scrapes the shop and the operator.
     pub prometheus: Prometheus,
-    /// The shop.
+    /// The shop under load.
     pub site: Site,
-    /// The cloud.
+    /// The EC2 API.
     pub ec2: Ec2,
-    /// The control plane.
+    /// The Kubernetes control plane.
     pub plane: Plane,
-    /// Programs.
+    /// Paths of the programs.
     pub tools: Tools,
     _moto: Process,
 }
 
-/// The folder of a run's logs.
+/// Returns the folder for the logs and files of an evening: `target/evenings/NAME`.
 #[must_use]
 pub fn folder(name: &str) -> PathBuf {
     root().join("target/evenings").join(name)
 }
 
 impl Evening {
-    /// Builds everything. `say` is told what happens.
+    /// Starts all parts and opens the shop. Calls `say` with each step of the start.
     ///
     /// # Errors
     ///
-    /// If a part does not come up.
+    /// Returns an error if a part does not become ready, or the shop does not serve 10 and 5 pods
+    /// within 60 s.
     pub async fn begin(name: &str, options: &Options, say: impl Fn(&str)) -> Result<Self> {
         let folder = folder(name);
         let tools = Tools::ensure().await?;
@@ -91,11 +95,12 @@ impl Evening {
         Ok(evening)
     }
 
-    /// Ends the evening: everything is stopped, and a borrowed cluster is given back.
+    /// Stops all parts and removes the evening from a borrowed cluster.
     ///
     /// # Errors
     ///
-    /// If a part of the plane has died, or something was left in the cluster.
+    /// Returns an error if a process of the plane has ended, or objects remain in the borrowed
+    /// cluster.
     pub fn end(self) -> Result<()> {
         let Self { background, operator, prometheus, site: _, ec2: _, mut plane, tools: _, _moto } =
             self;
@@ -104,7 +109,7 @@ impl Evening {
         plane.end()
     }
 
-    /// A client with all rights.
+    /// Returns a client with all rights.
     #[must_use]
     pub fn client(&self) -> Client {
         self.plane.client.clone()
@@ -117,11 +122,12 @@ impl Evening {
         Api::namespaced(self.client(), SHOP)
     }
 
-    /// Waits until a look at the evening says yes.
+    /// Calls `look` until the result is true, at most `seconds` seconds.
     ///
     /// # Errors
     ///
-    /// When the time is up; with what was seen last.
+    /// Returns an error if the time is up. The error contains the last observation and the decision
+    /// logs of all runs.
     pub async fn until<'a, F>(
         &'a self,
         what: &str,
@@ -145,109 +151,112 @@ impl Evening {
         }
     }
 
-    /// Announces an event with kubectl.
+    /// Announces an event: applies the surge with kubectl. Returns the output of kubectl.
     ///
     /// # Errors
     ///
-    /// What kubectl says.
+    /// Returns an error if the surge cannot be serialized, or kubectl fails.
     pub async fn announce(&self, surge: &ScheduledSurge) -> Result<String> {
         self.plane.apply(&crate::capital::yaml(surge)?).await
     }
 
-    /// All runs.
+    /// Returns all runs in the namespace of the shop.
     ///
     /// # Errors
     ///
-    /// If the API server does not answer.
+    /// Returns an error if the API server does not answer.
     pub async fn runs(&self) -> Result<Vec<SurgeRun>> {
         Ok(self.api::<SurgeRun>().list(&kube::api::ListParams::default()).await?.items)
     }
 
-    /// The status of the run of a surge.
+    /// Returns the status of the run of a surge.
     ///
     /// # Errors
     ///
-    /// If there is none.
+    /// Returns an error if the API server does not answer, or the surge has no run.
     pub async fn status(&self, surge: &str) -> Result<RunStatus> {
         let runs = self.runs().await?;
         let run = runs.into_iter().find(|r| r.spec.surge_name.as_deref() == Some(surge));
         Ok(run.with_context(|| format!("surge {surge} has no run"))?.status.unwrap_or_default())
     }
 
-    /// What Events say of the shop, one after the other.
+    /// Returns the messages of all Events in the namespace of the shop as a single text.
     ///
     /// # Errors
     ///
-    /// If the API server does not answer.
+    /// Returns an error if kubectl fails.
     pub async fn events(&self) -> Result<String> {
         let messages = "jsonpath={.items[*].message}{.items[*].note}";
         run(self.plane.kubectl().args(["-n", SHOP, "get", "events", "-o", messages])).await
     }
 
-    /// All holds.
+    /// Returns all holds in the namespace of the shop.
     ///
     /// # Errors
     ///
-    /// If the API server does not answer.
+    /// Returns an error if the API server does not answer.
     pub async fn holds(&self) -> Result<Vec<SurgeHold>> {
         Ok(self.api::<SurgeHold>().list(&kube::api::ListParams::default()).await?.items)
     }
 
-    /// All overrides.
+    /// Returns all overrides in the namespace of the shop.
     ///
     /// # Errors
     ///
-    /// If the API server does not answer.
+    /// Returns an error if the API server does not answer.
     pub async fn overrides(&self) -> Result<Vec<SurgeOverride>> {
         Ok(self.api::<SurgeOverride>().list(&kube::api::ListParams::default()).await?.items)
     }
 
-    /// `spec.replicas` of a Deployment.
+    /// Returns `spec.replicas` of a Deployment.
     ///
     /// # Errors
     ///
-    /// If there is none.
+    /// Returns an error if the API server does not answer, or the Deployment does not exist.
     pub async fn replicas(&self, deployment: &str) -> Result<i32> {
         let found = self.api::<Deployment>().get(deployment).await?;
         Ok(found.spec.and_then(|s| s.replicas).unwrap_or(0))
     }
 
-    /// Ready pods of a Deployment.
+    /// Returns the number of ready pods of a Deployment (`status.readyReplicas`).
     ///
     /// # Errors
     ///
-    /// If there is none.
+    /// Returns an error if the API server does not answer, or the Deployment does not exist.
     pub async fn ready(&self, deployment: &str) -> Result<i32> {
         let found = self.api::<Deployment>().get(deployment).await?;
         Ok(found.status.and_then(|s| s.ready_replicas).unwrap_or(0))
     }
 
-    /// `minReplicas` and `maxReplicas` of the HPA.
+    /// Returns `spec.minReplicas` and `spec.maxReplicas` of the HPA `web`.
     ///
     /// # Errors
     ///
-    /// If there is none.
+    /// Returns an error if the API server does not answer, or the HPA does not exist.
     pub async fn bounds(&self) -> Result<(i32, i32)> {
         let spec =
             self.api::<HorizontalPodAutoscaler>().get("web").await?.spec.context("no spec")?;
         Ok((spec.min_replicas.unwrap_or(1), spec.max_replicas))
     }
 
-    /// Nodes that are machines of the cloud.
+    /// Returns the number of Nodes that belong to instances (names that begin with `burst-`).
     ///
     /// # Errors
     ///
-    /// If the API server does not answer.
+    /// Returns an error if the API server does not answer.
     pub async fn machines(&self) -> Result<usize> {
         let nodes = Api::<Node>::all(self.client()).list(&kube::api::ListParams::default()).await?;
         Ok(nodes.items.iter().filter(|n| n.name_any().starts_with("burst-")).count())
     }
 
-    /// Fails unless everything was given back: bounds, replicas, instances, holds, finalizers, annotations.
+    /// Fails unless the run has returned everything.
+    ///
+    /// The check covers HPA bounds, replicas, instances, holds, finalizers, labels and annotations.
     ///
     /// # Errors
     ///
-    /// What was not.
+    /// Returns an error if the run has not returned a value or object, which the error names, or
+    /// the API server does not answer.
     pub async fn everything_is_back(&self) -> Result<()> {
         let bounds = self.bounds().await?;
         ensure!(bounds == (10, 60), "the HPA has bounds {bounds:?}, not (10, 60)");
@@ -276,7 +285,7 @@ impl Evening {
     }
 }
 
-/// No finalizer, no label and no annotation of ours.
+/// Fails if an object has a finalizer, or a label or annotation whose key contains `primetime`.
 fn bears_no_trace(object: &impl ResourceExt) -> Result<()> {
     let name = object.name_any();
     ensure!(object.finalizers().is_empty(), "{name} has finalizers");
@@ -286,7 +295,7 @@ fn bears_no_trace(object: &impl ResourceExt) -> Result<()> {
     Ok(())
 }
 
-/// The decision log of a run, a line each.
+/// Returns the decision log of a run (`status.decisions`), a line per decision.
 #[must_use]
 pub fn decisions(run: &SurgeRun) -> String {
     let lines = run.status.iter().flat_map(|s| &s.decisions);
@@ -296,7 +305,8 @@ pub fn decisions(run: &SurgeRun) -> String {
         .join("\n")
 }
 
-/// The shop: two Deployments, an HPA on live sessions, the metrics API behind it.
+/// Creates the base Nodes and applies `tests/shop.yaml`: two Deployments, an HPA on live sessions,
+/// and the external metrics API.
 async fn open_shop(plane: &Plane, site: &Site) -> Result<()> {
     let nodes: Api<Node> = Api::all(plane.client.clone());
     for n in 0..BASE_NODES {
@@ -305,7 +315,8 @@ async fn open_shop(plane: &Plane, site: &Site) -> Result<()> {
     let shop = std::fs::read_to_string(root().join("tests/shop.yaml"))?;
     let shop = shop.replace("METRICS_PORT", &site.tls_port.to_string());
     plane.apply(&shop.replace("METRICS_HOST", &plane.callback)).await?;
-    // Said here, because a webhook that the API server cannot reach says much less, much later.
+    // The wait fails here with the cause. A webhook that the API server cannot reach would fail
+    // much later, with a vague error.
     let what = format!(
         "the API server to reach {}:{}; if that is not an address by which it reaches this machine, set PRIMETIME_TEST_ADDRESS",
         plane.callback, site.tls_port
@@ -319,7 +330,7 @@ async fn open_shop(plane: &Plane, site: &Site) -> Result<()> {
     .await
 }
 
-/// The platform team's objects of the example, with the addresses of this evening.
+/// Applies `examples/platform.yaml` with the addresses and the shorter intervals of the evening.
 async fn platform(plane: &Plane, ec2: &Ec2, prometheus: &Prometheus) -> Result<()> {
     let text = std::fs::read_to_string(root().join("examples/platform.yaml"))?;
     let mut objects = Vec::new();
@@ -353,7 +364,8 @@ fn node(name: &str, provider_id: Option<&str>) -> Result<Node> {
             "labels": {"kubernetes.io/hostname": name, LABEL: "played"},
             "annotations": {LABEL: "played"},
         },
-        // Only the shop is scheduled on what is played, also where there are other nodes and other pods.
+        // The taint keeps other pods of a borrowed cluster off the simulated Nodes. The pods of the
+        // shop tolerate the taint.
         "spec": {
             "providerID": provider_id,
             "taints": [{"key": LABEL, "value": "played", "effect": "NoSchedule"}],
@@ -361,7 +373,8 @@ fn node(name: &str, provider_id: Option<&str>) -> Result<Node> {
     }))?)
 }
 
-/// Machines that have booted join the cluster; terminated ones leave it. Runs for ever.
+/// Creates a Node for each booted instance, and deletes the Node of each terminated instance. Never
+/// returns.
 async fn join_machines(client: Client, ec2: Ec2) {
     let nodes: Api<Node> = Api::all(client);
     let mut joined = std::collections::BTreeSet::new();

@@ -1,4 +1,4 @@
-//! A front before a Prometheus, which can be told to be ill.
+//! A proxy in front of a Prometheus, which a test can make fail or hang.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -16,33 +16,33 @@ use tokio::net::TcpListener;
 
 use crate::tls::{self, Loopback};
 
-/// How a front answers.
+/// Answers of a [`Front`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Health {
-    /// As the Prometheus behind it.
+    /// The front forwards each request to the Prometheus.
     #[default]
     Well,
-    /// With 500.
+    /// The front answers 500.
     Fails,
-    /// Never.
+    /// The front never answers.
     Hangs,
 }
 
-/// A front.
+/// A proxy in front of a Prometheus.
 #[derive(Clone, Debug)]
 pub struct Front {
-    /// Its address.
+    /// URL of the front.
     pub url: String,
     behind: String,
     health: Arc<Mutex<Health>>,
 }
 
 impl Front {
-    /// Opens one before a Prometheus.
+    /// Opens a front over plain HTTP for the Prometheus at `behind`.
     ///
     /// # Errors
     ///
-    /// If no port can be listened on.
+    /// Returns an error if no port can be bound.
     pub async fn open(behind: &str) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let front = Self::new("http", &listener, behind)?;
@@ -51,11 +51,11 @@ impl Front {
         Ok(front)
     }
 
-    /// Opens one that speaks TLS, with a certificate that is not trusted.
+    /// Opens a front over TLS with a certificate that no client trusts.
     ///
     /// # Errors
     ///
-    /// If no port can be listened on.
+    /// Returns an error if no port can be bound, or no certificate can be created.
     pub async fn open_untrusted(behind: &str) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let front = Self::new("https", &listener, behind)?;
@@ -76,7 +76,7 @@ impl Front {
         Router::new().fallback(answer).with_state(self.clone())
     }
 
-    /// It answers so from now on.
+    /// Sets how the front answers all later requests.
     pub fn set(&self, health: Health) {
         *self.health.lock().unwrap_or_else(PoisonError::into_inner) = health;
     }

@@ -1,4 +1,4 @@
-//! KEDA: its operator and its metrics API, the real ones.
+//! The real KEDA for the tests: the operator and the metrics adapter.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -13,10 +13,10 @@ use crate::tls::Loopback;
 use crate::tools::Tools;
 use crate::wait::{wait_for, wait_until};
 
-/// Its namespace.
+/// Namespace of KEDA.
 const KEDA: &str = "keda";
 
-/// KEDA in a plane of our own. The external metrics API is KEDA's from then on, and the shop's no more.
+/// KEDA in a dedicated control plane. The external metrics API of KEDA replaces that of the shop.
 #[derive(Debug)]
 pub struct Keda {
     tools: Tools,
@@ -29,13 +29,15 @@ pub struct Keda {
 }
 
 impl Keda {
-    /// Installs its definitions, and starts it.
+    /// Installs the definitions of KEDA, and starts the adapter and the operator.
     ///
     /// # Errors
     ///
-    /// If it does not become ready.
+    /// Returns an error if kubectl fails, a process cannot be started, or KEDA is not ready within
+    /// 60 s.
     pub async fn start(tools: &Tools, plane: &Plane) -> Result<Self> {
-        // kubectl does not look into a folder that is a link.
+        // kubectl does not read a folder through a symbolic link, so the function resolves the
+        // link.
         let definitions = tools.path("keda-definitions").canonicalize()?;
         let apply = ["apply", "--server-side", "-f"];
         run(plane.kubectl().args(apply).arg(definitions)).await?;
@@ -87,11 +89,12 @@ impl Keda {
         Ok(keda)
     }
 
-    /// Starts its operator, or starts it again.
+    /// Starts the KEDA operator, or restarts the KEDA operator after [`Self::kill`].
     ///
     /// # Errors
     ///
-    /// If it does not become ready.
+    /// Returns an error if the KEDA operator is not ready within 60 s. The error contains the end
+    /// of the log.
     pub async fn resume(&mut self) -> Result<()> {
         let probes = free_port()?;
         let process = Process::start(
@@ -123,17 +126,20 @@ impl Keda {
         }
     }
 
-    /// Kills its operator, as a crash would.
+    /// Kills the KEDA operator, as a crash does.
     ///
     /// # Errors
     ///
-    /// If it does not run.
+    /// Returns an error if the KEDA operator does not run, or cannot be killed.
     pub async fn kill(&mut self) -> Result<()> {
         self.operator.take().context("KEDA does not run")?.kill().await
     }
 }
 
-/// The API server asks KEDA for external metrics, and comes without a name: there is no front proxy here.
+/// Registers KEDA as the external metrics API.
+///
+/// The control plane has no front proxy certificate. The API server therefore calls KEDA as
+/// `system:anonymous`, and a `ClusterRole` allows the anonymous user to read external metrics.
 async fn serve_metrics(plane: &Plane, port: u16) -> Result<()> {
     let objects = [
         json!({

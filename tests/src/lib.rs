@@ -1,23 +1,24 @@
-//! Real parts for the tests and the demo: a control plane, an EC2 API, a Prometheus, a site under load, the operator.
+//! Real parts for the tests and the demo: a control plane, an EC2 API, a Prometheus, a shop, the
+//! operator.
 //!
-//! | room | part |
+//! | module | content |
 //! |---|---|
-//! | [`tools`] | programs: found, or built once per machine |
-//! | [`process`] | started, logged under `target/`, stopped with whoever started them |
-//! | [`wait`] | every wait has an upper bound and says what it waited for |
-//! | [`plane`] | etcd, kube-apiserver, controller manager, scheduler, or a cluster that is already there; KWOK |
-//! | [`ec2`] | moto, and a proxy in front of it that behaves like EC2 where moto does not |
-//! | [`site`] | a shop under load: its metrics, and the metrics API that the real HPA asks |
-//! | [`keda`] | KEDA's operator and its metrics API |
-//! | [`front`] | a front before Prometheus that can be told to be ill |
-//! | [`prometheus`] | a Prometheus that scrapes site and operator |
-//! | [`operator`] | Helm installs the chart; the operator runs with the account and rights it creates |
-//! | [`capital`] | the evening of the example, with its clock scaled by one factor |
-//! | [`dashboard`] | the queries of the dashboards that the chart ships |
-//! | [`evening`] | all of it together |
-//! | [`workload`] | small workloads beside the shop's, and surges of them |
-//! | [`recorder`] | everything that was asked of workloads, in order |
-//! | [`smoke`] | a short evening: install, raise, overrule, release |
+//! | [`tools`] | paths of programs, found or built once per machine |
+//! | [`process`] | child processes with logs under `target/`, killed when the parent ends |
+//! | [`wait`] | waits with a timeout and an error that names the awaited state |
+//! | [`plane`] | etcd, kube-apiserver and controllers, or an existing cluster; KWOK |
+//! | [`ec2`] | moto, and a proxy in front of moto that adds behaviour of EC2 |
+//! | [`site`] | a shop under load: metrics for Prometheus, and the metrics API for the real HPA |
+//! | [`keda`] | operator and metrics API of KEDA |
+//! | [`front`] | a proxy in front of Prometheus that can fail or hang |
+//! | [`prometheus`] | a Prometheus that scrapes the shop and the operator |
+//! | [`operator`] | the operator, with the service account and rights of the Helm chart |
+//! | [`capital`] | the evening of the example, with scaled durations |
+//! | [`dashboard`] | the queries of the dashboards in the chart |
+//! | [`evening`] | all parts together |
+//! | [`workload`] | small workloads for the namespace of the shop, with HPAs and surges |
+//! | [`recorder`] | requested replicas and bounds of all workloads, in order |
+//! | [`smoke`] | a short evening: install, raise, override, release |
 
 pub mod capital;
 pub mod dashboard;

@@ -1,4 +1,5 @@
-//! The operator under test: Helm installs the chart, and the binary runs with exactly the account and rights it creates.
+//! The operator under test. Helm installs the chart, and the binary runs with exactly the service
+//! account and rights of the chart.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,16 +13,18 @@ use crate::tls::Loopback;
 use crate::tools::{Tools, built, root};
 use crate::wait::wait_for;
 
-/// Namespace and name of the release.
+/// Namespace and name of the Helm release.
 pub const RELEASE: &str = "primetime";
 
-/// Seconds in which a deletion lowers nothing: two minutes, scaled as the evening is.
+/// Seconds after a deletion in which the operator lowers nothing (`--delete-grace-seconds`). The
+/// default is 120; the tests shorten the grace to match the scaled clock of the evening.
 pub const DELETE_GRACE: i64 = 10;
 
-/// The operator's key to the cloud: it must not be read anywhere.
+/// The operator's secret access key for EC2. The key must not appear in any log, metric, Event or
+/// object.
 pub const SECRET: &str = "canary-that-never-sings";
 
-/// The operator, outside of the cluster but with nothing more than its account inside.
+/// The operator as a process outside of the cluster, with only the rights of the service account.
 #[derive(Debug)]
 pub struct Operator {
     kubeconfig: PathBuf,
@@ -30,7 +33,7 @@ pub struct Operator {
     webhook: String,
     /// Port of probes and metrics.
     pub http_port: u16,
-    /// Port at which it may fetch feeds of calendars.
+    /// Port from which the operator may fetch calendar feeds (`--calendar-url`).
     pub feeds_port: u16,
     ec2: String,
     identity: String,
@@ -42,7 +45,8 @@ impl Operator {
     ///
     /// # Errors
     ///
-    /// If Helm fails or the operator does not become ready.
+    /// Returns an error if Helm fails, the API server issues no token, or the operator is not ready
+    /// within 30 s.
     pub async fn install(
         tools: &Tools,
         plane: &Plane,
@@ -98,11 +102,12 @@ impl Operator {
         Ok(operator)
     }
 
-    /// A second replica, which waits for the lease. Its webhook is never asked.
+    /// Starts a second replica, which waits for the Lease. The API server never calls the webhook
+    /// of the second replica.
     ///
     /// # Errors
     ///
-    /// If it does not become ready.
+    /// Returns an error if the second replica is not ready within 30 s.
     pub async fn standby(&self) -> Result<Self> {
         let mut standby = Self {
             kubeconfig: self.kubeconfig.clone(),
@@ -119,30 +124,32 @@ impl Operator {
         Ok(standby)
     }
 
-    /// Asks the operator to stop, as Kubernetes does, and waits until it has.
+    /// Sends SIGTERM to the operator, as Kubernetes does, and waits at most 15 s for the exit.
     ///
     /// # Errors
     ///
-    /// If it does not stop, or not cleanly.
+    /// Returns an error if the operator does not run, does not exit in time, or exits with a
+    /// failure.
     pub async fn terminate(&mut self) -> Result<()> {
         let mut process = self.process.take().context("the operator does not run")?;
         process.terminate().await
     }
 
-    /// Whether it says of itself that it leads.
+    /// True if the operator reports the metric `primetime_leader` as 1.
     ///
     /// # Errors
     ///
-    /// If it does not answer.
+    /// Returns an error if the operator does not answer.
     pub async fn leads(&self) -> Result<bool> {
         Ok(self.metrics().await?.lines().any(|l| l == "primetime_leader 1"))
     }
 
-    /// Starts the operator, or starts it again.
+    /// Starts or restarts the operator.
     ///
     /// # Errors
     ///
-    /// If it does not become ready.
+    /// Returns an error if the operator is not ready within 30 s. The error contains the end of the
+    /// log.
     pub async fn start(&mut self) -> Result<()> {
         let process = Process::start(
             &self.folder,
@@ -171,7 +178,7 @@ impl Operator {
                 .arg("--jobs=true")
                 .args(["--degrade-config-map=shop-flags", "--degrade-http-route=shop"])
                 .args(["--calendar-url", &format!("http://127.0.0.1:{}/feeds/", self.feeds_port)])
-                // The evening's clock is scaled; so is the operator's patience.
+                // Shorter delays of the operator match the scaled clock of the evening.
                 .args([
                     "--delete-grace-seconds",
                     &DELETE_GRACE.to_string(),
@@ -196,20 +203,20 @@ impl Operator {
         }
     }
 
-    /// Everything it has logged, in all its lives.
+    /// Returns the whole log of the operator, including earlier starts.
     ///
     /// # Errors
     ///
-    /// If it has logged nothing.
+    /// Returns an error if the log cannot be read.
     pub fn logged(&self) -> Result<String> {
         Ok(std::fs::read_to_string(self.folder.join("primetime.log"))?)
     }
 
-    /// Kills the operator as a crash would: SIGKILL.
+    /// Kills the operator with SIGKILL, as a crash does.
     ///
     /// # Errors
     ///
-    /// If it cannot be killed.
+    /// Returns an error if the operator cannot be killed.
     pub async fn kill(&mut self) -> Result<()> {
         match self.process.take() {
             Some(mut process) => process.kill().await,
@@ -217,21 +224,21 @@ impl Operator {
         }
     }
 
-    /// Kills the operator and starts it again.
+    /// Kills and restarts the operator.
     ///
     /// # Errors
     ///
-    /// If it does not come back.
+    /// Returns an error if the operator cannot be killed, or is not ready within 30 s.
     pub async fn crash(&mut self) -> Result<()> {
         self.kill().await?;
         self.start().await
     }
 
-    /// Its resident memory in MiB.
+    /// Returns the resident memory in MiB (`VmRSS`).
     ///
     /// # Errors
     ///
-    /// If it does not run.
+    /// Returns an error if the operator does not run, or `/proc` has no `VmRSS` of the process.
     pub fn resident_mib(&self) -> Result<f64> {
         let id =
             self.process.as_ref().and_then(Process::id).context("the operator does not run")?;
@@ -241,11 +248,11 @@ impl Operator {
         Ok(kib / 1024.0)
     }
 
-    /// Its metrics.
+    /// Returns the text of `/metrics`.
     ///
     /// # Errors
     ///
-    /// If it does not answer.
+    /// Returns an error if the operator does not answer.
     pub async fn metrics(&self) -> Result<String> {
         fetch(&format!("http://127.0.0.1:{}/metrics", self.http_port)).await
     }

@@ -1,4 +1,5 @@
-//! A real Kubernetes control plane: our own on loopback, or a cluster that is already there. KWOK plays nodes and kubelets.
+//! A real Kubernetes control plane: a dedicated control plane on loopback, or an existing cluster.
+//! KWOK simulates Nodes and kubelets.
 
 mod existing;
 mod own;
@@ -19,25 +20,29 @@ use crate::process::{Process, command, free_port, run};
 use crate::tools::{Tools, root};
 use crate::wait::wait_for;
 
-/// How the plane is started.
+/// Settings of the control plane.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The cluster to use instead of a plane of our own; the other options say nothing then.
+    /// Existing cluster to use instead of a dedicated control plane. The plane then ignores all
+    /// other options except `kubelets`.
     pub existing: Option<Existing>,
-    /// The Kubernetes minor whose API it serves, such as `1.34`; its own where absent.
+    /// Kubernetes minor version that the control plane emulates (`--emulated-version`), such as
+    /// `1.34`. If absent, the version is that of the binaries.
     pub emulated_version: Option<String>,
-    /// Seconds between two looks of the HPA controller; stock is 15.
+    /// Seconds between two syncs of the HPA controller. The default of Kubernetes is 15.
     pub hpa_sync_seconds: u32,
-    /// Requests a second of controller manager and scheduler; stock is 20 and 50.
+    /// API requests per second of controller manager and scheduler (`--kube-api-qps`). The defaults
+    /// of Kubernetes are 20 and 50.
     pub qps: u32,
-    /// Controller manager and scheduler; without them only the API is there.
+    /// True if controller manager and scheduler run. If false, only etcd and the API server run.
     pub controllers: bool,
-    /// Kubelets, played; without them nodes are never ready.
+    /// True if KWOK simulates kubelets. Nodes never become ready if false.
     pub kubelets: bool,
 }
 
 impl Options {
-    /// A plane of our own, fast enough for an evening in minutes.
+    /// Returns the options of a dedicated control plane, fast enough for an evening of a few
+    /// minutes.
     #[must_use]
     pub fn own() -> Self {
         Self {
@@ -52,7 +57,8 @@ impl Options {
 }
 
 impl Default for Options {
-    /// The cluster that the environment names, or a plane of our own.
+    /// Returns the options for the cluster in `PRIMETIME_TEST_CONTEXT`, or for a dedicated control
+    /// plane.
     fn default() -> Self {
         Self { existing: Existing::from_env(), ..Self::own() }
     }
@@ -60,27 +66,29 @@ impl Default for Options {
 
 /// A running control plane.
 pub struct Plane {
-    /// Where logs, keys and kubeconfigs are.
+    /// Folder of logs, keys and kubeconfigs.
     pub folder: PathBuf,
     /// A client with all rights.
     pub client: Client,
-    /// The user with all rights, as the API server knows it.
+    /// Name of the user with all rights, as the API server knows the user.
     pub admin: String,
-    /// The address by which the API server reaches this machine.
+    /// Address at which the API server reaches this machine.
     pub callback: String,
     tools: Tools,
-    // In the order in which they are dropped: what is borrowed is given back while its pods and nodes are still played.
+    // Rust drops the fields in order. KWOK still simulates pods and Nodes while the evening is
+    // removed from a borrowed cluster.
     borrowed: Option<Borrowed>,
     processes: Vec<Process>,
     _lock: File,
 }
 
 impl Plane {
-    /// Starts one, from nothing, in a folder of its own; or borrows one.
+    /// Starts a control plane in an empty folder, or borrows an existing cluster.
     ///
     /// # Errors
     ///
-    /// If a part does not become ready; its log is in the message.
+    /// Returns an error if another evening uses the folder or the cluster, or a part does not
+    /// become ready. If a process has ended, the error contains the end of the log.
     pub async fn start(tools: &Tools, folder: &Path, options: &Options) -> Result<Self> {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let lock = lock(folder)?;
@@ -128,7 +136,8 @@ impl Plane {
         Ok(plane)
     }
 
-    /// KWOK plays the nodes that carry its annotation, and no other.
+    /// Starts KWOK for the Nodes with the annotation [`LABEL`] of value `played`. KWOK ignores all
+    /// other Nodes.
     fn start_kubelets(&mut self) -> Result<()> {
         let mut kwok = command(self.tools.path("kwok"));
         kwok.arg("--kubeconfig")
@@ -142,31 +151,31 @@ impl Plane {
         Ok(())
     }
 
-    /// Fails if a part has ended.
+    /// Fails if a process of the control plane has ended.
     ///
     /// # Errors
     ///
-    /// With the end of its log.
+    /// Returns an error if a process has ended. The error contains the end of the log.
     pub fn alive(&mut self) -> Result<()> {
         self.processes.iter_mut().try_for_each(Process::alive)
     }
 
-    /// Gives a borrowed cluster back; a plane of our own just ends.
+    /// Removes the evening from a borrowed cluster, and stops all processes.
     ///
     /// # Errors
     ///
-    /// What was left in it.
+    /// Returns an error if objects of the evening remain in the borrowed cluster.
     pub fn end(mut self) -> Result<()> {
         self.borrowed.as_mut().map_or(Ok(()), Borrowed::end)
     }
 
-    /// Where a server has to listen so that the API server reaches it at [`Self::callback`].
+    /// Returns the listen address for servers that the API server must reach at [`Self::callback`].
     #[must_use]
     pub fn listen(&self) -> &'static str {
         if self.callback == "127.0.0.1" { "127.0.0.1" } else { "0.0.0.0" }
     }
 
-    /// A kubectl command with all rights.
+    /// Returns a kubectl command with all rights.
     #[must_use]
     pub fn kubectl(&self) -> tokio::process::Command {
         let mut kubectl = command(self.tools.path("kubectl"));
@@ -174,17 +183,18 @@ impl Plane {
         kubectl
     }
 
-    /// The kubeconfig of a user: `admin`, `alice` or an account.
+    /// Returns the path of the kubeconfig of a user: `admin`, `alice` or a service account.
     #[must_use]
     pub fn kubeconfig(&self, who: &str) -> PathBuf {
         self.folder.join(format!("{who}.kubeconfig"))
     }
 
-    /// Applies a manifest with kubectl.
+    /// Applies a manifest with `kubectl apply --validate=strict`. Returns the output of kubectl.
     ///
     /// # Errors
     ///
-    /// What kubectl says.
+    /// Returns an error if no port is free (the port number names the file), the file cannot be
+    /// written or removed, or kubectl fails.
     pub async fn apply(&self, manifest: &str) -> Result<String> {
         let file = self.folder.join(format!("apply-{}.yaml", free_port()?));
         std::fs::write(&file, manifest)?;
@@ -194,11 +204,12 @@ impl Plane {
         applied
     }
 
-    /// A kubeconfig for a service account: a token of it, and nothing else.
+    /// Writes a kubeconfig whose only credential is a token of a service account, valid for 2 h.
+    /// Returns the path.
     ///
     /// # Errors
     ///
-    /// If the API server gives no token.
+    /// Returns an error if the API server issues no token, or the kubeconfig cannot be written.
     pub async fn kubeconfig_of(&self, namespace: &str, account: &str) -> Result<PathBuf> {
         let mut create = self.kubectl();
         create.args(["create", "token", account, "-n", namespace, "--duration=2h"]);
@@ -206,7 +217,7 @@ impl Plane {
         self.write_kubeconfig(account, |user| *user = json!({"token": token.trim()}))
     }
 
-    /// The kubeconfig of the admin, for another address.
+    /// Writes a copy of the kubeconfig of the admin with other credentials. Returns the path.
     fn write_kubeconfig(&self, who: &str, edit: impl FnOnce(&mut Value)) -> Result<PathBuf> {
         let admin = std::fs::read_to_string(self.kubeconfig("admin"))?;
         let mut config: Value = serde_yaml::from_str(&admin)?;
@@ -217,7 +228,8 @@ impl Plane {
     }
 }
 
-/// Holds a folder as long as this process lives, however it ends: the system releases it.
+/// Locks a folder for the lifetime of the process. The operating system releases the lock after any
+/// kind of exit.
 fn lock(folder: &Path) -> Result<File> {
     let file = folder.with_extension("lock");
     std::fs::create_dir_all(folder.parent().unwrap_or(folder))?;
@@ -226,7 +238,7 @@ fn lock(folder: &Path) -> Result<File> {
     Ok(lock)
 }
 
-/// Writes a file that only its owner may read.
+/// Writes a file with mode 0600, which only the owner may read.
 fn write_secret(file: &Path, text: &str) -> Result<()> {
     use std::io::Write;
     use std::os::unix::fs::OpenOptionsExt;
@@ -236,11 +248,11 @@ fn write_secret(file: &Path, text: &str) -> Result<()> {
     Ok(opened.write_all(text.as_bytes())?)
 }
 
-/// A client from a kubeconfig.
+/// Creates a client from a kubeconfig, without retries.
 ///
 /// # Errors
 ///
-/// If the file cannot be used.
+/// Returns an error if the file cannot be read, or is not a valid kubeconfig.
 pub async fn client(kubeconfig: &Path) -> Result<Client> {
     let parsed =
         Kubeconfig::read_from(kubeconfig).with_context(|| kubeconfig.display().to_string())?;

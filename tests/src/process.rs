@@ -1,4 +1,5 @@
-//! Processes: logged under `target/`, stopped with the process that started them, also after a failure or Ctrl-C.
+//! Child processes with logs under `target/`. The children end with the parent process, even after
+//! a failure or Ctrl-C.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -9,7 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use anyhow::{Context, Result, bail};
 use tokio::process::{Child, Command};
 
-/// A program that runs until it is dropped or killed.
+/// A program that runs until the value is dropped or the program is killed.
 #[derive(Debug)]
 pub struct Process {
     name: String,
@@ -18,11 +19,11 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts a program. Its output goes to `FOLDER/NAME.log`, appended.
+    /// Starts a program and appends the output to `FOLDER/NAME.log`.
     ///
     /// # Errors
     ///
-    /// If it cannot be started.
+    /// Returns an error if the log cannot be opened, or the program cannot be started.
     pub fn start(folder: &Path, name: &str, command: &mut Command) -> Result<Self> {
         std::fs::create_dir_all(folder)?;
         let log = folder.join(format!("{name}.log"));
@@ -32,18 +33,19 @@ impl Process {
             .stdout(file.try_clone()?)
             .stderr(file)
             .kill_on_drop(true)
-            // Ctrl-C reaches the foreground group only: the parent stops its children itself, in its own order.
+            // Ctrl-C reaches only the foreground process group. The parent stops the children
+            // itself, in a defined order.
             .process_group(0)
             .spawn()
             .with_context(|| format!("{name} could not be started"))?;
         Ok(Self { name: name.to_owned(), log, child })
     }
 
-    /// Fails with the end of the log if the program has ended.
+    /// Fails if the program has ended.
     ///
     /// # Errors
     ///
-    /// If it has ended.
+    /// Returns an error if the program has ended. The error contains the end of the log.
     pub fn alive(&mut self) -> Result<()> {
         if let Some(status) = self.child.try_wait()? {
             bail!(
@@ -56,7 +58,7 @@ impl Process {
         Ok(())
     }
 
-    /// The last lines of the log.
+    /// Returns the last 15 lines of the log.
     #[must_use]
     pub fn tail(&self) -> String {
         let text = std::fs::read_to_string(&self.log).unwrap_or_default();
@@ -64,20 +66,21 @@ impl Process {
         lines.iter().skip(lines.len().saturating_sub(15)).copied().collect::<Vec<_>>().join("\n")
     }
 
-    /// Kills the program, as a crash would, and waits until it is gone.
+    /// Kills the program with SIGKILL, as a crash does, and waits for the exit.
     ///
     /// # Errors
     ///
-    /// If it cannot be killed.
+    /// Returns an error if the program cannot be killed.
     pub async fn kill(&mut self) -> Result<()> {
         self.child.kill().await.with_context(|| format!("{} could not be killed", self.name))
     }
 
-    /// Asks the program to stop and waits until it has, 15 seconds at most.
+    /// Sends SIGTERM to the program and waits at most 15 s for the exit.
     ///
     /// # Errors
     ///
-    /// If it does not stop, or does not say that all is well.
+    /// Returns an error if the program does not run, does not exit in time, or exits with a
+    /// failure.
     pub async fn terminate(&mut self) -> Result<()> {
         let id = self.id().with_context(|| format!("{} does not run", self.name))?;
         run(Command::new("kill").args(["-TERM", &id.to_string()])).await?;
@@ -88,24 +91,27 @@ impl Process {
         bail!("{} stopped with {status}:\n{}", self.name, self.tail());
     }
 
-    /// Waits until the program has ended by itself.
+    /// Waits until the program has exited.
     ///
     /// # Errors
     ///
-    /// If it does not in time.
+    /// Returns an error if the program does not exit within `patience`.
     pub async fn ended(&mut self, patience: std::time::Duration) -> Result<ExitStatus> {
         let status = tokio::time::timeout(patience, self.child.wait()).await;
         Ok(status.with_context(|| format!("{} does not stop", self.name))??)
     }
 
-    /// The process id, while it runs.
+    /// Returns the process id of a running program.
     #[must_use]
     pub fn id(&self) -> Option<u32> {
         self.child.id()
     }
 }
 
-/// A command that dies with this process even if this process is killed hard, where the system can do that.
+/// Returns a command for a program.
+///
+/// If `/usr/bin/setpriv` exists, the kernel kills the program when the parent dies, even after
+/// SIGKILL.
 #[must_use]
 pub fn command(program: impl AsRef<OsStr>) -> Command {
     let setpriv = Path::new("/usr/bin/setpriv");
@@ -117,11 +123,12 @@ pub fn command(program: impl AsRef<OsStr>) -> Command {
     Command::new(program)
 }
 
-/// Runs a program to its end and returns what it printed.
+/// Runs a program to the end and returns the standard output.
 ///
 /// # Errors
 ///
-/// If it fails: then with everything it printed.
+/// Returns an error if the program cannot be started, or fails. The error contains the whole
+/// output.
 pub async fn run(command: &mut Command) -> Result<String> {
     let shown = format!("{:?}", command.as_std());
     let output = command
@@ -137,18 +144,18 @@ pub async fn run(command: &mut Command) -> Result<String> {
     bail!("{shown} failed:\n{printed}{}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// Below what systems give to outgoing connections (Linux from 32768, macOS from 49152): none of these takes a port
-/// before its server listens on it.
+/// Ports for servers, below the ports of outgoing connections (Linux from 32768, macOS from 49152).
+/// An outgoing connection therefore never takes a port before the server listens.
 const PORTS: std::ops::Range<u32> = 20_000..30_000;
 
-/// A free port on loopback, which this process is given once.
+/// Returns a free loopback port, a different port for each call.
 ///
 /// # Errors
 ///
-/// If there is none.
+/// Returns an error if no port of the range is free.
 pub fn free_port() -> Result<u16> {
     static GIVEN: AtomicU32 = AtomicU32::new(0);
-    // Processes that run at the same time begin at different places.
+    // Parallel processes begin at different ports, which makes collisions unlikely.
     let first = std::process::id().wrapping_mul(127);
     let count = PORTS.end - PORTS.start;
     for _ in 0..count {

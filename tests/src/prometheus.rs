@@ -1,4 +1,4 @@
-//! A real Prometheus that scrapes the site and the operator every second.
+//! A real Prometheus that scrapes the shop and the operator every second.
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -16,10 +16,10 @@ use crate::process::{Process, command, free_port};
 use crate::tools::{Tools, root};
 use crate::wait::wait_for;
 
-/// A Prometheus.
+/// A running or killed Prometheus.
 #[derive(Debug)]
 pub struct Prometheus {
-    /// Its address.
+    /// URL of the Prometheus.
     pub url: String,
     port: u16,
     folder: PathBuf,
@@ -31,7 +31,7 @@ pub struct Prometheus {
 ///
 /// # Errors
 ///
-/// If there is no answer, or not a good one.
+/// Returns an error if the server does not answer, the status is not 2xx, or the body is not UTF-8.
 pub async fn fetch(url: &str) -> Result<String> {
     let client: Client<HttpConnector, Empty<Bytes>> =
         Client::builder(TokioExecutor::new()).build_http();
@@ -42,11 +42,12 @@ pub async fn fetch(url: &str) -> Result<String> {
 }
 
 impl Prometheus {
-    /// Starts one.
+    /// Starts a Prometheus that scrapes the ports `site` and `operator`.
     ///
     /// # Errors
     ///
-    /// If it does not become ready.
+    /// Returns an error if the configuration cannot be written, or Prometheus is not ready within
+    /// 30 s.
     pub async fn start(tools: &Tools, folder: &Path, site: u16, operator: u16) -> Result<Self> {
         let config = serde_json::json!({
             "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
@@ -70,11 +71,11 @@ impl Prometheus {
         Ok(prometheus)
     }
 
-    /// Starts it, or starts it again on the same data and port.
+    /// Starts Prometheus, or restarts Prometheus on the same data and port.
     ///
     /// # Errors
     ///
-    /// If it does not become ready.
+    /// Returns an error if Prometheus is not ready within 30 s.
     pub async fn resume(&mut self) -> Result<()> {
         let process = Process::start(
             &self.folder,
@@ -91,11 +92,11 @@ impl Prometheus {
         Ok(())
     }
 
-    /// Kills it.
+    /// Kills Prometheus with SIGKILL.
     ///
     /// # Errors
     ///
-    /// If it cannot be killed.
+    /// Returns an error if Prometheus cannot be killed.
     pub async fn kill(&mut self) -> Result<()> {
         match self.process.take() {
             Some(mut process) => process.kill().await,
@@ -103,11 +104,11 @@ impl Prometheus {
         }
     }
 
-    /// The series that a query selects now.
+    /// Returns the series that an instant query selects.
     ///
     /// # Errors
     ///
-    /// If the query is refused.
+    /// Returns an error if Prometheus does not answer, or refuses the query.
     pub async fn query(&self, query: &str) -> Result<Vec<Value>> {
         let mut encoded = String::new();
         for byte in query.bytes() {

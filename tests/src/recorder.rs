@@ -1,4 +1,4 @@
-//! Everything that is asked of the workloads of the shop, in order, by any client.
+//! Recorder of all requested replicas and HPA bounds in the shop, in order and from any client.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -12,27 +12,27 @@ use tokio::task::JoinSet;
 
 use crate::evening::SHOP;
 
-/// What is asked for at a moment.
+/// Requested size of a workload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Asked {
-    /// Replicas of a Deployment.
+    /// `spec.replicas` of a Deployment.
     Replicas(i32),
-    /// The bounds of an HPA.
+    /// `spec.minReplicas` and `spec.maxReplicas` of an HPA.
     Bounds(i32, i32),
 }
 
-/// A change of what is asked for.
+/// A change of a requested size.
 #[derive(Clone, Debug)]
 pub struct Change {
-    /// When it was seen.
+    /// Time of the watch event.
     pub at: DateTime<Utc>,
-    /// Of which workload, or its HPA.
+    /// Name of the Deployment or HPA.
     pub name: String,
-    /// What.
+    /// Requested size after the change.
     pub asked: Asked,
 }
 
-/// A recorder that runs until it is dropped.
+/// A recorder that runs until the value is dropped.
 #[derive(Debug)]
 pub struct Recorder {
     changes: Arc<Mutex<Vec<Change>>>,
@@ -40,7 +40,7 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// Begins to record.
+    /// Starts the watches on Deployments and HPAs of the shop.
     #[must_use]
     pub fn start(client: &Client) -> Self {
         let changes = Arc::<Mutex<Vec<Change>>>::default();
@@ -58,14 +58,14 @@ impl Recorder {
         Self { changes, _watches: watches }
     }
 
-    /// What was asked for by a name, change by change.
+    /// Returns all changes of the Deployment and the HPA with the given name, in order.
     #[must_use]
     pub fn of(&self, name: &str) -> Vec<Change> {
         let changes = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
         changes.iter().filter(|change| change.name == name).cloned().collect()
     }
 
-    /// The replicas that were asked for by a name, change by change.
+    /// Returns the changes of `spec.replicas` of a Deployment, in order.
     #[must_use]
     pub fn replicas(&self, name: &str) -> Vec<(DateTime<Utc>, i32)> {
         let changes = self.of(name).into_iter();

@@ -1,6 +1,7 @@
-//! A shop under load: sessions follow what the test or the curve says, capacity follows the ready pods.
+//! A shop under load: the test sets the sessions, and the capacity follows the ready pods.
 //!
-//! The same process answers Prometheus (`/metrics`) and, over TLS, the external metrics API that the real HPA asks.
+//! The same process serves `/metrics` for Prometheus and, over TLS, the external metrics API for
+//! the real HPA.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -16,7 +17,7 @@ use serde_json::{Value, json};
 
 use crate::tls::{self, Loopback};
 
-/// Sessions that one pod carries (A Little Market's figures give 200).
+/// Sessions that a pod carries (A Little Market's figures give 200).
 pub const SESSIONS_PER_POD: f64 = 200.0;
 
 #[derive(Clone, Copy, Debug)]
@@ -50,11 +51,11 @@ pub struct Site {
 }
 
 impl Site {
-    /// Opens the shop. The metrics API listens on `address`, everything else on loopback.
+    /// Opens the shop. The metrics API listens on `address`, and `/metrics` listens on loopback.
     ///
     /// # Errors
     ///
-    /// If no port can be listened on.
+    /// Returns an error if no port can be bound, or the TLS configuration is invalid.
     pub async fn open(tls: &Loopback, address: &str) -> Result<Self> {
         let plain = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
         let secure = tokio::net::TcpListener::bind((address, 0)).await?;
@@ -79,34 +80,35 @@ impl Site {
         f(&mut self.load.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// So many visitors are on the site from now on.
+    /// Sets the current number of sessions.
     pub fn set_sessions(&self, sessions: f64) {
         self.with(|load| load.sessions = sessions);
     }
 
-    /// A pod carries so many sessions from now on.
+    /// Sets the number of sessions that a pod carries.
     pub fn set_carried(&self, sessions: f64) {
         self.with(|load| load.carried = sessions);
     }
 
-    /// Visitors now.
+    /// Returns the current number of sessions.
     #[must_use]
     pub fn sessions(&self) -> f64 {
         self.with(|load| load.sessions)
     }
 
-    /// What `/metrics` shows besides, as Prometheus reads it; `@now` stands for the time in milliseconds.
+    /// Sets additional text of `/metrics` in the Prometheus format. The site replaces `@now` by the
+    /// time in milliseconds.
     pub fn expose(&self, text: &str) {
         text.clone_into(&mut self.more.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
-    /// Sessions times seconds that found no pod.
+    /// Returns the load that found no pod so far, in sessions times seconds.
     #[must_use]
     pub fn unserved_session_seconds(&self) -> f64 {
         self.with(|load| load.unserved_session_seconds)
     }
 
-    /// Lets capacity follow the ready pods of a Deployment, for ever.
+    /// Updates the capacity from the ready pods of a Deployment every 500 ms. Never returns.
     pub async fn serve(self, client: Client, namespace: &str, deployment: &str) {
         let api: Api<Deployment> = Api::namespaced(client, namespace);
         let step = Duration::from_millis(500);

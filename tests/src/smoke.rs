@@ -1,4 +1,4 @@
-//! The whole of it in half a minute: for older minors, and for clusters that are already there.
+//! A short evening of half a minute, for older Kubernetes minors and existing clusters.
 
 use anyhow::{Result, ensure};
 use chrono::{TimeDelta, Utc};
@@ -10,11 +10,11 @@ use crate::plane::Options;
 use crate::process::{command, run};
 use crate::tools::built;
 
-/// Install, announce, raise, overrule, release; returns what `kubectl version` says of the plane.
+/// Installs, announces, raises, overrides and releases. Returns the output of `kubectl version`.
 ///
 /// # Errors
 ///
-/// Whatever did not happen.
+/// Returns an error if a step fails or takes too long.
 pub async fn smoke(name: &str, options: &Options) -> Result<String> {
     let evening = Evening::begin(name, options, |what| eprintln!("{name}: {what}")).await?;
     let version = run(evening.plane.kubectl().args(["version", "-o", "json"])).await?;

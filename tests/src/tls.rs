@@ -1,4 +1,4 @@
-//! Certificates of the tests' own servers.
+//! TLS certificates and servers for the tests.
 
 use std::sync::Arc;
 
@@ -11,25 +11,26 @@ use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
-/// A certificate for loopback and the authority that signed it.
+/// A certificate for loopback, and the authority that signed the certificate.
 #[derive(Clone, Debug)]
 pub struct Loopback {
     /// PEM of the authority.
     pub ca: String,
     /// PEM of the certificate.
     pub cert: String,
-    /// PEM of its key.
+    /// PEM of the private key.
     pub key: String,
     chain: Vec<rustls::pki_types::CertificateDer<'static>>,
     key_der: Vec<u8>,
 }
 
 impl Loopback {
-    /// Makes one, good for loopback and for the address by which others reach this machine.
+    /// Creates an authority and a certificate for 127.0.0.1 and for `address`, at which others
+    /// reach this machine.
     ///
     /// # Errors
     ///
-    /// If the keys cannot be made.
+    /// Returns an error if a key or certificate cannot be created.
     pub fn new(address: &str) -> Result<Self> {
         let mut authority = CertificateParams::new(Vec::new())?;
         authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -46,11 +47,11 @@ impl Loopback {
         })
     }
 
-    /// A server configuration.
+    /// Returns a TLS server configuration with the certificate.
     ///
     /// # Errors
     ///
-    /// If certificate and key do not fit together.
+    /// Returns an error if certificate and key do not match.
     pub fn server(&self) -> Result<Arc<rustls::ServerConfig>> {
         let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(self.key_der.clone()));
         let config = rustls::ServerConfig::builder()
@@ -60,7 +61,7 @@ impl Loopback {
     }
 }
 
-/// Answers over TLS, for ever.
+/// Serves a router over TLS until the listener fails.
 pub async fn serve(listener: TcpListener, server: Arc<rustls::ServerConfig>, router: Router) {
     let acceptor = TlsAcceptor::from(server);
     while let Ok((stream, _)) = listener.accept().await {

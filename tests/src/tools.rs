@@ -1,4 +1,4 @@
-//! Programs: found, or built once per machine by `tests/tools/ensure.sh`.
+//! Programs for the tests, found or built once per machine by `tests/tools/ensure.sh`.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -6,27 +6,28 @@ use std::process::Stdio;
 use anyhow::{Context, Result, bail};
 use tokio::process::Command;
 
-/// Where the programs are.
+/// Folder of the programs.
 #[derive(Clone, Debug)]
 pub struct Tools {
     folder: PathBuf,
 }
 
 impl Tools {
-    /// Finds or builds them. Progress goes to standard error.
+    /// Finds or builds the programs. The progress goes to standard error.
     ///
     /// # Errors
     ///
-    /// If one is missing and cannot be built; the script says what to install.
+    /// Returns an error if a program is missing and cannot be built. The script prints which
+    /// packages to install.
     pub async fn ensure() -> Result<Self> {
         Self::found(&[]).await
     }
 
-    /// Finds or builds them, and KEDA.
+    /// Finds or builds the programs and KEDA.
     ///
     /// # Errors
     ///
-    /// As [`Self::ensure`].
+    /// Returns an error if a program is missing and cannot be built, as in [`Self::ensure`].
     pub async fn with_keda() -> Result<Self> {
         Self::found(&["--keda"]).await
     }
@@ -49,24 +50,25 @@ impl Tools {
         Ok(Self { folder: folder.into() })
     }
 
-    /// The path of a program.
+    /// Returns the path of a program.
     #[must_use]
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.join(name)
     }
 }
 
-/// The root of the repository.
+/// Returns the root of the repository.
 #[must_use]
 pub fn root() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
 }
 
-/// A binary of this workspace, beside the one that runs.
+/// Returns the path of a binary of the workspace, next to the running binary or up to two folders
+/// above.
 ///
 /// # Errors
 ///
-/// If it was not built.
+/// Returns an error if the binary was not built.
 pub fn built(name: &str) -> Result<PathBuf> {
     let me = std::env::current_exe()?;
     let found =

@@ -1,15 +1,16 @@
-//! Every wait has an upper bound and says what it waited for.
+//! Waits with a timeout. The error of each wait names the awaited state.
 
 use std::fmt::Display;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
 
-/// Looks until `look` gives a value; the error of the last look, or what it saw, is in the message when time is up.
+/// Calls `look` every 100 ms until `look` returns a value.
 ///
 /// # Errors
 ///
-/// When the time is up.
+/// Returns an error if `look` returns no value within `at_most`. The error contains the last error
+/// of `look`, or "not yet".
 pub async fn wait_for<T, F>(what: &str, at_most: Duration, mut look: impl FnMut() -> F) -> Result<T>
 where
     F: Future<Output = Result<Option<T>>>,
@@ -28,11 +29,12 @@ where
     }
 }
 
-/// Looks until `look` says yes; what it saw last is in the message when time is up.
+/// Calls `look` every 100 ms until `look` returns true.
 ///
 /// # Errors
 ///
-/// When the time is up.
+/// Returns an error if `look` does not return true within `at_most`. The error contains the last
+/// observation or error of `look`.
 pub async fn wait_until<S, F>(
     what: &str,
     at_most: Duration,

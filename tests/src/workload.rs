@@ -1,4 +1,4 @@
-//! Small workloads that are put beside the shop's.
+//! Small workloads for the namespace of the shop, with HPAs and surges.
 
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::evening::SHOP;
 use crate::plane::LABEL;
 
-/// A Deployment whose pods start within a second and ask for nothing.
+/// Returns a Deployment without resource requests, whose pods become ready after 1 to 2 s.
 #[must_use]
 pub fn deployment(name: &str, replicas: u32) -> Value {
     json!({
@@ -29,7 +29,10 @@ pub fn deployment(name: &str, replicas: u32) -> Value {
     })
 }
 
-/// An HPA of a Deployment, on the sessions of the shop, so many of them to a pod; five seconds patient.
+/// Returns an HPA of a Deployment on `shop_sessions`.
+///
+/// The HPA wants a pod per `sessions_per_pod` sessions.
+/// `behavior.scaleDown.stabilizationWindowSeconds` is 5.
 #[must_use]
 pub fn autoscaler(name: &str, (min, max): (u32, u32), sessions_per_pod: u32) -> Value {
     json!({
@@ -50,7 +53,8 @@ pub fn autoscaler(name: &str, (min, max): (u32, u32), sessions_per_pod: u32) -> 
     })
 }
 
-/// A surge of one Deployment, ready five seconds before its start, with a step down each second.
+/// Returns a surge of a Deployment, ready five seconds before the start. The release lowers the
+/// floor by 20 % every second.
 #[must_use]
 pub fn surge(name: &str, of: &str, start: DateTime<Utc>, seconds: u32, replicas: u32) -> Value {
     json!({

@@ -1,4 +1,4 @@
-//! Every example is what the API accepts.
+//! Tests of `examples/`: the API accepts every document.
 
 use primetime_api::{
     InstanceClass, MetricsSource, ScheduledSurge, SurgeCalendar, how_to_read, surge_spec, validate,
@@ -19,7 +19,8 @@ fn every_example_is_understood() {
                 "ScheduledSurge" => {
                     let surge: ScheduledSurge = serde_json::from_value(object).expect(&place);
                     let spec = surge_spec(&surge.spec).expect(&place);
-                    // Each can be applied as it stands.
+                    // The start of each example lies in the future, so a user can apply the example
+                    // unchanged.
                     let now = "2030-12-31T00:00:00Z".parse().unwrap();
                     validate::not_in_the_past(&spec.schedule, now).expect(&place);
                 }

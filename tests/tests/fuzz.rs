@@ -1,9 +1,11 @@
-//! Whatever a user writes into a schedule, a crontab or a feed is read or refused, in bounded time, and never ends the
-//! operator. `make test` runs the corpus in `tests/__fuzz__`; `make fuzz` draws as many inputs as one likes, and
-//! `cargo bolero test` lets coverage draw them.
+//! Fuzz tests of schedules, crontabs and feeds.
 //!
-//! Bytes below 128 are the text itself, so that a corpus can be read; the others stand for words of the format, so that
-//! what is drawn gets beyond its first character.
+//! The parsers read or refuse any input of a user, in bounded time, and never crash the operator.
+//! `make test` runs the corpus in `tests/__fuzz__`. `make fuzz` adds random inputs, and `cargo
+//! bolero test` adds inputs guided by coverage.
+//!
+//! Bytes below 128 are plain text, so a person can read the corpus. The other bytes stand for words
+//! of the format, so random inputs get beyond the first character.
 
 use bolero::check;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -12,7 +14,7 @@ use primetime_calendar::{Format, Horizon, Select, entries, limits, read};
 use primetime_core::Instant;
 use primetime_core::schedule::{Cron, OneOff, Rule, When, Zone};
 
-/// Inputs that are drawn beside the corpus.
+/// Returns the number of random inputs beside the corpus, from `PRIMETIME_FUZZ`. The default is 0.
 fn drawn() -> usize {
     std::env::var("PRIMETIME_FUZZ").ok().and_then(|n| n.parse().ok()).unwrap_or_default()
 }
@@ -25,7 +27,8 @@ fn text(input: &[u8], words: &[&str]) -> String {
         .collect()
 }
 
-/// An error is a line, and nothing in it is obeyed by a terminal.
+/// True if an error message is a line of fewer than 1,000 bytes without control characters. A
+/// terminal would obey control characters.
 fn one_line(why: &str) -> bool {
     !why.is_empty() && !why.contains(char::is_control) && why.len() < 1_000
 }
@@ -161,7 +164,9 @@ fn schedule_fields() {
     });
 }
 
-/// A feed is read or refused; twice it is the same; and it is bounded, in order, and without control characters.
+/// Checks that two reads of a feed give the same result.
+///
+/// The result is an error, or a bounded and sorted list of events without control characters.
 fn reads(feed: &str, format: Format) {
     let zone = Zone::named("Europe/Paris").unwrap();
     let horizon = Horizon { from: now(), until: now() + TimeDelta::days(400), zone: &zone };
@@ -299,7 +304,8 @@ fn xmltv() {
     });
 }
 
-/// Without one the targets above would see nothing.
+/// Checks that each fuzz target has at least ten corpus files. `make test` gives a target without a
+/// corpus no input.
 #[test]
 fn each_target_has_a_corpus() {
     for target in ["cron", "start_time", "schedule_fields", "icalendar", "xmltv"] {

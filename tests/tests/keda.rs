@@ -1,4 +1,6 @@
-//! Targets under real `ScaledObject`s: raised by their bounds, held whatever KEDA would rather do, and given back.
+//! Targets with real `ScaledObject`s: the operator raises the bounds, holds the floors against
+//! KEDA, and restores the bounds.
+//!
 //! `make test-keda` builds KEDA first, which takes six minutes.
 
 use anyhow::{Context, Result, ensure};
@@ -15,7 +17,8 @@ use primetime_tests::tools::Tools;
 use primetime_tests::workload::{deployment, surge};
 use serde_json::{Value, json};
 
-/// The whole year but for a minute, and a minute in a year.
+/// Builds a cron trigger that is active all year except for a minute. If `active` is false, the
+/// trigger is active only in that minute.
 fn cron(active: bool) -> Value {
     let (start, end) =
         if active { ("0 0 1 1 *", "59 23 31 12 *") } else { ("59 23 31 12 *", "0 0 1 1 *") };
@@ -25,7 +28,7 @@ fn cron(active: bool) -> Value {
     })
 }
 
-/// A source that never answers.
+/// Builds a Prometheus trigger whose server never answers.
 fn idle() -> Value {
     json!({
         "type": "prometheus",
@@ -33,7 +36,7 @@ fn idle() -> Value {
     })
 }
 
-/// A workload, what scales it, and where it is before and after a surge of 12.
+/// A workload, the `ScaledObject` of the workload, and the replicas before and after a surge of 12.
 struct Case {
     name: &'static str,
     replicas: i32,
@@ -44,10 +47,11 @@ struct Case {
 fn cases() -> [Case; 6] {
     let case = |name, replicas, spec, annotations| Case { name, replicas, spec, annotations };
     [
-        // A user's own cron trigger wants 8, and goes on doing so.
+        // The user's cron trigger wants 8 replicas before, during and after the surge.
         case("cron", 8, json!({"minReplicaCount": 2, "triggers": [cron(true)]}), json!({})),
         case("zero", 0, json!({"minReplicaCount": 0, "triggers": [cron(false)]}), json!({})),
-        // No trigger is active: KEDA goes to 0 whatever the minimum is.
+        // KEDA scales to `idleReplicaCount`, because no trigger is active. `minReplicaCount` has no
+        // effect.
         case(
             "idle",
             0,
@@ -95,7 +99,7 @@ impl Case {
     }
 }
 
-/// What is planned for each.
+/// Planned replicas of each case.
 const FLOOR: i32 = 12;
 
 fn scaled_objects(evening: &Evening) -> Api<DynamicObject> {
@@ -122,7 +126,7 @@ async fn settled(evening: &Evening, what: &str, wanted: impl Fn(&Case) -> i32) -
         .await
 }
 
-/// No HPA that KEDA has made was written by us.
+/// Checks that Primetime has not written any HPA that KEDA generates (`metadata.managedFields`).
 async fn not_ours(evening: &Evening) -> Result<()> {
     let hpas: Api<HorizontalPodAutoscaler> = Api::namespaced(evening.client(), SHOP);
     for hpa in hpas.list(&ListParams::default()).await?.items {
@@ -171,7 +175,8 @@ async fn a_floor_holds_whatever_keda_would_rather_do() -> Result<()> {
         surges.push(serde_yaml::to_string(&surge)?);
     }
     evening.plane.apply(&surges.join("\n---\n")).await?;
-    // Until KEDA has told its HPA, that may take back once what `/scale` has raised.
+    // The HPA may revert a raise through `/scale` once, until KEDA has copied the new minimum to
+    // the HPA.
     evening
         .until("KEDA's HPAs to have the floor for a minimum", 60, |e| async move {
             let hpas: Api<HorizontalPodAutoscaler> = Api::namespaced(e.client(), SHOP);
@@ -192,7 +197,7 @@ async fn a_floor_holds_whatever_keda_would_rather_do() -> Result<()> {
         })
         .await?;
 
-    // In the middle of it KEDA dies, and begins anew with what it finds.
+    // KEDA dies in the middle of the event and restarts from the state in the cluster.
     keda.kill().await?;
     keda.resume().await?;
     evening
@@ -208,7 +213,8 @@ async fn a_floor_holds_whatever_keda_would_rather_do() -> Result<()> {
         if case.name != "pinned" {
             ensure!(fallen.is_empty(), "{} fell: {asked:?}", case.name);
         }
-        // KEDA sets a pinned count once more whenever it begins; that is repaired, as any write is.
+        // KEDA writes the replicas of `paused-replicas` again after each restart of KEDA. The
+        // operator restores the floor within 5 s, as after a write by any other client.
         for (at, _) in fallen {
             let soon = *at..*at + TimeDelta::seconds(5);
             let repaired = asked.iter().any(|(at, n)| soon.contains(at) && *n == FLOOR);
@@ -232,7 +238,8 @@ async fn a_floor_holds_whatever_keda_would_rather_do() -> Result<()> {
     for was in before {
         let name = was.name_any();
         let is = api.get(&name).await?;
-        // KEDA itself adds to the rest of it when it sees it first.
+        // KEDA adds other fields of `spec` on the first reconcile, so the test compares three
+        // fields only.
         for field in ["minReplicaCount", "maxReplicaCount", "idleReplicaCount"] {
             let (is, was) = (is.data["spec"].get(field), was.data["spec"].get(field));
             ensure!(is == was, "{name}: {field} is {is:?}, and was {was:?}");

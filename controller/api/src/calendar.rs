@@ -1,4 +1,4 @@
-//! `SurgeCalendar`: a feed that surges follow.
+//! `SurgeCalendar`: an event feed that surges follow.
 
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
@@ -11,7 +11,7 @@ use primetime_core::reference;
 use primetime_core::schedule::Zone;
 use primetime_core::state::calendar::{CalendarRecord, CalendarSpec, CalendarStatus, Feed};
 
-/// A feed, and which of its events matter.
+/// Address, format and selection of an event feed.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[kube(
     group = "primetime.dev",
@@ -53,9 +53,10 @@ use primetime_core::state::calendar::{CalendarRecord, CalendarSpec, CalendarStat
         .message("spec.match.channel: programme guides (XMLTV) only have channels")
 )]
 pub struct SurgeCalendarSpec {
-    /// How the feed is written.
+    /// Format of the feed: `iCalendar` or `XMLTV`.
     pub format: CalendarFormat,
-    /// An address that the platform team has allowed (`--calendar-url`). No redirects are followed.
+    /// URL of the feed. The platform team must have allowed the URL (`--calendar-url`). The
+    /// operator follows no redirects. Exactly one of `url` and `configMapKeyRef` is required.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 8, max = 1024))]
     #[x_kube(
@@ -65,73 +66,77 @@ pub struct SurgeCalendarSpec {
             .message("spec.url: must not carry credentials or a fragment")
     )]
     pub url: Option<String>,
-    /// Or a key of a ConfigMap in the namespace of the calendar.
+    /// Key of a ConfigMap with the feed, in the namespace of the calendar. Exactly one of `url` and
+    /// `configMapKeyRef` is required.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub config_map_key_ref: Option<ConfigMapKeyRef>,
-    /// Whose clock all-day events and times without a zone mean: an IANA name; UTC where absent.
+    /// IANA time zone of all-day events and of times without a zone, such as Europe/Paris. Defaults
+    /// to UTC.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 64))]
     pub time_zone: Option<String>,
-    /// Which events of the feed matter; all of them where absent.
+    /// Criteria for the events that surges follow. Defaults to all events of the feed.
     #[serde(default, rename = "match", skip_serializing_if = "Option::is_none")]
     pub matches: Option<Match>,
-    /// Seconds between two looks at the feed.
+    /// Time in seconds between two reads of the feed. Defaults to 60. Range 10 to 86400.
     #[serde(default = "default_interval_seconds")]
     #[schemars(range(min = 10, max = 86_400))]
     pub interval_seconds: u32,
-    /// A person has looked at a feed of which most is gone (`status.pendingDigest`), and it is right.
+    /// Digest of a shrunken feed that you have checked and accept, copied from
+    /// `status.pendingDigest`. Exactly 16 hexadecimal digits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 16, max = 16), regex(pattern = r"^[0-9a-f]{16}$"))]
     pub accept_digest: Option<String>,
 }
 
-/// Two minutes late is what an event that begins at once can bear; a guide is served from a cache.
+/// Returns the default of `spec.intervalSeconds`. An event that begins at once tolerates a delay of
+/// two minutes, and a cache serves most guides.
 fn default_interval_seconds() -> u32 {
     60
 }
 
-/// How a feed is written.
+/// Format of a feed.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CalendarFormat {
-    /// RFC 5545, such as Google Calendar and Outlook publish.
+    /// iCalendar (RFC 5545), as published by Google Calendar and Outlook.
     #[serde(rename = "iCalendar")]
     ICalendar,
-    /// A programme guide.
+    /// XMLTV programme guide.
     #[serde(rename = "XMLTV")]
     Xmltv,
 }
 
-/// A key of a ConfigMap.
+/// Reference to a key of a ConfigMap.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct ConfigMapKeyRef {
     /// Name of the ConfigMap.
     #[schemars(length(min = 1, max = 253), regex(pattern = reference::NAME))]
     pub name: String,
-    /// The key, such as guide.xml.
+    /// Key in the ConfigMap, such as guide.xml.
     #[schemars(length(min = 1, max = 253), regex(pattern = reference::KEY))]
     pub key: String,
 }
 
-/// What an event has to be like.
+/// Criteria for events. An event must meet all criteria that are set.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct Match {
-    /// The id of a channel in a programme guide, such as m6.fr.
+    /// Id of a channel in a programme guide, such as m6.fr. Allowed with format `XMLTV` only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 200))]
     pub channel: Option<String>,
-    /// The title, whatever the case of its letters; * stands for anything, as in "Capital*".
+    /// Title of the event, ignoring case. The character * stands for any text, as in "Capital*".
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 200))]
     pub title: Option<String>,
-    /// One of its categories, whatever the case of its letters.
+    /// Category of the event, ignoring case.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 200))]
     pub category: Option<String>,
 }
 
-/// Where a feed is.
+/// Place of a feed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
     /// A key of a `ConfigMap`.
@@ -140,26 +145,26 @@ pub enum Place {
     Url(String),
 }
 
-/// How a feed is read.
+/// Validated settings for reading a feed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HowToRead {
-    /// Where it is.
+    /// Place of the feed.
     pub place: Place,
-    /// How it is written.
+    /// Format of the feed.
     pub format: Format,
-    /// The zone of instants that name none.
+    /// Zone of times without a zone.
     pub zone: Zone,
-    /// Which of its events matter.
+    /// Criteria for the events that surges follow.
     pub select: Select,
-    /// Seconds between two reads of the feed.
+    /// Time in seconds between two reads of the feed.
     pub interval_seconds: u32,
 }
 
-/// How the feed of a calendar is read.
+/// Validates the spec of a calendar.
 ///
 /// # Errors
 ///
-/// Every reason why that cannot be understood: a field path and a sentence each.
+/// Returns every reason for refusing the spec, each with the path of the field and a sentence.
 pub fn how_to_read(spec: &SurgeCalendarSpec) -> Result<HowToRead, Vec<String>> {
     let mut errors = Vec::new();
     let place = match (&spec.url, &spec.config_map_key_ref) {
@@ -198,11 +203,12 @@ pub fn how_to_read(spec: &SurgeCalendarSpec) -> Result<HowToRead, Vec<String>> {
 }
 
 impl HowToRead {
-    /// What a calendar looks at of a feed at an instant.
+    /// Parses a feed and returns the events that match the criteria, from 8 days before `now` to
+    /// 400 days after `now`.
     ///
     /// # Errors
     ///
-    /// Why the feed cannot be read, in a sentence.
+    /// Returns a sentence with the reason why the parser rejects the feed.
     pub fn read(&self, bytes: &[u8], now: Instant) -> Result<Feed, String> {
         let (from, until) = (now - LOOKED_BACK, now + LOOKED_AHEAD);
         let horizon = Horizon { from, until, zone: &self.zone };
@@ -210,7 +216,8 @@ impl HowToRead {
         feed.map(|feed| entries(feed, &self.select, now)).map_err(|why| why.to_string())
     }
 
-    /// The same in words: who changes them follows something else.
+    /// Returns place, zone and criteria as text. If the text differs from `status.following`, the
+    /// planner treats the feed as a different feed.
     #[must_use]
     pub fn words(&self) -> String {
         let place = match &self.place {
@@ -226,7 +233,7 @@ impl HowToRead {
     }
 }
 
-/// The calendar as the planner sees it.
+/// Converts a `SurgeCalendar` into the record for the planner.
 #[must_use]
 pub fn calendar_record(object: &SurgeCalendar) -> CalendarRecord {
     let spec = how_to_read(&object.spec).map(|how| CalendarSpec {

@@ -1,4 +1,5 @@
-//! `InstanceClass`: the platform team's word on how machines start. App teams can only name it.
+//! `InstanceClass`: the launch settings of machines. The platform team writes the object, and a
+//! surge refers to the object by name.
 
 mod ec2;
 
@@ -12,7 +13,7 @@ use primetime_core::state::observed;
 
 pub use self::ec2::{Ec2Launch, LaunchTemplateRef};
 
-/// How machines are started.
+/// Launch settings of machines for surges.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[kube(
     group = "primetime.dev",
@@ -42,16 +43,17 @@ pub use self::ec2::{Ec2Launch, LaunchTemplateRef};
         .message("spec.ec2: launchTemplate, instanceTypes and subnets stand there, not beside it")
 )]
 pub struct InstanceClassSpec {
-    /// The cloud that starts the machines; its block has the same name.
+    /// Cloud that launches the machines. The launch settings stand in the field with the name of
+    /// the cloud, such as `ec2`. Defaults to `EC2`.
     #[serde(default)]
     pub provider: Provider,
-    /// How EC2 starts machines.
+    /// Launch settings for EC2.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ec2: Option<Ec2Launch>,
-    /// Deprecated: as in `ec2`, where version 0.1 had it.
+    /// Deprecated: use `ec2.launchTemplate`. Version 0.1 had the field here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub launch_template: Option<LaunchTemplateRef>,
-    /// Deprecated: as in `ec2`, where version 0.1 had it.
+    /// Deprecated: use `ec2.instanceTypes`. Version 0.1 had the field here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 20), inner(length(min = 3, max = 40)))]
     #[x_kube(
@@ -59,7 +61,7 @@ pub struct InstanceClassSpec {
             .message("spec.instanceTypes: the same type is named twice")
     )]
     pub instance_types: Option<Vec<String>>,
-    /// Deprecated: as in `ec2`, where version 0.1 had it.
+    /// Deprecated: use `ec2.subnets`. Version 0.1 had the field here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 16), inner(length(min = 8, max = 40)))]
     #[x_kube(
@@ -67,7 +69,8 @@ pub struct InstanceClassSpec {
             .message("spec.subnets: each must be the id of a subnet, such as subnet-0a1b2c3d4e5f60001")
     )]
     pub subnets: Option<Vec<String>>,
-    /// Seconds from asking for a machine until its node is Ready.
+    /// Lead time in seconds, from the launch request for a machine until the Node is Ready.
+    /// Defaults to 600. Range 1 to 86400.
     #[serde(default = "default_lead_seconds")]
     #[schemars(range(min = 1, max = 86400))]
     pub lead_seconds: u32,
@@ -77,7 +80,7 @@ fn default_lead_seconds() -> u32 {
     600
 }
 
-/// A cloud.
+/// Cloud that launches machines.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Provider {
     /// Amazon EC2.
@@ -87,7 +90,8 @@ pub enum Provider {
 }
 
 impl InstanceClassSpec {
-    /// The block of EC2, also where it stands as version 0.1 wrote it.
+    /// Returns the launch settings for EC2, either from `spec.ec2` or from the deprecated fields of
+    /// version 0.1.
     fn ec2(&self) -> Option<Ec2Launch> {
         self.ec2.clone().or_else(|| {
             Some(Ec2Launch {
@@ -101,7 +105,8 @@ impl InstanceClassSpec {
 
 impl From<&InstanceClassSpec> for observed::InstanceClass {
     fn from(spec: &InstanceClassSpec) -> Self {
-        // The ledger does not name EC2: definitions of version 0.1 would leave the field out.
+        // The ledger omits the provider for EC2, because a CRD of version 0.1 would prune the
+        // field.
         let (provider, block) = match spec.provider {
             Provider::Ec2 => (None, spec.ec2().map(|ec2| ec2.block())),
         };

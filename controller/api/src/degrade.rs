@@ -1,4 +1,4 @@
-//! The ladder of graceful degradation.
+//! Degradation steps of a surge (`spec.degrade`).
 
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
@@ -7,7 +7,8 @@ use primetime_core::reference;
 
 use crate::job::JobTemplateRef;
 
-/// A step of the ladder.
+/// A degradation step: a condition and a measure that sheds load. Exactly one of `configMapRef`,
+/// `httpRouteRef` and `jobs` is required.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
@@ -15,27 +16,29 @@ use crate::job::JobTemplateRef;
         .message("spec.degrade: exactly one of configMapRef, httpRouteRef and jobs")
 )]
 pub struct DegradeStep {
-    /// Name within the surge, such as order-capture.
+    /// Name of the step within the surge, such as order-capture.
     #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
     pub name: String,
-    /// When it is on.
+    /// Condition that activates the step.
     pub when: DegradeCondition,
-    /// Once on it stays on for so many seconds, unless a person turns it off.
+    /// Minimum time in seconds that the step stays active, unless a `SurgeOverride` deactivates the
+    /// step. Defaults to 300. Maximum 86400.
     #[serde(default = "default_minimum_seconds")]
     #[schemars(range(max = 86400))]
     pub minimum_seconds: u32,
-    /// What it writes while it is on.
+    /// Value that the operator writes to a ConfigMap while the step is active.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub config_map_ref: Option<ConfigMapValue>,
-    /// Or: the weight that it gives to a backend while it is on.
+    /// Weight that the operator gives to a backend of an HTTPRoute while the step is active.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub http_route_ref: Option<BackendWeight>,
-    /// Or: the Jobs that it runs.
+    /// Jobs that the operator creates when the step becomes active or inactive.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub jobs: Option<DegradeJobs>,
 }
 
-/// When a step is on: a signal is above a line, or a target is behind what it needs.
+/// Condition of a degradation step. Set either `signal` with `above`, or `target` with
+/// `behindReplicas`.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
@@ -51,28 +54,32 @@ pub struct DegradeStep {
         .message("spec.degrade: target and behindReplicas belong together")
 )]
 pub struct DegradeCondition {
-    /// A signal of this surge, with `above`.
+    /// Name of a signal of this surge. Requires `above`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63))]
     pub signal: Option<String>,
-    /// The line above which the step goes on: a decimal, such as "45000".
+    /// Threshold above which the step becomes active: a decimal, such as "45000".
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 17), regex(pattern = r"^[0-9]+(\.[0-9]{1,6})?$"))]
     pub above: Option<String>,
-    /// The line below which it goes off again; nine tenths of `above` where absent.
+    /// Threshold below which the step becomes inactive: a decimal, at most `above`. Defaults to 90
+    /// percent of `above`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 17), regex(pattern = r"^[0-9]+(\.[0-9]{1,6})?$"))]
     pub below: Option<String>,
-    /// Or: a target of this surge, with `behindReplicas`. It counts from T0 on.
+    /// Name of a target of this surge. Requires `behindReplicas`. The condition applies from T0 on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63))]
     pub target: Option<String>,
-    /// So many pods that its floor, or its live load, needs are not ready, those included that maxReplicas does not allow. The
-    /// step goes off again once none is missing.
+    /// Number of missing ready replicas at which the step becomes active. Range 1 to 10000.
+    ///
+    /// The target needs the larger value of the floor and the live load, even above `maxReplicas`.
+    /// The step becomes inactive when no replica is missing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 10000))]
     pub behind_replicas: Option<u32>,
-    /// It has to be so for so many seconds without a break, to go on and to go off.
+    /// Time in seconds that the condition must hold before the step becomes active. The same time
+    /// applies before the step becomes inactive. Defaults to 30. Maximum 86400.
     #[serde(default = "default_for_seconds")]
     #[schemars(range(max = 86400))]
     pub for_seconds: u32,
@@ -82,13 +89,14 @@ pub struct DegradeCondition {
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct ConfigMapValue {
-    /// Name of the ConfigMap; one that this installation may write (chart value degrade.configMaps).
+    /// Name of the ConfigMap. The chart value `degrade.configMaps` must list the name.
     #[schemars(length(min = 1, max = 253), regex(pattern = reference::NAME))]
     pub name: String,
-    /// The key. It is taken away again where it was not set before.
+    /// Key in the ConfigMap. If the key was absent before, the operator removes the key when the
+    /// step becomes inactive.
     #[schemars(length(min = 1, max = 253), regex(pattern = reference::KEY))]
     pub key: String,
-    /// What it is set to while the step is on.
+    /// Value of the key while the step is active. Maximum 4096 characters.
     #[schemars(length(max = 4096))]
     pub value: String,
 }
@@ -97,52 +105,58 @@ pub struct ConfigMapValue {
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct BackendWeight {
-    /// Name of the HTTPRoute; one that this installation may write (chart value degrade.httpRoutes).
+    /// Name of the HTTPRoute. The chart value `degrade.httpRoutes` must list the name.
     #[schemars(length(min = 1, max = 253), regex(pattern = reference::NAME))]
     pub name: String,
-    /// Name of the rule. Where absent the backend has to stand in one rule only.
+    /// Name of the rule in the HTTPRoute. If absent, the backend must appear in a single rule.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253), regex(pattern = reference::NAME))]
     pub rule: Option<String>,
-    /// Name of the backend, as in its backendRefs.
+    /// Name of the backend, as in `backendRefs` of the rule.
     #[schemars(length(min = 1, max = 253), regex(pattern = reference::NAME))]
     pub backend: String,
-    /// The weight while the step is on, beside those of the rule's other backends; 0 sends it nothing.
+    /// Weight of the backend while the step is active, relative to the other backends of the rule.
+    /// A weight of 0 sends the backend no requests. Maximum 1000000.
     #[schemars(range(max = 1_000_000))]
     pub weight: u32,
 }
 
-/// Jobs that a step runs.
+/// Jobs of a degradation step.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct DegradeJobs {
-    /// What the Job is made from that is run when the step goes on.
+    /// Template of the Job that the operator creates when the step becomes active.
     pub degrade: JobTemplateRef,
-    /// What the Job is made from that undoes it: it is run when the step goes off, once the first has ended. Without it nothing is
-    /// undone.
+    /// Template of the Job that reverts the first Job. The operator creates the Job when the step
+    /// is inactive and the first Job has ended. If absent, the operator reverts nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restore: Option<JobTemplateRef>,
-    /// Each of them is ended, and has failed, so many seconds after it has begun.
+    /// Maximum runtime of each Job in seconds. A Job fails if the runtime exceeds the maximum.
+    /// Defaults to 300. Range 1 to 86400.
     #[serde(default = "default_deadline_seconds")]
     #[schemars(range(min = 1, max = 86400))]
     pub deadline_seconds: u32,
-    /// So many of its pods may fail before it has failed (`backoffLimit`); as its template says, where absent.
+    /// Number of pod failures that each Job tolerates (`backoffLimit` of the Job). Defaults to the
+    /// value in the template. Maximum 100.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(max = 100))]
     pub retries: Option<u32>,
 }
 
-/// What sheds load is of use within minutes, or not at all.
+/// Returns the default of `jobs.deadlineSeconds`. A measure against overload helps within minutes,
+/// or too late.
 fn default_deadline_seconds() -> u32 {
     300
 }
 
-/// A page that changes its face every minute is worse than one that is plain for five.
+/// Returns the default of `minimumSeconds`. A page that changes every minute is worse for users
+/// than a page that stays plain for five minutes.
 fn default_minimum_seconds() -> u32 {
     300
 }
 
-/// Two or three answers of a Prometheus that is asked every ten to fifteen seconds.
+/// Returns the default of `when.forSeconds`: two or three samples of a Prometheus queried every 10
+/// to 15 seconds.
 fn default_for_seconds() -> u32 {
     30
 }

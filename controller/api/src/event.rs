@@ -1,5 +1,5 @@
-//! An event: what must be ready, how far it may grow, and how it is given back. A surge announces it, a run is one
-//! occurrence of it; both have these fields.
+//! Settings of an event in `ScheduledSurge` and `SurgeRun`: capacity at T0, limits of growth, and
+//! release.
 
 use kube::KubeSchema;
 use schemars::JsonSchema;
@@ -12,77 +12,91 @@ use crate::degrade::DegradeStep;
 use crate::job::JobStep;
 use crate::object_ref::ObjectRef;
 
-/// What a surge and its runs have in common. Rules over several of these fields stand on both kinds: a rule of a struct that
-/// is flattened into another one does not reach its schema.
+/// Settings of an event, in `ScheduledSurge` and `SurgeRun`.
+///
+/// CEL rules over several fields stand on both kinds, because the schema of a kind loses the rules
+/// of a flattened struct.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct EventSpec {
-    /// Workloads that must be ready.
+    /// Workloads that must be ready at T0. At most 64.
     #[serde(default)]
     #[schemars(length(max = 64))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".to_owned()]))]
     pub targets: Vec<Target>,
-    /// Machines to be started for the event.
+    /// Groups of machines that the operator launches for the event. At most 16.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".to_owned()]))]
     pub machines: Vec<MachineGroup>,
-    /// Jobs that have to be done at T0, such as to fill a cache. Each begins so early that its deadline is at T0.
+    /// Jobs that must be complete at T0, such as a Job that fills a cache. The operator creates
+    /// each Job `deadlineSeconds` before T0, or earlier if another Job names the Job in `after`. At
+    /// most 16.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".to_owned()]))]
     pub warm_up: Vec<JobStep>,
-    /// Jobs that are run when the event begins. Nothing waits for them.
+    /// Jobs that the operator creates when the event starts. The run does not wait for the Jobs. At
+    /// most 16.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".to_owned()]))]
     pub on_live: Vec<JobStep>,
-    /// Jobs that are run when the way down begins. The run is over once they have ended, or their time is over.
+    /// Jobs that the operator creates when the release begins. The run is complete only after each
+    /// Job has ended or exceeded `deadlineSeconds`. At most 16.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".to_owned()]))]
     pub on_release: Vec<JobStep>,
-    /// Live load that may raise targets above their plan. It never lowers anything before the end.
+    /// Live metrics that may raise targets above the plan. A signal lowers no target before the end
+    /// of the event. At most 16.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".to_owned()]))]
     pub signals: Vec<Signal>,
-    /// What is degraded while capacity cannot follow, the mildest step first. Each step goes on by itself; they go off in
-    /// reverse order, each back to what stood there before.
+    /// Degradation steps for missing capacity, mildest step first. Steps become active
+    /// independently and inactive in reverse order. The operator then restores the previous values.
+    /// At most 16.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".to_owned()]))]
     pub degrade: Vec<DegradeStep>,
-    /// What becomes of floors on their way down while a signal is unknown. Nothing is lowered then in any case.
+    /// Policy for floors during the release while a signal is unknown. `Hold` keeps the floors.
+    /// `HoldOrPlan` also raises the floors to the plan after 60 seconds. The release continues
+    /// without the signal from `hold.maxSeconds` after the end on. Defaults to `Hold`.
     #[serde(default)]
     pub on_unknown: OnUnknown,
-    /// After the end: stay up until the load has really gone. Without it the release begins at the end.
+    /// Hold phase after the end: floors stay up until the live load has dropped. If absent, the
+    /// release begins at the end of the event.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hold: Option<HoldAfterEnd>,
-    /// The way down.
+    /// Pace of the release.
     #[serde(default)]
     pub release: Release,
-    /// Whether the event begins by itself or when a person says so.
+    /// Trigger that starts the event: `Automatic` or `Manual`. Defaults to `Automatic`.
     #[serde(default)]
     pub start_policy: StartPolicy,
-    /// Manual: how many seconds after the announced start a person may start it; as long as the event lasts, where absent.
-    /// Then it is called off.
+    /// Time in seconds after the announced start within which a person may start the event. If the
+    /// time passes without a start, the operator cancels the event. Allowed with `startPolicy:
+    /// Manual` only. Range 1 to 604800. Defaults to the duration of the event.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 604_800))]
     pub armed_seconds: Option<u32>,
 }
 
-/// Who says that an event begins.
+/// Trigger that starts an event.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum StartPolicy {
-    /// The clock.
+    /// The event starts at the announced time.
     #[default]
     Automatic,
-    /// A person, with `kubectl surge start`: for events whose second is not known beforehand. Everything is ready by T0 and stays so.
+    /// The event starts when a person runs `kubectl surge start`, for an event without a known
+    /// exact start. All capacity is ready at T0 and stays up.
     Manual,
 }
 
-/// A workload that must be ready.
+/// A workload that must be ready at T0. Exactly one of `replicas`, `multiplier` and `load` is
+/// required.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
@@ -96,48 +110,55 @@ pub enum StartPolicy {
         .message("spec.targets: load needs more replicas than maxReplicas")
 )]
 pub struct Target {
-    /// Name within the surge.
+    /// Name of the target within the surge.
     #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
     pub name: String,
-    /// The workload, in the namespace of the surge. Its kind must have a scale subresource.
+    /// Workload to scale, in the namespace of the surge. The kind must have a scale subresource.
     pub scale_target_ref: ScaleTargetRef,
-    /// How many replicas must be ready at T0.
+    /// Number of replicas that must be ready at T0. Range 1 to 10000.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 10000))]
     pub replicas: Option<i32>,
-    /// Or: the replicas found when the target is first held, times this decimal, such as "18".
+    /// Factor for the planned replicas: a decimal, such as "18". The factor applies to the replicas
+    /// found before the first write.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 12), regex(pattern = r"^[0-9]+(\.[0-9]{1,6})?$"))]
     pub multiplier: Option<String>,
-    /// Or: the forecast load, with `loadPerReplica`.
+    /// Forecast load. The planned replicas are `load` divided by `loadPerReplica`, rounded up.
+    /// Minimum 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub load: Option<i64>,
-    /// What one replica carries of `load`.
+    /// Load per replica, in the unit of `load`. Required with `load`. Minimum 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub load_per_replica: Option<i64>,
-    /// How far signals and boosts may climb; the planned replicas where absent.
+    /// Maximum number of replicas that signals and boosts may request. Range 1 to 10000. Defaults
+    /// to the planned replicas.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 10000))]
     pub max_replicas: Option<i32>,
-    /// Signals climb in these steps, and beyond the last one to maxReplicas; without them, to just what the load needs.
+    /// Replica levels for signals. A signal raises the target to the lowest sufficient level, or
+    /// above the last level to `maxReplicas`. If absent, a signal raises the target to the replicas
+    /// that the load needs. At most 16.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".to_owned()]))]
     pub rungs: Vec<Rung>,
-    /// Signals never have more pods than this on their way at once, so that neither the control plane nor what the pods
-    /// connect to is the victim. Without it they climb to the full number in one write.
+    /// Maximum number of unready pods while signals raise the target. The limit protects the
+    /// control plane and the backends of the pods. If absent, signals raise the target in a single
+    /// write. Range 1 to 10000.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 10000))]
     pub max_step_replicas: Option<i32>,
-    /// Seconds from raising the target until its pods are ready.
+    /// Lead time in seconds, from raising the target until the pods are ready. Defaults to 360.
+    /// Range 1 to 86400.
     #[serde(default = "default_target_lead_seconds")]
     #[schemars(range(min = 1, max = 86400))]
     pub lead_seconds: u32,
 }
 
-/// A workload. There is no namespace field.
+/// Reference to a workload in the namespace of the surge.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
@@ -145,13 +166,13 @@ pub struct Target {
         .message("spec.targets: the name is too long: the name of its SurgeHold, which has the kind in it, would exceed 253 characters")
 )]
 pub struct ScaleTargetRef {
-    /// Group and version, such as apps/v1.
+    /// API group and version of the workload, such as apps/v1.
     #[schemars(length(min = 1, max = 253), regex(pattern = reference::API_VERSION))]
     pub api_version: String,
-    /// Kind, such as Deployment.
+    /// Kind of the workload, such as Deployment.
     #[schemars(length(min = 1, max = 63), regex(pattern = reference::KIND))]
     pub kind: String,
-    /// Name of the object.
+    /// Name of the workload.
     #[schemars(length(min = 1, max = 253), regex(pattern = reference::NAME))]
     pub name: String,
 }
@@ -166,27 +187,27 @@ impl From<&ScaleTargetRef> for Workload {
     }
 }
 
-/// Bedrock Streaming measured one to six minutes from metric to ready pod
-/// (<https://tech.bedrockstreaming.com/2022/02/03/prescaling.html>).
+/// Returns the default of `leadSeconds`. Bedrock Streaming measured one to six minutes from metric
+/// to ready pod (<https://tech.bedrockstreaming.com/2022/02/03/prescaling.html>).
 fn default_target_lead_seconds() -> u32 {
     360
 }
 
-/// Machines to be started for the event.
+/// A group of machines that the operator launches for the event.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct MachineGroup {
-    /// Name within the surge.
+    /// Name of the machine group within the surge.
     #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
     pub name: String,
-    /// The InstanceClass that says how.
+    /// Reference to the InstanceClass with the launch settings.
     pub instance_class_ref: ObjectRef,
-    /// How many.
+    /// Number of machines. Range 1 to 1000.
     #[schemars(range(min = 1, max = 1000))]
     pub count: u32,
 }
 
-/// A live load, or anything else that says how users are served.
+/// A live metric: a load, or a measure of the service for users.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
@@ -198,66 +219,76 @@ pub struct MachineGroup {
         .message("spec.signals: lookAheadSeconds belongs to perReplica only")
 )]
 pub struct Signal {
-    /// Name within the surge: the on-call's word for the load, such as sessions.
+    /// Name of the signal within the surge, in the words of the on-call person, such as sessions.
     #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
     pub name: String,
-    /// The MetricsSource that is asked.
+    /// Reference to the MetricsSource that answers the query.
     pub metrics_source_ref: ObjectRef,
-    /// An instant query in PromQL that yields one number. It has no comments.
+    /// PromQL instant query that returns a single number. The query must not contain comments.
+    /// Maximum 4096 characters.
     #[schemars(length(min = 1, max = 4096), regex(pattern = reference::QUERY))]
     #[x_kube(
         validation = Rule::new("!self.contains('#')")
             .message("spec.signals: a query has no comments: remove the # and what follows it; in a string write \\\\x23")
     )]
     pub query: String,
-    /// The target it raises. Without one it raises nothing, and steps of `degrade` may look at it.
+    /// Name of the target that the signal raises. If absent, the signal raises no target, and steps
+    /// in `degrade` may use the signal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63))]
     pub target: Option<String>,
-    /// The query counts what there is to do, and one replica does so much of it: a decimal, such as "200".
+    /// Amount of work per replica: a decimal, such as "200". The query must return the total amount
+    /// of work. Exactly one of `perReplica` and `threshold` is required with `target`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 20), regex(pattern = r"^[0-9]+(\.[0-9]{1,6})?$"))]
     pub per_replica: Option<String>,
-    /// Or: the query says how full the ready pods are, such as a latency or a share of their processors, and this is as full
-    /// as they may be. At twice this, twice the pods are asked for.
+    /// Highest acceptable value of a query for the utilisation of the ready pods, such as latency
+    /// or CPU share: a decimal. A value of twice the threshold requests twice the ready pods.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 20), regex(pattern = r"^[0-9]+(\.[0-9]{1,6})?$"))]
     pub threshold: Option<String>,
-    /// A load that rises is met where it will be in so many seconds; never further ahead than the target's leadSeconds, and
-    /// never at more than twice the load. 60 where absent; 0 meets the load as it is.
+    /// Time in seconds by which the operator extrapolates a rising load. The limits are
+    /// `leadSeconds` of the target and twice the load. 0 disables the extrapolation. Allowed with
+    /// `perReplica` only. Defaults to 60. Maximum 3600.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(max = 3600))]
     pub look_ahead_seconds: Option<u32>,
 }
 
-/// Pods of most services are ready within a minute, and what is further ahead a slope cannot tell.
+/// Default of `lookAheadSeconds`. Pods of most services are ready within a minute, and the slope of
+/// a load predicts no further.
 pub(crate) const LOOK_AHEAD_SECONDS: u32 = 60;
 
-/// A step of a climb.
+/// A replica level for signals.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct Rung {
-    /// What people call it, such as x5.
+    /// Name of the level for people, such as x5.
     #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
     pub name: String,
-    /// The replicas found when the target is first held, times this decimal.
+    /// Factor for the replicas of the level: a decimal. The factor applies to the replicas found
+    /// before the first write.
     #[schemars(length(min = 1, max = 12), regex(pattern = r"^[0-9]+(\.[0-9]{1,6})?$"))]
     pub multiplier: String,
 }
 
-/// Staying up after the end.
+/// Hold phase after the end of the event.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct HoldAfterEnd {
-    /// The load has gone when it is below this share of the run's own peak ...
+    /// Quiet threshold in percent of the peak load of the run. Defaults to 30. Range 1 to 99.
+    ///
+    /// A signal with `threshold` is quiet below `threshold` instead.
     #[serde(default = "default_until_below_percent")]
     #[schemars(range(min = 1, max = 99))]
     pub until_below_percent: u32,
-    /// ... for this long without a break.
+    /// Time in seconds that the load must stay below the quiet threshold without a break. Defaults
+    /// to 900. Maximum 86400.
     #[serde(default = "default_for_seconds")]
     #[schemars(range(min = 0, max = 86400))]
     pub for_seconds: u32,
-    /// At most this long past the end.
+    /// Maximum duration of the hold phase in seconds after the end of the event. Defaults to 7200.
+    /// Maximum 86400.
     #[serde(default = "default_max_seconds")]
     #[schemars(range(min = 0, max = 86400))]
     pub max_seconds: u32,
@@ -275,15 +306,16 @@ fn default_max_seconds() -> u32 {
     7200
 }
 
-/// The way down.
+/// Pace of the release.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct Release {
-    /// Share of the way from floor to baseline that one step goes.
+    /// Size of a release step, in percent of the distance from the floor at the start of the
+    /// release to the baseline. Defaults to 20. Range 1 to 100.
     #[serde(default = "default_step_percent")]
     #[schemars(range(min = 1, max = 100))]
     pub step_percent: u32,
-    /// Seconds between steps.
+    /// Time in seconds between two release steps. Defaults to 120. Range 1 to 3600.
     #[serde(default = "default_step_seconds")]
     #[schemars(range(min = 1, max = 3600))]
     pub step_seconds: u32,

@@ -1,4 +1,5 @@
-//! `SurgeHold`: what is raised, by whom, since when. Written by the controller only.
+//! `SurgeHold`: the record of the replicas and bounds that runs raised on a target. The controller
+//! is the sole writer.
 
 use kube::CustomResource;
 use schemars::JsonSchema;
@@ -7,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use primetime_core::reference;
 use primetime_core::state::hold::{Hold, HoldRecord};
 
-/// The record that a target is being held.
+/// Record of a held target: baseline, claims of the runs, and values last written.
 #[derive(CustomResource, JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[kube(
     group = "primetime.dev",
@@ -29,16 +30,17 @@ use primetime_core::state::hold::{Hold, HoldRecord};
 )]
 #[serde(rename_all = "camelCase")]
 pub struct SurgeHoldSpec {
-    /// The record of the core, field by field.
+    /// Fields of the hold, as `primetime_core` defines the type.
     #[serde(flatten)]
     pub hold: Hold,
 }
 
-/// The hold as the planner sees it.
+/// Converts a `SurgeHold` into the record for the planner.
 ///
 /// # Errors
 ///
-/// If a name in it is not one: names become paths of requests.
+/// Returns the reason if an API version, a kind or a name is invalid. The reconciler puts the
+/// values into request paths.
 pub fn hold_record(object: &SurgeHold) -> Result<HoldRecord, String> {
     let hold = &object.spec.hold;
     let target = &hold.target_ref;

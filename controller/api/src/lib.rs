@@ -1,8 +1,8 @@
-//! The kinds of `primetime.dev/v1alpha1`, as people write them, and their way into the domain types of the core.
+//! The API types of `primetime.dev/v1alpha1`, and conversion into the types of `primetime_core`.
 //!
-//! The structs are the source of the YAML in `crds/` (`cargo run -p primetime-api --bin crds`); a test compares.
-//! What can be checked without a clock, a time zone or another object is a CEL rule with a human message; the rest is
-//! [`validate`].
+//! The structs are the source of the YAML in `crds/` (`cargo run -p primetime-api --bin crds`). A
+//! test compares both. CEL rules with a message for people check the conditions that need no clock,
+//! time zone or other object. The module [`validate`] checks the rest.
 
 mod calendar;
 mod class;
@@ -41,7 +41,7 @@ pub use surge::{ScheduledSurge, ScheduledSurgeSpec, named_surge, surge_record, s
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt;
 
-/// All custom resource definitions, in the order in which people meet them.
+/// Returns all custom resource definitions, in the order in which users need the kinds.
 #[must_use]
 pub fn crds() -> Vec<CustomResourceDefinition> {
     [
@@ -58,7 +58,8 @@ pub fn crds() -> Vec<CustomResourceDefinition> {
     .collect()
 }
 
-/// Kubernetes knows the formats int32 and int64 only, and warns of others; the ranges carry what unsigned means.
+/// Removes unsigned formats from a CRD. Kubernetes warns about formats other than int32 and int64.
+/// The ranges in the schema keep the values unsigned.
 fn without_unsigned_formats(crd: CustomResourceDefinition) -> CustomResourceDefinition {
     fn strip(value: &mut serde_json::Value) {
         match value {
@@ -83,11 +84,11 @@ fn without_unsigned_formats(crd: CustomResourceDefinition) -> CustomResourceDefi
     serde_json::from_value(value).unwrap_or(crd)
 }
 
-/// A definition as it is committed.
+/// Returns the text of the committed file of a CRD.
 ///
 /// # Errors
 ///
-/// If it cannot be written as YAML.
+/// Returns the error of `serde_yaml` if the CRD cannot become YAML.
 pub fn crd_yaml(crd: &CustomResourceDefinition) -> Result<String, serde_yaml::Error> {
     let header = "# Generated from controller/api by `make generate`; a test compares.\n";
     Ok(format!("{header}{}", serde_yaml::to_string(crd)?))

@@ -1,4 +1,4 @@
-//! Names that appear in more than one place.
+//! Names that several crates use.
 
 /// The API group.
 pub const GROUP: &str = "primetime.dev";
@@ -6,24 +6,28 @@ pub const GROUP: &str = "primetime.dev";
 /// The version.
 pub const VERSION: &str = "v1alpha1";
 
-/// Keeps a run, or a hold, until everything was given back.
+/// Finalizer of runs and holds. The finalizer keeps the object until the operator has restored all
+/// targets.
 pub const FINALIZER: &str = "primetime.dev/give-back";
 
-/// Annotation of a run: the uid of the surge that announced it. A run that has begun outlives a surge that is replaced, so this
-/// is no owner reference, which the garbage collector would follow.
+/// Annotation of a run with the uid of the surge that announced the run.
+///
+/// The uid is not an owner reference, because the garbage collector would delete the run with a
+/// replaced surge. A run that has begun outlives a replaced surge.
 pub const SURGE_UID: &str = "primetime.dev/surge-uid";
 
-/// The field manager of every write to an object that is not ours.
+/// Field manager of every write to an object of another API group.
 pub const APP_FIELD_MANAGER: &str = "primetime";
 
-/// Tags on every instance. An instance is terminated only if it is in the ledger *and* carries these.
+/// Tags of every EC2 instance. The operator terminates an instance only if the ledger lists the
+/// instance *and* the tags match.
 pub mod tags {
-    /// Which cluster started it.
+    /// Name of the cluster that launched the instance (`--cluster-name`).
     pub const CLUSTER: &str = "primetime.dev/cluster";
     /// Uid of the run.
     pub const RUN: &str = "primetime.dev/run";
     /// Token of the ledger entry.
     pub const BATCH: &str = "primetime.dev/batch";
-    /// It is not needed after this instant (RFC 3339).
+    /// Time after which the run no longer needs the instance (RFC 3339).
     pub const EXPIRES: &str = "primetime.dev/expires";
 }

@@ -1,11 +1,11 @@
-//! A reference to another object.
+//! Reference to another object.
 
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
 use primetime_core::reference;
 
-/// A reference to an object by name.
+/// Reference to an object by name.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct ObjectRef {

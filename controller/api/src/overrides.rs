@@ -1,4 +1,4 @@
-//! `SurgeOverride`: a human overrules everything in one command, with a reason, an author and an expiry.
+//! `SurgeOverride`: a request of a person to change a run, with a reason, an author and an expiry.
 
 use chrono::{DateTime, Utc};
 use kube::{CustomResource, KubeSchema};
@@ -9,26 +9,29 @@ use primetime_core::state::overrides::{Action, Boost, Override};
 
 use crate::object_ref::ObjectRef;
 
-/// What an override does.
+/// Action of an override.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OverrideAction {
-    /// Nothing is lowered until the override expires.
+    /// The operator lowers nothing until the override expires.
     Hold,
-    /// A higher floor until the override expires, up to maxReplicas.
+    /// The operator raises the floor until the override expires, at most to `maxReplicas`.
     Boost,
-    /// The event ends when the override expires, if that is later.
+    /// The event ends at `expireTime` of the override if `expireTime` is later than the planned
+    /// end.
     Extend,
-    /// Come down now, step by step; live load no longer keeps the floor up.
+    /// The release begins now, in steps. Live load no longer keeps the floor up.
     Release,
-    /// The event of a surge with startPolicy Manual begins now. A second start changes nothing.
+    /// The event of a surge with `startPolicy: Manual` starts now. A second start has no effect.
     Start,
-    /// Steps of the ladder of degradation are on until the override expires, whatever they watch. Also to rehearse them.
+    /// Degradation steps stay active until the override expires, regardless of the `when` condition
+    /// of the step. On-call rehearses a step with this action.
     Degrade,
-    /// Steps of the ladder of degradation are off until the override expires, whatever they watch.
+    /// Degradation steps stay inactive until the override expires, regardless of the `when`
+    /// condition of the step.
     Restore,
 }
 
-/// What on-call asks for.
+/// Request of an on-call person to change a run. The spec is immutable.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[kube(
     group = "primetime.dev",
@@ -58,39 +61,45 @@ pub enum OverrideAction {
         .message("spec: an override is not edited; delete it and create another, so that each has one author")
 )]
 pub struct SurgeOverrideSpec {
-    /// The surge whose current run it speaks of.
+    /// Reference to the surge whose current run the override changes.
     pub surge_ref: ObjectRef,
-    /// What it does.
+    /// Action of the override.
     pub action: OverrideAction,
-    /// Boost: the target by its name in the surge; all targets where absent.
+    /// Name of the target to boost, as in the surge. Allowed with action `Boost` only. Defaults to
+    /// all targets.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63))]
     pub target: Option<String>,
-    /// Boost: at least this many replicas.
+    /// Minimum number of replicas during the boost. A `Boost` requires exactly one of `replicas`
+    /// and `percent`. Range 1 to 10000.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 10000))]
     pub replicas: Option<u32>,
-    /// Boost: at least this share of the planned floor.
+    /// Minimum floor during the boost, in percent of the planned floor. A `Boost` requires exactly
+    /// one of `replicas` and `percent`. Range 1 to 10000.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 10000))]
     pub percent: Option<u32>,
-    /// Degrade, Restore: the step by its name in the surge; all steps where absent.
+    /// Name of the degradation step, as in the surge. Allowed with actions `Degrade` and `Restore`
+    /// only. Defaults to all steps.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63))]
     pub step: Option<String>,
-    /// Why, for the people who read the log later.
+    /// Reason for the override, for later readers of the log. 3 to 500 characters.
     #[schemars(length(min = 3, max = 500))]
     pub reason: String,
-    /// When it ends; at most 24 hours after its creation.
+    /// Time at which the override expires, at most 24 hours after the creation.
     pub expire_time: DateTime<Utc>,
-    /// Who asks. Filled in, or checked, by the API server.
+    /// Name of the user who requests the override. The API server sets the field, or checks the
+    /// field.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 300))]
     pub author: Option<String>,
 }
 
 impl SurgeOverride {
-    /// The override as the planner sees it; `None` where its fields contradict each other.
+    /// Converts the override into the record for the planner. Returns `None` if fields contradict
+    /// each other, or if the metadata has no name or creation time.
     #[must_use]
     pub fn record(&self) -> Option<Override> {
         let spec = &self.spec;

@@ -1,4 +1,5 @@
-//! `SurgeRun`: one occurrence, with absolute instants. Like a Job.
+//! `SurgeRun`: an occurrence of a surge, with absolute times. A run relates to a surge as a Job
+//! relates to a `CronJob`.
 
 use chrono::{DateTime, Utc};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
@@ -16,7 +17,7 @@ use crate::names::{FINALIZER, SURGE_UID};
 use crate::surge::{ScheduledSurge, ScheduledSurgeSpec};
 use crate::validate;
 
-/// One occurrence of a surge: frozen instants and a copy of what the surge asked for.
+/// An occurrence of a surge: fixed times, and a copy of the settings of the surge.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[kube(
     group = "primetime.dev",
@@ -70,37 +71,38 @@ use crate::validate;
         .message("spec.targets: the same workload is named twice")
 )]
 pub struct SurgeRunSpec {
-    /// The surge it belongs to; absent where a person created the run.
+    /// Name of the surge that the run belongs to. Absent if a person created the run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253), regex(pattern = reference::NAME))]
     pub surge_name: Option<String>,
-    /// The generation of the surge that it was copied from.
+    /// Generation of the surge that the operator copied.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub surge_generation: Option<i64>,
-    /// The zone in which people read the instants.
+    /// IANA time zone in which people read the times of the run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 64))]
     pub time_zone: Option<String>,
-    /// Said where the clock on the wall does not show the start, or shows it twice.
+    /// Explanation if the local start time does not exist in `timeZone`, or exists twice.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 256))]
     pub start_note: Option<String>,
-    /// The event of a calendar that it is: what stays the same when it is moved.
+    /// Id of the calendar event. The id stays the same when the calendar moves the event.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 512))]
     pub event_id: Option<String>,
-    /// T0: everything is ready at this instant.
+    /// T0: the time at which all capacity must be ready. Must not be after `startTime`.
     pub ready_time: DateTime<Utc>,
-    /// The event starts.
+    /// Start of the event.
     pub start_time: DateTime<Utc>,
-    /// The event ends at the earliest.
+    /// Earliest end of the event. Must be after `startTime`.
     pub end_time: DateTime<Utc>,
-    /// What must be ready, and how it is given back: a copy of what the surge says.
+    /// Settings of the event: a copy of the settings of the surge.
     #[serde(flatten)]
     pub event: EventSpec,
 }
 
-/// The spec of the run of an occurrence: a copy of the surge, with its instants.
+/// Returns the spec for the run of an occurrence: the times, and a copy of the settings of the
+/// surge.
 #[must_use]
 pub fn run_spec(planned: &PlannedRun, spec: &ScheduledSurgeSpec) -> SurgeRunSpec {
     SurgeRunSpec {
@@ -116,7 +118,7 @@ pub fn run_spec(planned: &PlannedRun, spec: &ScheduledSurgeSpec) -> SurgeRunSpec
     }
 }
 
-/// Whether an owner is the surge that announced a run.
+/// True if the owner reference points to a `ScheduledSurge` as controller.
 #[must_use]
 pub fn is_surge(owner: &OwnerReference) -> bool {
     owner.controller == Some(true)
@@ -124,12 +126,13 @@ pub fn is_surge(owner: &OwnerReference) -> bool {
         && owner.api_version == ScheduledSurge::api_version(&())
 }
 
-/// The run as the planner sees it.
+/// Converts a `SurgeRun` into the record for the planner.
 #[must_use]
 pub fn run_record(object: &SurgeRun) -> RunRecord {
     let spec = &object.spec;
     let known = of_metadata(&object.metadata);
-    // Where it names no surge, it is a person's, whatever else stands on it.
+    // A run without a valid `spec.surgeName` belongs to a person. The annotation and the owner
+    // reference then have no effect.
     let announced = spec.surge_name.as_deref().is_some_and(|name| reference::name(name).is_ok());
     RunRecord {
         surge: spec.surge_name.clone().unwrap_or_else(|| known.name.clone()),
@@ -145,7 +148,8 @@ pub fn run_record(object: &SurgeRun) -> RunRecord {
     }
 }
 
-/// A run that cannot be decoded, as the planner sees it. Its name says of which surge and which start it is.
+/// Returns the record of a run that the controller cannot decode. The name of the run gives the
+/// surge and the start.
 #[must_use]
 pub fn undecoded_run(metadata: &ObjectMeta, why: String) -> RunRecord {
     let known = of_metadata(metadata);
@@ -156,7 +160,8 @@ pub fn undecoded_run(metadata: &ObjectMeta, why: String) -> RunRecord {
     RunRecord { surge: surge.to_owned(), window, announcement: Err(why), ..known }
 }
 
-/// What the metadata of a run says. Its instants have not come, so that nothing is over because of them.
+/// Returns the record that the metadata of a run gives. All times are in the far future, so that no
+/// deadline passes.
 fn of_metadata(metadata: &ObjectMeta) -> RunRecord {
     let name = metadata.name.clone().unwrap_or_default();
     let owners = metadata.owner_references.as_deref().unwrap_or_default();
@@ -189,7 +194,7 @@ mod tests {
     use kube::core::DeserializeGuard;
     use serde_json::{Value, json};
 
-    /// A run of a surge as a newer version of the operator may have left it.
+    /// Returns a run of a surge in a format that only a newer version of the operator can decode.
     fn undecodable(name: &str) -> RunRecord {
         let object: Value = json!({
             "apiVersion": "primetime.dev/v1alpha1", "kind": "SurgeRun",

@@ -1,4 +1,5 @@
-//! `MetricsSource`: where live load is asked. App teams can only name it.
+//! `MetricsSource`: a Prometheus for live metrics. The platform team writes the object, and a surge
+//! refers to the object by name.
 
 use chrono::TimeDelta;
 use kube::{CustomResource, KubeSchema};
@@ -6,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use primetime_core::state::observed;
 
-/// A Prometheus.
+/// A Prometheus for live metrics.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[kube(
     group = "primetime.dev",
@@ -22,7 +23,8 @@ use primetime_core::state::observed;
 )]
 #[serde(rename_all = "camelCase")]
 pub struct MetricsSourceSpec {
-    /// Address of the Prometheus, without `/api/v1`. Credentials in the address are refused.
+    /// URL of the Prometheus, without `/api/v1`. The URL must not contain credentials, a query or a
+    /// fragment.
     #[schemars(length(min = 8, max = 512))]
     #[x_kube(
         validation = Rule::new("self.startsWith('https://') || self.startsWith('http://')")
@@ -31,15 +33,16 @@ pub struct MetricsSourceSpec {
             .message("spec.url: must not carry credentials, a query or a fragment")
     )]
     pub url: String,
-    /// Seconds between two rounds of queries to this source.
+    /// Time in seconds between two rounds of queries. Defaults to 10. Range 1 to 300.
     #[serde(default = "default_interval_seconds")]
     #[schemars(range(min = 1, max = 300))]
     pub interval_seconds: u32,
-    /// Seconds after which no answer is no answer.
+    /// Timeout of a query in seconds. Defaults to 5. Range 1 to 30.
     #[serde(default = "default_timeout_seconds")]
     #[schemars(range(min = 1, max = 30))]
     pub timeout_seconds: u32,
-    /// Older samples say nothing.
+    /// Maximum age of a sample in seconds. A signal with an older sample is unknown. Defaults to
+    /// 60. Range 1 to 3600.
     #[serde(default = "default_max_sample_age_seconds")]
     #[schemars(range(min = 1, max = 3600))]
     pub max_sample_age_seconds: u32,

@@ -1,4 +1,5 @@
-//! `ScheduledSurge`: when, and the event itself. Like a `CronJob`.
+//! `ScheduledSurge`: the schedule and the settings of an event. A surge relates to runs as a
+//! `CronJob` relates to Jobs.
 
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
@@ -11,7 +12,7 @@ use crate::event::EventSpec;
 use crate::schedule::Schedule;
 use crate::validate;
 
-/// An announced event.
+/// Schedule and settings of an event.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[kube(
     group = "primetime.dev",
@@ -51,28 +52,32 @@ use crate::validate;
         .message("spec.targets: the same workload is named twice")
 )]
 pub struct ScheduledSurgeSpec {
-    /// When.
+    /// Schedule of the event.
     pub schedule: Schedule,
-    /// How long before the start everything must be ready: T0 is the start minus this.
+    /// Time in seconds from T0 to the start of the event. All capacity must be ready at T0.
+    /// Defaults to 0. Maximum 86400.
     #[serde(default)]
     #[schemars(range(min = 0, max = 86400))]
     pub ready_before_seconds: u32,
-    /// What must be ready, and how it is given back.
+    /// Settings of the event: capacity at T0, limits of growth, and release.
     #[serde(flatten)]
     pub event: EventSpec,
-    /// Nothing new is planned while this is true; a run that has begun goes on.
+    /// If true, the operator plans no new runs and withdraws runs that have not begun. A run that
+    /// has begun continues. Defaults to false.
     #[serde(default)]
     pub suspend: bool,
-    /// An occurrence that could not be planned, because no operator was there, is missed so many seconds after its start.
-    /// Without it, when it is over.
+    /// Time in seconds after the start within which the operator may still create a run for a
+    /// missed occurrence. Maximum 604800. If absent, the limit is the end of the event.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(max = 604_800))]
     pub starting_deadline_seconds: Option<u32>,
-    /// So many occurrences to come have their run already, with fixed instants.
+    /// Number of upcoming occurrences for which the operator creates runs in advance. Defaults to
+    /// 3. Range 1 to 20.
     #[serde(default = "default_upcoming_limit")]
     #[schemars(range(min = 1, max = 20))]
     pub upcoming_limit: u32,
-    /// So many runs that are over are kept, with their reports.
+    /// Number of completed runs that the operator keeps with the reports. Defaults to 3. Range 1 to
+    /// 100.
     #[serde(default = "default_history_limit")]
     #[schemars(range(min = 1, max = 100))]
     pub history_limit: u32,
@@ -82,12 +87,13 @@ fn default_upcoming_limit() -> u32 {
     3
 }
 
-/// A `CronJob` keeps as many.
+/// Returns the default of `spec.historyLimit`, equal to the default of a `CronJob` for successful
+/// Jobs.
 fn default_history_limit() -> u32 {
     3
 }
 
-/// The surge as the planner sees it.
+/// Converts a `ScheduledSurge` into the record for the planner.
 #[must_use]
 pub fn surge_record(object: &ScheduledSurge) -> SurgeRecord {
     SurgeRecord {
@@ -100,11 +106,11 @@ pub fn surge_record(object: &ScheduledSurge) -> SurgeRecord {
     }
 }
 
-/// Validates a surge with its name, of which the names of its runs are made.
+/// Validates a surge and the name of the surge, which becomes part of the names of runs.
 ///
 /// # Errors
 ///
-/// Every reason why it cannot be carried out: a field path and a sentence each.
+/// Returns every reason for refusing the surge, each with the path of the field and a sentence.
 pub fn named_surge(object: &ScheduledSurge) -> Result<SurgeSpec, Vec<String>> {
     let name = object.metadata.name.as_deref().unwrap_or_default();
     let run = run_name(name, chrono::DateTime::UNIX_EPOCH);
@@ -126,11 +132,12 @@ pub fn named_surge(object: &ScheduledSurge) -> Result<SurgeSpec, Vec<String>> {
 ///
 /// # Errors
 ///
-/// Every reason why it cannot be understood: a field path and a sentence each.
+/// Returns every reason for refusing the spec, each with the path of the field and a sentence.
 pub fn surge_spec(spec: &ScheduledSurgeSpec) -> Result<SurgeSpec, Vec<String>> {
     let schedule = validate::schedule_of(&spec.schedule);
     let announcement = validate::announcement(&spec.event);
-    // Of a surge only: a stored run with such a query keeps what it holds, and the query is not sent.
+    // The check of queries applies to a surge only. A stored run with an invalid query keeps the
+    // holds, and the operator does not send the query.
     let queries = validate::queries(&spec.event.signals);
     match (schedule, announcement) {
         (Ok(schedule), Ok(announcement)) if queries.is_empty() => Ok(SurgeSpec {

@@ -1,4 +1,5 @@
-//! From what people wrote to what the core can act upon: everything is checked here once, whatever CEL has let in.
+//! Validation of the API specs, and conversion into the types of `primetime_core`. The functions
+//! check every field again and do not rely on the CEL rules of the CRDs.
 
 mod degrade;
 mod job;
@@ -19,7 +20,10 @@ use crate::event::{
     EventSpec, LOOK_AHEAD_SECONDS, Rung, ScaleTargetRef, Signal, StartPolicy, Target,
 };
 
-/// Reasons why queries are not sent. Of a surge only: a stored run with such a query keeps what it holds.
+/// Returns a reason for each query in `spec.signals[].query` that the operator does not send.
+///
+/// The function applies to a new or changed `ScheduledSurge`. A stored `SurgeRun` with such a query
+/// keeps the holds.
 pub(crate) fn queries(signals: &[Signal]) -> Vec<String> {
     let wrong = |(i, signal): (usize, &Signal)| {
         let why = references::query(&signal.query).err()?;
@@ -44,13 +48,14 @@ fn workload(written: &ScaleTargetRef) -> Result<Workload, String> {
     Ok(workload)
 }
 
-/// Validates what a surge and a run have in common.
+/// Validates the fields that `ScheduledSurge` and `SurgeRun` share.
 ///
-/// One list in the order of the fields, because each part refers to names that an earlier part declares.
+/// The function checks the fields in their order, because each part refers to names that an earlier
+/// part declares.
 ///
 /// # Errors
 ///
-/// Every reason, with a field path each.
+/// Returns every reason for refusing the spec, each with the path of its field.
 pub(crate) fn announcement(announced: &EventSpec) -> Result<Announcement, Vec<String>> {
     let EventSpec { targets, machines, signals, hold, release, .. } = announced;
     let EventSpec { on_unknown, start_policy, armed_seconds, .. } = announced;
@@ -179,7 +184,7 @@ fn target(target: &Target) -> Result<announcement::Target, String> {
     })
 }
 
-/// The steps of a climb, lowest first.
+/// Converts `rungs` of a target and sorts the rungs by `multiplier`, lowest first.
 fn rungs(target: &Target) -> Result<Vec<announcement::Rung>, String> {
     let read = |rung: &Rung| {
         let multiplier = rung.multiplier.parse::<Decimal>();
@@ -200,7 +205,8 @@ fn signal(signal: &Signal, targets: &[Target]) -> Result<announcement::Signal, S
     })
 }
 
-/// What a signal raises; nothing where it is only looked at.
+/// Returns the target that a signal raises, with the rule for the replicas, or `None` if the signal
+/// has no `target`.
 fn raises(signal: &Signal, targets: &[Target]) -> Result<Option<announcement::Raises>, String> {
     let Some(name) = &signal.target else {
         if signal.per_replica.is_some() || signal.threshold.is_some() {

@@ -1,4 +1,4 @@
-//! The committed definitions are the generated ones.
+//! Test that the committed CRDs equal the generated CRDs.
 
 use std::path::Path;
 
@@ -35,7 +35,8 @@ fn no_schema_has_a_format_that_kubernetes_does_not_know() {
     }
 }
 
-/// kubectl reads YAML 1.1, in which these are a yes or a no: the API server would not know such a field.
+/// `kubectl` reads YAML 1.1, in which the tested words are booleans. The API server would not
+/// recognise a field with such a name.
 #[test]
 fn no_field_is_a_word_for_yes_or_no() {
     for crd in primetime_api::crds() {
@@ -48,8 +49,8 @@ fn no_field_is_a_word_for_yes_or_no() {
     }
 }
 
-/// A surge and its run share the fields of an event: a rule over them has to stand on both, because the rules of a struct that is
-/// flattened do not reach the outer schema.
+/// `ScheduledSurge` and `SurgeRun` share the fields of an event. A CEL rule over several fields
+/// must stand on both kinds, because the schema of a kind loses the rules of a flattened struct.
 #[test]
 fn a_run_has_the_rules_of_its_surge() {
     let rules = |kind: &str| -> Vec<String> {

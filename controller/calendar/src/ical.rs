@@ -1,5 +1,5 @@
-//! Events of an iCalendar file (RFC 5545): single and recurring ones, moved and cancelled occurrences, all-day events, and
-//! times in a zone, in UTC, or without a zone.
+//! Events of an iCalendar file (RFC 5545): single events, recurring events, moved or cancelled
+//! occurrences, and all-day events. A time may be in a zone, in UTC, or without a zone.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -51,14 +51,14 @@ fn title(event: &Component<'_>) -> String {
     event.one("SUMMARY").map(plain).unwrap_or_default()
 }
 
-/// How long an event is: whole days are counted on the calendar, the rest on a watch.
+/// Length of an event: whole days, added to the local date, and a rest, added to the instant.
 #[derive(Clone, Copy)]
 struct Length {
     days: i64,
     rest: TimeDelta,
 }
 
-/// An event as it is written, its times read.
+/// A `VEVENT` after parsing.
 struct Written<'a> {
     uid: String,
     title: Arc<str>,
@@ -68,12 +68,13 @@ struct Written<'a> {
     start: Moment<'a>,
     length: Option<Length>,
     rules: Vec<String>,
-    /// Further starts, of which a period has a length of its own.
+    /// Further starts from `RDATE`. A period in `RDATE` sets the length of that occurrence.
     also: Vec<(Moment<'a>, Option<Length>)>,
     except: Vec<Moment<'a>>,
-    /// Properties that cannot be understood: they are left out, and the event stays.
+    /// Problems with properties that the parser cannot read. The parser skips the property and
+    /// keeps the event.
     problems: Vec<String>,
-    /// It is one occurrence of a series, moved or changed.
+    /// Start of the occurrence that this event replaces (`RECURRENCE-ID`).
     instead_of: Option<Moment<'a>>,
 }
 
@@ -135,7 +136,7 @@ impl<'a> Written<'a> {
     }
 }
 
-/// When an occurrence that starts so, and is so long, ends.
+/// Returns the end of an occurrence with the given start and length.
 fn end(start: &Moment<'_>, length: Option<Length>) -> Option<Instant> {
     let length = length?;
     let days = start.clock.checked_add(i32::try_from(length.days).ok()?.days()).ok()?;
@@ -143,7 +144,7 @@ fn end(start: &Moment<'_>, length: Option<Length>) -> Option<Instant> {
     end.checked_add_signed(length.rest)
 }
 
-/// A list of words, of which each may have commas behind a backslash.
+/// Splits a list of words at each comma. A backslash before a comma makes the comma part of a word.
 fn words(list: &str) -> Vec<String> {
     let (mut words, mut said, mut escaped) = (Vec::new(), String::new(), false);
     for character in list.chars() {
@@ -160,7 +161,8 @@ fn words(list: &str) -> Vec<String> {
     words.iter().map(|text| word(text)).filter(|text| !text.is_empty()).collect()
 }
 
-/// Further starts of a series. A period says how long its own occurrence is.
+/// Reads the further starts of a series from `RDATE`. A period in `RDATE` sets the length of that
+/// occurrence.
 fn further<'a>(
     event: &Component<'_>,
     start: &Moment<'a>,
@@ -197,7 +199,7 @@ fn further<'a>(
     found
 }
 
-/// `PT2H30M`, `P1W`.
+/// Parses a duration such as `PT2H30M` or `P1W`.
 fn duration(text: &str) -> Result<Length, String> {
     let read = text
         .trim()
@@ -227,11 +229,12 @@ fn length(
     if let Some(written) = event.one("DURATION") {
         return duration(written.value).map(Some);
     }
-    // RFC 5545, 3.6.1: an all-day event without an end lasts its day.
+    // RFC 5545, 3.6.1: an all-day event without an end lasts one day.
     Ok(start.is_date.then_some(Length { days: 1, rest: TimeDelta::zero() }))
 }
 
-/// All events with the same id: one, or a series with those of its occurrences that were changed.
+/// All events with the same `UID`: a single event, or a series with the changed occurrences of the
+/// series.
 #[derive(Default)]
 struct Series<'a> {
     whole: Option<Written<'a>>,
@@ -253,7 +256,7 @@ impl<'a> Series<'a> {
         budget: &mut Budget,
         feed: &mut Feed,
     ) -> Result<(), FeedError> {
-        // Of two versions of an occurrence the later one counts.
+        // Sort by `SEQUENCE`: the later version of an occurrence replaces the earlier version.
         self.changed.sort_by_key(|w| w.sequence);
         let mut changed: BTreeMap<Instant, &Written<'_>> = BTreeMap::new();
         for one in &self.changed {
@@ -296,7 +299,8 @@ fn follow(
                 continue;
             }
         };
-        // So a whole series is deleted by several programs: it has no occurrence, not even its first.
+        // Several programs delete a series by an `UNTIL` before the first start. The series then
+        // has no occurrence, not even the first.
         if last.is_some_and(|last| last < whole.start.clock) {
             ended_before_it_began += 1;
             continue;
@@ -337,7 +341,7 @@ fn follow(
     Ok(())
 }
 
-/// Until when a rule goes on, as the clock of its event shows it.
+/// Returns the `UNTIL` of a rule as a local time in the zone of the event.
 fn until_of(rule: &str, start: &Moment<'_>) -> Result<Option<civil::DateTime>, String> {
     let Some(part) = rule.split(';').find(|part| recurrence::named(part, "UNTIL")) else {
         return Ok(None);
@@ -411,7 +415,7 @@ mod tests {
             DTSTART;TZID=Europe/Paris:20260329T210200
             DTEND;TZID=Europe/Paris:20260329T230200",
         );
-        // A folded line goes on after one blank.
+        // A folded line continues after a single blank.
         let show = show.replace("la\r\ngrande", "la\r\n  grande");
         let feed = calendar(&format!("{show}{moved}")).unwrap();
         assert_eq!(
@@ -527,7 +531,8 @@ mod tests {
         for (inner, said) in [
             ("BEGIN:A\r\n".repeat(10_000), "nested more than 16 deep"),
             ("BEG\r\n IN:A\r\n".repeat(10_000), "nested more than 16 deep"),
-            // A reader to whom a bare line feed ends no line sees 50,000 components within each other here.
+            // A parser that does not end a line at a bare line feed would see 50,000 nested
+            // components here.
             ("BEGIN:A\r\nX:\nEND:\r\n".repeat(50_000), "line 5: END:, where END:A is due"),
             ("BEGIN:A\r\nX:\nEND:A\r\n".repeat(50_000), ""),
             ("BEGIN:A\rX:\rEND:\r".repeat(50_000), "line 5: END:, where END:A is due"),
@@ -603,7 +608,7 @@ mod tests {
         let starts: Vec<_> =
             times(&calendar(&format!("{show}{moved}")).unwrap()).into_iter().map(|r| r.1).collect();
         assert_eq!(starts, ["04-02T00:50", "04-04T02:00"]);
-        // Exchange writes midnight of another zone for a day that is left out.
+        // Exchange writes the excluded day of an all-day event as midnight in another zone.
         let days = event(
             "UID:d\nDTSTART;VALUE=DATE:20260401\nRRULE:FREQ=DAILY;COUNT=2\nEXDATE;TZID=GMT Standard Time:20260402T000000",
         );

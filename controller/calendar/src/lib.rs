@@ -1,17 +1,18 @@
-//! Feeds of events, read: iCalendar (RFC 5545) and XMLTV programme guides.
+//! Parsers for event feeds: iCalendar (RFC 5545) and XMLTV programme guides.
 //!
-//! A feed is text from outside. What is in it is bounded before it is looked at, what cannot be understood is said with
-//! its event, and nothing of it can keep a reader busy: no clock, no I/O, one pass.
+//! A feed is text from a third party. The parsers limit the bytes, events, depth and recurrence
+//! steps of a feed, so a feed cannot keep the operator busy. The parsers read no clock and do no
+//! I/O. A problem with a single event goes to [`Feed::problems`].
 //!
-//! | room | rule |
+//! | module | contents |
 //! |---|---|
-//! | [`limits`] | how much of a feed is read, and what is refused unread |
-//! | `lines` | content lines of an iCalendar file, and the components that they form |
-//! | `ical` | events of an iCalendar file, moved and cancelled ones |
-//! | `time` | whose clock a time of it is |
-//! | `recurrence` | a rule to the clocks that it names |
+//! | [`limits`] | limits of a feed, and refusal of text in another format |
+//! | `lines` | content lines and components of an iCalendar file |
+//! | `ical` | events of an iCalendar file, with moved and cancelled occurrences |
+//! | `time` | zone of each time in an iCalendar file |
+//! | `recurrence` | local times of a recurrence rule |
 //! | `xmltv` | programmes of a guide |
-//! | [`select`] | the events that a surge is about |
+//! | [`select`] | selection of the events that a surge follows |
 
 mod ical;
 pub mod limits;
@@ -29,112 +30,114 @@ use primetime_core::state::calendar::{self, Entry};
 
 pub use select::Select;
 
-/// An event of a feed, at one time.
+/// A single event of a feed, or an occurrence of a recurring event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
-    /// What stays the same when it is moved: the event's own id and which of its occurrences it is.
+    /// Identity of the event, stable when the feed moves the event: the id of the event and of the
+    /// occurrence.
     pub key: String,
-    /// How people call it.
+    /// First title of the event in the feed.
     pub title: Arc<str>,
-    /// Its titles in other languages.
+    /// Titles of the event in other languages (XMLTV).
     pub other_titles: Arc<[String]>,
-    /// Where it is broadcast, in a programme guide.
+    /// Channel of the broadcast (XMLTV).
     pub channel: Option<String>,
-    /// What kind of event it is.
+    /// Categories of the event.
     pub categories: Arc<[String]>,
-    /// When it begins.
+    /// Start of the event.
     pub start: Instant,
-    /// The end of the event; `None` if the feed gives none.
+    /// End of the event, or `None` if the feed gives no end.
     pub end: Option<Instant>,
-    /// It was called off, and the feed says so.
+    /// True if the feed marks the event as cancelled.
     pub cancelled: bool,
-    /// Said where the clock on the wall does not show its start, or shows it twice.
+    /// Explanation if the local start time does not exist in the zone, or exists twice.
     pub note: Option<String>,
 }
 
-/// What was found in a feed.
+/// Contents of a feed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Feed {
-    /// Events that have not ended when the horizon begins and start before it ends, in order of start, then key.
+    /// Events that overlap the horizon, sorted by start, then by key.
     pub events: Vec<Event>,
-    /// How many events the feed has in all, whenever they are, recurring ones once: what shows that it has shrunk.
+    /// Number of events in the feed, inside and outside the horizon. A recurring event counts once.
+    /// The planner compares the number with the previous number to find out that a feed has shrunk.
     pub total: usize,
-    /// How many of them could not be understood.
+    /// Number of events and recurrence rules that the parser could not read.
     pub unreadable: usize,
-    /// What could not be understood, event by event; bounded.
+    /// Messages about events that the parser could not read, at most [`limits::PROBLEMS`].
     pub problems: Vec<String>,
 }
 
-/// Why the parser rejects a whole feed.
+/// Error for which the parser rejects a whole feed.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum FeedError {
-    /// Nothing.
+    /// The feed has no text.
     #[error("the feed is empty")]
     Empty,
-    /// More than is read.
+    /// The feed is larger than [`limits::ICALENDAR_BYTES`] or [`limits::XMLTV_BYTES`].
     #[error("the feed has {bytes} bytes; at most {most} are read")]
     TooLong {
-        /// Its size.
+        /// Size of the feed in bytes.
         bytes: usize,
-        /// The limit.
+        /// Limit in bytes.
         most: usize,
     },
-    /// A compressed feed.
+    /// The feed is compressed: the first bytes belong to gzip, ZIP, bzip2 or xz.
     #[error("the feed is compressed; serve it as plain text")]
     Compressed,
-    /// Something else than what was asked for.
+    /// The text is in another format than the calendar expects.
     #[error("the feed is {found} and no {expected}")]
     SomethingElse {
-        /// What it seems to be.
+        /// Format of the text, as far as the first characters show.
         found: &'static str,
-        /// What was expected.
+        /// Expected format.
         expected: &'static str,
     },
-    /// Not in UTF-8.
+    /// The feed is not in UTF-8.
     #[error("the feed is not in UTF-8")]
     NotUtf8,
-    /// Deeper than any feed is.
+    /// The feed nests components or elements deeper than [`limits::DEPTH`].
     #[error("the feed is nested more than {most} deep")]
     TooDeep {
-        /// The limit.
+        /// Limit of the depth.
         most: usize,
     },
-    /// More than is read.
+    /// The feed has more events than [`limits::EVENTS`].
     #[error("the feed has more than {most} events")]
     TooMany {
-        /// The limit.
+        /// Limit of the number of events.
         most: usize,
     },
-    /// Its rules would have to be followed for too long.
+    /// The recurrence rules of the feed need more steps than [`limits::STEPS`].
     #[error(
         "the rules of the feed take more than {most} steps to follow; let old ones end, or begin later"
     )]
     TooMuchToFollow {
-        /// The limit.
+        /// Limit of the number of steps.
         most: u64,
     },
-    /// It breaks off, or is not well-formed.
+    /// The feed breaks off, or is not well-formed.
     #[error("the feed cannot be read: {0}")]
     Malformed(String),
 }
 
-/// What is looked at.
+/// Period from which the parser keeps events, and the zone of the reader.
 #[derive(Clone, Copy, Debug)]
 pub struct Horizon<'a> {
-    /// Events that have ended by then are left out.
+    /// Start of the period. The parser skips events that ended earlier.
     pub from: Instant,
-    /// So are those that start then or later.
+    /// End of the period. The parser skips events that start at this time or later.
     pub until: Instant,
-    /// Whose clock floating times and all-day events mean.
+    /// Zone of floating times and all-day events.
     pub zone: &'a Zone,
 }
 
-/// The format of a feed.
+/// Format of a feed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// RFC 5545.
+    /// iCalendar (RFC 5545).
     ICalendar,
-    /// A programme guide.
+    /// XMLTV programme guide.
     Xmltv,
 }
 
@@ -142,7 +145,8 @@ pub enum Format {
 ///
 /// # Errors
 ///
-/// Why nothing of it can be used. What is wrong with single events stands in [`Feed::problems`].
+/// Returns the [`FeedError`] for which the parser rejects the whole feed. Problems of single events
+/// go to [`Feed::problems`].
 pub fn read(bytes: &[u8], format: Format, horizon: Horizon<'_>) -> Result<Feed, FeedError> {
     let text = limits::text(bytes, format)?;
     let mut feed = match format {
@@ -156,11 +160,14 @@ pub fn read(bytes: &[u8], format: Format, horizon: Horizon<'_>) -> Result<Feed, 
     Ok(feed)
 }
 
-/// So many events to come are kept, and so many that are over: far more than a calendar shows.
+/// Limit of the upcoming events and limit of the past events in a calendar: 1,000 each.
+/// `status.entries` shows far fewer.
 const LOOKED_AT: usize = 1_000;
 
-/// What of a feed a calendar keeps: the events that it is about. The limit counts events to come and events that are over apart:
-/// a guide with a week behind it has as many to come as one that begins today.
+/// Returns the events of a feed that `select` matches, in the form for the planner.
+///
+/// Upcoming events and past events have separate limits. Past events therefore take no place from
+/// upcoming events.
 #[must_use]
 pub fn entries(feed: Feed, select: &Select, now: Instant) -> calendar::Feed {
     let (off, on): (Vec<Event>, Vec<Event>) =
@@ -188,13 +195,14 @@ pub fn entries(feed: Feed, select: &Select, now: Instant) -> calendar::Feed {
 }
 
 impl Feed {
-    /// An event, or a rule of one, cannot be understood: it is counted, and the first of them are said.
+    /// Counts an event or a rule that the parser cannot read, and records the reason.
     fn leave_out(&mut self, title: &str, why: &str) {
         self.unreadable += 1;
         self.say(title, why);
     }
 
-    /// A part of an event cannot be understood, and the rest of it stays.
+    /// Records the reason why the parser skipped a part of an event. The parser keeps the rest of
+    /// the event.
     fn say(&mut self, title: &str, why: &str) {
         if self.problems.len() < limits::PROBLEMS {
             self.problems.push(limits::word(&format!("\"{title}\": {why}")));

@@ -1,5 +1,5 @@
-//! How much of a feed is read. A guide of 50 channels for two weeks has 10 MB and 25,000 programmes; a calendar that people
-//! keep has hundreds of events.
+//! Limits of a feed. A guide of 50 channels for two weeks has 10 MB and 25,000 programmes. A
+//! calendar kept by hand has hundreds of events.
 
 use std::hash::Hasher;
 
@@ -7,41 +7,45 @@ use siphasher::sip::SipHasher13;
 
 use crate::{FeedError, Format};
 
-/// The longest programme guide.
+/// Largest programme guide: 20 MiB.
 pub const XMLTV_BYTES: usize = 20 << 20;
 
-/// The longest calendar: read into a tree, it takes twenty times its size.
+/// Largest iCalendar file: 4 MiB. The parsed tree takes twenty times the memory of the file.
 pub const ICALENDAR_BYTES: usize = 4 << 20;
 
-/// The longest feed of any kind.
+/// Largest feed of any format, in bytes.
 pub const BYTES: usize = XMLTV_BYTES;
 
-/// The most events in one.
+/// Largest number of events in a feed.
 pub const EVENTS: usize = 50_000;
 
-/// Components within components, elements within elements.
+/// Largest depth of nested components or elements.
 pub const DEPTH: usize = 16;
 
-/// The longest rule.
+/// Longest recurrence rule, in bytes.
 pub const RULE: usize = 1_000;
 
-/// Steps that all rules of a feed take together: a daily rule takes 365 a year from its beginning on.
+/// Largest number of steps that all rules of a feed may take together. A daily rule takes two steps
+/// for each day that the parser visits: a step for the day and a step for the occurrence.
 pub const STEPS: u64 = 1_000_000;
 
-/// What is wrong with single events is said so many times.
+/// Largest number of messages about single events.
 pub const PROBLEMS: usize = 20;
 
-/// So many categories of an event are looked at.
+/// Largest number of categories that the parser keeps of an event.
 pub const CATEGORIES: usize = 32;
 
-/// Longer words of a feed are cut.
+/// Longest text that the parser keeps of a title or message, in characters. The parser cuts longer
+/// text.
 pub const WORD: usize = 200;
 
-/// The text of a feed, if that is what it is.
+/// Returns the text of a feed, without byte order mark and leading blanks.
 ///
 /// # Errors
 ///
-/// What it is instead.
+/// Returns [`FeedError::TooLong`], [`FeedError::Compressed`], [`FeedError::NotUtf8`] or
+/// [`FeedError::Empty`] for text that no parser can read. Returns [`FeedError::SomethingElse`] if
+/// the first characters belong to another format.
 pub fn text(bytes: &[u8], format: Format) -> Result<&str, FeedError> {
     let most = match format {
         Format::ICalendar => ICALENDAR_BYTES,
@@ -82,10 +86,11 @@ pub fn text(bytes: &[u8], format: Format) -> Result<&str, FeedError> {
     Err(FeedError::SomethingElse { found, expected })
 }
 
-/// Longer ids of events are shortened.
+/// Longest event id, in characters. [`key`] shortens longer ids.
 pub const KEY: usize = 200;
 
-/// The id of an event, as short as a record may be: what is cut stands in a digest, so that two stay two.
+/// Shortens the id of an event to [`KEY`] characters. A digest of the whole id replaces the end, so
+/// that different ids stay different.
 #[must_use]
 pub fn key(long: String) -> String {
     if long.chars().count() <= KEY {
@@ -97,7 +102,8 @@ pub fn key(long: String) -> String {
     format!("{begin}-{:016x}", hasher.finish())
 }
 
-/// A word of a feed, without what a terminal would obey, and no longer than a line.
+/// Cuts a text to [`WORD`] characters and removes control characters, which could command a
+/// terminal.
 #[must_use]
 pub fn word(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(WORD).collect::<String>().trim().to_owned()

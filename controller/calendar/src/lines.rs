@@ -1,7 +1,8 @@
-//! Content lines of an iCalendar file (RFC 5545, 3.1), and the components that they form.
+//! Content lines of an iCalendar file (RFC 5545, 3.1), and the components made of the lines.
 //!
-//! One reader, one loop: the depth is a counter, so no file can use up the stack, and no second opinion exists on where a
-//! line ends. Line ends are `\r\n`, `\n` and `\r`; a line that begins with a blank or a tab goes on with the line before.
+//! The parser is a loop with a depth counter, so a file cannot exhaust the stack. The function
+//! `unfolded` alone decides where a line ends. Line ends are `\r\n`, `\n` and `\r`. A line that
+//! begins with a blank or a tab continues the previous line.
 
 use crate::FeedError;
 use crate::limits::{DEPTH, EVENTS, word};
@@ -9,16 +10,16 @@ use crate::limits::{DEPTH, EVENTS, word};
 /// A property, such as `DTSTART;TZID=Europe/Paris:20140112T210000`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Property<'a> {
-    /// Its name, in the case of the file.
+    /// Name, in the case of the file.
     pub name: &'a str,
-    /// What stands between name and value, such as `;TZID=Europe/Paris`.
+    /// Parameters between name and value, such as `;TZID=Europe/Paris`.
     params: &'a str,
-    /// Its value, escapes included.
+    /// Value, with escapes.
     pub value: &'a str,
 }
 
 impl<'a> Property<'a> {
-    /// The value of a parameter, without quotes.
+    /// Returns the value of a parameter, without quotes.
     pub(crate) fn param(&self, name: &str) -> Option<&'a str> {
         let mut rest = self.params;
         while let Some(param) = rest.strip_prefix(';') {
@@ -34,7 +35,7 @@ impl<'a> Property<'a> {
         None
     }
 
-    /// The value as text: `\n`, `\,`, `\;` and `\\` stand for what they name.
+    /// Returns the value as text, with the escapes `\n`, `\,`, `\;` and `\\` resolved.
     pub(crate) fn text(&self) -> String {
         let (mut text, mut escaped) = (String::with_capacity(self.value.len()), false);
         for character in self.value.chars() {
@@ -52,35 +53,35 @@ impl<'a> Property<'a> {
     }
 }
 
-/// A component, such as what stands between `BEGIN:VEVENT` and `END:VEVENT`.
+/// A component, such as the lines from `BEGIN:VEVENT` to `END:VEVENT`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Component<'a> {
-    /// Its name, in the case of the file.
+    /// Name, in the case of the file.
     pub name: &'a str,
-    /// Its properties, in the order of the file.
+    /// Properties, in the order of the file.
     pub properties: Vec<Property<'a>>,
-    /// The components in it, in the order of the file.
+    /// Inner components, in the order of the file.
     pub components: Vec<Self>,
 }
 
 impl<'a> Component<'a> {
-    /// Whether it has this name. Names have no case (RFC 5545, 2).
+    /// True if the component has the given name. Names ignore case (RFC 5545, 2).
     pub(crate) fn is(&self, name: &str) -> bool {
         self.name.eq_ignore_ascii_case(name)
     }
 
-    /// All properties of a name.
+    /// Returns all properties with the given name.
     pub(crate) fn all<'b>(&'b self, name: &str) -> impl Iterator<Item = &'b Property<'a>> {
         self.properties.iter().filter(move |p| p.name.eq_ignore_ascii_case(name))
     }
 
-    /// The first property of a name.
+    /// Returns the first property with the given name.
     pub(crate) fn one(&self, name: &str) -> Option<&Property<'a>> {
         self.all(name).next()
     }
 }
 
-/// The lines of a file, unfolded, one between two `\n`.
+/// Returns the lines of a file, unfolded and separated by `\n`.
 pub(crate) fn unfolded(text: &str) -> String {
     let mut lines = String::with_capacity(text.len());
     let mut rest = text;
@@ -97,12 +98,14 @@ pub(crate) fn unfolded(text: &str) -> String {
     lines
 }
 
-/// The components of a file whose lines are unfolded. What stands outside of all of them is passed over.
+/// Parses the components of a file with unfolded lines. The parser skips lines outside all
+/// components.
 ///
 /// # Errors
 ///
-/// Why nothing of it can be used: it is nested more than [`DEPTH`] deep, has more than [`EVENTS`] events, breaks off, or has
-/// a line that is none.
+/// Returns [`FeedError::TooDeep`] above [`DEPTH`] levels and [`FeedError::TooMany`] above
+/// [`EVENTS`] events. Returns [`FeedError::Malformed`] if a line is not `NAME:VALUE`, or if an
+/// `END` is missing or wrong.
 pub(crate) fn components(unfolded: &str) -> Result<Vec<Component<'_>>, FeedError> {
     let malformed = |n: usize, what: String| FeedError::Malformed(format!("line {n}: {what}"));
     let (mut whole, mut open, mut events) = (Vec::new(), Vec::<Component<'_>>::new(), 0_usize);
@@ -111,7 +114,8 @@ pub(crate) fn components(unfolded: &str) -> Result<Vec<Component<'_>>, FeedError
             continue;
         }
         let Some(property) = content_line(line) else {
-            // A word alone says nothing, and real feeds have some. Caches write comments after the end.
+            // Skip a single word, as some real feeds contain. Skip all text outside components:
+            // caches append comments after the end.
             if open.is_empty() || is_name(line.trim()) {
                 continue;
             }
@@ -154,7 +158,7 @@ pub(crate) fn components(unfolded: &str) -> Result<Vec<Component<'_>>, FeedError
 fn content_line(line: &str) -> Option<Property<'_>> {
     let end = line.find([':', ';'])?;
     let (name, rest) = line.split_at_checked(end)?;
-    // Where a quote is never closed, the first colon ends the parameters.
+    // If a quote is never closed, the first colon ends the parameters.
     let colon = outside_quotes(rest, &[':']).or_else(|| rest.find(':'))?;
     let (params, value) = rest.split_at_checked(colon)?;
     is_name(name).then(|| Property {
@@ -164,12 +168,13 @@ fn content_line(line: &str) -> Option<Property<'_>> {
     })
 }
 
-/// A name of a property: letters, digits and dashes (RFC 5545, 3.1); real feeds use underscores, dots and slashes besides.
+/// True if the text is a property name: letters, digits and dashes (RFC 5545, 3.1). Real feeds also
+/// use underscores, dots and slashes.
 fn is_name(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_./".contains(&b))
 }
 
-/// Where one of some characters first stands outside of double quotes.
+/// Returns the position of the first sought character outside double quotes.
 fn outside_quotes(text: &str, sought: &[char]) -> Option<usize> {
     let mut quoted = false;
     text.char_indices().find_map(|(at, character)| {

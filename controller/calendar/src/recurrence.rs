@@ -1,7 +1,8 @@
-//! A rule to the wall clocks that it names (RFC 5545, 3.3.10).
+//! Expansion of recurrence rules into local times (RFC 5545, 3.3.10).
 //!
-//! Rules are followed as if there were no zones: each clock is understood afterwards, by the same rule as a cron. So the
-//! zone data of the library behind this never counts, and summer time moves no event.
+//! The module expands a rule without regard to zones. The caller resolves each local time
+//! afterwards, by the same rule as for a cron. The zone data of the `rrule` crate therefore has no
+//! effect, and summer time moves no event.
 
 use chrono::{Datelike, NaiveDateTime, TimeDelta, TimeZone, Timelike, Utc};
 use jiff::civil;
@@ -10,7 +11,7 @@ use rrule::{Frequency, RRule, RRuleSet, Tz, Unvalidated};
 use crate::FeedError;
 use crate::limits::{RULE, STEPS};
 
-/// What is left of the steps that all rules of a feed may take.
+/// Number of steps that the rules of a feed may still take.
 #[derive(Debug)]
 pub(crate) struct Budget(u64);
 
@@ -20,11 +21,12 @@ impl Default for Budget {
     }
 }
 
-/// A rule that names no clock at all is looked at for so many steps by the library before it gives up.
+/// Steps charged for a rule without any occurrence. The `rrule` crate tries 100,000 times before
+/// the crate gives up.
 const IN_VAIN: u64 = 100_000;
 
 impl Budget {
-    /// Takes steps, if they are left.
+    /// Subtracts steps from the budget. Fails if fewer steps are left.
     pub(crate) fn take(&mut self, steps: u64) -> Result<(), FeedError> {
         let left = self.0.checked_sub(steps).ok_or(FeedError::TooMuchToFollow { most: STEPS })?;
         self.0 = left;
@@ -32,24 +34,25 @@ impl Budget {
     }
 }
 
-/// What of a rule is looked at, all of it by its own clock.
+/// Part of a rule to expand, in local times of the event.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Span {
-    /// Its first.
+    /// First start of the event (`DTSTART`).
     pub first: civil::DateTime,
-    /// Its own UNTIL.
+    /// Last time that the rule allows (`UNTIL`).
     pub last: Option<civil::DateTime>,
-    /// From when on it matters; some before may be found too.
+    /// Start of the wanted part. The result may also contain earlier times.
     pub from: civil::DateTime,
-    /// Until when it matters.
+    /// End of the wanted part.
     pub until: civil::DateTime,
 }
 
-/// The clocks that a rule names, in order.
+/// Returns the local times of a rule, in order.
 ///
 /// # Errors
 ///
-/// The outer one if the feed is a bomb, the inner one if the rule is none, or one that no event has.
+/// Returns the outer error if the rules of the feed exceed the budget. Returns the inner error if
+/// the text is no rule, or if the parser does not support the rule.
 pub(crate) fn clocks(
     rule: &str,
     span: Span,
@@ -76,7 +79,7 @@ pub(crate) fn clocks(
     Ok(Ok(found))
 }
 
-/// How far one step of a rule goes, at least.
+/// Returns the shortest step of a frequency. Months and years count as 28 days.
 fn unit(frequency: Frequency) -> TimeDelta {
     match frequency {
         Frequency::Yearly | Frequency::Monthly => TimeDelta::days(28),
@@ -86,8 +89,10 @@ fn unit(frequency: Frequency) -> TimeDelta {
     }
 }
 
-/// Where a rule may begin without naming other clocks from `from` on: whole steps later. Not where it counts, nor where its
-/// steps are months, which are not all alike and few.
+/// Returns a later start for a rule, whole steps after `first`, with the same times from `from` on.
+///
+/// A rule with `COUNT` keeps `first`, because each occurrence counts. A monthly or yearly rule
+/// keeps `first`, because such steps are few and differ in length.
 fn skipped(rule: &RRule<Unvalidated>, first: NaiveDateTime, from: NaiveDateTime) -> NaiveDateTime {
     let months = matches!(rule.get_freq(), Frequency::Yearly | Frequency::Monthly);
     if rule.get_count().is_some() || months || rule.get_interval() == 0 {
@@ -98,8 +103,8 @@ fn skipped(rule: &RRule<Unvalidated>, first: NaiveDateTime, from: NaiveDateTime)
     first + TimeDelta::seconds(stride * steps.max(0))
 }
 
-/// The rule without its UNTIL, which is said in another way, and with one that ends the looking; nothing where it is over
-/// before it begins.
+/// Parses a rule for the `rrule` crate and replaces `UNTIL` with `until`. Returns `None` if `until`
+/// lies before the first start.
 fn set(rule: &str, span: Span, until: civil::DateTime) -> Result<Option<RRuleSet>, String> {
     let shown = || rule.chars().take(80).collect::<String>();
     let none = |why: String| format!("rule \"{}\" cannot be followed: {why}", shown());
@@ -129,8 +134,10 @@ fn set(rule: &str, span: Span, until: civil::DateTime) -> Result<Option<RRuleSet
     read.build(utc(&first)).map(Some).map_err(|why| none(why.to_string()))
 }
 
-/// A rule in the words that the library follows rightly, without its UNTIL: what RFC 5545 (3.3.10) forbids is ignored as other
-/// readers do, and what the library follows wrongly is said in another way, or refused.
+/// Rewrites a rule so that the `rrule` crate follows RFC 5545 (3.3.10), and removes `UNTIL`.
+///
+/// The function drops parts that the RFC forbids, as other readers do. The function rewrites or
+/// refuses parts that the crate misinterprets.
 fn as_meant(rule: &str, first: civil::DateTime) -> Result<String, String> {
     let mut parts: Vec<(String, String)> = rule
         .split(';')
@@ -143,7 +150,8 @@ fn as_meant(rule: &str, first: civil::DateTime) -> Result<String, String> {
     };
     let frequency = value(&parts, "FREQ").unwrap_or_default();
     let has = |parts: &[(String, String)], key: &str| value(parts, key).is_some();
-    // Numbers of weekdays belong to months and years: the first Monday of a week is Monday.
+    // Remove the numbers of weekdays, which belong to monthly and yearly rules. The first Monday of
+    // a week is Monday.
     if !matches!(frequency.as_str(), "MONTHLY" | "YEARLY") {
         for (_, days) in parts.iter_mut().filter(|(key, _)| key == "BYDAY") {
             let plain =
@@ -151,7 +159,7 @@ fn as_meant(rule: &str, first: civil::DateTime) -> Result<String, String> {
             *days = days.split(',').map(plain).collect::<Vec<_>>().join(",");
         }
     }
-    // The library takes every day of the week: meant is the weekday of the first.
+    // Add the weekday of the first start. The `rrule` crate would take every day of the week.
     let of_days = ["BYDAY", "BYMONTHDAY", "BYYEARDAY"].iter().any(|key| has(&parts, key));
     if frequency == "YEARLY" && has(&parts, "BYWEEKNO") && !of_days {
         let day = match first.weekday() {
@@ -165,11 +173,11 @@ fn as_meant(rule: &str, first: civil::DateTime) -> Result<String, String> {
         };
         parts.push(("BYDAY".to_owned(), day.to_owned()));
     }
-    // The library counts positions from the first on, not from the beginning of its week.
+    // The `rrule` crate counts positions from the first start, not from the beginning of the week.
     if frequency == "WEEKLY" && has(&parts, "BYSETPOS") {
         return Err("BYSETPOS in weeks is not followed".to_owned());
     }
-    // So many minutes are hours.
+    // Convert an interval of whole hours in minutes into hours.
     let minutes = value(&parts, "INTERVAL").and_then(|n| n.parse::<u32>().ok());
     if frequency == "MINUTELY"
         && let Some(hours) = minutes.filter(|n| *n >= 60 && n % 60 == 0).map(|n| n / 60)
@@ -185,12 +193,12 @@ fn as_meant(rule: &str, first: civil::DateTime) -> Result<String, String> {
     Ok(parts.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(";"))
 }
 
-/// Whether a part of a rule is the one of a name.
+/// True if a part of a rule has the given name.
 pub(crate) fn named(part: &str, name: &str) -> bool {
     part.split_once('=').is_some_and(|(key, _)| key.trim().eq_ignore_ascii_case(name))
 }
 
-/// A clock in the words of the library that follows rules.
+/// Converts a local time into the type of the `rrule` crate.
 pub(crate) fn naive(clock: civil::DateTime) -> Option<NaiveDateTime> {
     let date = chrono::NaiveDate::from_ymd_opt(
         i32::from(clock.year()),
@@ -204,7 +212,7 @@ pub(crate) fn naive(clock: civil::DateTime) -> Option<NaiveDateTime> {
     )
 }
 
-/// The same clock in the other library's words.
+/// Converts a local time from the type of the `rrule` crate.
 pub(crate) fn civil_of(clock: NaiveDateTime) -> Option<civil::DateTime> {
     let small = |n: u32| i8::try_from(n).ok();
     civil::DateTime::new(
@@ -219,7 +227,7 @@ pub(crate) fn civil_of(clock: NaiveDateTime) -> Option<civil::DateTime> {
     .ok()
 }
 
-/// The clock of UTC at an instant.
+/// Returns the local time of UTC at an instant.
 pub(crate) fn utc_clock(at: chrono::DateTime<Utc>) -> Option<civil::DateTime> {
     civil_of(at.naive_utc())
 }

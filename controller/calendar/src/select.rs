@@ -1,20 +1,20 @@
-//! Which events of a feed a surge is about.
+//! Selection of the events of a feed that a surge follows.
 
 use crate::Event;
 
-/// What an event has to be like. What is absent does not matter.
+/// Criteria for an event. An absent criterion matches every event.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Select {
-    /// The channel of a programme guide, such as `m6.fr`.
+    /// Channel of a programme guide, such as `m6.fr`.
     pub channel: Option<String>,
-    /// One of its titles, whatever the case of its letters; `*` stands for anything: `Capital*`.
+    /// Pattern for a title of the event, ignoring case. `*` stands for any text: `Capital*`.
     pub title: Option<String>,
-    /// One of its categories, whatever the case of its letters.
+    /// Category of the event, ignoring case.
     pub category: Option<String>,
 }
 
 impl Select {
-    /// Whether an event is one of them.
+    /// True if the event meets all criteria.
     #[must_use]
     pub fn fits(&self, event: &Event) -> bool {
         let channel = self.channel.as_ref().is_none_or(|c| event.channel.as_ref() == Some(c));
@@ -28,8 +28,10 @@ impl Select {
     }
 }
 
-/// Whether a text is like a pattern: its parts between the `*` in this order, the first at the beginning, the last at the
-/// end. Takes the shortest way to each part, and so no longer than text and pattern are.
+/// True if the text matches the pattern, in which `*` stands for any text.
+///
+/// The function takes the earliest match of each part between two `*` and never backtracks. The
+/// time is therefore proportional to the lengths of text and pattern.
 fn is_like(text: &str, pattern: &str) -> bool {
     let (text, pattern) = (text.to_lowercase(), pattern.to_lowercase());
     let mut parts = pattern.split('*');

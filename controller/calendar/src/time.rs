@@ -1,4 +1,5 @@
-//! Times of an iCalendar file: in UTC, in a zone by its name, in a zone that the file defines itself, or without a zone.
+//! Times of an iCalendar file: in UTC, in a named zone, in a zone of the file (`VTIMEZONE`), or
+//! without a zone.
 
 use std::collections::BTreeMap;
 
@@ -13,34 +14,35 @@ use crate::lines::{Component, Property};
 use crate::recurrence::{self, Budget, Span, naive, utc_clock};
 use crate::{FeedError, Horizon};
 
-/// Whose clock it is.
+/// Zone of a time.
 #[derive(Clone, Debug)]
 enum Whose<'a> {
-    /// A zone that the time zone data knows.
+    /// A zone in the time zone database.
     Zone(Zone),
     /// The zone of the reader.
     Reader(&'a Zone),
-    /// A zone of the file.
+    /// A zone that the file defines.
     Defined(&'a Defined),
 }
 
-/// A clock on a wall, and whose.
+/// A local time with the zone of the time.
 #[derive(Clone, Debug)]
 pub(crate) struct Moment<'a> {
-    /// What it shows.
+    /// Local date and time.
     pub clock: civil::DateTime,
-    /// A day, and no hour.
+    /// True for a date without a time.
     pub is_date: bool,
     whose: Whose<'a>,
 }
 
 impl Moment<'_> {
-    /// Another clock of the same zone.
+    /// Returns another local time in the same zone.
     pub(crate) fn at(&self, clock: civil::DateTime) -> Self {
         Self { clock, ..self.clone() }
     }
 
-    /// The instant, and a word where the clock on the wall does not show it, or shows it twice.
+    /// Returns the instant of the local time. Adds a note if the local time does not exist in the
+    /// zone, or exists twice.
     pub(crate) fn resolve(&self) -> Option<(Instant, Option<String>)> {
         match &self.whose {
             Whose::Zone(zone) => zone.resolve(self.clock),
@@ -49,7 +51,8 @@ impl Moment<'_> {
         }
     }
 
-    /// What this clock shows at an instant, an hour or so later at most.
+    /// Returns the local time at an instant. The result may be up to two hours late in a zone of
+    /// the file.
     pub(crate) fn shown(&self, at: Instant) -> civil::DateTime {
         match &self.whose {
             Whose::Zone(zone) => zone.clock(at),
@@ -58,7 +61,8 @@ impl Moment<'_> {
         }
     }
 
-    /// The UNTIL of a rule: a day of this clock, an hour of it, or an instant.
+    /// Parses the `UNTIL` of a rule: a date, a local time, or an instant in UTC. A date stands for
+    /// 23:59:59.
     pub(crate) fn until(&self, text: &str) -> Option<civil::DateTime> {
         match written(text)? {
             (clock, _, true) => Some(self.shown(Utc.from_utc_datetime(&naive(clock)?))),
@@ -68,7 +72,8 @@ impl Moment<'_> {
     }
 }
 
-/// A clock, whether it is a day only, and whether it is UTC's: `20140112`, `20140112T210000`, `20140112T200000Z`.
+/// Parses a time such as `20140112`, `20140112T210000` or `20140112T200000Z`. The first flag is
+/// true for a date without a time, the second flag for UTC.
 fn written(text: &str) -> Option<(civil::DateTime, bool, bool)> {
     let (digits, utc) = text.strip_suffix('Z').map_or((text, false), |digits| (digits, true));
     let number = |from: usize, to: usize| digits.get(from..to)?.parse::<u16>().ok();
@@ -87,13 +92,13 @@ fn written(text: &str) -> Option<(civil::DateTime, bool, bool)> {
     let Some(_) = time else {
         return Some((date.to_datetime(civil::Time::midnight()), true, false));
     };
-    // A leap second is the one before it.
+    // A leap second becomes second 59.
     let second = small(13, 15)?.min(59);
     let time = civil::Time::new(small(9, 11)?, small(11, 13)?, second, 0).ok()?;
     Some((date.to_datetime(time), false, utc))
 }
 
-/// What times of a file mean.
+/// Zones for the times of a file: the zone of the reader and the zones that the file defines.
 pub(crate) struct Times<'a> {
     reader: &'a Zone,
     defined: BTreeMap<String, Defined>,
@@ -115,12 +120,12 @@ impl<'a> Times<'a> {
         Ok(Self { reader: horizon.zone, defined })
     }
 
-    /// The one time of a property.
+    /// Reads the time of a property.
     pub(crate) fn read(&self, property: &Property<'_>) -> Result<Moment<'_>, String> {
         self.moment(property, property.value, None)
     }
 
-    /// The one time of a property that names an occurrence of an event which starts so.
+    /// Reads the time of a property that names an occurrence of an event with the given start.
     pub(crate) fn read_of<'b>(
         &'b self,
         property: &Property<'_>,
@@ -129,7 +134,7 @@ impl<'a> Times<'a> {
         self.moment(property, property.value, Some(start))
     }
 
-    /// All times of a property that name occurrences of an event which starts so.
+    /// Reads all times of a property that names occurrences of an event with the given start.
     pub(crate) fn read_all<'b>(
         &'b self,
         property: &Property<'_>,
@@ -138,8 +143,10 @@ impl<'a> Times<'a> {
         property.value.split(',').map(|time| self.moment(property, time, Some(start))).collect()
     }
 
-    /// A time of a property. Without a zone it is meant as `start` is; midnight, where `start` is a day, is that day, as
-    /// Exchange writes it.
+    /// Reads a time of a property. A time without a zone is in the zone of `start`.
+    ///
+    /// Exchange writes midnight for a day. If `start` is a date, the function reads midnight as
+    /// that day.
     pub(crate) fn moment<'b>(
         &'b self,
         property: &Property<'_>,
@@ -165,7 +172,8 @@ impl<'a> Times<'a> {
         Ok(Moment { clock, is_date, whose })
     }
 
-    /// Names come with the makers of calendars in front of them: `/citadel.org/20210210_1/Europe/Paris`.
+    /// Finds the zone of a `TZID`. Some programs put a prefix before the name:
+    /// `/citadel.org/20210210_1/Europe/Paris`.
     fn zone(&self, id: &str) -> Result<Whose<'_>, String> {
         let slashes = id.match_indices('/').map(|(at, _)| id.get(at + 1..).unwrap_or_default());
         let named = std::iter::once(id).chain(slashes).find_map(|name| Zone::named(name).ok());
@@ -178,10 +186,11 @@ impl<'a> Times<'a> {
     }
 }
 
-/// A zone that a file defines: from when on, as the clock before shows it, it is by how much ahead of UTC.
+/// A zone that the file defines: local times of the changes, and the offset from UTC after each
+/// change.
 #[derive(Clone, Debug)]
 pub(crate) struct Defined {
-    /// The offset before the first change.
+    /// Offset from UTC before the first change.
     before: SignedDuration,
     changes: Vec<(civil::DateTime, SignedDuration)>,
 }
@@ -210,8 +219,9 @@ impl Defined {
             {
                 clocks = more;
             }
-            // What a gap skips is read with the offset before it (RFC 5545, 3.3.5), so the new one counts from its end on;
-            // what happens twice is the first one.
+            // RFC 5545, 3.3.5 reads a skipped local time with the offset before the gap. The new
+            // offset therefore applies from the end of the gap. A local time that exists twice is
+            // the first of the two.
             let skipped = (to - from).max(SignedDuration::ZERO);
             let counts =
                 |clock: civil::DateTime| Some((clock.checked_add(skipped).ok()?, from, to));
@@ -235,12 +245,13 @@ impl Defined {
 
     fn clock(&self, at: Instant) -> civil::DateTime {
         let utc = utc_clock(at).unwrap_or(civil::DateTime::MAX);
-        // The larger of the two offsets around a change: a horizon may end an hour late.
+        // Add an hour, so that the result is not early around a change. A horizon may therefore end
+        // late.
         utc.checked_add(self.offset(utc)).unwrap_or(utc).saturating_add(1.hour())
     }
 }
 
-/// `+0100`, `-0330`, `+010000`.
+/// Parses an offset from UTC: `+0100`, `-0330` or `+010000`.
 fn offset(text: &str) -> Option<SignedDuration> {
     let (sign, digits) = match text.split_at_checked(1)? {
         ("+", digits) => (1, digits),

@@ -1,7 +1,9 @@
 //! Programmes of an XMLTV guide (<https://github.com/XMLTV/xmltv/blob/master/xmltv.dtd>).
 //!
-//! A programme has no id: what stays when it is moved are its channel, its title, its episode and the day. A time without an
-//! offset is the reader's; the DTD says UTC, which is what a reader without a zone has. Entities that a guide defines for itself are not followed.
+//! A programme has no id. The key consists of the channel, the title, the episode and the day,
+//! which stay the same if the guide moves the programme. A time without an offset is in the zone of
+//! the reader. The DTD prescribes UTC, the zone of a reader without a configured zone. The parser
+//! does not resolve entities that a guide defines.
 
 use std::collections::BTreeMap;
 
@@ -15,15 +17,16 @@ use crate::limits::{CATEGORIES, DEPTH, EVENTS, word};
 use crate::recurrence::civil_of;
 use crate::{Event, Feed, FeedError, Horizon};
 
-/// So many titles of a programme are kept: one a language.
+/// Largest number of titles that the parser keeps of a programme, such as a title for each
+/// language.
 const TITLES: usize = 8;
 
-/// Text between tags: blanks and line ends of its layout are one blank.
+/// Joins the lines of a text between tags. Blanks and line ends become a single blank.
 fn line(text: &str) -> String {
     word(&text.split_whitespace().collect::<Vec<_>>().join(" "))
 }
 
-/// A programme while it is read.
+/// A programme during parsing.
 #[derive(Default)]
 struct Programme {
     start: String,
@@ -95,7 +98,7 @@ pub(crate) fn read(text: &str, horizon: Horizon<'_>) -> Result<Feed, FeedError> 
     }
 }
 
-/// The five entities of XML, and characters by number. Others say nothing.
+/// Resolves the five entities of XML and character references. Any other entity becomes empty text.
 fn resolved(entity: &quick_xml::events::BytesRef<'_>) -> String {
     if let Ok(Some(character)) = entity.resolve_char_ref() {
         return character.to_string();
@@ -119,7 +122,8 @@ fn begun(tag: &BytesStart<'_>) -> Result<Programme, FeedError> {
     Ok(programme)
 }
 
-/// A programme that is shown again on the same day is the second of it, in whatever order a guide lists them.
+/// Numbers the repeats of a programme on the same day by start time. The order in the guide has no
+/// effect.
 fn number(events: &mut [Event]) {
     events.sort_by_key(|event| event.start);
     let mut times: BTreeMap<String, usize> = BTreeMap::new();
@@ -161,8 +165,11 @@ fn keep(programme: Programme, horizon: Horizon<'_>, feed: &mut Feed) {
     });
 }
 
-/// `20140112205000 +0100`. The time may be cut after the day, the hour or the minute; the offset may be absent, follow without a
-/// blank, have hours only, or be one of [`NAMED`]. Second 60 is the one before it, and hour 24 the next midnight.
+/// Parses a time such as `20140112205000 +0100`.
+///
+/// The time may end after the day, the hour or the minute. The offset may be absent, follow without
+/// a blank, have hours only, or be a name from [`NAMED`]. Second 60 becomes second 59, and 24:00:00
+/// becomes the next midnight.
 fn instant(text: &str, reader: &Zone) -> Option<Instant> {
     let text = text.trim();
     let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
@@ -187,8 +194,8 @@ fn instant(text: &str, reader: &Zone) -> Option<Instant> {
     }
 }
 
-/// Zones by the short names that guides use, in hours east of UTC. The DTD itself has `BST` in its example. Names that mean
-/// several zones are none of them.
+/// Short names of zones in guides, with hours east of UTC. The DTD has `BST` in an example. The
+/// list leaves out names of several zones.
 const NAMED: [(&str, i32); 24] = [
     ("UTC", 0),
     ("UT", 0),
@@ -216,7 +223,8 @@ const NAMED: [(&str, i32); 24] = [
     ("AEDT", 11),
 ];
 
-/// `+0100`, `+01:00`, `+01` or a name.
+/// Parses an offset such as `+0100`, `+01:00` or `+01`, or a name from [`NAMED`]. Returns seconds
+/// east of UTC.
 fn seconds_east(offset: &str) -> Option<i32> {
     if let Some((_, hours)) = NAMED.iter().find(|(name, _)| offset.eq_ignore_ascii_case(name)) {
         return Some(hours * 3600);
@@ -318,7 +326,7 @@ mod tests {
                 Err(why) => assert!(why.to_string().contains(said), "{why}"),
             }
         }
-        // Entities that stand for each other are not followed: nothing grows.
+        // The parser does not resolve entities that refer to each other, so the text cannot grow.
         let bomb = r#"<!DOCTYPE tv [<!ENTITY a "ha"><!ENTITY b "&a;&a;">]><tv><programme start="20140112090000" channel="c"><title>&b;</title></programme></tv>"#;
         let zone = Zone::utc();
         let horizon = Horizon {

@@ -1,4 +1,5 @@
-//! Which cluster and namespace, by the flags that kubectl users know; and the plugin's one clock.
+//! Cluster and namespace of a command, from the usual flags of kubectl, and the clock of the
+//! plugin.
 
 use std::future::Future;
 use std::path::PathBuf;
@@ -11,10 +12,10 @@ use kube::{Api, Client, Config};
 use primetime_core::Instant;
 use primetime_core::reference;
 
-/// Where to look.
+/// Flags that select the cluster and the namespace.
 #[derive(Debug, clap::Args)]
 pub struct Where {
-    /// Namespace [default: that of the context].
+    /// Namespace [default: namespace of the kubeconfig context].
     #[arg(short, long, global = true)]
     namespace: Option<String>,
     /// All namespaces.
@@ -26,25 +27,26 @@ pub struct Where {
     /// Context in the kubeconfig.
     #[arg(long, global = true)]
     context: Option<String>,
-    /// Namespace of the operator, whose Lease says which one leads.
+    /// Namespace of the operator, which contains the Lease of the leading operator.
     #[arg(long, global = true, env = "PRIMETIME_NAMESPACE", default_value = "primetime")]
     operator_namespace: String,
 }
 
-/// A connection.
+/// Connection to a cluster, with the selected namespace.
 pub struct Cluster {
-    /// The client.
+    /// Client for the API server.
     pub client: Client,
-    /// The namespace that is meant.
+    /// Selected namespace.
     pub namespace: String,
-    /// All of them are meant.
+    /// True if the user selected all namespaces.
     pub all: bool,
-    /// The namespace of the operator.
+    /// Namespace of the operator.
     pub operator_namespace: String,
 }
 
 impl Where {
-    /// An error with the context of the kubeconfig in front: a wrong context is the usual reason for a wrong name.
+    /// Adds the context of the kubeconfig to an error. A wrong context is the usual cause of an
+    /// unknown name.
     pub fn named(&self, why: anyhow::Error) -> anyhow::Error {
         if crate::screen::is_closed(&why) {
             return why;
@@ -57,7 +59,7 @@ impl Where {
         }
     }
 
-    /// Connects.
+    /// Connects to the cluster of the flags, of the kubeconfig, or of the Pod's service account.
     pub async fn connect(&self) -> Result<Cluster> {
         let options =
             KubeConfigOptions { context: self.context.clone(), ..KubeConfigOptions::default() };
@@ -98,7 +100,8 @@ impl Where {
 }
 
 impl Cluster {
-    /// Fails where the namespace that is meant does not exist. Where that may not be asked, nothing is concluded.
+    /// Returns an error if the selected namespace does not exist. If the API server refuses the
+    /// read or does not answer, the function returns `Ok`.
     pub async fn has_namespace(&self) -> Result<()> {
         let namespaces: Api<Namespace> = Api::all(self.client.clone());
         let found = tokio::time::timeout(PATIENCE, namespaces.get_opt(&self.namespace)).await;
@@ -108,20 +111,23 @@ impl Cluster {
         }
     }
 
-    /// The namespace that is meant, in words.
+    /// Returns the selected namespace in words, for messages.
     pub fn place(&self) -> String {
         if self.all { "any namespace".to_owned() } else { format!("namespace {}", self.namespace) }
     }
 }
 
-/// No call takes longer: on-call is waiting at 21:04.
+/// Timeout of every call to the API server. The plugin fails fast, because on-call waits for the
+/// answer during an event.
 pub const PATIENCE: Duration = Duration::from_secs(10);
 
-/// The result of a call, or one sentence on why there is none.
+/// Returns the result of a call, or an error with a sentence on the cause. Causes are a refusal by
+/// the API server, no connection, or the timeout [`PATIENCE`].
 pub async fn bounded<T>(call: impl Future<Output = Result<T, kube::Error>>) -> Result<T> {
     match tokio::time::timeout(PATIENCE, call).await {
         Ok(Ok(value)) => Ok(value),
-        // The API server says so of a kind that it does not serve.
+        // The API server answers "404 page not found" if no `CustomResourceDefinition` of Primetime
+        // is installed.
         Ok(Err(kube::Error::Api(status))) if status.message.trim() == "404 page not found" => {
             bail!("Primetime is not installed in this cluster: its kinds are not served")
         }
@@ -131,7 +137,7 @@ pub async fn bounded<T>(call: impl Future<Output = Result<T, kube::Error>>) -> R
     }
 }
 
-/// The plugin's clock.
+/// Returns the current time. The plugin reads the clock only here.
 #[expect(clippy::disallowed_methods, reason = "the plugin's one place")]
 pub fn now() -> Instant {
     chrono::Utc::now()

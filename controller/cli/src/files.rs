@@ -1,4 +1,4 @@
-//! Files with Kubernetes objects, as kubectl takes them.
+//! Reader for files with Kubernetes objects, in the formats of kubectl.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use serde::Deserialize;
 use serde_json::Value;
 
-/// The text of a file, or of standard input where it is named `-`.
+/// Returns the text of a file, or of standard input if the file is `-`.
 pub fn contents(file: &Path) -> Result<String> {
     if file == Path::new("-") {
         let mut text = String::new();
@@ -17,14 +17,15 @@ pub fn contents(file: &Path) -> Result<String> {
     std::fs::read_to_string(file).with_context(|| format!("{}", file.display()))
 }
 
-/// What kubectl takes for a file of objects in a folder.
+/// File name extensions that kubectl reads in a folder.
 const ENDINGS: [&str; 3] = ["yaml", "yml", "json"];
 
-/// The files that are meant: of a folder those in it that have objects, in order of their names.
+/// Returns the named files. The function replaces a folder with the YAML and JSON files in the
+/// folder, sorted by name.
 ///
 /// # Errors
 ///
-/// If the folder cannot be read, or has none.
+/// The function returns an error if a folder is unreadable or contains no YAML or JSON file.
 pub fn files(named: &[PathBuf]) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for path in named {
@@ -48,7 +49,7 @@ pub fn files(named: &[PathBuf]) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// The objects of a file, those of lists one by one.
+/// Parses the objects of a file. A list counts as the objects in `items`.
 pub fn objects(file: &Path) -> Result<Vec<Value>> {
     let mut objects = Vec::new();
     for document in serde_yaml::Deserializer::from_str(&contents(file)?) {

@@ -1,4 +1,5 @@
-//! Which operator leads, as far as that can be known: without one, what the screen shows is old, and nothing is obeyed.
+//! Leading operator, according to the Lease. If no operator leads, the status is old and no
+//! override takes effect.
 
 use std::process::ExitCode;
 
@@ -13,42 +14,43 @@ use serde::Deserialize;
 use crate::cluster::{Cluster, now};
 use crate::screen;
 
-/// The Lease that operators run for.
+/// Name of the Lease of the leader election.
 const LEASE: &str = "primetime";
 
-/// The exit code where no operator leads.
+/// Exit code if no operator leads.
 pub const NO_OPERATOR: u8 = 3;
 
-/// What is known of the operator that leads.
+/// Result of the search for the leading operator.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Leader {
-    /// It leads.
+    /// Leading operator.
     Leads {
-        /// Its name in the Lease.
+        /// Name of the operator (`spec.holderIdentity` of the Lease).
         name: String,
-        /// How long ago it renewed the Lease.
+        /// Time since the last renewal of the Lease.
         renewed: TimeDelta,
     },
-    /// None does, and why that is known.
+    /// Absence of a leader, with the reason.
     None(String),
-    /// It cannot be known, and why.
+    /// Unknown leader, with the reason.
     Unknown(String),
 }
 
-/// What is read of a list.
+/// Items of a list of Leases.
 #[derive(Deserialize)]
 struct Leases {
     items: Vec<Lease>,
 }
 
-/// What the API server answers to one question.
+/// Answer of the API server to a request.
 enum Answer {
-    /// The body, and when it was sent by the server's own clock.
+    /// Body, and the time of the answer on the clock of the API server.
     Body(Vec<u8>, DateTime<Utc>),
     Refused(StatusCode),
 }
 
-/// Asks for the Lease: in the namespace of the operator, and where it is not there, or may not be read, in all namespaces.
+/// Reads the Lease in the namespace of the operator. If the Lease is missing there or the API
+/// server refuses the read, the function searches all namespaces.
 pub async fn look(cluster: &Cluster) -> Leader {
     let namespace = &cluster.operator_namespace;
     let one = format!("/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases/{LEASE}");
@@ -106,7 +108,7 @@ fn newest(leases: &[Lease], at: DateTime<Utc>) -> Leader {
     }
 }
 
-/// What a Lease says at an instant of the API server's clock.
+/// Derives the leader from a Lease, at the time `at` of the API server's clock.
 fn judge(lease: &Lease, at: DateTime<Utc>) -> Leader {
     let Some(spec) = &lease.spec else { return unknown(&format!("Lease {LEASE} says nothing")) };
     let instant = |at: &MicroTime| DateTime::from_timestamp_micros(at.0.as_microsecond());
@@ -116,7 +118,7 @@ fn judge(lease: &Lease, at: DateTime<Utc>) -> Leader {
     let Some(ago) = renewed.map(|renewed| (at - renewed).max(TimeDelta::zero())) else {
         return Leader::None(format!("Lease {LEASE} was never renewed"));
     };
-    // The date of an answer has whole seconds.
+    // The `Date` header has whole seconds, so the check allows a further second.
     let lasts = TimeDelta::seconds(i64::from(spec.lease_duration_seconds.unwrap_or(15)) + 1);
     if holder.is_empty() {
         let ago = screen::length(ago);
@@ -130,7 +132,7 @@ fn judge(lease: &Lease, at: DateTime<Utc>) -> Leader {
 }
 
 impl Leader {
-    /// The line above everything else.
+    /// Returns the first line of the status, with the leader.
     #[must_use]
     pub fn line(&self) -> String {
         match self {
@@ -144,14 +146,16 @@ impl Leader {
         }
     }
 
-    /// Says on standard error that none leads, or that it is not known: standard output is for programs.
+    /// Prints a warning to standard error if no operator leads or the leader is unknown. Standard
+    /// output stays free for programs.
     pub fn warn(&self) {
         if !matches!(self, Self::Leads { .. }) {
             eprintln!("{}", self.line());
         }
     }
 
-    /// The exit code of a command that was carried out: what is not known is no success either.
+    /// Returns the exit code of a successful command: 0 with a leader, [`NO_OPERATOR`] without a
+    /// leader, 1 if the leader is unknown.
     #[must_use]
     pub fn code(&self) -> ExitCode {
         match self {

@@ -1,4 +1,4 @@
-//! `kubectl surge`: tonight at a glance, and one command to overrule everything.
+//! `kubectl surge`: status of announced events, and overrides of runs.
 
 mod cluster;
 mod files;
@@ -27,7 +27,7 @@ use primetime_k8s::zoneinfo;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Shows events whose hour is known, what is ready for them, and overrules them.
+/// Show announced events and the readiness of each event, and override runs.
 #[derive(Debug, Parser)]
 #[command(
     name = "kubectl surge",
@@ -58,14 +58,15 @@ enum Command {
     Offline(Offline),
 }
 
-/// What a cluster is asked for.
+/// Commands that need a cluster.
 #[derive(Debug, Subcommand)]
 enum Online {
     /// Show stage, T0, pods, machines, verdict and overrides of every run that is not over.
     Status(status::Args),
-    /// List the events to come, with overlaps and warnings; with -f, of files instead of a cluster.
+    /// List coming events with overlaps and warnings; with -f, events of files instead of a
+    /// cluster.
     Next(next::Args),
-    /// Lower nothing until the override expires.
+    /// Lower no replicas and release no machines until the override expires.
     Hold(Overrule),
     /// Raise the floor until the override expires, up to maxReplicas.
     Boost {
@@ -74,18 +75,18 @@ enum Online {
         #[command(flatten)]
         boost: Boost,
     },
-    /// Extend the event to the expiry of the override, if that is later.
+    /// Extend the event to the expiry of the override, if the expiry is later than the end.
     Extend(Overrule),
-    /// Give everything back now, step by step.
+    /// Release all floors and machines now, step by step.
     Release(Overrule),
-    /// Turn steps of the ladder of degradation on until the override expires; also to rehearse them.
+    /// Turn degradation steps on until the override expires; also for a rehearsal.
     Degrade {
         #[command(flatten)]
         overrule: Overrule,
         #[command(flatten)]
         steps: Steps,
     },
-    /// Turn steps of the ladder of degradation off until the override expires.
+    /// Turn degradation steps off until the override expires.
     Restore {
         #[command(flatten)]
         overrule: Overrule,
@@ -96,12 +97,13 @@ enum Online {
     Start(Start),
 }
 
-/// What needs no cluster.
+/// Commands that need no cluster.
 #[derive(Debug, Subcommand)]
 enum Offline {
-    /// Check files as the API server would, without one.
+    /// Check files as the API server would, without an API server.
     Validate(validate::Args),
-    /// Simulate the event of a surge in virtual time, without a cluster: what happens when, and what it is worth.
+    /// Simulate the event of a surge in virtual time, without a cluster, with a timeline of
+    /// decisions and with figures.
     Simulate(Box<simulate::Args>),
 }
 

@@ -1,4 +1,4 @@
-//! `kubectl surge next`: a calendar of what is coming.
+//! `kubectl surge next`: list of the coming occurrences of all surges.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,11 +27,12 @@ use crate::files;
 use crate::leader;
 use crate::screen::{self, Output};
 
-/// What to show.
+/// Selection and format of the list.
 #[derive(Debug, clap::Args)]
 #[expect(clippy::doc_markdown, reason = "these lines are the help text")]
 pub struct Args {
-    /// File or folder with ScheduledSurges, instead of a cluster; may be repeated; - is standard input.
+    /// File or folder with ScheduledSurges, instead of a cluster; may be repeated; - is standard
+    /// input.
     #[arg(short = 'f', long = "filename", value_name = "FILE|DIR")]
     files: Vec<PathBuf>,
     /// Start of the list [default: now].
@@ -40,7 +41,7 @@ pub struct Args {
     /// Number of days.
     #[arg(long, default_value_t = 14, value_parser = clap::value_parser!(u16).range(1..=3660))]
     days: u16,
-    /// Time zone for display [default: that of each surge].
+    /// Time zone for display [default: time zone of each surge].
     #[arg(long, value_name = "ZONE")]
     at: Option<String>,
     /// Output format.
@@ -48,7 +49,7 @@ pub struct Args {
     output: Output,
 }
 
-/// An instant of a year that calendars know.
+/// Parses an RFC 3339 timestamp in a year from 1970 to 9899.
 fn instant(text: &str) -> Result<DateTime<Utc>, String> {
     let at: DateTime<Utc> =
         text.parse().map_err(|_| "write an instant such as 2026-11-22T20:00:00Z".to_owned())?;
@@ -58,30 +59,30 @@ fn instant(text: &str) -> Result<DateTime<Utc>, String> {
     Err("write a year from 1970 to 9899".to_owned())
 }
 
-/// A surge in its namespace, and the starts of those of its occurrences that have a run, and that a person cancelled.
+/// Surge with namespace, schedule, and the starts of planned and cancelled occurrences.
 struct Known {
     namespace: String,
     surge: SurgeRecord,
-    /// When, as far as that is known.
+    /// Schedule of the surge, or the reasons why the schedule is unknown.
     schedule: Result<Schedule, Vec<String>>,
-    /// What is wrong with the calendar that it follows.
+    /// Message of the `Ready` condition of the `SurgeCalendar`, if the condition is not true.
     trouble: Option<String>,
     planned: BTreeSet<Instant>,
     cancelled: BTreeSet<Instant>,
 }
 
-/// Something that is coming.
+/// Occurrence in the list.
 struct Coming<'a> {
     known: &'a Known,
     window: Window,
     zone: Option<&'a str>,
-    /// Neither cancelled nor suspended.
+    /// True if the occurrence is neither cancelled nor suspended.
     planned: bool,
     targets: Vec<&'a Workload>,
     warnings: Vec<String>,
 }
 
-/// The same for programs.
+/// Occurrence in JSON format, for programs.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Line<'a> {
@@ -113,7 +114,7 @@ impl Coming<'_> {
     }
 }
 
-/// Shows what is coming.
+/// Prints the list of coming occurrences.
 pub async fn show(place: &Where, args: &Args) -> Result<ExitCode> {
     if let Some(zone) = &args.at {
         Zone::named(zone).map_err(|why| anyhow::anyhow!("--at: {why}"))?;
@@ -182,7 +183,8 @@ async fn in_cluster(cluster: &Cluster) -> Result<Vec<Known>> {
     Ok(known.collect())
 }
 
-/// What is known of the calendars that surges follow, by namespace.
+/// Reads the calendars of the surges into a [`World`] per namespace. If no surge refers to a
+/// calendar, the function sends no request.
 async fn calendars(
     cluster: &Cluster,
     surges: &[ScheduledSurge],
@@ -243,7 +245,7 @@ fn in_files(args: &Args) -> Result<Vec<Known>> {
     Ok(known)
 }
 
-/// All that is going on at `from` or starts before `until`, by its start.
+/// Returns the occurrences that are in progress at `from` or start before `until`, sorted by start.
 fn coming(known: &[Known], from: Instant, until: Instant) -> Vec<Coming<'_>> {
     let mut all = Vec::new();
     for one in known {
@@ -286,7 +288,9 @@ fn coming(known: &[Known], from: Instant, until: Instant) -> Vec<Coming<'_>> {
     all
 }
 
-/// Those that share a target at the same time with the n-th, each way. What is not planned overlaps nothing.
+/// Returns a warning, with the index of the occurrence, for every two planned occurrences that
+/// overlap on a common target. Cancelled and suspended occurrences overlap with no other
+/// occurrence.
 fn overlaps(all: &[Coming<'_>]) -> Vec<(usize, String)> {
     let ahead = all.iter().map(|c| c.window.start - c.window.ready_by).max().unwrap_or_default();
     let mut shared = Vec::new();
@@ -333,7 +337,7 @@ fn table(known: &[Known], coming: &[Coming<'_>], args: &Args) -> String {
     out
 }
 
-/// Surges that cannot be understood, and why.
+/// Returns the surges with an invalid spec or an unknown schedule, and the reasons.
 fn invalid(known: &[Known]) -> impl Iterator<Item = (String, String)> + '_ {
     known.iter().filter_map(|one| {
         let why = one.surge.spec.as_ref().err().or_else(|| one.schedule.as_ref().err())?;

@@ -1,4 +1,5 @@
-//! Overrides: written as objects, so that each has a reason, an author and an expiry.
+//! Commands that create a `SurgeOverride`, so that every override has a reason, an author and an
+//! expiry.
 
 use std::process::ExitCode;
 
@@ -19,7 +20,7 @@ use crate::leader;
 use crate::screen;
 use crate::status;
 
-/// What every override needs.
+/// Surge, duration and reason of an override.
 #[derive(Debug, clap::Args)]
 pub struct Overrule {
     /// Name of the surge.
@@ -32,7 +33,7 @@ pub struct Overrule {
     reason: String,
 }
 
-/// Which event begins.
+/// Surge and reason of a start.
 #[derive(Debug, clap::Args)]
 pub struct Start {
     /// Name of the surge.
@@ -42,7 +43,7 @@ pub struct Start {
     reason: String,
 }
 
-/// A start is a moment: ten minutes are enough for an operator that is just being restarted.
+/// Lifetime of a `Start` override. Ten minutes suffice for an operator that is restarting.
 const START_LASTS: TimeDelta = TimeDelta::minutes(10);
 
 impl From<&Start> for Overrule {
@@ -51,7 +52,7 @@ impl From<&Start> for Overrule {
     }
 }
 
-/// How much higher.
+/// Target and amount of a boost.
 #[derive(Debug, Default, clap::Args)]
 #[group(id = "amount", required = false, multiple = true)]
 pub struct Boost {
@@ -61,12 +62,12 @@ pub struct Boost {
     /// Minimum of replicas.
     #[arg(long, conflicts_with = "percent", required_unless_present = "percent")]
     replicas: Option<u32>,
-    /// Minimum in percent of the planned floor.
+    /// Minimum of replicas, in percent of the planned floor of the target.
     #[arg(long)]
     percent: Option<u32>,
 }
 
-/// Which steps of the ladder of degradation.
+/// Degradation steps of an override.
 #[derive(Debug, Default, clap::Args)]
 pub struct Steps {
     /// Name of the step in the surge [default: all steps].
@@ -74,12 +75,12 @@ pub struct Steps {
     step: Option<String>,
 }
 
-/// What an override speaks of.
+/// Target, amount or degradation steps that an override refers to.
 #[derive(Debug, Default)]
 pub struct About<'a> {
-    /// A target, and how much higher.
+    /// Target and amount of a `Boost` override.
     pub boost: Option<&'a Boost>,
-    /// Steps of the ladder.
+    /// Steps of a `Degrade` or `Restore` override.
     pub steps: Option<&'a Steps>,
 }
 
@@ -100,14 +101,17 @@ fn duration(text: &str) -> Result<TimeDelta, String> {
     Ok(TimeDelta::seconds(seconds))
 }
 
-/// Who we are to the API server: where it cannot stamp the author itself, it demands the truth.
+/// Returns the user name that the API server has for the plugin.
+///
+/// If no mutating admission sets `spec.author`, the validating admission refuses any author but the
+/// true user.
 async fn author(cluster: &Cluster) -> Result<Option<String>> {
     let api: Api<SelfSubjectReview> = Api::all(cluster.client.clone());
     let review = bounded(api.create(&PostParams::default(), &SelfSubjectReview::default())).await?;
     Ok(review.status.and_then(|s| s.user_info).and_then(|u| u.username))
 }
 
-/// Sends an override and says what it means.
+/// Creates an override and prints the effect, the expiry and the command that deletes the override.
 pub async fn send(
     cluster: &Cluster,
     action: OverrideAction,
@@ -153,7 +157,8 @@ pub async fn send(
     Ok(leader.code())
 }
 
-/// A mistyped name is an error now and not a surprise at 21:05.
+/// Returns an error if the surge, the target or a step does not exist. A typing error thus fails at
+/// once, not during the event.
 async fn check(
     cluster: &Cluster,
     surge: &str,
@@ -166,7 +171,8 @@ async fn check(
     let (targets, degrade) = if let Some(found) = bounded(surges.get_opt(surge)).await? {
         (found.spec.event.targets, found.spec.event.degrade)
     } else {
-        // The run of a surge that was deleted goes on for a while, and a run may have no surge at all.
+        // A run continues for a while after the deletion of the surge, and a run may exist without
+        // a surge.
         let open = |run: &SurgeRun| run.status.as_ref().is_none_or(|s| s.completion_time.is_none());
         let of_surge = |run: &SurgeRun| {
             run.spec.surge_name.as_deref() == Some(surge) || run.name_any() == surge
@@ -192,7 +198,10 @@ async fn check(
     Ok(())
 }
 
-/// Whether there is something to start: a run whose preparation has begun and that waits for a person, or was started.
+/// Returns an error if no run of the surge can be started by a person.
+///
+/// A `Start` override needs a run with `startPolicy: Manual` and with the finalizer of Primetime,
+/// which the planner sets at the begin of the preparation. A second start is no error.
 async fn may_start(cluster: &Cluster, surge: &str) -> Result<()> {
     let runs: Api<SurgeRun> = Api::namespaced(cluster.client.clone(), &cluster.namespace);
     let mut runs = bounded(runs.list(&ListParams::default())).await?.items;

@@ -1,4 +1,4 @@
-//! What people and programs read.
+//! Output of the plugin: formats, standard output, and text for the terminal.
 
 use std::io::Write;
 
@@ -9,25 +9,27 @@ use clap::ValueEnum;
 /// Output format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Output {
-    /// For people.
+    /// Table for people.
     Table,
-    /// For programs.
+    /// JSON for programs.
     Json,
 }
 
-/// Writes to standard output. A reader (`| head -1`) that has enough closes it: that is no failure, see [`is_closed`].
+/// Writes a text to standard output. If a reader such as `head -1` has closed the pipe, the error
+/// is no failure, see [`is_closed`].
 pub fn show(text: &str) -> Result<()> {
     let mut out = std::io::stdout().lock();
     out.write_all(text.as_bytes())?;
     Ok(out.flush()?)
 }
 
-/// Text from outside, with nothing in it that moves the cursor or sets colours.
+/// Replaces control characters with spaces, because text of other programs could move the cursor or
+/// set colours.
 pub fn plain(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
-/// A length of time as people say it: `42 s`, `2m10s`, `3h05m`, `2d07h`.
+/// Formats a duration: `42 s`, `2m10s`, `3h05m`, `2d07h`.
 pub fn length(time: TimeDelta) -> String {
     match time.num_seconds().max(0) {
         n @ 0..60 => format!("{n} s"),
@@ -37,7 +39,7 @@ pub fn length(time: TimeDelta) -> String {
     }
 }
 
-/// Standard output was closed.
+/// True if the error means that the reader has closed standard output.
 pub fn is_closed(error: &anyhow::Error) -> bool {
     let kind = error.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
     kind == Some(std::io::ErrorKind::BrokenPipe)

@@ -1,4 +1,4 @@
-//! `kubectl surge simulate`: the evening of a surge in virtual time, without a cluster.
+//! `kubectl surge simulate`: simulation of a surge in virtual time, without a cluster.
 
 mod picture;
 mod report;
@@ -27,30 +27,33 @@ use self::report::{Report, Strategies};
 use crate::files::{self, contents};
 use crate::screen::{self, Output};
 
-/// What to play.
+/// Surge, load, faults and assumptions of a simulation.
 #[derive(Debug, clap::Args)]
 #[expect(clippy::doc_markdown, reason = "these lines are the help text")]
 pub struct Args {
-    /// Files with one ScheduledSurge and, if you have them, its Deployments, HorizontalPodAutoscalers, InstanceClasses and
-    /// MetricsSources; - is standard input.
+    /// Files with one ScheduledSurge and, if available, the Deployments, HorizontalPodAutoscalers,
+    /// InstanceClasses and MetricsSources of the surge; - is standard input.
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// The load: capital-2014, bedrock, hotstar-2019, worldcup98, or a file of `seconds,load` lines, seconds since the event's start.
-    /// [default: the load that the surge announces]
+    /// The load: capital-2014, bedrock, hotstar-2019, worldcup98, or a file of `seconds,load`
+    /// lines, seconds since the event's start. [default: the load that the surge announces]
     #[arg(long, value_name = "NAME|FILE.csv", conflicts_with = "history")]
     curve: Option<String>,
-    /// The load of an earlier event: the answer of Prometheus to a range query (/api/v1/query_range).
+    /// The load of an earlier event: the answer of Prometheus to a range query
+    /// (/api/v1/query_range).
     #[arg(long, value_name = "FILE.json")]
     history: Option<PathBuf>,
-    /// When the event began that the history remembers; otherwise the same weekday and hour, weeks before the surge.
+    /// Start of the earlier event in the history [default: the latest start in the history on the
+    /// weekday and hour of the surge].
     #[arg(long, value_name = "INSTANT", requires = "history")]
     history_start: Option<DateTime<Utc>>,
-    /// Faults to inject: KIND@SECONDS[+DURATION], separated by commas, seconds since the event's start. Kinds: operator,
-    /// api, cloud, prometheus, lies (Prometheus answers 0), watches (say nothing). For example
-    /// prometheus@-300+1800,operator@0+60. Without a duration 600 s.
+    /// Faults to inject: KIND@SECONDS[+DURATION], separated by commas, seconds since the event's
+    /// start. Kinds: operator, api, cloud, prometheus, lies (Prometheus answers 0), watches (no
+    /// events). For example prometheus@-300+1800,operator@0+60. The default duration is 600 s.
     #[arg(long, value_name = "FAULTS", value_delimiter = ',', allow_hyphen_values = true)]
     faults: Vec<String>,
-    /// Compare with the HPA alone, with a KEDA-like cron window, and with the least capacity that keeps the promise.
+    /// Compare with the HPA alone, with a KEDA-like cron window, and with the least capacity that
+    /// keeps the promise.
     #[arg(long)]
     compare: bool,
     /// Write a picture (SVG) of load, floor, ready replicas and machines to this file.
@@ -59,22 +62,23 @@ pub struct Args {
     /// Output format.
     #[arg(short, long, value_enum, default_value = "table")]
     output: Output,
-    /// Seed of everything random: the same seed gives the same evening.
+    /// Seed of the random numbers: the same seed gives the same evening.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Replicas of a target before the event, where no Deployment says it: TARGET=N.
+    /// Replicas of a target before the event, in place of the replicas in the files: TARGET=N.
     #[arg(long, value_name = "TARGET=N", value_parser = replicas)]
     replicas: Vec<(String, u32)>,
     /// Pods that fit on a machine.
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pods_per_node: u32,
-    /// Shortest and longest time from a pod's scheduling to its readiness.
+    /// Shortest and longest time in seconds from the scheduling to the readiness of a pod.
     #[arg(long, value_name = "FROM..TO", default_value = "30..60", value_parser = span)]
     pod_seconds: (u32, u32),
-    /// From the launch of a machine until its node is ready.
+    /// Seconds from the launch of a machine until the node is ready.
     #[arg(long, value_name = "N", default_value_t = 240, value_parser = clap::value_parser!(u32).range(1..=86_400))]
     machine_seconds: u32,
-    /// How full, in percent of what it carries, the HPA wants a replica to be.
+    /// Utilisation of a replica that the HPA aims at, in percent of the load that a replica
+    /// carries.
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100))]
     hpa_percent: u32,
 }
@@ -92,7 +96,7 @@ fn span(text: &str) -> Result<(u32, u32), String> {
     }
 }
 
-/// One strategy's evening, played and measured.
+/// Recording and figures of an evening with a strategy.
 struct Played {
     recording: Recording,
     outcome: Outcome,
@@ -108,7 +112,7 @@ fn played(evening: &Evening, strategy: Strategy, script: &Script, seed: u64) -> 
     Ok(Played { recording, outcome })
 }
 
-/// Plays the evening and says what came of it.
+/// Simulates the evening of the surge and prints the result.
 pub fn run(args: &Args) -> Result<()> {
     let evening = read(args)?;
     let script = script(&args.faults, evening.start)?;
@@ -182,7 +186,8 @@ fn read(args: &Args) -> Result<Evening> {
     })
 }
 
-/// The same weekday and hour, by the clock on the wall, in this week and in those before.
+/// Returns the start of the surge at the same local weekday and hour, in the present week and in up
+/// to 521 earlier weeks. The latest start comes first.
 fn weeks_before(schedule: &Schedule) -> impl Iterator<Item = Instant> + '_ {
     let (ten_years, start) = (0..522, schedule.last_once().map(|once| once.start));
     ten_years.filter_map(move |weeks| schedule.weeks_before(start?, weeks))
@@ -213,7 +218,7 @@ fn load(args: &Args, spec: &SurgeSpec) -> Result<Option<Curve>> {
     Ok(Some(curve))
 }
 
-/// Reads `KIND@SECONDS[+DURATION]`.
+/// Parses faults of the form `KIND@SECONDS[+DURATION]`.
 fn script(faults: &[String], start: Instant) -> Result<Script> {
     let mut script = Script::default();
     for fault in faults {

@@ -1,4 +1,4 @@
-//! Tonight at a glance.
+//! `kubectl surge status`: leader, runs and surges on a single screen.
 
 use std::fmt::Write;
 use std::process::ExitCode;
@@ -22,10 +22,10 @@ use crate::leader::{self, Leader};
 use crate::screen;
 use crate::wall::Wall;
 
-/// What to show.
+/// Selection and format of the status.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Name of the surge [default: all].
+    /// Name of the surge [default: all surges].
     surge: Option<String>,
     /// Show the status again every second until interrupted.
     #[arg(short, long)]
@@ -41,7 +41,7 @@ pub struct Args {
     log: usize,
 }
 
-/// Shows the status, once or for ever.
+/// Prints the status once, or every second with `--watch`.
 pub async fn show(cluster: &Cluster, args: &Args) -> Result<ExitCode> {
     if !args.watch {
         let (screen, leader) = look(cluster, args).await?;
@@ -50,7 +50,8 @@ pub async fn show(cluster: &Cluster, args: &Args) -> Result<ExitCode> {
     }
     let mut last = None::<(String, Instant)>;
     loop {
-        // The screen on the wall must not go blank at 21:04: the last picture stays, with its age.
+        // If a read fails, the plugin shows the last screen with the age of the screen. A display
+        // on the wall must not go blank during the event.
         let screen = match (look(cluster, args).await, &last) {
             (Ok((screen, _)), _) => {
                 last = Some((screen.clone(), now()));
@@ -144,7 +145,8 @@ async fn look(cluster: &Cluster, args: &Args) -> Result<(String, Leader)> {
         let _ =
             writeln!(screen, "nothing is announced and nothing is going on in {}", cluster.place());
     }
-    // Reasons, and words of Prometheus and the cloud, are other people's text.
+    // Reasons, and messages of Prometheus and the cloud, may contain control characters. The plugin
+    // replaces such characters.
     let plain = screen.lines().map(screen::plain).collect::<Vec<_>>().join("\n");
     Ok((plain + "\n", leader))
 }
@@ -162,7 +164,8 @@ where
     Ok(bounded(api.list(&ListParams::default())).await?.items)
 }
 
-/// A surge of which no run is shown, and what the operator says of it.
+/// Describes a surge without a displayed run, with the `Accepted` condition if the operator has
+/// seen the current generation.
 fn without_a_run(surge: &ScheduledSurge) -> String {
     let place = format!("{}/{}", surge.namespace().unwrap_or_default(), surge.name_any());
     let status = surge.status.as_ref();
@@ -174,7 +177,7 @@ fn without_a_run(surge: &ScheduledSurge) -> String {
     }
 }
 
-/// How far away an instant is, as a countdown or a count up.
+/// Formats the time until or since an instant: `T-01:35` before, `T+01:05` after.
 fn distance(at: Instant, now: Instant) -> String {
     let seconds = (at - now).num_seconds();
     let (sign, n) = if seconds >= 0 { ("-", seconds) } else { ("+", -seconds) };
@@ -185,7 +188,7 @@ fn distance(at: Instant, now: Instant) -> String {
     }
 }
 
-/// The terminal's picture of a run. One function from the first line to the last, in the order in which it is read.
+/// Formats a run for the terminal. The statements have the order of the printed lines.
 fn picture(run: &SurgeRun, overrides: &[Override], args: &Args, now: Instant) -> String {
     let nothing = RunStatus::default();
     let zone = run.spec.time_zone.as_deref().filter(|_| !args.utc);

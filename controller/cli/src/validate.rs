@@ -1,4 +1,4 @@
-//! `kubectl surge validate`: what the API server would say, without one.
+//! `kubectl surge validate`: the checks of the API server, without an API server.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -16,16 +16,16 @@ use serde_json::Value;
 use crate::cluster::now;
 use crate::{files, screen};
 
-/// What to look at.
+/// Files to check.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// File, or folder of .yaml, .yml and .json files, with objects of Primetime; may be repeated; - is standard input. Other
-    /// objects are passed over.
+    /// File, or folder of .yaml, .yml and .json files, with objects of Primetime; may be given
+    /// several times; - is standard input. Other objects are skipped.
     #[arg(short = 'f', long = "filename", required = true, value_name = "FILE|DIR")]
     files: Vec<PathBuf>,
 }
 
-/// Says what is wrong, a line each. Exits with 1 if anything is.
+/// Prints each error on a line. The exit code is 1 if an object has an error.
 pub fn run(args: &Args) -> Result<ExitCode> {
     let (mut wrong, mut good) = (0, 0);
     for file in files::files(&args.files)? {
@@ -50,7 +50,8 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Why an object would be refused; nothing where it is none of ours.
+/// Returns the errors for which the API server would refuse an object, or `None` if the object is
+/// no object of Primetime.
 fn errors(object: &Value) -> Option<Vec<String>> {
     let text = |pointer| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
     if !text("/apiVersion").starts_with("primetime.dev/") {
@@ -80,7 +81,7 @@ fn errors(object: &Value) -> Option<Vec<String>> {
     Some(checked.err().unwrap_or_default())
 }
 
-/// An override ends in the next 24 hours.
+/// Checks that `spec.expireTime` lies within the next 24 hours.
 fn expires_in_time(said: &SurgeOverride, now: Instant) -> Result<(), String> {
     let at = said.spec.expire_time;
     let (shown, day) = (at.format("%Y-%m-%dT%H:%M:%SZ"), TimeDelta::hours(24));

@@ -1,32 +1,32 @@
-//! One clock for a whole screen: that of the event's time zone.
+//! Times of the whole screen in a single time zone, that of the event.
 
 use chrono::{DateTime, NaiveTime, TimeDelta, Utc};
 use primetime_core::Instant;
 use primetime_core::schedule::in_zone;
 
-/// The clock on the wall in a time zone; UTC without one.
+/// Local clock of a time zone, or UTC without a time zone.
 pub struct Wall<'a> {
     zone: Option<&'a str>,
 }
 
 impl<'a> Wall<'a> {
-    /// The clock in a zone.
+    /// Returns the clock of a time zone.
     pub fn of(zone: Option<&'a str>) -> Self {
         Self { zone }
     }
 
-    /// An instant without its zone: `21:00:00`.
+    /// Formats the local time without the zone: `21:00:00`.
     pub fn clock(&self, at: Instant) -> String {
         part(&in_zone(at, self.zone), 2)
     }
 
-    /// An instant with its zone: `21:00:00 CET`.
+    /// Formats the local time with the zone: `21:00:00 CET`.
     pub fn time(&self, at: Instant) -> String {
         format!("{} {}", self.clock(at), part(&in_zone(at, self.zone), 3))
     }
 
-    /// A text of the operator, which says instants in UTC (`19:50:00Z`, `2014-01-12T19:50:00Z`), in this zone. A time without a day
-    /// is the one nearest to an instant.
+    /// Converts the UTC times in a text of the operator (`19:50:00Z`, `2014-01-12T19:50:00Z`) to
+    /// the time zone. A time without a date means the day on which the time is nearest to `near`.
     pub fn text(&self, text: &str, near: Instant) -> String {
         let mut said = String::with_capacity(text.len());
         let mut rest = text;
@@ -54,7 +54,7 @@ fn part(text: &str, n: usize) -> String {
     text.split_whitespace().nth(n).unwrap_or("UTC").to_owned()
 }
 
-/// `2014-01-12T19:50:00`, or `19:50:00` nearest to an instant.
+/// Parses `2014-01-12T19:50:00`, or `19:50:00` on the day on which the time is nearest to `near`.
 fn read(text: &str, near: Instant) -> Option<Instant> {
     if text.len() > 8 {
         return format!("{text}Z").parse::<DateTime<Utc>>().ok();

@@ -1,7 +1,8 @@
-//! A calendar that surges follow: what was read of its feed, and what of that is believed.
+//! Acceptance rules for the feed of a calendar that surges follow.
 //!
-//! A feed comes from outside. What it moves, moves; what it calls off is called off. That it breaks, empties or loses most of
-//! what it had says more of the feed than of the events: then the last good copy counts, until a person says otherwise.
+//! A third party writes the feed. The planner applies each move and each cancellation in the feed
+//! to `status.entries`. A feed that is broken, empty or much smaller is more likely faulty than
+//! correct. The planner then keeps the last accepted copy until a person sets `spec.acceptDigest`.
 
 use std::hash::Hasher;
 
@@ -13,24 +14,30 @@ use crate::schedule::{Rule, Schedule, When};
 use crate::state::calendar::{CalendarRecord, CalendarStatus, Entry, Feed, Reading};
 use crate::state::condition::{ConditionReason, ConditionType, condition, set_condition};
 
-/// So many events of a calendar are kept: those that come first. The schema says so too.
+/// Largest number of events in `status.entries`: the earliest 64. The CRD schema has the same
+/// limit.
 pub const KEPT: usize = 64;
 
-/// A feed that is read again and again says so only this often.
+/// Minimum interval between two updates of `status.lastReadTime` while the feed does not change.
 pub const SAID_AGAIN: TimeDelta = TimeDelta::minutes(5);
 
-/// Feeds are read with the events of the last days in them: whose clock is wrong by less has missed nothing, and a look by a
-/// clock that was wrong by more is forgotten.
+/// Span before `now` from which the feed reader keeps events, and the largest age of a usable read.
+///
+/// A clock that is less than 8 days fast therefore misses no event. The planner ignores a read
+/// whose time differs from `now` by 8 days or more, because a wrong clock wrote the time.
 pub const LOOKED_BACK: TimeDelta = TimeDelta::days(8);
 
-/// Events so far ahead are looked for: a yearly one is within sight.
+/// Span after `now` from which the feed reader keeps events. The 400 days include the next
+/// occurrence of a yearly event.
 pub const LOOKED_AHEAD: TimeDelta = TimeDelta::days(400);
 
-/// No event is longer: what a feed says beyond that is cut.
+/// Longest duration of an event. The planner cuts a longer event from a feed to 7 days.
 pub const LONGEST: TimeDelta = TimeDelta::days(7);
 
 impl Feed {
-    /// What distinguishes it from others: a person can say that this one is right.
+    /// Returns the digest of the feed: a `SipHash` of the total and of each event's id, start and
+    /// end. A person copies the digest to `spec.acceptDigest` to accept a feed that the planner
+    /// rejects.
     #[must_use]
     pub fn digest(&self) -> String {
         let mut hasher = SipHasher13::new();
@@ -45,20 +52,23 @@ impl Feed {
 }
 
 impl CalendarStatus {
-    /// The operator has read and accepted the feed at least once.
+    /// True if the operator has read and accepted the feed at least once.
     #[must_use]
     pub fn was_read(&self) -> bool {
         self.last_read_time.is_some()
     }
 
-    /// What is wrong with it.
+    /// Returns the message of the `Ready` condition if that condition is not `True`.
     #[must_use]
     pub fn trouble(&self) -> Option<&str> {
         let ready = condition(&self.conditions, ConditionType::Ready).filter(|c| !c.holds())?;
         Some(&ready.message)
     }
 
-    /// Its events as a schedule: each once.
+    /// Returns the events of the calendar as a schedule with a one-off rule for each event.
+    ///
+    /// An event without an end lasts `unless_said`. The schedule takes the time zone and the
+    /// excluded days from `like`.
     #[must_use]
     pub fn schedule(&self, like: &Schedule, unless_said: TimeDelta) -> Schedule {
         let rule = |entry: &Entry| {
@@ -83,10 +93,12 @@ impl CalendarStatus {
     }
 }
 
-/// What a calendar says after a look at its feed. By a wrong clock all of it may be over, or far away: while
-/// that is `in_doubt`, events move and come, and none of them goes.
+/// Returns the status of a calendar after a read of the feed.
 ///
-/// One decision: each outcome of the look writes the same fields of the status.
+/// An untrusted clock may make events seem to be over or far in the future. While `in_doubt` is
+/// true, the function therefore moves and adds events but removes none.
+///
+/// The function is long because each outcome of the read writes the same fields of the status.
 #[must_use]
 pub fn read(
     calendar: &CalendarRecord,
@@ -166,7 +178,8 @@ impl CalendarStatus {
     }
 }
 
-/// What was known, as the feed has it now, and what is new in the feed as far as there is room.
+/// Returns the known events with the times that the feed has now, then new events of the feed, at
+/// most [`KEPT`] events in total.
 fn with_all(known: &[Entry], feed: &[Entry]) -> Vec<Entry> {
     let now_at = |old: &Entry| feed.iter().find(|e| e.id == old.id).unwrap_or(old).clone();
     let is_new = |e: &&Entry| known.iter().all(|old| old.id != e.id);
@@ -176,9 +189,16 @@ fn with_all(known: &[Entry], feed: &[Entry]) -> Vec<Entry> {
     all
 }
 
-/// Why a feed is doubted: of all its events more than half are gone; or of those to come that matter more than half where
-/// these are three at least, or all of them, or any while it is doubted already or fewer can be understood than before. What
-/// the feed itself calls off is not missed.
+/// Returns the reason to reject a feed, or `None` if the feed is credible.
+///
+/// The function rejects a feed whose total is less than half of `status.total`. An event to come is
+/// missing if the feed has no event with the same id or the same start time. An event that the feed
+/// itself cancels is not missing. The function rejects a feed with missing events in four cases:
+///
+/// - More than half of at least three events to come are missing.
+/// - All events to come are missing.
+/// - The previous feed was rejected (`status.pendingDigest` is set).
+/// - The feed has more unreadable events than `status.leftOut`.
 fn shrunk(before: &CalendarStatus, feed: &Feed, now: Instant) -> Option<String> {
     let total = before.total.unwrap_or_default();
     if feed.total * 2 < total {
@@ -269,7 +289,8 @@ mod tests {
         );
         assert_eq!(look(&mut m6, Ok(feed(vec![]))).0, "Shrunk");
         assert_eq!(look(&mut m6, Ok(feed(sundays(1)))).0, "Shrunk");
-        // As many as before, and others: a channel was renamed.
+        // The feed has as many events as before, but all are different: the publisher renamed a
+        // channel.
         let others = Feed { total: 4, ..feed(vec![entry("other", "2026-12-01T00:00:00Z")]) };
         assert_eq!(
             look(&mut m6, Ok(others)).1.split(';').next(),
@@ -291,7 +312,8 @@ mod tests {
         let mut m6 = calendar();
         look(&mut m6, Ok(Feed { total: 50, ..feed(sundays(1)) }));
         assert_eq!(look(&mut m6, Ok(Feed { total: 49, ..Feed::default() })).0, "Shrunk");
-        // One of two goes: that is what calling off looks like; but not where something has become unreadable.
+        // The planner accepts a feed that loses one of two events: the publisher cancelled that
+        // event. The planner rejects the same loss if an event of the feed has become unreadable.
         let mut m6 = calendar();
         look(&mut m6, Ok(feed(sundays(2))));
         let garbled = Feed { total: 2, unreadable: 1, ..feed(sundays(1)) };

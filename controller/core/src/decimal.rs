@@ -1,9 +1,9 @@
-//! Decimals written as strings: Kubernetes objects carry no floats.
+//! Decimal numbers written as strings, because Kubernetes API objects avoid floating-point fields.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// A positive decimal with at most six places, below ten billion.
+/// A positive decimal number with at most six decimal places, below ten billion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Decimal {
     millionths: u64,
@@ -13,27 +13,29 @@ const UNIT: u64 = 1_000_000;
 const PLACES: usize = 6;
 const MAX_WHOLE: u64 = 10_000_000_000;
 
-/// Why a text is no decimal.
+/// Error of a text that is not a [`Decimal`].
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("\"{0}\" is not a positive decimal such as \"18\" or \"1.5\" (at most six places)")]
 pub struct NotADecimal(String);
 
 impl Decimal {
-    /// `self * n`, rounded up: capacity is never rounded down. Saturates at `u32::MAX`.
+    /// Returns `self * n`, rounded up so that a target never gets too little capacity. Saturates at
+    /// `u32::MAX`.
     #[must_use]
     pub fn times_rounded_up(self, n: u32) -> u32 {
         let product = u128::from(self.millionths) * u128::from(n);
         u32::try_from(product.div_ceil(u128::from(UNIT))).unwrap_or(u32::MAX)
     }
 
-    /// So many hundredths of it, rounded down; never nothing.
+    /// Returns `percent` hundredths of `self`, rounded down to a millionth. The smallest result is
+    /// one millionth.
     #[must_use]
     pub fn percent(self, percent: u32) -> Self {
         let part = u128::from(self.millionths) * u128::from(percent) / 100;
         Self { millionths: u64::try_from(part).unwrap_or(u64::MAX).max(1) }
     }
 
-    /// The nearest float.
+    /// Returns the nearest `f64`.
     #[must_use]
     pub fn as_f64(self) -> f64 {
         #[expect(clippy::cast_precision_loss, reason = "below 2^53 for every accepted decimal")]
@@ -41,10 +43,11 @@ impl Decimal {
         millionths / 1e6
     }
 
-    /// How many units of `self` are needed to carry `load`, rounded up; `None` unless `load` is a finite number
-    /// that is not negative.
+    /// Returns the number of units of `self` that carry `load`, rounded up.
     ///
-    /// A billionth is forgiven so that a sum of floats such as 0.1 + 0.2 does not cost a whole replica.
+    /// Returns `None` if `load` is negative, infinite or not a number. Saturates at `u32::MAX`. A
+    /// tolerance of one billionth keeps the rounding error of a sum such as 0.1 + 0.2 from costing
+    /// a whole replica.
     #[must_use]
     pub fn units_for(self, load: f64) -> Option<u32> {
         if !load.is_finite() || load < 0.0 {

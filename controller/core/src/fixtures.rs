@@ -1,4 +1,4 @@
-//! What the tests of several rules begin with.
+//! Fixtures that the unit tests of several modules share.
 
 use crate::output::{PlannedRun, Record};
 use crate::state::announcement::{Target, Want, Workload};
@@ -7,7 +7,7 @@ use crate::state::observed::TargetState;
 use crate::state::run::{RunRecord, RunStatus};
 use crate::state::world::World;
 
-/// A target that nothing scales, with all of its pods ready.
+/// Returns a target without an autoscaler whose pods are all ready.
 pub(crate) fn plain(replicas: u32) -> TargetState {
     TargetState {
         replicas,
@@ -20,7 +20,7 @@ pub(crate) fn plain(replicas: u32) -> TargetState {
     }
 }
 
-/// The shop's target of the "Capital" evening.
+/// Returns the target `web` of the surge "Capital" with `planned` replicas.
 pub(crate) fn web(planned: u32) -> Target {
     Target {
         name: "web".into(),
@@ -37,9 +37,11 @@ pub(crate) fn web(planned: u32) -> Target {
     }
 }
 
-/// An API server of one function: does what a record says, once.
+/// Applies a record to the world, as the API server would: a test double without conflicts or
+/// delays.
 ///
-/// One table: each kind of record stands beside its effect.
+/// The function is a long `match`, so that each kind of record stands beside the effect of the
+/// record.
 pub(crate) fn persist(world: &mut World, record: Record) {
     match record {
         Record::CreateRun(PlannedRun {

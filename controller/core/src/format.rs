@@ -1,6 +1,7 @@
-//! How values read in sentences.
+//! Formatting of values for status messages, conditions and Events.
 
-/// A load as people write it: whole where it is large, two places where it is small.
+/// Formats a load without decimal places if the load is a whole number or at least 100, else with
+/// two places.
 #[must_use]
 pub fn number(value: f64) -> String {
     if value.abs() >= 100.0 || value.fract() == 0.0 {
@@ -10,7 +11,8 @@ pub fn number(value: f64) -> String {
     }
 }
 
-/// A value as people read it in a sentence.
+/// Formats a value in quotation marks and cuts the value to 60 characters. Returns `nothing` for
+/// `None`.
 #[must_use]
 pub fn told(value: Option<&str>) -> String {
     const SHOWN: usize = 60;

@@ -1,33 +1,37 @@
-//! Who leads: the decision half of leader election by a Lease.
+//! The decisions of leader election with a Lease. The shell sends the requests.
 //!
-//! The shell writes with the resourceVersion it read, so two candidates never both succeed. Times are judged by this
-//! process's own monotonic time from when it *saw* a renewal, never by comparing clocks of two machines, and never by a
-//! wall clock, which may be set: here a time is a [`Duration`] since an origin of this process.
+//! The shell writes the Lease with the `resourceVersion` that the shell has read. The API server
+//! therefore rejects the second of two candidates that write at once. A candidate measures the age
+//! of a renewal with the monotonic clock of the candidate. The age counts from the moment at which
+//! the candidate *saw* the renewal. The candidate never compares the clocks of two machines, and
+//! never uses a wall clock, which an administrator may set. A time in this module is a [`Duration`]
+//! since the start of the process.
 
 use std::time::Duration;
 
-/// What the Lease object says.
+/// The fields of the Lease object that the election needs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Lease {
-    /// The holder; `None` if it is free.
+    /// `spec.holderIdentity`, or `None` if the Lease has no holder.
     pub holder: Option<String>,
-    /// Its resourceVersion: a change means a renewal.
+    /// `metadata.resourceVersion`. A changed version means that the holder has renewed the Lease.
     pub version: String,
 }
 
-/// How long things may take.
+/// Durations of the leader election.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Terms {
-    /// A holder that was not seen to renew for this long has lost it.
+    /// Time without a renewal after which another candidate may take the Lease.
     pub duration: Duration,
-    /// A holder that could not renew for this long must stop; shorter than `duration`.
+    /// Time without a successful renewal after which the leader stops acting. Shorter than
+    /// `duration`, so that the leader stops before another candidate takes over.
     pub renew_deadline: Duration,
-    /// How often to look.
+    /// Time between two reads of the Lease.
     pub retry: Duration,
 }
 
 impl Default for Terms {
-    /// client-go's defaults: 15 s, 10 s, 2 s.
+    /// Returns the defaults of client-go: 15 s, 10 s and 2 s.
     fn default() -> Self {
         Self {
             duration: Duration::from_secs(15),
@@ -37,28 +41,29 @@ impl Default for Terms {
     }
 }
 
-/// What this candidate knows.
+/// State of the candidate between two reads of the Lease.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Memory {
-    /// The version last seen, and when it was first seen.
+    /// The `resourceVersion` last seen, and the time at which the candidate first saw that version.
     seen: Option<(String, Duration)>,
-    /// When this candidate last renewed.
+    /// Time of the last successful write of the Lease by the candidate, or `None` if the candidate
+    /// does not lead.
     renewed: Option<Duration>,
 }
 
-/// What to do.
+/// The next action of a candidate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Move {
-    /// Write our name into the Lease.
+    /// Write the identity of the candidate into the Lease.
     Take,
-    /// Write a new renew time.
+    /// Write a new `spec.renewTime`.
     Renew,
-    /// Another process holds it.
+    /// Do nothing, because another process holds the Lease.
     Wait,
 }
 
 impl Memory {
-    /// Decides after a look at the Lease.
+    /// Returns the next action of the candidate `me` after a read of the Lease.
     pub fn look(&mut self, lease: &Lease, me: &str, terms: Terms, now: Duration) -> Move {
         if self.seen.as_ref().is_none_or(|(version, _)| *version != lease.version) {
             self.seen = Some((lease.version.clone(), now));
@@ -76,17 +81,17 @@ impl Memory {
         }
     }
 
-    /// Remembers a successful write, at the time before it was sent.
+    /// Records a successful write of the Lease. `at` is the time before the shell sent the request.
     pub fn wrote(&mut self, at: Duration) {
         self.renewed = Some(at);
     }
 
-    /// Forgets leadership.
+    /// Records that the candidate no longer leads.
     pub fn lost(&mut self) {
         self.renewed = None;
     }
 
-    /// Whether this candidate may act at `now`.
+    /// True if the candidate may act as leader at `now`.
     #[must_use]
     pub fn leads(&self, terms: Terms, now: Duration) -> bool {
         self.renewed.is_some_and(|at| now.saturating_sub(at) < terms.renew_deadline)

@@ -1,26 +1,27 @@
-//! What Primetime decides, as values.
+//! The decisions of Primetime as values.
 //!
-//! [`plan::plan`] is a pure function from a [`state::world::World`] and an instant to an [`output::Plan`]: no
-//! clock, no I/O, no randomness, no hash-map order. The shell (`primetime-k8s` and the operator
-//! binary) observes, calls it, persists the records it returns, and only then performs its acts.
+//! [`plan::plan`] is a pure function from a [`state::world::World`] and an instant to an
+//! [`output::Plan`]. The function uses no clock, no I/O, no randomness and no hash-map order. The
+//! shell (`primetime-k8s` and the operator binary) observes the cluster and calls [`plan::plan`].
+//! The shell persists the returned records first, and then performs the acts.
 //!
-//! Each module uses those above it:
+//! Each module uses only modules from higher rows of the table:
 //!
-//! | module | what |
+//! | module | content |
 //! |---|---|
-//! | [`decimal`], [`format`], [`row`] | numbers, words for sentences, shared records |
-//! | [`reference`] | what references and queries may look like |
+//! | [`decimal`], [`format`], [`row`] | numbers, text formatting, shared records |
+//! | [`reference`] | syntax of object references and queries |
 //! | [`lease`] | leader election |
-//! | [`schedule`] | wall clock in a time zone to instant |
-//! | [`state`] | what is announced, observed and persisted: types only |
-//! | [`calendar`] | what of a feed is believed |
+//! | [`schedule`] | conversion of wall-clock times in a time zone to instants |
+//! | [`state`] | types of announced, observed and persisted objects |
+//! | [`calendar`] | acceptance of calendar feeds |
 //! | [`output`] | records and acts |
-//! | [`port`] | what the shell reaches the outside through |
-//! | [`timeline`] | when each step must start so that it is ready in time |
+//! | [`port`] | interfaces of the shell to clouds, metrics sources and feeds |
+//! | [`timeline`] | start time of each step, computed backwards from T0 |
 //! | [`machines`] | the ledger of instances: launch, join, terminate |
-//! | [`occurrences`] | passes 1 and 2: which runs each surge has |
-//! | [`scaling`] | pass 4: claims to one level per target, and its patches |
-//! | [`run`] | pass 3: the life of one run, step by step |
+//! | [`occurrences`] | passes 1 and 2: calendars, and the runs of each surge |
+//! | [`scaling`] | pass 4: claims to one level per target, and the patches of the level |
+//! | [`run`] | pass 3: the steps of one run |
 //! | [`plan`] | the four passes |
 
 pub mod calendar;
@@ -42,10 +43,10 @@ pub mod schedule;
 pub mod state;
 pub mod timeline;
 
-/// An instant: always UTC. Wall clocks become instants in [`schedule`] and nowhere else.
+/// An instant in UTC. The module [`schedule`] alone converts wall-clock times to instants.
 pub type Instant = chrono::DateTime<chrono::Utc>;
 
-/// A span of whole seconds.
+/// Returns a span of `n` whole seconds.
 #[must_use]
 pub fn seconds(n: u32) -> chrono::TimeDelta {
     chrono::TimeDelta::seconds(i64::from(n))

@@ -1,4 +1,8 @@
-//! The ledger of instances: intent before the call, partial success kept, only our own terminated.
+//! The ledger of instances (`status.ledger`).
+//!
+//! The planner records the intent before each launch call, keeps the instances of a partial
+//! success, and terminates only instances of the ledger. The reconciler persists each record before
+//! the call.
 
 pub mod join;
 pub mod launch;
@@ -11,8 +15,10 @@ use crate::state::ledger::LedgerState;
 use crate::state::run::RunRecord;
 use crate::state::world::World;
 
-/// The calls that the ledger asks for. They are derived from the record of a run, which is what is persisted; what this pass has
-/// planned is no record yet.
+/// Returns the cloud and Node calls for the ledger of a run.
+///
+/// The function reads `status.ledger` of the persisted run and ignores entries that are planned in
+/// the same pass. Each call therefore has a persisted intent.
 #[must_use]
 pub fn acts(run: &RunRecord, world: &World, now: Instant) -> Vec<MachineAct> {
     let persisted = &run.status;
@@ -21,7 +27,8 @@ pub fn acts(run: &RunRecord, world: &World, now: Instant) -> Vec<MachineAct> {
         .iter()
         .filter(|b| !b.settled && !world.launches.contains_key(&b.token))
         .filter(|b| now < b.time + RESENT_FOR)
-        // While a run is released nothing new is started: an open entry is found by its tag, or struck.
+        // A run in release starts no instances. `record_results` finds the instances of an open
+        // entry by tag, or `terminate_step` closes the entry.
         .filter(|_| persisted.release.is_none())
         // mutate: token-different-each-attempt
         .map(|b| MachineAct::Launch { batch: Box::new(b.clone()), run_uid: run.uid.clone() })
@@ -44,7 +51,8 @@ pub fn acts(run: &RunRecord, world: &World, now: Instant) -> Vec<MachineAct> {
         let node = world.nodes.get(&i.id)?;
         Some(MachineAct::Drain { node: node.name.clone() })
     }));
-    // The record may be of before its instance joined.
+    // An instance may have joined after the planner persisted the termination. The planner does not
+    // terminate an instance whose Node is not cordoned, because pods may run there.
     let ended = in_state(LedgerState::Terminating).filter(|i| !join::is_open(world, &i.id));
     let ids: Vec<_> = ended.map(|i| i.id.clone()).collect();
     if !ids.is_empty() {
@@ -101,7 +109,7 @@ pub(crate) mod tests {
         }
     }
 
-    /// The run with this status on record.
+    /// Returns a run with the given persisted status.
     pub(crate) fn recorded(status: &RunStatus) -> RunRecord {
         RunRecord { status: status.clone(), ..run() }
     }

@@ -1,4 +1,4 @@
-//! Passes 1 and 2: what counts of each calendar, and which runs each surge has.
+//! Passes 1 and 2: the accepted events of each calendar, and the runs of each surge.
 
 pub(crate) mod calendars;
 pub mod runs;
@@ -13,11 +13,13 @@ use crate::schedule::Schedule;
 use crate::state::surge::{Follows, SurgeSpec};
 use crate::state::world::World;
 
-/// When a surge is: as it says itself, or as the calendar says that it follows.
+/// Returns the schedule of a surge: `spec.schedule`, or the events of the calendar that the surge
+/// follows.
 ///
 /// # Errors
 ///
-/// Why nothing is known of that calendar, which is no reason to plan anything, or to call anything off.
+/// Returns a message if the `SurgeCalendar` does not exist, or if the operator has not read the
+/// feed yet. The planner then plans no run and cancels no run.
 pub fn schedule_of<'a>(spec: &'a SurgeSpec, world: &World) -> Result<Cow<'a, Schedule>, String> {
     let Some(Follows { calendar, duration }) = &spec.follows else {
         return Ok(Cow::Borrowed(&spec.schedule));
@@ -30,21 +32,25 @@ pub fn schedule_of<'a>(spec: &'a SurgeSpec, world: &World) -> Result<Cow<'a, Sch
     }
 }
 
-/// The name of the run of a surge that starts at an instant. A name can be created once, which makes "once per
-/// occurrence" a property of the API server.
+/// Returns the name of the run of a surge that starts at an instant.
+///
+/// The API server creates a name only once, and therefore guarantees at most one run per
+/// occurrence.
 #[must_use]
 pub fn run_name(surge: &str, start: Instant) -> String {
-    // A format string would be read anew for each of 30,000 runs of a namespace.
+    // A namespace may have 30,000 runs, and a format string would be parsed again for each run.
     let utc = start.to_rfc3339_opts(SecondsFormat::Secs, true);
     format!("{surge}-{}", utc.replace(['-', ':'], "").to_lowercase())
 }
 
-/// The surge and the start in the name of a run; `None` if the name is no [`run_name`].
+/// Parses the name of a run into the surge and the start. Returns `None` if [`run_name`] did not
+/// build the name.
 #[must_use]
 pub fn named_after(run: &str) -> Option<(&str, Instant)> {
     let (surge, start) = run.rsplit_once('-')?;
     let start = NaiveDateTime::parse_from_str(start, "%Y%m%dt%H%M%Sz").ok()?.and_utc();
-    // The parser also reads signs, white space and short numbers.
+    // The parser also accepts signs, white space and short numbers. The comparison rejects such
+    // names.
     (run_name(surge, start) == run).then_some((surge, start))
 }
 

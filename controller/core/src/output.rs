@@ -1,4 +1,4 @@
-//! What a plan consists of: records to persist, and acts on objects outside our own.
+//! The parts of a plan: records to persist, and acts on objects that the operator does not own.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,140 +15,156 @@ use crate::state::observed::AutoscalerKind;
 use crate::state::run::RunStatus;
 use crate::state::surge::SurgeStatus;
 
-/// What is done about the Job of a step.
+/// An act on the Job of a step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum JobAct {
-    /// Create it.
+    /// Create the Job.
     Create(Box<NewJob>),
-    /// Ask for it by name: no list has it any more.
+    /// Read the Job by name from the API server, because no list contains the Job any more.
     Look {
         /// Name of the Job.
         name: String,
     },
 }
 
-/// The Job of a step, to be created from its template.
+/// The Job of a step, to be created from a template.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewJob {
     /// Name of the Job.
     pub name: String,
-    /// What it is made from.
+    /// Reference to the template: a `CronJob` or a suspended Job.
     pub template: JobTemplate,
-    /// It is ended so long after it has begun.
+    /// Maximum run time of the Job (`spec.activeDeadlineSeconds`), at least 1 s.
     pub deadline: TimeDelta,
-    /// The Job's `backoffLimit`; `None` keeps the value of the template.
+    /// The Job's `spec.backoffLimit`. If `None`, the Job keeps the value of the template.
     pub retries: Option<u32>,
-    /// Name of the run that owns it.
+    /// Name of the run that owns the Job.
     pub run: String,
     /// Uid of that run.
     pub run_uid: String,
 }
 
-/// A call to the cloud or to a node.
+/// A call to the cloud or an act on a Node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MachineAct {
     /// Start the instances of a ledger entry.
     Launch {
-        /// The entry, as persisted.
+        /// The ledger entry, as persisted.
         batch: Box<Batch>,
-        /// Uid of the run: a tag.
+        /// Uid of the run. The cloud stores the uid as a tag of each instance.
         run_uid: String,
     },
-    /// Keep new pods off a node that will go in a later step, so that none has to move twice.
+    /// Cordon a Node that a later step drains, so that an evicted pod does not land there and move
+    /// a second time.
     Cordon {
-        /// Name of the node.
+        /// Name of the Node.
         node: String,
     },
-    /// Cordon a node and evict what runs on it, PDBs respected.
+    /// Cordon a Node and evict the pods of the Node within the limits of each
+    /// `PodDisruptionBudget`.
     Drain {
-        /// Name of the node.
+        /// Name of the Node.
         node: String,
     },
-    /// List the nodes anew: an instance is not on the list that there is, and that may be the list's fault.
+    /// List all Nodes again, because a stale list may lack the Node of an instance.
     LookAtNodes,
-    /// Terminate instances. The shell checks the tags once more.
+    /// Terminate instances. The shell first compares the tags of each instance with the run.
     Terminate {
-        /// Ids from the ledger.
+        /// Instance ids from the ledger.
         ids: Vec<String>,
-        /// Uid of the run, which their tags must carry.
+        /// Uid of the run. The shell terminates only instances that carry the uid as a tag.
         run_uid: String,
     },
 }
 
-/// What to do now, and when to look again.
+/// The output of a pass of the planner.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Plan {
-    /// Persist these.
+    /// Changes of our own objects. The reconciler persists the records first.
     pub records: Vec<Record>,
-    /// Do these: each is covered by a record that is persisted already. In deadline order.
+    /// Effects on other objects. A record that is already persisted covers each act. The writes
+    /// stand in order of deadline.
     pub acts: Vec<Act>,
-    /// Look again at this instant, even if nothing changes.
+    /// Time of the next pass, if no change of the world causes an earlier pass.
     pub wake: Option<Instant>,
 }
 
-/// The run of an occurrence, to be copied from its surge.
+/// The run of an occurrence, to be created as a copy of the surge.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlannedRun {
     /// Name of the run.
     pub name: String,
-    /// The surge.
+    /// Name of the surge.
     pub surge: String,
-    /// Its uid.
+    /// Uid of the surge.
     pub owner: String,
-    /// The generation that was planned from.
+    /// The `metadata.generation` of the surge that the planner copies.
     pub generation: i64,
-    /// Its instants.
+    /// Ready time, start and end of the run.
     pub window: Window,
-    /// Said where its start was not as simple as that.
+    /// Text of `spec.startNote`, if the local start time is skipped or repeated by a clock change.
     pub note: Option<String>,
-    /// The event of a calendar that it is.
+    /// Id of the calendar event (`spec.eventId`), if a calendar plans the run.
     pub event: Option<String>,
 }
 
 /// A change of our own objects.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Record {
-    /// Create the run of an occurrence from the surge as it stands.
+    /// Create the run of an occurrence from the present spec of the surge.
     CreateRun(PlannedRun),
-    /// The surge was edited and the run has not begun: copy the surge again.
+    /// Copy the edited surge again into a run that has not begun.
     ReplanRun(PlannedRun),
-    /// The event of a run that has begun starts earlier or goes on for longer: its instants move, and nothing else of it.
+    /// Extend the window of a run that has begun, because the calendar event starts earlier or ends
+    /// later.
+    ///
+    /// The record changes no other field of the run.
     StretchRun {
         /// Name of the run.
         run: String,
-        /// The new instants: none of them is for less.
+        /// The new window, which contains the old window.
         window: Window,
-        /// What people are told of it.
+        /// Entry for the decision log and the Kubernetes Event.
         news: Decision,
     },
-    /// The occurrence moved before its run had begun, or it is long over.
+    /// Delete a run that the surge withdrew before the run began, or that is completed.
+    ///
+    /// A completed run goes if the run exceeds `spec.historyLimit` or if the surge no longer
+    /// exists.
     DeleteRun {
         /// Name of the run.
         run: String,
-        /// Its uid.
+        /// Uid of the run.
         uid: String,
-        /// What people are told of it.
+        /// Entry for the decision log and the Kubernetes Event of a withdrawn run. A completed run
+        /// has none.
         news: Option<Decision>,
     },
-    /// Put our finalizer on a run, before its first effect, and let it outlive its surge.
+    /// Add our finalizer to a run before the first effect of the run, and remove the owner
+    /// reference to the surge.
+    ///
+    /// The garbage collector then does not delete the run together with the surge.
     AddFinalizer {
         /// Name of the run.
         run: String,
     },
-    /// The surge was deleted and created again, and announces a run that has begun: the run goes on as its own.
+    /// Give a run in progress a new owner, because the surge was deleted and created again.
     AdoptRun {
         /// Name of the run.
         run: String,
-        /// The uid of the surge.
+        /// Uid of the new surge.
         owner: String,
-        /// The generation that the run was copied from, where the run asks for what the new surge says.
+        /// The generation of the new surge, if the spec of the run equals the spec of the new
+        /// surge. Else `None`.
         generation: Option<i64>,
     },
-    /// Take our finalizer off: everything was given back. From then on the run goes with its surge.
+    /// Remove our finalizer from a run, because the run has restored everything.
+    ///
+    /// The garbage collector then deletes the run together with the surge.
     RemoveFinalizer {
         /// Name of the run.
         run: String,
-        /// The uid of the surge, where that is there.
+        /// Uid of the surge, if the surge exists.
         owner: Option<String>,
     },
     /// Write the status of a run.
@@ -157,9 +173,10 @@ pub enum Record {
         run: String,
         /// The new status.
         status: Box<RunStatus>,
-        /// An act, or a person, waits for it: write it at once.
+        /// True if an act or a person waits for the status. The reconciler then writes the status
+        /// without the usual rate limit.
         urgent: bool,
-        /// Lines that are new in the decision log.
+        /// New entries of the decision log.
         news: Vec<Decision>,
     },
     /// Write the status of a surge.
@@ -176,94 +193,98 @@ pub enum Record {
         /// The new status.
         status: Box<CalendarStatus>,
     },
-    /// Begin to hold a target.
+    /// Create the hold of a target.
     CreateHold {
         /// Name of the hold.
         name: String,
-        /// The record.
+        /// The contents of the hold.
         hold: Box<Hold>,
     },
-    /// Change the record of a hold.
+    /// Change the contents of a hold.
     UpdateHold {
         /// Name of the hold.
         name: String,
-        /// The record.
+        /// The new contents of the hold.
         hold: Box<Hold>,
     },
-    /// The target was given back.
+    /// Delete the hold, because the target is back at the baseline.
     DeleteHold {
         /// Name of the hold.
         name: String,
     },
 }
 
-/// An effect on an object that is not ours.
+/// An effect on an object that the operator does not own.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Act {
-    /// Patch a target or its autoscaler.
+    /// Patch a target or the autoscaler of the target.
     Write {
-        /// The hold that covers it.
+        /// Name of the hold that covers the writes.
         hold: String,
-        /// The patches, in order: each only after the one before it succeeded.
+        /// The patches in order. The reconciler sends each patch only after the previous patch has
+        /// succeeded.
         writes: Vec<Write>,
-        /// When they are due.
+        /// Time at which the writes are due.
         due: Instant,
     },
     /// Start, drain or terminate machines.
     Machine {
-        /// The run.
+        /// Name of the run.
         run: String,
-        /// What to do.
+        /// The act.
         act: MachineAct,
     },
-    /// Read or write a value that a step of a ladder speaks of.
+    /// Read or write a value that a step of the ladder changes.
     Switch(SwitchAct),
-    /// Ask for a surge by name: the list does not show it, and that proves nothing.
+    /// Read a surge by name from the API server, because a list that lacks the surge proves
+    /// nothing.
     LookForSurge {
         /// Name of the surge.
         surge: String,
     },
-    /// Create a Job, or look for one.
+    /// Create a Job, or read a Job by name.
     Job {
-        /// The run.
+        /// Name of the run.
         run: String,
-        /// What to do.
+        /// The act.
         act: JobAct,
     },
 }
 
-/// When to look again, even if nothing changes: the earliest of several instants. Each step returns one; a step that is
-/// forgotten sleeps too long, so it cannot be dropped.
+/// Time of the next pass: the earliest of several instants.
+///
+/// Each step of the planner returns a `Wake`, which the caller must use. A dropped `Wake` would
+/// delay the next pass.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[must_use = "the next instant of a step has to reach the plan"]
 pub(crate) struct Wake(Option<Instant>);
 
 impl Wake {
-    /// Nothing changes by itself.
+    /// A `Wake` without a time: the state does not change without an outside cause.
     pub(crate) const NEVER: Self = Self(None);
 
-    /// At an instant, if that is in the future.
+    /// Returns a `Wake` at an instant, if the instant is in the future.
     pub(crate) fn at(at: Instant, now: Instant) -> Self {
         Self(Some(at).filter(|at| *at > now))
     }
 
-    /// At the earliest of these instants that is in the future.
+    /// Returns a `Wake` at the earliest future instant of the list.
     pub(crate) fn at_first(instants: impl IntoIterator<Item = Instant>, now: Instant) -> Self {
         Self(instants.into_iter().filter(|at| *at > now).min())
     }
 
-    /// The earlier of both.
+    /// Returns the earlier of two `Wake` values.
     pub(crate) fn or(self, other: Self) -> Self {
         Self([self.0, other.0].into_iter().flatten().min())
     }
 
-    /// The instant.
+    /// Returns the instant, or `None` if no pass is planned.
     pub(crate) fn instant(self) -> Option<Instant> {
         self.0
     }
 }
 
-/// What is put together on the way.
+/// The plan and the claims that the passes of the planner build up.
 #[derive(Debug, Default)]
 pub(crate) struct Draft {
     pub(crate) plan: Plan,
@@ -276,49 +297,49 @@ impl Draft {
     }
 }
 
-/// A field from what was seen to what it shall be; `None` where the field is not set.
+/// A change of a field from the observed value to a new value. An unset field is `None`.
 ///
-/// The patch tests what was seen: a change in between makes it fail. A raise from an
-/// old view would otherwise cut what another writer has raised further.
+/// The patch tests the observed value and fails with a conflict if the value has changed. A raise
+/// from a stale value would otherwise undo a higher value of another writer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Change {
-    /// What was seen.
+    /// The observed value.
     pub from: Option<u32>,
-    /// What it shall be.
+    /// The new value.
     pub to: Option<u32>,
 }
 
-/// One patch.
+/// A patch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Write {
     /// Bounds of an autoscaler.
     Bounds {
-        /// Which kind.
+        /// Kind of the autoscaler.
         kind: AutoscalerKind,
         /// Name of the autoscaler.
         name: String,
-        /// The minimum, if it is to change.
+        /// The new minimum, or `None` to keep the minimum.
         min: Option<Change>,
-        /// The maximum, if it is to change.
+        /// The new maximum, or `None` to keep the maximum.
         max: Option<Change>,
-        /// What KEDA keeps while no trigger is active, if it is to change.
+        /// The new `idleReplicaCount` of a KEDA `ScaledObject`, or `None` to keep the value.
         idle: Option<Change>,
-        /// Something is lowered.
+        /// True if the patch lowers a bound.
         lowers: bool,
     },
     /// `spec.replicas` of the scale subresource.
     Replicas {
         /// The workload.
         workload: Workload,
-        /// What was seen.
+        /// The observed number of replicas.
         from: u32,
-        /// The new value.
+        /// The new number of replicas.
         to: u32,
     },
 }
 
 impl Write {
-    /// Whether the patch takes anything away.
+    /// True if the patch lowers a bound or the number of replicas.
     #[must_use]
     pub fn lowers(&self) -> bool {
         match self {
@@ -328,30 +349,31 @@ impl Write {
     }
 }
 
-/// What is done about a place.
+/// An act on a place: a value that a degradation step writes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SwitchAct {
-    /// See what stands there.
+    /// Read the present value.
     Read {
         /// The place.
         place: Place,
     },
-    /// Write, if what stands there is still what was seen.
+    /// Write a value, if the present value still equals the observed value.
     Write {
         /// The place.
         place: Place,
-        /// What was seen; none where it was not set.
+        /// The observed value, or `None` if the value was not set.
         from: Option<String>,
-        /// What it shall be; none takes it away.
+        /// The new value, or `None` to remove the value.
         to: Option<String>,
     },
 }
 
-/// What the runs of a namespace claim.
+/// Claims of all runs of a namespace.
 #[derive(Debug, Default)]
 pub(crate) struct Claims {
     pub(crate) by_target: BTreeMap<Workload, Vec<(Claim, Instant)>>,
-    /// Runs whose claims stand as recorded: they could not be judged in this pass.
+    /// Runs that the planner cannot judge in the present pass. The recorded claims of such a run
+    /// stay unchanged.
     pub(crate) undecided: BTreeSet<String>,
 }
 

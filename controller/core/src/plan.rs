@@ -1,8 +1,9 @@
-//! All rules, in order.
+//! The four passes of the planner, in order.
 //!
-//! A plan has records and acts. Records are persisted first; an act is only ever derived from a record that the
-//! world already shows as persisted. So "intent before effect" needs no bookkeeping: a process that crashes between the
-//! two plans the same act again from the same record.
+//! A plan has records and acts. The reconciler persists the records before the acts. The planner
+//! derives each act only from a record that the world already shows as persisted. A crash between
+//! the persist and the act therefore needs no extra bookkeeping. The restarted process plans the
+//! same act again from the same record.
 
 use std::collections::BTreeMap;
 
@@ -14,15 +15,15 @@ use crate::scaling::holds;
 use crate::state::run::RunRecord;
 use crate::state::world::World;
 
-/// Decides everything for one namespace at one instant.
+/// Returns the records and acts for a namespace at an instant.
 #[must_use]
 pub fn plan(world: &World, now: Instant) -> Plan {
     let (mut draft, mut wake) = (Draft::default(), Wake::NEVER);
-    // 1. Each calendar says what counts of its feed.
+    // 1. Pass 1 sets the status of each calendar from the accepted feed.
     for calendar in world.calendars.values() {
         calendars::plan(calendar, world, now, &mut draft);
     }
-    // 2. Each surge has the runs of its next occurrences.
+    // 2. Pass 2 plans the runs of each surge.
     let mut runs: BTreeMap<&str, Vec<&RunRecord>> = BTreeMap::new();
     for run in world.runs.values() {
         runs.entry(&run.surge).or_default().push(run);
@@ -31,11 +32,11 @@ pub fn plan(world: &World, now: Instant) -> Plan {
         let of_its_name = runs.get(surge.name.as_str()).map_or(&[][..], Vec::as_slice);
         wake = wake.or(surges::plan(surge, of_its_name, world, now, &mut draft));
     }
-    // 3. Each run says what it asks of each target, keeps its ledger, and explains itself.
+    // 3. Pass 3 computes the claims, the ledger and the status of each run.
     for run in world.runs.values() {
         wake = wake.or(run::plan(run, world, now, &mut draft));
     }
-    // 4. The claims of all runs meet in one hold per target.
+    // 4. Pass 4 merges the claims of all runs into a hold for each target.
     wake = wake.or(holds::plan(world, now, &mut draft));
     Plan { wake: wake.instant(), ..draft.plan }
 }

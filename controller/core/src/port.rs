@@ -1,4 +1,6 @@
-//! What the shell reaches the outside through: everything here has a real and a simulated side.
+//! Interfaces of the shell to clouds, metrics sources, feeds and the clock.
+//!
+//! Each interface has a real implementation and a simulated implementation.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -11,16 +13,19 @@ use crate::state::sample::Sample;
 /// A future that can be sent to another thread.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// A clock. The core never sees it: it gets instants.
+/// A clock. The core has no access to a clock and receives instants as arguments.
 pub trait Clock: Send + Sync {
-    /// The instant now.
+    /// Returns the present instant.
     fn now(&self) -> Instant;
 }
 
-/// A cloud that starts machines. Every call has an upper bound on its time.
+/// A cloud that starts machines. Every call returns within a bounded time.
 pub trait Cloud: Send + Sync {
-    /// Starts the instances of a ledger entry. Looks by tag first, then calls with the entry's token: repeated calls
-    /// start them once. An error means that the effect is unknown.
+    /// Starts the instances of a ledger entry and returns the answer of the cloud.
+    ///
+    /// The implementation searches for the tag of the entry first, and then calls the cloud with
+    /// the token of the entry. A repeated call therefore starts no second set of instances. An
+    /// error means that the effect is unknown.
     fn launch<'a>(
         &'a self,
         run_uid: &'a str,
@@ -28,10 +33,12 @@ pub trait Cloud: Send + Sync {
         expires: Instant,
     ) -> Answer<'a, Result<LaunchAnswer, String>>;
 
-    /// All instances with the tag of a run, terminated ones included while the cloud shows them.
+    /// Returns all instances with the tag of a run, including terminated instances that the cloud
+    /// still lists.
     fn instances<'a>(&'a self, run_uid: &'a str) -> Answer<'a, Result<Vec<Instance>, String>>;
 
-    /// Terminates those of `ids` that carry the tags of this cluster and the run; leaves all others alone.
+    /// Terminates the instances of `ids` that carry the tags of this cluster and of the run.
+    /// Ignores all other instances.
     fn terminate<'a>(
         &'a self,
         run_uid: &'a str,
@@ -39,34 +46,36 @@ pub trait Cloud: Send + Sync {
     ) -> Answer<'a, Result<(), String>>;
 }
 
-/// How a metrics source is asked.
+/// Address and limits of a `MetricsSource`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Source {
-    /// Address of the Prometheus.
+    /// Address of the Prometheus server.
     pub url: String,
-    /// Seconds until no answer is no answer.
+    /// Timeout of a request, in seconds.
     pub timeout_seconds: u32,
-    /// Older samples are not looked at.
+    /// Maximum age of a sample, in seconds.
     pub max_age_seconds: u32,
 }
 
-/// What the address of a feed answered.
+/// Answer of the server at the address of a feed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fetched {
-    /// The same as when its tag was given.
+    /// The feed is the same as the version with the sent tag.
     Unchanged,
-    /// A text, and the tag of this version of it where there is one.
+    /// The text of the feed, and the tag of that version if the server sent a tag.
     Text {
-        /// The text.
+        /// Bytes of the text.
         bytes: Vec<u8>,
-        /// The tag.
+        /// Tag of the version.
         tag: Option<String>,
     },
 }
 
-/// Feeds at addresses. Every look has an upper bound on its time and size.
+/// Feeds at addresses. Every fetch has a bound on the time and on the size of the answer.
 pub trait Feeds: Send + Sync {
-    /// Fetches a text; `tag` is that of the version that is known already. An error is a sentence for people.
+    /// Fetches the text of a feed. `tag` is the tag of the version that the operator already has.
+    ///
+    /// An error is a sentence for the status of the calendar.
     fn fetch<'a>(
         &'a self,
         url: &'a str,
@@ -74,11 +83,14 @@ pub trait Feeds: Send + Sync {
     ) -> Answer<'a, Result<Fetched, String>>;
 }
 
-/// A source of live load. Never fails: doubt is a [`Sample::Unknown`].
+/// A source of load samples. An implementation never fails: a doubtful result is a
+/// [`Sample::Unknown`].
 pub trait Metrics: Send + Sync {
-    /// Asks the queries of one namespace for a number each, in as few requests as the source allows; in the order of the
-    /// queries. Queries of two namespaces are never part of one request: a query that answers for its neighbours would answer
-    /// for another team.
+    /// Returns a sample for each query of a namespace, in the order of the queries.
+    ///
+    /// The implementation sends as few requests as the source allows. A request never combines
+    /// queries of two namespaces, because a faulty query could otherwise change the result of
+    /// another team.
     fn samples<'a>(
         &'a self,
         source: &'a Source,

@@ -1,45 +1,55 @@
-//! Text of an announcement that becomes part of a request: references to objects, and queries.
+//! Syntax of object references and queries that become part of a request.
 //!
-//! Each has a pattern for the schema and a parser for validation and for the code that sends the request; a test compares
-//! the two. A reference becomes a segment of a path under the operator's token. A query becomes a part of a larger query.
-//! So a reference has no slash, percent sign, question mark, control character or segment of dots, and a query has no
-//! comment and no control character that could end one.
+//! Each kind of text has a regular expression for the CRD schema, and a parser. The validation and
+//! the code that sends the request use the parser. A test compares the regular expression with the
+//! parser.
 //!
-//! Names are those of Kubernetes: <https://kubernetes.io/docs/concepts/overview/working-with-objects/names/>.
+//! A reference becomes a segment of a URL path that the operator requests with the token of the
+//! operator. A query becomes a part of a larger query. A reference must contain no slash, percent
+//! sign, question mark, control character or dot segment. A query must contain no comment and no
+//! control character that could end a comment.
+//!
+//! The names follow <https://kubernetes.io/docs/concepts/overview/working-with-objects/names/>.
 
-/// `apiVersion`: an optional group, which is a DNS subdomain, and a version such as `v1` or `v1beta2`.
+/// Pattern of `apiVersion`: an optional group (a DNS subdomain) and a version such as `v1` or
+/// `v1beta2`.
 pub const API_VERSION: &str = r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?v[0-9]+((alpha|beta)[0-9]+)?$";
 
-/// `kind`: letters and digits in `CamelCase`, 63 at most.
+/// Pattern of `kind`: letters and digits in `CamelCase`, at most 63 characters.
 pub const KIND: &str = r"^[A-Z][A-Za-z0-9]{0,62}$";
 
-/// The name of an object: a DNS subdomain (RFC 1123), 253 characters at most.
+/// Pattern of an object name: a DNS subdomain (RFC 1123), at most 253 characters.
 pub const NAME: &str = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$";
 
-/// A key of a `ConfigMap`: letters, digits, dashes, dots and underscores, and neither `.` nor what begins with `..`.
+/// Pattern of a `ConfigMap` key: letters, digits, dashes, dots and underscores, except `.` and a
+/// key that begins with `..`.
 pub const KEY: &str = r"^([-_a-zA-Z0-9][-._a-zA-Z0-9]*|\.[-_a-zA-Z0-9][-._a-zA-Z0-9]*)$";
 
-/// A query in PromQL. A comment is refused: PromQL ends it at a carriage return as well as at a line feed
-/// (`promql/parser/lex.go`, `isEndOfLine`), so text after it could leave the parentheses that the query is sent in.
+/// Pattern of a `PromQL` query without comments.
+///
+/// `PromQL` ends a comment at a carriage return or a line feed (`promql/parser/lex.go`,
+/// `isEndOfLine`). Text after a comment could therefore leave the parentheses in which the operator
+/// sends the query.
 pub const QUERY: &str = r"^[^#\x00-\x08\x0B-\x1F\x7F-\x{9F}]*$";
 
-/// The longest name of an object, in bytes.
+/// Maximum length of an object name, in bytes.
 pub const NAME_LENGTH: usize = 253;
 
-/// A group and a version.
+/// The group and the version of an `apiVersion`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GroupVersion<'a> {
-    /// The group; empty for the core group.
+    /// The API group; empty for the core group.
     pub group: &'a str,
-    /// The version.
+    /// The API version.
     pub version: &'a str,
 }
 
-/// Parses an `apiVersion`; see [`API_VERSION`].
+/// Parses an `apiVersion`, see [`API_VERSION`].
 ///
 /// # Errors
 ///
-/// What it has to look like, with what was found.
+/// Returns a sentence that quotes the text if the text is not a group and version such as
+/// `apps/v1`.
 pub fn group_version(text: &str) -> Result<GroupVersion<'_>, String> {
     let (group, version) = text.split_once('/').unwrap_or(("", text));
     let has_group = text.contains('/');
@@ -51,11 +61,11 @@ pub fn group_version(text: &str) -> Result<GroupVersion<'_>, String> {
     Err(format!("apiVersion \"{}\" is not a group and version such as apps/v1", shown(text)))
 }
 
-/// Checks a kind; see [`KIND`].
+/// Checks a kind, see [`KIND`].
 ///
 /// # Errors
 ///
-/// What it has to look like, with what was found.
+/// Returns a sentence that quotes the text if the text is not a kind such as `Deployment`.
 pub fn kind(text: &str) -> Result<(), String> {
     let fits = text.len() <= 63
         && text.starts_with(|first: char| first.is_ascii_uppercase())
@@ -67,11 +77,11 @@ pub fn kind(text: &str) -> Result<(), String> {
     }
 }
 
-/// Checks the name of an object; see [`NAME`].
+/// Checks the name of an object, see [`NAME`].
 ///
 /// # Errors
 ///
-/// What it has to look like, with what was found.
+/// Returns a sentence that quotes the text and the rule if the text is not an object name.
 pub fn name(text: &str) -> Result<(), String> {
     if is_subdomain(text) && text.len() <= NAME_LENGTH {
         return Ok(());
@@ -80,11 +90,11 @@ pub fn name(text: &str) -> Result<(), String> {
     Err(format!("\"{}\" is not the name of an object: {rule}", shown(text)))
 }
 
-/// Checks a key of a `ConfigMap`; see [`KEY`].
+/// Checks a key of a `ConfigMap`, see [`KEY`].
 ///
 /// # Errors
 ///
-/// What it has to look like, with what was found.
+/// Returns a sentence that quotes the text and the allowed characters if the text is not a key.
 pub fn key(text: &str) -> Result<(), String> {
     let fits = (1..=NAME_LENGTH).contains(&text.len())
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b))
@@ -99,11 +109,12 @@ pub fn key(text: &str) -> Result<(), String> {
     ))
 }
 
-/// Checks a query; see [`QUERY`].
+/// Checks a query, see [`QUERY`].
 ///
 /// # Errors
 ///
-/// What it must not have, and what to write instead.
+/// Returns a sentence that names the fix if the query contains `#` or a control character. The
+/// query may contain line feeds and tabs.
 pub fn query(text: &str) -> Result<(), String> {
     if text.contains('#') {
         return Err("the query has a \"#\": remove the comment; in a string write \\x23".to_owned());
@@ -117,7 +128,7 @@ pub fn query(text: &str) -> Result<(), String> {
     }
 }
 
-/// Cuts text from outside to 80 characters and escapes its control characters, for terminals and logs.
+/// Cuts untrusted text to 80 characters and escapes the control characters, for terminals and logs.
 #[must_use]
 pub fn shown(text: &str) -> String {
     let mut shown = String::new();
@@ -259,7 +270,7 @@ mod tests {
         }
     }
 
-    /// Pieces of references and of attempts to be more than one.
+    /// Pieces of valid references and of attempted injections.
     const PIECES: [&str; 40] = [
         "v1",
         "v",

@@ -1,9 +1,9 @@
-//! A record that is shared: a look at a namespace takes a reference to each, and copies none.
+//! Reference-counted records: a snapshot of a namespace shares each record and copies no record.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
-/// A record, shared. A change of one that has other holders changes a copy.
+/// A shared record. A mutation of a record with other holders copies the record first.
 #[derive(Debug, Default)]
 pub struct Row<T>(Arc<T>);
 

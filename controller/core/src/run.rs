@@ -1,4 +1,4 @@
-//! Each run says what it asks of each target, keeps its ledger, comes down after the end, and explains itself.
+//! Planning of a run: claims on targets, ledger, release, and status for people.
 
 pub mod climb;
 mod completion;
@@ -28,17 +28,21 @@ use crate::state::run::{RunRecord, RunStatus, Verdict};
 use crate::state::world::World;
 use crate::timeline::PREPARE_AHEAD;
 
-/// Plans one run, step by step. Returns when to look again.
+/// Plans a run, step by step. Returns the time of the next pass.
 ///
-/// 1. `deletion.rs`: a surge that no list shows is asked for; a run that is over goes with its surge.
-/// 2. `context.rs`: the instants that count, the overrides in force, the signals.
-/// 3. `observe.rs`: peaks, quiet time, and since when a signal is unknown.
-/// 4. `release.rs`: a manual start, the beginning of the release, its next step.
-/// 5. The finalizer, before the first effect.
-/// 6. `floor.rs`: what the run claims of each target.
-/// 7. `ledger.rs`: machines. `jobs.rs`: Jobs. `degrade.rs`: the ladder.
-/// 8. `status/explain.rs`: what people read; `completion.rs`: the end.
-/// 9. `wake.rs`: the next instant; `status/decisions.rs`: the decision log.
+/// 1. `deletion.rs`: the planner asks for a surge that no list shows, and deletes a completed run
+///    whose surge is gone.
+/// 2. `context.rs`: the planner reads the instants, the overrides in force and the signals.
+/// 3. `observe.rs`: the planner updates peaks, quiet time and the time since which a signal is
+///    unknown.
+/// 4. `release.rs`: the planner handles a manual start, the beginning of the release and the next
+///    release step.
+/// 5. `run.rs`: the planner adds the finalizer before the first effect of the run.
+/// 6. `floor.rs`: the planner computes the claim of the run on each target.
+/// 7. `ledger.rs`, `jobs.rs`, `degrade.rs`: the planner updates machines, Jobs and degradation
+///    steps.
+/// 8. `status/explain.rs`, `completion.rs`: the planner writes the status and completes the run.
+/// 9. `wake.rs`, `status/decisions.rs`: the planner computes the next instant and the decision log.
 pub(crate) fn plan(record: &RunRecord, world: &World, now: Instant, draft: &mut Draft) -> Wake {
     if deletion::asks(record, world) {
         draft.plan.acts.push(Act::LookForSurge { surge: record.surge.clone() });
@@ -50,7 +54,8 @@ pub(crate) fn plan(record: &RunRecord, world: &World, now: Instant, draft: &mut 
     if record.deleting() && !record.guarded {
         return Wake::NEVER;
     }
-    // Runs of version 0.1.0 that have begun still go with their surge.
+    // Version 0.1.0 kept the owner reference on a run in progress. `AddFinalizer` removes the owner
+    // reference, so that the garbage collector does not delete the run with the surge.
     if record.guarded && record.collected && !record.deleting() {
         draft.record(Record::AddFinalizer { run: record.name.clone() });
     }
@@ -63,7 +68,7 @@ pub(crate) fn plan(record: &RunRecord, world: &World, now: Instant, draft: &mut 
     }
 }
 
-/// Steps 2 to 9, of a run that is not over.
+/// Plans steps 2 to 9 of a run that is not completed.
 fn live(
     record: &RunRecord,
     announcement: &Announcement,
@@ -73,7 +78,8 @@ fn live(
 ) -> Wake {
     let run = Run::new(record, announcement, world, now);
     let mut status = record.status.clone();
-    // While the clock itself is in doubt it cannot say which instants have come.
+    // The planner clamps recorded timestamps only if the clock is trusted, because the clamp uses
+    // `now`.
     if world.trusts_its_clock(now) {
         status.bring_back_to(now);
     }
@@ -96,7 +102,8 @@ fn live(
         run.ask_for_targets(&mut status, draft);
         wake = wake.or(run.keep_ledger(&mut status, draft));
     } else {
-        // A person who removes our finalizer by hand lowers nothing with it.
+        // If a person removes the finalizer, the claims stay as recorded and the planner lowers
+        // nothing.
         draft.claims.leave_as_recorded(&record.name);
     }
     run.count(&mut status);
@@ -118,7 +125,7 @@ fn live(
     wake
 }
 
-/// A run that is over goes with its surge: at once where that is gone already.
+/// Releases a completed run to the garbage collector, or deletes the run if the surge is gone.
 fn let_go_of(record: &RunRecord, world: &World, draft: &mut Draft) {
     let surge = deletion::surge(record, world);
     let stays = surge == Surge::There && !record.collected;
@@ -134,7 +141,9 @@ fn delete(record: &RunRecord) -> Record {
     Record::DeleteRun { run: record.name.clone(), uid: record.uid.clone(), news: None }
 }
 
-/// A run that cannot be understood is not acted upon; what it claimed stays claimed.
+/// Marks a run with an invalid spec: condition `Accepted` is false and the verdict is `AtRisk`.
+///
+/// The planner takes no other action, and the recorded claims of the run stay.
 fn mark_invalid(record: &RunRecord, why: &str, now: Instant, draft: &mut Draft) {
     draft.claims.leave_as_recorded(&record.name);
     let mut status = record.status.clone();
@@ -154,14 +163,14 @@ fn mark_invalid(record: &RunRecord, why: &str, now: Instant, draft: &mut Draft) 
     }
 }
 
-/// Something waits for the record: an act, or a person.
+/// True if an act or a person waits for the status change, so that the write must not be delayed.
 fn urgent(before: &RunStatus, after: &RunStatus) -> bool {
     let floors = |status: &RunStatus| status.targets.iter().map(|t| t.floor).collect::<Vec<_>>();
     let states = |status: &RunStatus| {
         let each = status.conditions.iter().map(|c| (c.type_.clone(), c.status.clone()));
         each.collect::<Vec<_>>()
     };
-    // That a machine has joined is told with the next word.
+    // A new `joinTime` alone is not urgent. The next status write carries the value.
     let calls = |status: &RunStatus| {
         let mut ledger = status.ledger.clone();
         ledger.iter_mut().flat_map(|b| &mut b.instances).for_each(|i| i.join_time = None);

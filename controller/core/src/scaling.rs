@@ -1,4 +1,4 @@
-//! Pass 4: the claims of all runs meet in one hold per target, and the hold says what is patched.
+//! Pass 4: combination of the claims of all runs in a hold per target, and patches for each hold.
 
 pub mod autoscaler;
 pub(crate) mod holds;

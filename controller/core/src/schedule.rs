@@ -1,4 +1,4 @@
-//! When an event is: once, or again and again; in one window or several; but for some days.
+//! Schedule of an event: one-off or recurring starts, in several windows, with excluded days.
 
 pub mod cron;
 mod error;
@@ -18,45 +18,46 @@ pub use self::tzdb::{Tzdb, tzdb_version};
 pub use self::zone::{Zone, in_zone};
 use crate::Instant;
 
-/// How an event's beginning is said.
+/// Start of a rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum When {
-    /// At an instant.
+    /// Single start at the given instant.
     Once(Instant),
-    /// Whenever the clock on the wall shows this.
+    /// Recurring start, whenever the local time in the zone matches the cron fields.
     Cron(Cron),
 }
 
-/// A time of an event: the evening of the show, or the morning after it.
+/// Rule for starts of an event, such as the evening of the show or the morning after the show.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rule {
-    /// What people call it, where there are several.
+    /// Name of the window, if the schedule has several windows.
     pub name: Option<String>,
-    /// When it begins.
+    /// Start of the event.
     pub when: When,
-    /// How long it lasts at least, in elapsed time.
+    /// Minimum duration, in elapsed time.
     pub duration: TimeDelta,
-    /// The event of a calendar that it is: that stays the same when it is moved.
+    /// Id of the calendar event. The id stays the same if the event moves.
     pub event: Option<String>,
-    /// What is to be said of it.
+    /// Note for people about the start.
     pub note: Option<String>,
 }
 
-/// Days on which nothing begins, the last one included.
+/// Range of days on which no occurrence starts, both ends included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Days {
-    /// The first.
+    /// First day.
     pub first: Date,
-    /// The last.
+    /// Last day.
     pub last: Date,
 }
 
 impl Days {
-    /// Reads a day, or the first and the last of several, such as `2026-12-24`.
+    /// Reads a day such as `2026-12-24`, or a range of days from the first to the last.
     ///
     /// # Errors
     ///
-    /// The field, and a sentence.
+    /// Returns the field and the problem if a date is malformed or does not exist, or if `lastDate`
+    /// is before `date`.
     pub fn read(date: &str, last_date: Option<&str>) -> Result<Self, String> {
         let read = |field: &str, text: &str| {
             let date = text.parse::<Date>().ok().filter(|date| date.to_string() == text);
@@ -76,34 +77,36 @@ impl Days {
     }
 }
 
-/// When an event is.
+/// Schedule of an event.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Schedule {
-    /// Whose clocks and dates are meant; UTC without one.
+    /// Zone of local times and dates; UTC if absent.
     pub zone: Option<Zone>,
-    /// Its times.
+    /// Rules for the starts.
     pub rules: Vec<Rule>,
-    /// Days without it.
+    /// Days on which no occurrence starts.
     pub exclude: Vec<Days>,
 }
 
-/// One time at which an event happens.
+/// Occurrence of an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Occurrence {
-    /// When it starts.
+    /// Start of the occurrence.
     pub start: Instant,
-    /// When it ends at the earliest.
+    /// Earliest end of the occurrence.
     pub end: Instant,
-    /// Which of several times of the event it is.
+    /// Name of the window, if the schedule has several windows.
     pub name: Option<String>,
-    /// The event of a calendar that it is.
+    /// Id of the calendar event.
     pub event: Option<String>,
-    /// Said where the clock on the wall does not show its start, or shows it twice.
+    /// Note of the rule, or the statement that the local start does not exist or exists twice.
     pub note: Option<String>,
 }
 
-/// As far ahead the next occurrences are looked for, further where they do not suffice: a week first; at last as long as a
-/// leap day may keep away.
+/// Horizons of the search for the next occurrences.
+///
+/// The search tries the next horizon if a horizon contains too few occurrences. The last horizon
+/// covers the longest time between two leap days, eight years.
 const HORIZONS: [TimeDelta; 6] = [
     TimeDelta::days(8),
     TimeDelta::days(32),
@@ -114,7 +117,9 @@ const HORIZONS: [TimeDelta; 6] = [
 ];
 
 impl Schedule {
-    /// All occurrences that start from one instant to before another: in order, and one at a time.
+    /// Returns all occurrences that start from `from` to before `until`, ordered by start.
+    ///
+    /// The function merges occurrences with the same start.
     #[must_use]
     pub fn between(&self, from: Instant, until: Instant) -> Vec<Occurrence> {
         let utc = Zone::utc();
@@ -131,7 +136,8 @@ impl Schedule {
             match &rule.when {
                 When::Once(start) => all.push(occurrence(*start, rule.note.clone())),
                 When::Cron(cron) => {
-                    // Where a zone has skipped a whole day, what belongs to it begins on the next.
+                    // If a zone has skipped a whole day, the occurrences of that day start on the
+                    // next day. The search therefore covers two more days on each side.
                     let first = zone.date(from).saturating_sub(2.days());
                     let last = zone.date(until).saturating_add(2.days());
                     let starts = cron.between(first, last).filter_map(|c| zone.rightly(c));
@@ -140,7 +146,8 @@ impl Schedule {
             }
         }
         all.retain(|o| o.start >= from && o.start < until && !self.excludes(zone.date(o.start)));
-        // Two that start at once are one; the longer one counts.
+        // Two occurrences with the same start become a single occurrence; the longer occurrence
+        // counts.
         all.sort_by_key(|o| (o.start, std::cmp::Reverse(o.end)));
         all.dedup_by_key(|o| o.start);
         all
@@ -150,7 +157,10 @@ impl Schedule {
         self.exclude.iter().any(|days| (days.first..=days.last).contains(&date))
     }
 
-    /// The occurrences that have not ended and start by an instant, and so many that start after now, whenever that is.
+    /// Returns the occurrences that have not ended.
+    ///
+    /// The result contains all occurrences that start by `by`, and at least `count` occurrences
+    /// that start after `now`.
     #[must_use]
     pub fn upcoming(&self, now: Instant, count: usize, by: Instant) -> Vec<Occurrence> {
         let longest = self.rules.iter().map(|rule| rule.duration).max().unwrap_or_default();
@@ -171,19 +181,19 @@ impl Schedule {
         all
     }
 
-    /// It begins again and again.
+    /// True if the schedule contains a recurring rule.
     #[must_use]
     pub fn recurs(&self) -> bool {
         self.rules.iter().any(|rule| matches!(rule.when, When::Cron(_)))
     }
 
-    /// Whether it begins at an instant.
+    /// True if an occurrence starts at the given instant.
     #[must_use]
     pub fn begins_at(&self, start: Instant) -> bool {
         self.between(start, start + TimeDelta::seconds(1)).iter().any(|o| o.start == start)
     }
 
-    /// The last of those that are written out.
+    /// Returns the last occurrence of the one-off rules.
     #[must_use]
     pub fn last_once(&self) -> Option<Occurrence> {
         let once = |rule: &&Rule| matches!(rule.when, When::Once(_));
@@ -192,20 +202,21 @@ impl Schedule {
         only.between(Instant::MIN_UTC, Instant::MAX_UTC).pop()
     }
 
-    /// The next occurrence; where none is to come, the last of those that are written out.
+    /// Returns the current or next occurrence, or the last one-off occurrence if no other is to
+    /// come.
     #[must_use]
     pub fn next_or_last(&self, now: Instant) -> Option<Occurrence> {
         self.upcoming(now, 1, now).into_iter().next().or_else(|| self.last_once())
     }
 
-    /// When the clock on the wall showed the same, so many weeks before an instant.
+    /// Returns the instant with the same local time, the given number of weeks before an instant.
     #[must_use]
     pub fn weeks_before(&self, at: Instant, weeks: i32) -> Option<Instant> {
         let utc = Zone::utc();
         self.zone.as_ref().unwrap_or(&utc).weeks_before(at, weeks)
     }
 
-    /// The name of its zone.
+    /// Returns the name of the zone, if any.
     #[must_use]
     pub fn zone_name(&self) -> Option<&str> {
         self.zone.as_ref().map(Zone::name)

@@ -1,5 +1,5 @@
-//! The types below all rules: what is announced, what is observed, and what is persisted. No rule lives here, and no
-//! function here takes a [`world::World`].
+//! Data types shared by all planner rules: announced specs, observations and persisted records. The
+//! types contain no planning rules. Functions outside `world.rs` do not take a [`world::World`].
 
 pub mod announcement;
 pub mod calendar;

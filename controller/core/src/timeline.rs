@@ -1,4 +1,4 @@
-//! The backward plan: each step starts at T0 minus the lead time of that step.
+//! Start times computed backwards from T0: each step starts at T0 minus the lead time of the step.
 
 use std::collections::BTreeMap;
 
@@ -9,13 +9,13 @@ use crate::seconds;
 use crate::state::announcement::{Announcement, JobStep, MachineGroup, Target, Window};
 use crate::state::world::World;
 
-/// How long the warm-up takes that has to come after each thing that something comes after: a target, a group of machines,
-/// another step.
+/// Returns the time that the longest chain of warm-up steps takes after each named target, machine
+/// group or step.
 #[must_use]
 pub fn times_after(announcement: &Announcement) -> BTreeMap<&str, TimeDelta> {
     let mut times: BTreeMap<&str, TimeDelta> = BTreeMap::new();
     let steps: Vec<&JobStep> = announcement.warm_up().collect();
-    // A step names only those that stand before it.
+    // A step can name only earlier steps in `after`.
     for step in steps.into_iter().rev() {
         let takes = step.deadline + time_of(&step.name, &times);
         for first in &step.after {
@@ -26,13 +26,13 @@ pub fn times_after(announcement: &Announcement) -> BTreeMap<&str, TimeDelta> {
     times
 }
 
-/// How long what comes after something takes.
+/// Returns the time that the steps after `name` take, or zero if no step follows.
 #[must_use]
 pub fn time_of(name: &str, times_after: &BTreeMap<&str, TimeDelta>) -> TimeDelta {
     times_after.get(name).copied().unwrap_or_default()
 }
 
-/// From the start of the first step of the warm-up to T0.
+/// Returns the time from the start of the first warm-up step to T0.
 #[must_use]
 pub fn longest(announcement: &Announcement) -> TimeDelta {
     let times = times_after(announcement);
@@ -40,41 +40,49 @@ pub fn longest(announcement: &Announcement) -> TimeDelta {
     takes.max().unwrap_or_default()
 }
 
-/// Baselines are recorded this long before the first write, so that at its instant only the write itself is left.
+/// Time between the record of the baselines and the first write. The record is therefore persisted
+/// before the write is due.
 pub const PREPARE_AHEAD: TimeDelta = TimeDelta::seconds(15);
 
-/// One step of a pre-scale raises a target by at most this much: stock kube-controller-manager creates about 20 pods
-/// a second in the whole cluster (`--kube-api-qps`), so 200 is ten seconds of its work.
+/// Maximum increase of a target in one step of a pre-scale.
+///
+/// Stock kube-controller-manager creates about 20 pods a second in the whole cluster
+/// (`--kube-api-qps`). 200 pods are therefore ten seconds of work for the controller manager.
 pub const RAMP_STEP_REPLICAS: u32 = 200;
 
 /// Time between two steps of a pre-scale.
 pub const RAMP_STEP_TIME: TimeDelta = TimeDelta::seconds(10);
 
-/// The lead time of a class that cannot be found: Bedrock Streaming waited two to four minutes for a node and once
-/// 45 (<https://tech.bedrockstreaming.com/2022/02/03/prescaling.html>).
+/// Lead time of an unknown `InstanceClass`.
+///
+/// Bedrock Streaming waited two to four minutes for a node, and once 45 minutes
+/// (<https://tech.bedrockstreaming.com/2022/02/03/prescaling.html>).
 pub const UNKNOWN_CLASS_LEAD: TimeDelta = TimeDelta::minutes(10);
 
-/// When the steps of a run start.
+/// Start times of the steps of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Timeline {
-    /// The first write to each target, in the order of the announcement.
+    /// First write to each target, in the order of the announcement.
     pub targets: Vec<Instant>,
-    /// The launch of each machine group, in the order of the announcement.
+    /// Launch of each machine group, in the order of the announcement.
     pub machines: Vec<Instant>,
-    /// Each Job of the warm-up, in the order of the announcement.
+    /// Start of each warm-up Job, in the order of the announcement.
     pub warm_up: Vec<Instant>,
-    /// The first of all.
+    /// Earliest of all start times and of the ready time.
     pub begin: Instant,
 }
 
-/// How long the steps of a pre-scale take from the first to the last write.
+/// Returns the time from the first to the last write of a pre-scale.
 #[must_use]
 pub fn ramp_time(from: u32, to: u32) -> TimeDelta {
     let steps = to.saturating_sub(from).div_ceil(RAMP_STEP_REPLICAS);
     RAMP_STEP_TIME * i32::try_from(steps.saturating_sub(1)).unwrap_or(i32::MAX).min(8640)
 }
 
-/// The part of a pre-scale that is due at `now`, when the first write was at `from_time`. From T0 on it is all due.
+/// Returns the replicas of a pre-scale that are due at `now`. All planned replicas are due from
+/// `ready_by` on.
+///
+/// The first write was at `from_time`.
 #[must_use]
 pub fn ramped(
     baseline: u32,
@@ -91,7 +99,9 @@ pub fn ramped(
     planned.min(baseline.saturating_add(RAMP_STEP_REPLICAS.saturating_mul(steps)))
 }
 
-/// The first write to a target whose pods are needed by an instant: T0, or before it where a warm-up needs them.
+/// Returns the time of the first write to a target whose pods must be ready at `needed_by`.
+///
+/// `needed_by` is T0, or the start of a warm-up step that uses the pods.
 #[must_use]
 pub fn target_start(target: &Target, needed_by: Instant, baseline: Option<u32>) -> Instant {
     let ramp = match (baseline, target.want.needs_baseline()) {
@@ -103,13 +113,16 @@ pub fn target_start(target: &Target, needed_by: Instant, baseline: Option<u32>) 
     needed_by - target.lead - ramp
 }
 
-/// How long machines of a group take from their launch until pods can run on them.
+/// Returns the time from the launch of the machines of a group until pods can run on the machines.
 #[must_use]
 pub fn class_lead(group: &MachineGroup, world: &World) -> TimeDelta {
     world.classes.get(&group.class).map_or(UNKNOWN_CLASS_LEAD, |class| class.lead)
 }
 
-/// Plans all steps backwards. Machines are needed by the first pod that could run on them.
+/// Plans all steps backwards from the ready time.
+///
+/// The planner launches machines in time for the earliest first write to a target, because the pods
+/// may need the machines.
 #[must_use]
 pub fn plan(
     announcement: &Announcement,

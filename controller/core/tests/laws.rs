@@ -1,4 +1,4 @@
-//! What holds of every schedule, whatever was written: no text is too strange, and no zone too odd.
+//! Property tests of schedules with arbitrary cron expressions and time zones.
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
@@ -9,7 +9,8 @@ use primetime_core::Instant;
 use primetime_core::schedule::{Cron, Days, OneOff, Rule, Schedule, When, Zone};
 use proptest::prelude::*;
 
-/// Zones with summer time in either half of the year, at midnight, by half an hour, around Ramadan, and with none.
+/// Zones with daylight saving time in either half of the year, at midnight, by half an hour, around
+/// Ramadan, and without.
 const ZONES: [&str; 10] = [
     "Europe/Paris",
     "America/New_York",
@@ -52,7 +53,7 @@ fn schedule(cron: &str, zone: &str) -> Option<Schedule> {
     Some(Schedule { zone: Some(Zone::named(zone).unwrap()), rules: vec![rule], exclude: vec![] })
 }
 
-/// Between 2010 and 2037.
+/// Returns random instants between 2010 and 2037.
 fn instants() -> impl Strategy<Value = Instant> {
     (1_262_304_000_i64..2_114_380_800).prop_map(|n| Utc.timestamp_opt(n, 0).unwrap())
 }
@@ -68,7 +69,8 @@ proptest! {
         }
     }
 
-    /// In order, each once, and each where the clock on the wall shows it, or with a word of why not.
+    /// Tests that the occurrences are in order, without duplicates, and at the minute of the cron
+    /// expression or with a note.
     #[test]
     fn what_begins_is_what_the_clock_shows(
         cron in fields(), zone in prop::sample::select(&ZONES[..]), from in instants(),
@@ -85,7 +87,7 @@ proptest! {
         }
     }
 
-    /// A look is as good as another: what is to come does not depend on when it is asked.
+    /// Tests that a later query returns the same future occurrences as an earlier query.
     #[test]
     fn whoever_looks_later_sees_the_same(
         cron in fields(), zone in prop::sample::select(&ZONES[..]), from in instants(), hours in 0..400_i64,

@@ -1,5 +1,8 @@
-//! docs/schedules.md: what a schedule means in every case that others get wrong, and on every night between 2024 and 2035
-//! on which a zone's clocks change. Computed here, committed, and compared; `PRIMETIME_GENERATE=1` writes it anew.
+//! Test of `docs/schedules.md`, the published behaviour of schedules.
+//!
+//! The page has every case that other schedulers get wrong, and every clock change of a zone
+//! between 2024 and 2035. The test computes the page and compares the result with the committed
+//! file. `PRIMETIME_GENERATE=1` writes the file.
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
@@ -25,14 +28,16 @@ fn daily(zone: &str, cron: &str, minutes: i64) -> Schedule {
     Schedule { zone: Some(Zone::named(zone).unwrap()), rules: vec![rule], exclude: vec![] }
 }
 
-/// How often a clock on the wall shows a time, a few hours off at most: a cron that looks at it every minute begins as often.
+/// Counts how often the wall clock of a zone shows `clock` within four hours of `clock`.
+///
+/// A cron that compares the wall clock every minute would start with that frequency.
 fn shown(zone: &TimeZone, clock: DateTime) -> usize {
     let middle = zone.to_timestamp(clock).unwrap();
     let minutes = (-4 * 60..4 * 60).map(|n| middle + jiff::SignedDuration::from_mins(n));
     minutes.filter(|at| zone.to_datetime(*at) == clock).count()
 }
 
-/// A case, its schedule, and the time that is told.
+/// A row of the table: a schedule and the span of time that the row reports.
 struct Told {
     case: &'static str,
     zone: &'static str,
@@ -196,7 +201,9 @@ fn start(occurrence: &Occurrence, zone: &str) -> String {
     format!("{} ({utc}{note})", in_zone(occurrence.start, Some(zone)))
 }
 
-/// One change of a zone's clocks, and what becomes of a start in the middle of it.
+/// Returns the table row of a clock change in a zone, or `None` if the offset stays the same.
+///
+/// The row shows the result of a start in the middle of the skipped or repeated period.
 fn change(name: &str, zone: &TimeZone, at: Timestamp) -> Option<String> {
     let before = zone.to_offset(at - 1.second());
     let after = zone.to_offset(at);
@@ -206,7 +213,7 @@ fn change(name: &str, zone: &TimeZone, at: Timestamp) -> Option<String> {
     }
     let (least, most) = if from < to { (from, to) } else { (to, from) };
     let middle = least + (least.duration_until(most) / 2);
-    // To the minute, as a cron is.
+    // A cron expression has minutes but no seconds.
     let middle = middle - i64::from(middle.second()).seconds();
     let cron =
         format!("{} {} {} {} *", middle.minute(), middle.hour(), middle.day(), middle.month());
@@ -239,7 +246,7 @@ fn changes(out: &mut String) {
     let (mut still, mut all) = (0, 0);
     for name in TimeZoneDatabase::bundled().available() {
         let name = name.to_string();
-        // What is refused as a zone of a schedule.
+        // The operator rejects such a zone in `spec.schedule.timeZone`.
         if Zone::named(&name).is_err() {
             continue;
         }

@@ -1,4 +1,4 @@
-//! The page of conditions and reasons: `docs/conditions.md` is what the enums say.
+//! Test of `docs/conditions.md`, the published list of conditions and reasons, against the enums.
 
 #![allow(clippy::unwrap_used)]
 

@@ -1,11 +1,13 @@
-//! Errors of the cloud: trouble of different kinds is answered differently.
+//! Classification of EC2 errors: the planner reacts to each class in another way.
 
 use aws_sdk_ec2::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
 use primetime_core::state::observed::{Refusal, RefusalClass};
 
-/// The class of an error code. The capacity codes are those that Karpenter treats as one class
-/// (<https://github.com/aws/karpenter-provider-aws>, `pkg/errors`); quota codes are kept apart, because another zone
-/// does not cure them.
+/// Returns the class of an EC2 error code.
+///
+/// The capacity codes are the codes that Karpenter treats as a single class
+/// (<https://github.com/aws/karpenter-provider-aws>, `pkg/errors`). Quota codes form a separate
+/// class, because another zone does not help against a quota.
 pub(crate) fn class(code: &str) -> RefusalClass {
     match code {
         "InsufficientInstanceCapacity"
@@ -26,11 +28,12 @@ pub(crate) fn class(code: &str) -> RefusalClass {
     }
 }
 
-/// The cloud's refusal, if it was one.
+/// Returns the refusal of EC2, if EC2 refused the call.
 ///
 /// # Errors
 ///
-/// It is unknown whether the call had an effect: no answer, a broken answer, an internal error.
+/// Returns the error as a sentence if the effect of the call is unknown. Causes are no answer, an
+/// unreadable answer, `InternalError`, `Unavailable` or `ServiceUnavailable`.
 pub(crate) fn refusal<E, R>(error: &SdkError<E, R>) -> Result<Refusal, String>
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,
@@ -52,7 +55,8 @@ where
     })
 }
 
-/// An error with its causes, on one line.
+/// Formats an error and the causes of the error on a single line. If EC2 sent no error code, the
+/// text has at most 300 characters.
 pub(crate) fn sentence<E, R>(error: &SdkError<E, R>) -> String
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,

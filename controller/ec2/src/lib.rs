@@ -1,8 +1,10 @@
-//! Machines from EC2. The only crate that names `aws-*`; no type of the SDK appears in its public API.
+//! Machines from EC2. No other crate depends on `aws-*`, and the public API of this crate contains
+//! no type of the SDK.
 //!
-//! Launches go through `CreateFleet` with `type=instant`: one synchronous try that returns instances and the errors of
-//! each pool (<https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instant-fleet.html>). It retries nothing by itself:
-//! the ledger in the core is the loop.
+//! Launches use `CreateFleet` with `type=instant`: a synchronous attempt that returns instances and
+//! the errors of each pool
+//! (<https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instant-fleet.html>). `CreateFleet` does
+//! not retry. The planner retries through the ledger (`status.ledger`) of the run.
 
 mod errors;
 mod request;
@@ -26,34 +28,34 @@ use primetime_core::state::observed::{Instance, LaunchAnswer, Refusal, RefusalCl
 
 use self::request::Request;
 
-/// No call takes longer, its retries included.
+/// Timeout of a call, including retries.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Names of the tags on every instance.
 #[derive(Clone, Debug)]
 pub struct TagNames {
-    /// Which cluster started it.
+    /// Tag with the name of the cluster.
     pub cluster: &'static str,
-    /// Uid of the run.
+    /// Tag with the UID of the run.
     pub run: &'static str,
-    /// Token of the ledger entry.
+    /// Tag with the token of the ledger entry.
     pub batch: &'static str,
-    /// When it expires.
+    /// Tag with the expiry time of the instance.
     pub expires: &'static str,
 }
 
-/// Where EC2 is and whom it sees.
+/// Region, endpoint and cluster name of the EC2 client.
 #[derive(Clone, Debug, Default)]
 pub struct Settings {
-    /// The region; from the environment where absent.
+    /// AWS region, or `None` for the region from the environment.
     pub region: Option<String>,
-    /// Another address than AWS's own: a proxy, a test server.
+    /// Endpoint instead of the endpoint of AWS, for example a proxy or a test server.
     pub endpoint: Option<String>,
-    /// The value of the cluster tag.
+    /// Value of the cluster tag. The operator sees only instances with this value.
     pub cluster: String,
 }
 
-/// EC2.
+/// EC2 client, the implementation of [`Cloud`] for AWS.
 #[derive(Clone, Debug)]
 pub struct Ec2 {
     client: aws_sdk_ec2::Client,
@@ -62,7 +64,10 @@ pub struct Ec2 {
 }
 
 impl Ec2 {
-    /// Connects lazily: credentials are looked for at the first call (environment, web identity, container, instance).
+    /// Builds the client without a connection.
+    ///
+    /// The SDK searches for credentials at the first call: environment, web identity, container,
+    /// instance.
     pub async fn new(settings: Settings, tags: TagNames) -> Self {
         let http = aws_smithy_http_client::Builder::new()
             .tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring))
@@ -72,7 +77,8 @@ impl Ec2 {
             .operation_attempt_timeout(TIMEOUT / 2)
             .connect_timeout(Duration::from_secs(5))
             .build();
-        // Two attempts: what is still missing after them is the ledger's business, which waits longer and tells people.
+        // The SDK makes two attempts. The planner makes further attempts through the ledger, with a
+        // longer backoff and with messages to people.
         let mut loader = aws_config::defaults(BehaviorVersion::latest())
             .http_client(http)
             .retry_config(RetryConfig::standard().with_max_attempts(2))
@@ -102,7 +108,8 @@ impl Ec2 {
             .build()
     }
 
-    /// Sends `CreateFleet` for a batch. One request and its answer; the length is that of the SDK's builders.
+    /// Sends `CreateFleet` for a batch and converts the answer. The builders of the SDK make the
+    /// function long.
     async fn create_fleet(
         &self,
         run_uid: &str,
@@ -123,7 +130,7 @@ impl Ec2 {
         } else {
             template.launch_template_name(&launch.template)
         };
-        // Types in order of preference, each in every subnet, before the next type.
+        // The pools are ordered by instance type. All subnets of a type have the same priority.
         let overrides: Vec<_> = launch
             .instance_types
             .iter()
@@ -178,7 +185,7 @@ impl Ec2 {
         Ok(LaunchAnswer::Came { ids, shortfall })
     }
 
-    /// Instances with a tag of ours, page by page.
+    /// Returns all instances that match the filters, through all pages of `DescribeInstances`.
     async fn described(
         &self,
         filters: Vec<Filter>,
@@ -227,7 +234,8 @@ impl Ec2 {
         batch: &Batch,
         expires: Instant,
     ) -> Result<LaunchAnswer, String> {
-        // The answer to an earlier call may have been lost: what carries the token's tag exists already.
+        // An earlier call may have launched the instances although the answer was lost. The client
+        // therefore searches for instances with the token's tag first.
         let filters = vec![
             Self::tagged(self.tags.cluster, &self.cluster),
             Self::tagged(self.tags.batch, &batch.token),
@@ -242,7 +250,8 @@ impl Ec2 {
         if there.len() >= batch.count as usize {
             return Ok(LaunchAnswer::Came { ids: there, shortfall: None });
         }
-        // None, or not all of them are shown yet: the same token starts nothing twice.
+        // `DescribeInstances` may lag behind. The same client token ensures that EC2 launches no
+        // instance twice.
         self.create_fleet(run_uid, batch, expires).await
     }
 
@@ -267,7 +276,8 @@ impl Ec2 {
     }
 }
 
-/// The errors of the pools that gave nothing, the most frequent class first.
+/// Summarises the errors of the pools without instances. The class of the refusal is the class of
+/// the first error in alphabetical order.
 fn shortfall(answer: &aws_sdk_ec2::operation::create_fleet::CreateFleetOutput) -> Refusal {
     let mut said: Vec<_> = answer
         .errors()

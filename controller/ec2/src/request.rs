@@ -1,32 +1,34 @@
-//! The block of a launch that is for EC2.
+//! EC2 part of a launch in the ledger.
 
 use primetime_core::state::ledger::Launch;
 use serde::Deserialize;
 use serde_json::Value;
 
-/// The name of this cloud in a class and in a ledger.
+/// Provider name of EC2, in `spec.provider` of an `InstanceClass` and in the ledger.
 const PROVIDER: &str = "EC2";
 
-/// Launch template, types and subnets, as the ledger keeps them.
+/// Launch template, instance types and subnets, as stored in the ledger.
 #[derive(Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Request {
-    /// `lt-...` or a name.
+    /// Launch template: an id (`lt-...`) or a name.
     pub template: String,
-    /// A number, `$Latest` or `$Default`.
+    /// Version of the launch template: a number, `$Latest` or `$Default`.
     pub template_version: String,
-    /// In order of preference.
+    /// Instance types in order of preference.
     pub instance_types: Vec<String>,
-    /// One per zone.
+    /// Subnets, usually a subnet per zone.
     pub subnets: Vec<String>,
 }
 
 impl Request {
-    /// Reads the block. Ledgers of versions before 0.2 name no provider: EC2 was the only one.
+    /// Reads the EC2 part of a launch. Ledgers of versions before 0.2 contain no provider, because
+    /// EC2 was the only provider.
     ///
     /// # Errors
     ///
-    /// A sentence, where the block is for another cloud or a field is missing.
+    /// Returns a sentence if the launch is for another cloud, or if a field is missing or
+    /// malformed.
     pub fn of(launch: &Launch) -> Result<Self, String> {
         if let Some(other) = launch.provider.as_deref().filter(|name| *name != PROVIDER) {
             return Err(format!("this operator starts machines of {PROVIDER}, not of {other}"));

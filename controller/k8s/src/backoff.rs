@@ -1,8 +1,9 @@
-//! The pause after failures in a row.
+//! Exponential backoff after consecutive failures of a request or a watch.
 
 use std::time::Duration;
 
-/// Twice as long after each failure, from 200 ms, and never longer than `at_most`.
+/// Returns the delay before the next attempt. The delay is 200 ms, doubled once per failure up to
+/// eight times, and at most `at_most`.
 pub(crate) fn pause(failures: u32, at_most: Duration) -> Duration {
     Duration::from_millis(200_u64 << failures.min(8)).min(at_most)
 }

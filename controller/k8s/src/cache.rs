@@ -1,9 +1,12 @@
-//! What the watches have seen, kept compactly: one small record per object, never the object itself.
+//! Cache of all objects that the watches report. The cache keeps a compact record of each object
+//! instead of the object.
 //!
 //! # Guarantees
 //!
-//! The newer of two versions of an object counts, whichever comes first: our own write is not undone by a watch that lags.
-//! A list that lacks more than a fifth of what was known is confirmed by a second one before anything is forgotten.
+//! The cache keeps the newer of two versions of an object, in whichever order the versions arrive.
+//! A lagging watch therefore never reverts a write of this process. If a list lacks more than a
+//! fifth of the known objects, a second list must confirm the absence before the cache drops an
+//! object.
 
 pub mod scalers;
 mod snapshot;

@@ -1,4 +1,5 @@
-//! Looks at the feeds of calendars, each at its own pace: a key of a `ConfigMap`, or an address.
+//! Feed reader: fetches and parses the feed of each `SurgeCalendar`, from a key of a `ConfigMap` or
+//! from a URL. `spec.intervalSeconds` sets the interval of each feed.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,16 +20,18 @@ use crate::call::{CallError, bounded};
 use crate::lease::Leadership;
 use crate::shared::{self, Shared};
 
-/// A feed that has not changed is read anew after this: other events are within sight by then.
+/// Maximum age of a parsed feed. The feed reader parses an unchanged feed again after 1 h, because
+/// later events have come within the planning range.
 const ANEW: Duration = Duration::from_hours(1);
 
-/// Feeds that are held in memory at once: of 20 MiB at most each. One that hangs gives its place back after 30 s.
+/// Maximum number of feeds in memory at the same time, of at most 20 MiB each. A hanging fetch
+/// frees the permit after the timeout of 30 s.
 const AT_ONCE: usize = 4;
 
-/// A reader that has failed is noticed within this time.
+/// Maximum delay before the feed reader notices a failed task.
 const PAUSE: Duration = Duration::from_secs(10);
 
-/// What readers of feeds need.
+/// Dependencies of the tasks that read feeds.
 #[derive(Clone)]
 struct Means {
     client: Client,
@@ -39,7 +42,7 @@ struct Means {
     one_by_one: Arc<Semaphore>,
 }
 
-/// Who reads the feed of a calendar, until it is dropped.
+/// Task that reads the feed of a calendar. Dropping the `Reader` aborts the task.
 struct Reader {
     how: HowToRead,
     task: JoinHandle<()>,
@@ -51,7 +54,8 @@ impl Drop for Reader {
     }
 }
 
-/// Looks for ever, while this process leads. A feed that hangs, or that its reader cannot bear, touches no other.
+/// Reads the feeds of all calendars forever, while this process leads. Each feed has a separate
+/// task, so a feed that hangs or panics affects no other feed.
 pub async fn run(
     client: Client,
     shared: Shared,
@@ -95,15 +99,17 @@ fn interval(how: &HowToRead) -> Duration {
     Duration::from_secs(u64::from(how.interval_seconds))
 }
 
-/// Reads one feed for ever.
+/// Reads a feed forever, at the interval of the calendar.
 async fn follow(means: Means, key: Key, how: HowToRead, wait: Duration) {
     tokio::time::sleep(wait).await;
-    // The tag of the version that was read last, and when.
+    // Tag (`ETag` or `resourceVersion`) of the version parsed last, and the start time of that
+    // fetch.
     let mut version: Option<(String, tokio::time::Instant)> = None;
     let mut last: Option<Feed> = None;
     loop {
         let began = tokio::time::Instant::now();
-        // Kept until the feed is read. These semaphores are never closed, so waiting never fails.
+        // The task keeps the permit until the feed is parsed. The acquisition never fails, because
+        // the feed reader never closes the semaphores.
         let place = means.at_once.acquire().await;
         let known = version.as_ref().filter(|(_, read)| read.elapsed() < ANEW);
         let found = match means.fetch(&key.0, &how.place, known.map(|(tag, _)| tag.as_str())).await
@@ -127,7 +133,8 @@ async fn follow(means: Means, key: Key, how: HowToRead, wait: Duration) {
     }
 }
 
-/// Tens of megabytes take tenths of a second: no other task waits for them.
+/// Runs `work` without blocking other tasks of a multi-threaded runtime. Parsing a feed of tens of
+/// megabytes takes tenths of a second.
 fn aside<T>(work: impl FnOnce() -> T) -> T {
     match Handle::current().runtime_flavor() {
         RuntimeFlavor::MultiThread => tokio::task::block_in_place(work),
@@ -136,7 +143,8 @@ fn aside<T>(work: impl FnOnce() -> T) -> T {
 }
 
 impl Means {
-    /// Waits until the cache changes, or a reader may have failed.
+    /// Waits until the cache changes. If the feed reader has tasks (`idle` is false), the wait ends
+    /// after 10 s at the latest, because a task may have failed.
     async fn wait(&self, idle: bool) {
         let changed = self.shared.changed_for(shared::Reader::Calendars);
         if idle {
@@ -146,7 +154,8 @@ impl Means {
         }
     }
 
-    /// Returns the calendars with a valid spec. Removes the readings of deleted calendars from the cache.
+    /// Returns the calendars with a valid spec. Removes the readings of deleted calendars from the
+    /// cache.
     fn wanted(&self) -> BTreeMap<Key, HowToRead> {
         self.shared.with(|cache| {
             let calendars = &cache.calendars;

@@ -1,39 +1,39 @@
-//! Every call to the API server has an upper bound, and its failure a class.
+//! Timeout and error classes for calls to the API server.
 
 use std::future::Future;
 use std::time::Duration;
 
-/// No call to the API server takes longer.
+/// Maximum duration of a call to the API server.
 pub const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Why a call failed.
+/// Cause of a failed call.
 #[derive(Debug, thiserror::Error)]
 pub enum CallError {
-    /// Another writer has changed the object: plan again, at once.
+    /// HTTP 409: another writer has changed the object. The planner plans again at once.
     #[error("changed by another writer: {0}")]
     Conflict(String),
-    /// It is not there.
+    /// HTTP 404: the object does not exist.
     #[error("not found: {0}")]
     NotFound(String),
-    /// The object, or what a patch tests, is not as it has to be.
+    /// HTTP 422: the object is invalid, or a `test` operation of a JSON patch failed.
     #[error("invalid: {0}")]
     Invalid(String),
-    /// The API server refuses; repeating it soon does not help.
+    /// HTTP 400, 401, 403 or 405: the API server refuses the request. An early retry does not help.
     #[error("refused: {0}")]
     Refused(String),
-    /// The API server has too much to do (429).
+    /// HTTP 429: the API server is overloaded.
     #[error("the API server pushes back: {0}")]
     PushedBack(String),
-    /// It may work later.
+    /// Any other error, for example of the network. A later retry may succeed.
     #[error("{0}")]
     Failed(String),
-    /// No answer in time: the request may have had its effect.
+    /// Timeout: the API server did not answer within [`TIMEOUT`] and may have executed the request.
     #[error("no answer in time")]
     TimedOut,
 }
 
 impl CallError {
-    /// A short, stable word for metrics.
+    /// Returns a short, stable word for a metric label.
     #[must_use]
     pub fn reason(&self) -> &'static str {
         match self {
@@ -65,11 +65,12 @@ impl From<kube::Error> for CallError {
     }
 }
 
-/// Bounds a call.
+/// Limits a call to [`TIMEOUT`] and classifies the error.
 ///
 /// # Errors
 ///
-/// See [`CallError`].
+/// [`CallError::TimedOut`] if the API server does not answer in time. Any other [`CallError`]
+/// according to the HTTP status.
 pub async fn bounded<T>(
     call: impl Future<Output = Result<T, kube::Error>>,
 ) -> Result<T, CallError> {

@@ -1,7 +1,9 @@
-//! Kubernetes Events: the decision log where `kubectl describe` shows it.
+//! Writer of Kubernetes Events: publishes the decision log, so that `kubectl describe` shows the
+//! decisions.
 //!
-//! Events come after everything else: one at a time, ten a second at most, warnings first. What is said of the same
-//! target with the same reason while it waits is told once, with the latest words; the decision log has the rest.
+//! The writer has a low priority: one Event at a time, at most ten a second, warnings first. The
+//! queue merges waiting decisions with the same object, reason and target into one Event with the
+//! latest message. The decision log keeps every message.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -19,35 +21,39 @@ use tracing::{debug, warn};
 
 use crate::lease::micro_time;
 
-/// A person should look at it.
+/// True if the decision needs the attention of a user. The Event then has `type: Warning`.
 fn is_warning(decision: &Decision) -> bool {
     EventReason::of(&decision.reason).is_some_and(EventReason::is_warning)
 }
 
-/// The API refuses notes of 1024 bytes and more.
+/// Maximum length of `note` in bytes. The API server refuses notes of 1024 bytes and more.
 const NOTE_LIMIT: usize = 1000;
 
-/// Between two events. 500 raises at one instant would otherwise compete with their own news: on a real API server the
-/// events took longer than the raises.
+/// Pause between two Events.
+///
+/// The Events of 500 simultaneous scale-ups would otherwise compete with the scale-ups for the API
+/// server. The Events took longer than the scale-ups in a test with a real API server.
 const PACE: Duration = Duration::from_millis(100);
 
-/// More are not kept waiting: an API server that takes no events for hours must not fill the memory.
+/// Maximum number of waiting Events. The limit bounds the memory if the API server accepts no
+/// Events for hours.
 const WAITING: usize = 1000;
 
-/// Uid of the object, reason, and the word that the message begins with: a target, a group of machines.
+/// Uid of the object, reason, and first word of the message. The first word names a target or a
+/// machine group.
 type Key = (String, String, String);
 
-/// An event that waits to be told.
+/// An Event in the queue.
 #[derive(Debug)]
 struct Waiting {
-    /// Warnings go first, then the event that waits longest.
+    /// Sort key: warnings come first, then the Event that has waited longest.
     turn: (bool, u64),
     about: ObjectReference,
     latest: Decision,
     count: u32,
 }
 
-/// Tells events.
+/// Queue and writer of Kubernetes Events.
 #[derive(Debug)]
 pub struct Events {
     instance: String,
@@ -70,7 +76,7 @@ impl Queue {
 }
 
 impl Events {
-    /// Nothing to tell yet. `instance` names this process in what it tells.
+    /// Creates an empty queue. `instance` becomes the `reportingInstance` of each Event.
     #[must_use]
     pub fn new(instance: &str) -> Self {
         Self { instance: instance.to_owned(), queue: Mutex::default(), bell: Notify::new() }
@@ -80,7 +86,8 @@ impl Events {
         f(&mut self.queue.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Puts a decision about an object among those to be told.
+    /// Queues a decision about an object. If the queue is full and has no Event with the same key,
+    /// the decision gets no Event.
     pub fn tell(&self, about: &ObjectReference, decision: Decision) {
         let subject = decision.message.split(' ').next().unwrap_or_default().to_owned();
         let key = (about.uid.clone().unwrap_or_default(), decision.reason.clone(), subject);
@@ -103,7 +110,7 @@ impl Events {
         self.bell.notify_one();
     }
 
-    /// Tells what waits, for ever. An event that cannot be written is lost.
+    /// Writes the queued Events forever. An Event that the API server does not accept is lost.
     pub async fn run(&self, client: Client) {
         loop {
             let Some(next) = self.with(Queue::next) else {

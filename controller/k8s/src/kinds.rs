@@ -1,7 +1,8 @@
-//! Kinds that are not ours: how each is read, narrowly, and what of it is patched. One file per kind.
+//! Kinds of other projects: one file per kind decodes the fields that the planner needs, and
+//! patches the object.
 //!
-//! A new kind of autoscaler has a file here (what is read, what is patched), a variant of
-//! [`AutoscalerKind`] with its defaults in `primetime_core::scaling::autoscaler`, and a watch in `watch.rs`.
+//! A new kind of autoscaler needs a file here, a watch in `watch.rs`, and a variant of
+//! [`AutoscalerKind`]. The defaults of the variant belong to `primetime_core::scaling::autoscaler`.
 
 mod decode;
 pub mod drain;
@@ -21,15 +22,16 @@ use primetime_core::state::observed::{Autoscaler, AutoscalerKind};
 use crate::call::CallError;
 use crate::shared::Shared;
 
-/// Performs one write and shows the cache what came of it.
+/// Executes a write and stores the result in the cache.
 ///
-/// Each patch tests what was seen before it replaces it, in one call: atomic, and without a read before it. It tests the
-/// resourceVersion too: a write that was held up on its way, while another process has raised and given back, finds the
-/// old value there again and is late all the same.
+/// Each patch is a single atomic call: the patch tests the observed value before the replacement,
+/// without a read in advance. The patch also tests `metadata.resourceVersion`. A delayed write
+/// would otherwise succeed after another process has raised and restored the same value.
 ///
 /// # Errors
 ///
-/// See [`CallError`]. What is not as it was seen is a conflict, and nothing is changed.
+/// [`CallError::Conflict`] if the object differs from the observed state; the object stays
+/// unchanged. Any other [`CallError`] if the request fails.
 pub async fn write(
     client: &Client,
     shared: &Shared,
@@ -51,11 +53,11 @@ pub async fn write(
     }
 }
 
-/// Whether an autoscaler really does not scale a target any more: a quorum read.
+/// True if the autoscaler no longer scales the target, according to a quorum read.
 ///
 /// # Errors
 ///
-/// See [`CallError`].
+/// Any [`CallError`] except `NotFound`, if the read fails.
 pub async fn is_unscaled(
     client: &Client,
     namespace: &str,

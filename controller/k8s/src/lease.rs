@@ -1,4 +1,4 @@
-//! Leader election by a Lease: the effects of [`primetime_core::lease`].
+//! Leader election by a Lease: reads and writes the Lease as [`primetime_core::lease`] decides.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -16,17 +16,20 @@ use tracing::{info, warn};
 
 use crate::call::{CallError, bounded};
 
-/// Whether this process leads: asked at every write, not only at start.
+/// Leadership of this process. The reconciler checks the leadership at every write, not only at the
+/// start of the process.
 ///
-/// Judged in monotonic time: a wall clock that is set neither prolongs a leadership nor ends one.
+/// The check uses monotonic time, so a change of the wall clock neither prolongs nor ends a
+/// leadership.
 #[derive(Clone, Debug)]
 pub struct Leadership {
     origin: tokio::time::Instant,
-    /// Milliseconds since `origin` until which this process leads; 0 while it does not.
+    /// End of the leadership in milliseconds since `origin`. The value is 0 while this process does
+    /// not lead.
     until: Arc<AtomicU64>,
-    /// Milliseconds since the epoch at which it became the leader.
+    /// Wall-clock time at which this process became leader, in milliseconds since the Unix epoch.
     since: Arc<AtomicI64>,
-    /// The same in milliseconds since `origin`.
+    /// Monotonic time at which this process became leader, in milliseconds since `origin`.
     began: Arc<AtomicU64>,
 }
 
@@ -42,26 +45,26 @@ impl Default for Leadership {
 }
 
 impl Leadership {
-    /// Whether this process may act now.
+    /// True if this process leads at the time of the call.
     #[must_use]
     pub fn leads(&self) -> bool {
         milliseconds(self.passed()) < self.until.load(Ordering::Acquire)
     }
 
-    /// Since when it leads.
+    /// Returns the wall-clock time at which this process became leader.
     #[must_use]
     pub fn since(&self) -> Instant {
         chrono::DateTime::from_timestamp_millis(self.since.load(Ordering::Acquire))
             .unwrap_or_default()
     }
 
-    /// The same in monotonic time.
+    /// Returns the monotonic time at which this process became leader.
     #[must_use]
     pub fn began(&self) -> tokio::time::Instant {
         self.origin + Duration::from_millis(self.began.load(Ordering::Acquire))
     }
 
-    /// Leads for ever: one process without an election.
+    /// Returns a leadership that never ends, for a single process without election.
     #[must_use]
     pub fn alone(now: Instant) -> Self {
         let leadership = Self::default();
@@ -76,7 +79,8 @@ impl Leadership {
 
     fn renewed(&self, at: Duration, wall: Instant, terms: Terms) {
         if self.until.load(Ordering::Acquire) == 0 {
-            // A reader that sees the flag also sees the time.
+            // The store to `until` comes last: a reader that sees the leadership also sees the
+            // start times.
             self.since.store(wall.timestamp_millis(), Ordering::Release);
             // mutate: begins-lead-believes-watches
             self.began.store(milliseconds(self.passed()), Ordering::Release);
@@ -93,24 +97,24 @@ fn milliseconds(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Where the Lease is and who we are.
+/// Location of the Lease, and identity of this process.
 #[derive(Clone, Debug)]
 pub struct Candidate {
     /// Namespace of the Lease.
     pub namespace: String,
     /// Name of the Lease.
     pub name: String,
-    /// This process: the pod's name.
+    /// Identity of this process in `spec.holderIdentity`: the name of the pod.
     pub identity: String,
 }
 
-/// An instant as the API writes it.
+/// Converts an instant to the API type `MicroTime`. Returns `None` if the instant is out of range.
 pub(crate) fn micro_time(at: Instant) -> Option<MicroTime> {
     Timestamp::from_microsecond(at.timestamp_micros()).ok().map(MicroTime)
 }
 
-/// Runs for leader until the lease is lost after it was won; then this process must end, so that nothing of what it
-/// had in mind survives.
+/// Takes part in the election until this process loses a Lease that the process held. The process
+/// must exit then, so that no plan of a deposed leader survives.
 pub async fn run(
     client: Client,
     candidate: Candidate,
@@ -133,7 +137,8 @@ pub async fn run(
                     info!(identity = candidate.identity, "leads");
                     led = true;
                 }
-                // Also where the answer came after the lease had lapsed here: what has stopped begins again.
+                // The callback notifies the tasks that depend on the leadership, at the first
+                // renewal and after a reply that arrived after the expiry.
                 if !before {
                     changed();
                 }
@@ -157,7 +162,8 @@ pub async fn run(
     }
 }
 
-/// Bounds a call by half of the time that there is: a reply that is lost costs a turn and not the lease.
+/// Limits a call to half of the renew deadline (5 s). A lost reply then costs an attempt, not the
+/// Lease.
 async fn soon<T>(
     terms: Terms,
     call: impl Future<Output = Result<T, kube::Error>>,
@@ -166,7 +172,8 @@ async fn soon<T>(
     call.unwrap_or(Err(CallError::TimedOut))
 }
 
-/// Looks, and writes what has to be written; says when that was sent if this process leads now.
+/// Reads the Lease and, if necessary, writes the Lease. Returns the monotonic time before the write
+/// if this process leads afterwards. Returns `None` if another process holds the Lease.
 async fn turn(
     api: &Api<Lease>,
     candidate: &Candidate,
@@ -206,11 +213,12 @@ async fn turn(
     } else {
         soon(terms, api.replace(&candidate.name, &PostParams::default(), &lease)).await
     };
-    // If another operator was faster, the next read shows which.
+    // If another candidate was faster, the write fails, and the next read shows the holder.
     written.map(|_| Some(now))
 }
 
-/// Gives the lease up at shutdown, so that a successor need not wait for it to run out.
+/// Releases the Lease at shutdown, so that a successor does not have to wait for the expiry of the
+/// Lease.
 pub async fn give_up(client: Client, candidate: &Candidate, leadership: &Leadership) {
     if leadership.until.load(Ordering::Acquire) == 0 {
         return;

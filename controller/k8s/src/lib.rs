@@ -1,4 +1,5 @@
-//! The shell on the Kubernetes side: watches into a cache, plans out as records and acts. Nothing here decides.
+//! Kubernetes shell of Primetime: watches fill a cache, and the reconciler executes each plan as
+//! records and acts. The core makes all decisions.
 //!
 //! ```text
 //! API server -> watch -> cache -> World -> plan(world, now) -> records -> own objects

@@ -1,23 +1,29 @@
-//! The reconciler: snapshot, plan, persist records, act, sleep until something changes or falls due.
+//! The reconciler: takes a snapshot, plans, persists records, executes acts, and sleeps until a
+//! change or the next due time.
 //!
 //! # Guarantees
 //!
-//! - An act is requested only after the record that covers it was persisted and read back.
-//! - Each record and each act runs in a lane named after its object (`queue.rs`): one request at a time per object. An error, or
-//!   a request that hangs, delays no other object.
-//! - A record carries the resourceVersion that it was planned from, and an act tests the values that were seen. A deposed
-//!   leader's late request fails.
-//! - Leadership is checked when a request is sent, not only when it is planned.
-//! - Nothing is lowered for the settle time after a start, for two minutes after the wall clock has jumped (`clock_jump.rs`), and
-//!   while the `Date` header of the API server disagrees with the local clock.
+//! - The reconciler requests an act only after the record that covers the act was persisted and
+//!   read back.
+//! - Each record and each act runs in a lane named after the object (`queue.rs`), with one request
+//!   at a time per object. A failed or hanging request delays no other object.
+//! - An update of a Primetime object carries a `resourceVersion`, and a write of replicas, bounds
+//!   or values tests the observed values. A late update or write of a deposed leader fails.
+//! - The reconciler checks the leadership when a request is sent, not only when the request is
+//!   planned.
+//! - The planner lowers nothing during the settle time after a start, and for two minutes after a
+//!   jump of the wall clock (`clock_jump.rs`). The planner also lowers nothing while the header
+//!   `Date` of the API server disagrees with the local clock.
 //!
 //! # Assumptions
 //!
-//! The monotonic clock does not jump. kube speaks HTTP/1.1: one connection per request at once.
+//! The monotonic clock does not jump. The kube client speaks HTTP/1.1, with a connection per
+//! concurrent request.
 //!
 //! # Caveats
 //!
-//! A request that waits for a permit (`limiter.rs`) is not planned again before it is sent.
+//! The reconciler does not plan a request again while the request waits for a permit
+//! (`limiter.rs`).
 
 mod clock_jump;
 mod effects;
@@ -53,80 +59,87 @@ use crate::reconciler::limiter::Limiter;
 use crate::server_time::ServerTime;
 use crate::shared::Shared;
 
-/// Calls to the API server at once. kube speaks HTTP/1.1: this many connections. A bare load generator on a real API
-/// server gained nothing beyond 16.
+/// Maximum number of concurrent calls to the API server. The kube client speaks HTTP/1.1 and opens
+/// as many connections. A load generator gained nothing beyond 16 connections to a real API server.
 const AT_ONCE: usize = 32;
 
-/// Calls to the cloud at once. They may take long, and take no place from calls to the API server.
+/// Maximum number of concurrent calls to the cloud. Cloud calls may be slow, so separate permits
+/// keep cloud calls from delaying calls to the API server.
 const CLOUD_AT_ONCE: usize = 4;
 
-/// The least pause between two looks. Replies that come in together are planned together: a plan costs milliseconds, and
-/// 500 replies would ask for 500 plans of the same namespace.
+/// Minimum pause between two passes. The reconciler plans once for several replies that arrive
+/// together. A plan costs milliseconds, and 500 replies would otherwise cause 500 plans of the same
+/// namespace.
 const PASS_PAUSE: Duration = Duration::from_millis(2);
 
-/// The longest such pause: far below the quarter of a second that writes known before are sent ahead.
+/// Maximum pause between two passes. The value is far below the 250 ms by which the planner sends
+/// scheduled writes ahead of time.
 const PASS_PAUSE_AT_MOST: Duration = Duration::from_millis(50);
 
-/// How long a fresh process waits for the workloads of a namespace to be listed before it plans without them.
+/// Maximum time for which a new process waits for the workload lists of a namespace before the
+/// first plan.
 const FIRST_LOOK: Duration = Duration::from_secs(3);
 
-/// How the engine behaves.
+/// Settings of the reconciler.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Distinguishes this cluster's instances from others in the same account.
+    /// Name of the cluster in the tags of instances. The name separates the instances of this
+    /// cluster from the instances of other clusters in the same account.
     pub cluster: String,
-    /// Nothing is lowered for this long after the start, or after becoming leader.
+    /// Settle time, during which the planner lowers nothing after a start or a change of leader.
     pub settle: TimeDelta,
-    /// How often the cloud is asked for the instances of a run that has any.
+    /// Interval between two requests to the cloud for the instances of each open run.
     pub cloud_interval: Duration,
-    /// Nothing is lowered for so long after a run, or its surge, was deleted.
+    /// Delete grace: time after the deletion of a run or a surge during which the planner lowers
+    /// nothing.
     pub delete_grace: TimeDelta,
-    /// How often the wall clock is compared with monotonic time, at least: [`HEARTBEAT`], or later where no clock jumps.
+    /// Maximum interval between two comparisons of the wall clock with monotonic time. The value is
+    /// [`HEARTBEAT`], or more in a simulation without clock jumps.
     pub heartbeat: Duration,
 }
 
-/// A wall clock that jumps is noticed within this time.
+/// Maximum time before the reconciler notices a jump of the wall clock.
 pub const HEARTBEAT: Duration = Duration::from_secs(1);
 
-/// Something to be counted.
+/// Receiver of counts and durations for metrics.
 pub trait Observer: Send + Sync {
-    /// A record or an act was finished.
+    /// Reports the end of a request. `late` is the time since the request was due.
     fn finished(&self, kind: &'static str, outcome: &'static str, late: Option<TimeDelta>);
-    /// A namespace was planned.
+    /// Reports the plan of a namespace, and the duration of planning.
     fn planned(&self, namespace: &str, world: &World, plan: &Plan, took: Duration);
 }
 
-/// The moment of a look: what was planned from it belongs to it.
+/// Time of a snapshot, kept for all requests planned from the snapshot.
 #[derive(Clone, Copy)]
 struct Look {
-    /// The instant that was planned for.
+    /// Wall-clock time of the plan.
     now: Instant,
-    /// The same in monotonic time, from before the world was looked at.
+    /// Monotonic time before the snapshot.
     seen: tokio::time::Instant,
 }
 
 impl Look {
-    /// An instant after a time has passed; a millisecond at least, so that the loop never spins.
+    /// Returns the wall-clock time after a wait of at least 1 ms, so that the loop never spins.
     fn after(self, wait: Duration) -> Instant {
         let wait = wait.max(Duration::from_millis(1));
         self.now + TimeDelta::from_std(wait).unwrap_or(TimeDelta::seconds(1))
     }
 }
 
-/// A piece of work as lanes see it.
+/// Description of a request for the queue.
 struct Work<'a> {
     namespace: &'a str,
-    /// Named after the object it concerns.
+    /// Name of the lane, made from the object that the request concerns.
     lane: String,
-    /// A stable word for metrics.
+    /// Stable word for a metric label.
     kind: &'static str,
-    /// When it was due, where that is known.
+    /// Time at which the request was due, if the planner knows the time.
     due: Option<Instant>,
-    /// It calls the cloud, not the API server.
+    /// True if the request calls the cloud, not the API server.
     cloud: bool,
 }
 
-/// The loop and what it needs.
+/// Reconcile loop and dependencies of the loop.
 pub struct Reconciler {
     client: Client,
     shared: Shared,
@@ -143,7 +156,7 @@ pub struct Reconciler {
 }
 
 impl Reconciler {
-    /// Puts an engine together.
+    /// Creates a reconciler.
     #[expect(clippy::too_many_arguments, reason = "called once, from the wiring")]
     pub fn new(
         client: Client,
@@ -172,9 +185,10 @@ impl Reconciler {
         })
     }
 
-    /// Runs for ever.
+    /// Runs the reconcile loop forever.
     ///
-    /// One loop: what is due, and what wakes the loop, are decided from the same state.
+    /// The function is a single loop, because the due namespaces and the next requeue depend on the
+    /// same state.
     pub async fn run(self: Arc<Self>) {
         let started = self.clock.now();
         let began_at = tokio::time::Instant::now();
@@ -198,7 +212,8 @@ impl Reconciler {
                 self.shared.with(|cache| cache.mark(Scope::Everything));
             }
             if self.leadership.leads() && self.shared.with(|cache| cache.synced()) {
-                // A watch that has kept something to itself while this process stood by is made up for.
+                // The watch of a standby may have missed events, so a new leader requests a relist
+                // of every kind.
                 let began = self.leadership.began();
                 self.shared.relist_since(began);
                 let listed = self.shared.with(|cache| {
@@ -207,11 +222,14 @@ impl Reconciler {
                 });
                 let settled = started.max(self.leadership.since()) + self.settings.settle;
                 let may_lower_from = match jumps.unsteady_for() {
-                    // A clock that is not the API server's has not been set right yet.
+                    // The planner may lower nothing while the local clock disagrees with the API
+                    // server, or before this leader has relisted.
                     // mutate: process-begins-wrong-clock
                     _ if clock_error.is_some() || !listed => now + clock_jump::AFTER_A_JUMP,
                     Some(time) => now + time,
-                    // The start was before a jump back, and that was waited for.
+                    // If the end of the settle time is too far in the future, the wall clock has
+                    // jumped back since the start. The wait after that jump replaces the settle
+                    // time.
                     None if settled > now + self.settings.settle => now,
                     None => settled,
                 };
@@ -219,7 +237,8 @@ impl Reconciler {
                 due.extend(wakes.iter().filter(|(_, at)| **at <= now).map(|(ns, _)| ns.clone()));
                 planned = !due.is_empty();
                 for namespace in due {
-                    // A fresh process looks a little longer before it speaks; it never waits for long.
+                    // A new process waits up to 3 s for the workload lists of a namespace before
+                    // the first plan.
                     let fresh = began_at.elapsed() < FIRST_LOOK;
                     if fresh && !self.shared.with(|i| i.listed(&namespace)) {
                         wakes.insert(namespace, now + TimeDelta::milliseconds(100));
@@ -231,8 +250,8 @@ impl Reconciler {
                     };
                 }
             }
-            // As long again as the looks took, so that at most half of a core is spent on planning; never so long that
-            // a person notices.
+            // The pause is as long as the passes took, so planning uses at most half of a core. The
+            // upper limit of 50 ms keeps the delay short for users.
             if planned {
                 tokio::time::sleep(began.elapsed().clamp(PASS_PAUSE, PASS_PAUSE_AT_MOST)).await;
             }
@@ -249,7 +268,7 @@ impl Reconciler {
         }
     }
 
-    /// Plans one namespace and sets everything in motion. Returns when to look again.
+    /// Plans one namespace and starts all requests of the plan. Returns the time of the next pass.
     fn pass(
         self: &Arc<Self>,
         namespace: &str,
@@ -283,7 +302,8 @@ impl Reconciler {
         next
     }
 
-    /// Starts a lane unless it is busy or has to wait; then says until when.
+    /// Starts a request, unless the lane is busy or in backoff. Returns the end of the backoff, or
+    /// `None` if the lane starts the request or is busy.
     fn start<F>(self: &Arc<Self>, work: Work<'_>, look: Look, effect: F) -> Option<Instant>
     where
         F: Future<Output = Result<Outcome, CallError>> + Send + 'static,
@@ -297,7 +317,8 @@ impl Reconciler {
         let engine = self.clone();
         let namespace = namespace.to_owned();
         tokio::spawn(async move {
-            // A lane whose work panicked, or was cancelled, would stay busy for ever: the guard frees it.
+            // The guard frees the lane if the request panics or is cancelled. The lane would
+            // otherwise stay busy forever.
             let guard = engine.lanes.guard(&lane);
             let permits = if cloud { &engine.cloud_permits } else { &engine.permits };
             let result = led(&engine.leadership, permits, effect).await;
@@ -327,12 +348,13 @@ impl Reconciler {
         None
     }
 
-    /// Tells Kubernetes Events, after everything else. Runs for ever.
+    /// Writes the queued Kubernetes Events forever, at the low rate of the Event queue.
     pub async fn tell_events(self: Arc<Self>) {
         self.events.run(self.client.clone()).await;
     }
 
-    /// Asks the cloud for the instances of every run that has, or may have, any. Runs for ever.
+    /// Polls the cloud forever for the instances of every open run that has, or may have,
+    /// instances.
     pub async fn watch_cloud(self: Arc<Self>) {
         loop {
             let owing = self.shared.with(|cache| {
@@ -368,7 +390,8 @@ impl Reconciler {
             }
             Err(error) => {
                 warn!(run = uid, error, "the cloud could not be asked for the run's instances");
-                // What was seen stays seen; only a run that was never looked at becomes unknown.
+                // A failed request leaves the known instances in the cache. The instances become
+                // unknown only for a run without any earlier answer.
                 self.shared.with(|cache| {
                     cache.fleets.entry(uid).or_insert_with(|| Seen::Unknown(error));
                 });
@@ -377,8 +400,8 @@ impl Reconciler {
     }
 }
 
-/// Does something if this process still leads when its turn has come: leadership is checked at the write, not only at
-/// start.
+/// Runs `effect` if this process still leads when a permit is free. A check at the start of the
+/// process, or at planning time, would be too early.
 async fn led<T>(
     leadership: &Leadership,
     permits: &Limiter,

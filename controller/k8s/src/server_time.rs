@@ -1,7 +1,8 @@
-//! Whether this machine's clock and the API server's show the same time.
+//! Comparison of the local clock with the clock of the API server.
 //!
-//! Every HTTP answer says when it was made (`Date`, RFC 9110 section 6.6.1), in whole seconds. A clock that was set
-//! wrong is found by it, also by a process that begins with it and cannot see it jump.
+//! Every HTTP response carries the server's time in the header `Date` (RFC 9110 section 6.6.1), in
+//! whole seconds. The comparison also detects a clock that was wrong before the process started,
+//! which the detector of clock jumps cannot see.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
@@ -16,45 +17,49 @@ use primetime_core::port::Clock;
 use tower::{Layer, Service};
 use tracing::warn;
 
-/// Two clocks that are kept in time differ by less: NTP keeps to milliseconds, `Date` leaves out up to a second, and what is
-/// decided by the clock takes minutes.
+/// Tolerated difference between the two clocks. NTP keeps clocks within milliseconds, and `Date`
+/// omits up to a second. Changes that the clock starts, such as a warm-up, take minutes.
 const TOLERANCE: TimeDelta = TimeDelta::seconds(15);
 
-/// A clock is believed again when no answer has contradicted it for so long: of several API servers one may be wrong too.
+/// Time without disagreement after which the local clock counts as correct. An agreeing response
+/// alone is not enough, because a single one of several API servers may have a wrong clock.
 const AGREES_FOR: Duration = Duration::from_mins(2);
 
-/// What the API server's answers say of this machine's clock. Clones share it.
+/// Result of the comparison of the local clock with the API server's responses. All clones share
+/// the result.
 #[derive(Clone)]
 pub struct ServerTime {
     clock: Arc<dyn Clock>,
     contradicted: Arc<Mutex<Option<Contradiction>>>,
 }
 
-/// What an answer said that was made by another clock.
+/// Disagreement between the local clock and the `Date` of a response.
 #[derive(Clone, Copy, Debug)]
 struct Contradiction {
     by: TimeDelta,
-    /// When it was said last.
+    /// Monotonic time of the last response that disagreed.
     last: tokio::time::Instant,
-    /// No answer has contradicted it since.
+    /// True until a later response agrees with the local clock.
     stands: bool,
 }
 
 impl ServerTime {
-    /// Nothing is known yet.
+    /// Creates a comparison that has seen no response yet.
     #[must_use]
     pub fn of(clock: Arc<dyn Clock>) -> Self {
         Self { clock, contradicted: Arc::default() }
     }
 
-    /// By how much this machine's clock is ahead of the API server's, or behind it where negative; nothing while they agree.
+    /// Returns the difference between the local clock and the API server's clock, positive if the
+    /// local clock is ahead. Returns `None` if no response has disagreed. Returns `None` again
+    /// after a response has agreed and the last disagreement is 2 minutes old.
     #[must_use]
     pub fn error(&self) -> Option<TimeDelta> {
         let known = *self.contradicted.lock().unwrap_or_else(PoisonError::into_inner);
         known.filter(|c| c.stands || c.last.elapsed() < AGREES_FOR).map(|c| c.by)
     }
 
-    /// An answer was made at `date`, between two instants of our own clock.
+    /// Compares the `Date` of a response with the local times of the request and of the response.
     fn note(&self, date: Instant, sent: Instant, received: Instant) {
         let ahead = sent - (date + TimeDelta::seconds(1));
         let behind = date - received;
@@ -68,7 +73,8 @@ impl ServerTime {
             return;
         };
         let before = self.error();
-        // How long answers take is no news.
+        // A difference within the tolerance of the known error may come from a slow response, so
+        // the known error stays.
         let known = before.filter(|known| (*known - by).abs() <= TOLERANCE);
         if known.is_none() {
             let seconds = by.num_seconds();
@@ -88,7 +94,7 @@ impl<S> Layer<S> for ServerTime {
     }
 }
 
-/// A client's service of which every answer's `Date` is read.
+/// HTTP service that reads the header `Date` of every response.
 #[derive(Clone)]
 pub struct Listening<S> {
     inner: S,

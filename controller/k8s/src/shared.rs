@@ -1,4 +1,4 @@
-//! The cache as the tasks of the shell share it, and the bells that ring when it has changed.
+//! Shared access to the cache for the tasks of the shell, with notifications of changes.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -6,7 +6,7 @@ use tokio::sync::Notify;
 
 use crate::cache::store::Cache;
 
-/// The cache, and a bell that rings when it has changed.
+/// Shared handle to the cache and to the notifications of changes.
 #[derive(Clone, Debug, Default)]
 pub struct Shared {
     cache: Arc<Mutex<Cache>>,
@@ -16,18 +16,18 @@ pub struct Shared {
     anew: Arc<Anew>,
 }
 
-/// Who reads the cache besides the planner, and sleeps until it changes.
+/// Tasks other than the planner that wait for changes of the cache.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Reader {
-    /// Asks for signals.
+    /// Signal reader, which queries the metrics sources.
     Signals,
-    /// Reads feeds.
+    /// Feed reader, which reads the feeds of calendars.
     Calendars,
-    /// Watches the kinds that are named.
+    /// Task that watches the workload kinds named by surges, runs and holds.
     Workloads,
 }
 
-/// A bell for each: one that all share would be heard by one of them only.
+/// Notification for each task. A single shared [`Notify`] would reach only a single task.
 #[derive(Debug, Default)]
 struct Readers {
     signals: Notify,
@@ -35,7 +35,8 @@ struct Readers {
     workloads: Notify,
 }
 
-/// Since when everything has to have been listed, and a bell that rings when that is later than before.
+/// Time of the last relist request. Each watch lists its kind again if its last list began before
+/// that time.
 #[derive(Debug, Default)]
 struct Anew {
     since: Mutex<Option<tokio::time::Instant>>,
@@ -43,18 +44,19 @@ struct Anew {
 }
 
 impl Shared {
-    /// Looks into the cache, or changes it. The lock is never held across an await.
+    /// Runs `f` with exclusive access to the cache. `f` is not async, so no task holds the lock
+    /// across an await.
     pub fn with<T>(&self, f: impl FnOnce(&mut Cache) -> T) -> T {
         f(&mut self.cache.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Tells the planner, and everything else that waits for a change of the cache.
+    /// Notifies the planner, and all other tasks that wait for a change of the cache.
     pub fn notify(&self) {
         self.bell.notify_one();
         self.notify_readers();
     }
 
-    /// Tells the planner only: nothing has changed that others read.
+    /// Notifies only the planner, if the change concerns no other task.
     pub(crate) fn notify_planner(&self) {
         self.bell.notify_one();
     }
@@ -64,7 +66,7 @@ impl Shared {
         [signals, calendars, workloads].into_iter().for_each(Notify::notify_one);
     }
 
-    /// Waits for a change of the cache since this reader has waited last.
+    /// Waits for a change of the cache since the last wait of this reader.
     pub(crate) async fn changed_for(&self, reader: Reader) {
         let bell = match reader {
             Reader::Signals => &self.readers.signals,
@@ -74,12 +76,12 @@ impl Shared {
         bell.notified().await;
     }
 
-    /// Asks for a fresh list of the nodes.
+    /// Requests a new list of the Nodes.
     pub fn list_nodes(&self) {
         self.nodes.notify_one();
     }
 
-    /// Asks for lists of everything that began at this instant or later.
+    /// Requests a new list of every kind whose last list began before `since`.
     pub fn relist_since(&self, since: tokio::time::Instant) {
         let before = self.anew.since.lock().unwrap_or_else(PoisonError::into_inner).replace(since);
         if before != Some(since) {
@@ -87,7 +89,8 @@ impl Shared {
         }
     }
 
-    /// Waits until a kind is to be listed anew whose last list began at this instant.
+    /// Waits for a request of a new list of `kind`. `began` is the start of the last list of the
+    /// kind.
     pub(crate) async fn relist_requested(&self, kind: &str, began: tokio::time::Instant) {
         let anew = async {
             loop {
@@ -113,7 +116,7 @@ impl Shared {
         }
     }
 
-    /// Waits for the bell.
+    /// Waits for a change of the cache that concerns the planner.
     pub async fn changed(&self) {
         self.bell.notified().await;
     }

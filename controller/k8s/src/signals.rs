@@ -1,4 +1,5 @@
-//! Asks metrics sources, each at its own pace, for the signals of the runs that are going on.
+//! Signal reader: queries each `MetricsSource` at the interval of the source, for the signals of
+//! active runs.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -13,21 +14,24 @@ use primetime_core::timeline::PREPARE_AHEAD;
 use crate::cache::store::{Cache, Scope};
 use crate::shared::{Reader, Shared};
 
-/// Namespaces of which a source is asked at once.
+/// Maximum number of namespaces for which the signal reader queries a source concurrently.
 const NAMESPACES_AT_ONCE: usize = 4;
 
-/// The longest pause between two looks: a clock that is set forward is noticed within it.
+/// Maximum pause between two rounds of the loop. The signal reader notices a wall clock that was
+/// set forward within this time.
 const AT_MOST: Duration = Duration::from_secs(10);
 
-/// Queries by namespace.
+/// Queries to a metrics source, by namespace.
 type Queries = BTreeMap<String, BTreeSet<String>>;
 
-/// When the questions for a run begin.
+/// Returns the time of the first query for a run: 30 s before `status.beginTime`, or before
+/// `spec.readyTime` if the run has no begin time.
 fn asked_from(run: &RunRecord) -> Instant {
     run.status.begin_time.unwrap_or(run.window.ready_by) - PREPARE_AHEAD * 2
 }
 
-/// What has to be asked: by source and namespace, each query once, however many runs of the namespace name it.
+/// Returns the queries to send, by source and namespace. Each query appears once, even if several
+/// runs of the namespace name the query.
 fn wanted(cache: &Cache, now: Instant) -> BTreeMap<String, Queries> {
     let mut wanted: BTreeMap<String, Queries> = BTreeMap::new();
     let going_on = |r: &RunRecord| r.status.completion_time.is_none() && now >= asked_from(r);
@@ -40,7 +44,7 @@ fn wanted(cache: &Cache, now: Instant) -> BTreeMap<String, Queries> {
     wanted
 }
 
-/// The queries to send. They are valid for one revision of the runs, until `until`.
+/// Queries to send, valid for a single revision of the runs and until `until`.
 struct Wanted {
     revision: u64,
     until: Instant,
@@ -55,9 +59,10 @@ impl Wanted {
     }
 }
 
-/// Asks for ever. A source that hangs delays no other source.
+/// Runs the signal reader forever. A source that hangs delays no other source.
 pub async fn run(shared: Shared, metrics: Arc<dyn Metrics>, clock: Arc<dyn Clock>) {
-    // In monotonic time: a clock that is set back must not stop the questions for an hour.
+    // The loop uses monotonic time, so that a wall clock set back by an hour does not suspend the
+    // queries for that hour.
     let mut due: BTreeMap<String, tokio::time::Instant> = BTreeMap::new();
     let mut rounds = tokio::task::JoinSet::new();
     let mut busy: BTreeSet<String> = BTreeSet::new();
@@ -110,7 +115,7 @@ pub async fn run(shared: Shared, metrics: Arc<dyn Metrics>, clock: Arc<dyn Clock
     }
 }
 
-/// What has to be asked now; what was heard of other queries is forgotten.
+/// Returns the queries to send, and drops the samples of all other queries from the cache.
 fn look(cache: &mut Cache, now: Instant) -> Wanted {
     let wanted = Wanted::of(cache, now);
     cache.samples.retain(|(namespace, source, query), _| {

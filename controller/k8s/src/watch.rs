@@ -1,21 +1,27 @@
-//! Watches into the cache.
+//! Watches that fill the cache.
 //!
 //! # Guarantees
 //!
-//! - A watch that fails is retried for ever, with backoff. It never ends the process and never empties the cache.
-//! - Every kind is relisted every four to five minutes, `SurgeOverride` every 30 seconds, whatever its watch has said.
-//! - A list that lacks more than a fifth of the known objects is confirmed by a second list after 30 seconds.
-//! - A new leader relists every kind that it acts on, because the watch of a standby may have missed events. Until then it
-//!   neither lowers nor terminates.
-//! - An object that cannot be decoded does not stop the watch of its kind. The target of such a hold is left as it is.
+//! - The watch task retries a failed watch forever, with backoff. A failed watch neither ends the
+//!   process nor empties the cache.
+//! - The watch task relists every kind every four to five minutes, and `SurgeOverride` every 30
+//!   seconds, independently of watch events.
+//! - If a list lacks more than a fifth of the known objects, the cache waits for confirmation by a
+//!   second list after 30 seconds.
+//! - A new leader relists every kind that the leader acts on, because the watch of a standby may
+//!   have missed events. The planner neither lowers nor terminates before the relist.
+//! - An object that cannot be decoded does not stop the watch of the kind. The planner leaves the
+//!   target of such a hold unchanged.
 //!
 //! # Assumptions
 //!
-//! resourceVersions of one kind are numbers that grow (KEP-5504; true of every API server so far). Others count as newer.
+//! `resourceVersion`s of the same kind are increasing numbers (KEP-5504; true of every API server
+//! so far). A version that is not a number counts as newer.
 //!
 //! # Caveats
 //!
-//! The first list of a fresh process can only be believed.
+//! The cache accepts the first list of a new process without confirmation, because the cache has no
+//! earlier rows.
 
 mod stream;
 
@@ -60,8 +66,8 @@ fn key<K: Resource>(object: &K) -> Key {
     )
 }
 
-/// Returns `None` if an object cannot be decoded, and logs it. The last decoded row stays
-/// until a later list drops it.
+/// Returns the decoded object. Logs an error and returns `None` if the object cannot be decoded.
+/// The cache keeps the last decoded row until a later list drops the row.
 fn readable<K: Resource>(object: &DeserializeGuard<K>) -> Option<&K> {
     let name = object.name_any();
     object
@@ -73,7 +79,8 @@ fn readable<K: Resource>(object: &DeserializeGuard<K>) -> Option<&K> {
         .ok()
 }
 
-/// A surge that cannot even be decoded is shown as refused, and does not stop the watch.
+/// Decodes a surge. A surge that cannot be decoded becomes a refused record, and the watch
+/// continues.
 fn read_surge(object: &DeserializeGuard<ScheduledSurge>) -> SurgeRecord {
     match &object.0 {
         Ok(surge) => surge_record(surge),
@@ -88,7 +95,8 @@ fn read_surge(object: &DeserializeGuard<ScheduledSurge>) -> SurgeRecord {
     }
 }
 
-/// A run that cannot be decoded keeps its occurrence: its surge neither cancels it nor creates it again.
+/// Decodes a run. A run that cannot be decoded keeps the occurrence, so the surge neither cancels
+/// nor recreates the run.
 fn read_run(object: &DeserializeGuard<SurgeRun>) -> RunRecord {
     match &object.0 {
         Ok(run) => run_record(run),
@@ -96,7 +104,7 @@ fn read_run(object: &DeserializeGuard<SurgeRun>) -> RunRecord {
     }
 }
 
-/// A calendar that cannot even be decoded is shown as refused.
+/// Decodes a calendar. A calendar that cannot be decoded becomes a refused record.
 fn read_calendar(object: &DeserializeGuard<SurgeCalendar>) -> Calendar {
     match &object.0 {
         Ok(calendar) => calendar.into(),
@@ -126,9 +134,9 @@ fn read_source(source: &MetricsSource) -> Source {
     }
 }
 
-/// Watches everything, for ever.
+/// Watches all kinds forever.
 ///
-/// One table: each kind stands beside its watch.
+/// The function is one table: each kind stands beside the watch of the kind.
 pub async fn everything(client: Client, shared: Shared) {
     let all = |what: &str| (shared.clone(), what.to_owned());
     let (s, n) = all("ScheduledSurge");
@@ -202,7 +210,8 @@ pub async fn everything(client: Client, shared: Shared) {
     let (s, n) = all("Node");
     let nodes =
         watch(Api::<Node>::all(client.clone()), s, n, |i| Some(&mut i.nodes), node::machine_node);
-    // Unlike `join!`, this polls only what was woken.
+    // `FuturesUnordered` polls only the futures that are ready to proceed. `join!` would poll all
+    // futures.
     let all = FuturesUnordered::from_iter([
         surges.boxed(),
         calendars.boxed(),
@@ -220,13 +229,15 @@ pub async fn everything(client: Client, shared: Shared) {
     all.collect::<()>().await;
 }
 
-/// Whether the API server serves a kind, and whether it has a scale subresource.
+/// Asks the API server for a kind. Returns the API resource, and true if the kind has a scale
+/// subresource. Returns `None` if the API server does not serve the kind.
 ///
-/// What is not a group, a version and a kind is not asked for: it would become the path of a request.
+/// The function sends no request for an invalid `apiVersion` or kind, because the text would become
+/// the path of the request.
 ///
 /// # Errors
 ///
-/// If the API server could not be asked.
+/// A [`call::CallError`] if the discovery request fails.
 pub async fn probe(
     client: &Client,
     api_version: &str,
@@ -244,7 +255,7 @@ pub async fn probe(
             Ok(Some((resource, scales)))
         }
         Err(call::CallError::NotFound(_)) => Ok(None),
-        // The group is there and the kind is not.
+        // The API server serves the group, but not the kind.
         Err(call::CallError::Failed(why))
             if why.contains("Unable to find") || why.contains("MissingKind") =>
         {
@@ -254,10 +265,11 @@ pub async fn probe(
     }
 }
 
-/// How often kinds that are not served are looked for again: KEDA may be installed later.
+/// Interval between two discovery requests for a kind that the API server does not serve. An
+/// administrator may install KEDA later.
 const PROBE_INTERVAL: Duration = Duration::from_secs(30);
 
-/// Watches Jobs and what they can be made from, where this installation may create any.
+/// Watches `Job`s and `CronJob`s, if this installation may create Jobs.
 async fn jobs(client: Client, shared: Shared) {
     if !shared.with(|cache| cache.may_run_jobs) {
         return;
@@ -297,9 +309,11 @@ async fn scaled_objects(client: Client, shared: Shared) {
     .await;
 }
 
-/// Watches each kind of workload that anything of ours names, from when it is first named.
+/// Watches each workload kind that surges, runs and holds name. The watch starts with the first
+/// object that names the kind.
 ///
-/// One loop: `looked_up`, `named` and `next` change together with each probe.
+/// The function is a single loop, because `looked_up`, `named` and `next` change together with each
+/// probe.
 async fn workloads(client: Client, shared: Shared) {
     let mut watches = tokio::task::JoinSet::new();
     let mut looked_up = BTreeMap::new();

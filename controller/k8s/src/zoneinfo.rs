@@ -1,4 +1,4 @@
-//! Time zone data from a folder, such as `/usr/share/zoneinfo`, instead of the bundled one.
+//! Time zone data from a folder, such as `/usr/share/zoneinfo`, in place of the bundled data.
 
 use std::fs;
 use std::io::{Error, ErrorKind, Result};
@@ -6,17 +6,19 @@ use std::path::Path;
 
 use primetime_core::schedule::Tzdb;
 
-/// What every file of `zic` begins with (RFC 9636).
+/// First bytes of every file that `zic` compiles (RFC 9636).
 const MAGIC: &[u8] = b"TZif";
 
-/// Copies of all zones: the same ones, and those that count leap seconds, which no clock on a wall does.
+/// Subfolders with copies of all zones. `posix` repeats the zones. `right` counts leap seconds,
+/// which civil clocks do not count.
 const COPIES: [&str; 2] = ["posix", "right"];
 
-/// Reads all zones of a folder, and lets them count from now on.
+/// Reads all zones of a folder, and makes the zones valid for the whole process.
 ///
 /// # Errors
 ///
-/// If the folder cannot be read, or a zone in it, or there is none.
+/// An I/O error if the folder or a file cannot be read. `InvalidData` if a zone is malformed, if
+/// the folder has no zone, or if the process has mounted other data.
 pub fn mount(folder: &Path) -> Result<()> {
     let mut files = Vec::new();
     read(folder, "", &mut files)?;
@@ -28,7 +30,7 @@ fn read(folder: &Path, prefix: &str, files: &mut Vec<(String, Vec<u8>)>) -> Resu
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
         let Ok(name) = entry.file_name().into_string() else { continue };
-        // A folder that Kubernetes mounts has `..data` in it.
+        // A volume that Kubernetes mounts contains hidden entries such as `..data`.
         if name.starts_with('.') || (prefix.is_empty() && COPIES.contains(&name.as_str())) {
             continue;
         }
@@ -45,7 +47,10 @@ fn read(folder: &Path, prefix: &str, files: &mut Vec<(String, Vec<u8>)>) -> Resu
     Ok(())
 }
 
-/// What the folder says of its version: `tzdata.zi` begins with it where distributions ship that, `+VERSION` is it elsewhere.
+/// Returns the version of the data.
+///
+/// The version stands in the first line of `tzdata.zi`, or of `+VERSION` in a folder without
+/// `tzdata.zi`. If the folder has neither file, the version is the path of the folder.
 fn version(folder: &Path) -> String {
     let first = |file: &str| {
         let text = fs::read(folder.join(file)).ok()?;

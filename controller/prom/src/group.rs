@@ -1,7 +1,9 @@
-//! Many queries of one namespace as one: each is marked with its number, and `or` joins them.
+//! Groups of queries of a namespace that Prometheus answers as a single query. A label marks each
+//! query with a number, and `or` joins the queries.
 //!
-//! A thousand targets of a namespace cost a Prometheus ten requests a round so, not a thousand. `label_replace` and `or` take instant vectors
-//! only: a group with a query that yields something else is refused as a whole, and halved until that query is alone.
+//! A thousand targets of a namespace thus cost ten requests per round instead of a thousand.
+//! `label_replace` and `or` accept instant vectors only. If a query returns another type,
+//! Prometheus refuses the whole group. The client then halves the group until that query is alone.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -10,35 +12,36 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// The label that says which query a series answers.
+/// Label with the number of the query that a series answers.
 pub(crate) const MARK: &str = "primetime_query";
 
-/// As many queries are one at most: they and their answers stay far below any limit of a proxy on the way.
+/// Most queries in a group. The request and the answer stay far below the limits of common proxies.
 const MOST: usize = 100;
 
-/// A group that is too much is halved down to this: were each asked alone, a Prometheus that is slow as a whole would be asked
-/// most when it can answer least.
+/// Smallest group to which the client reduces a slow group.
+///
+/// A Prometheus that is slow as a whole would otherwise receive most requests while overloaded.
 const LEAST: usize = 8;
 
-/// As much text is one request at most.
+/// Most bytes of query text in a group.
 const TEXT: usize = 64 << 10;
 
-/// What was asked apart is tried together with the others again after this.
+/// Time after which the client puts a separated query back into a full group.
 const APART: Duration = Duration::from_mins(5);
 
-/// Who asks: the address of the source, and the namespace. What one namespace asks says nothing of another's queries, not even
-/// of a query with the same text.
+/// URL of the source and namespace of a query. The key includes the namespace, because results for
+/// a namespace say nothing about equal queries of another namespace.
 pub(crate) type Asker<'a> = (&'a str, &'a str);
 
-/// Address, namespace and query.
+/// URL, namespace and query.
 type Asked = (String, String, String);
 
-/// In groups of which size queries are asked that cannot be asked with all the others.
+/// Group sizes of the queries that do not fit into a full group, each with an expiry time.
 #[derive(Debug, Default)]
 pub(crate) struct Sizes(Mutex<BTreeMap<Asked, (usize, Instant)>>);
 
 impl Sizes {
-    /// The queries in groups that are asked as one each.
+    /// Divides the queries into groups. The client sends each group as a single request.
     pub(crate) fn groups(&self, asker: Asker<'_>, queries: &[String]) -> Vec<Vec<String>> {
         let mut by_size: BTreeMap<usize, Vec<String>> = BTreeMap::new();
         let now = Instant::now();
@@ -55,12 +58,13 @@ impl Sizes {
         by_size.into_iter().flat_map(|(size, queries)| chunks(queries, size)).collect()
     }
 
-    /// This one cannot be asked together with others.
+    /// Records that a query must be sent alone.
     pub(crate) fn alone(&self, asker: Asker<'_>, query: &str) {
         self.remember(asker, std::iter::once(query), 1);
     }
 
-    /// Together these are too slow, or too much.
+    /// Records that a group is too slow or too large, and halves the group size of the queries. The
+    /// size never falls below [`LEAST`].
     pub(crate) fn too_much(&self, asker: Asker<'_>, queries: &[String]) {
         let size = (queries.len() / 2).max(LEAST);
         self.remember(asker, queries.iter().map(String::as_str), size);
@@ -95,7 +99,7 @@ fn chunks(queries: Vec<String>, size: usize) -> Vec<Vec<String>> {
     groups
 }
 
-/// One query that asks them all.
+/// Joins the queries into a single query.
 pub(crate) fn joined(queries: &[String]) -> String {
     let mut all = String::new();
     for (n, query) in queries.iter().enumerate() {
@@ -105,16 +109,18 @@ pub(crate) fn joined(queries: &[String]) -> String {
     all
 }
 
-/// Whether a query stays within its own parentheses. One that does not is asked alone, so it answers for no other query.
+/// True if the brackets and quotes of a query are balanced. The client sends an unbalanced query
+/// alone, because such a query could answer for other queries of the group.
 fn is_balanced(query: &str) -> bool {
     let (mut open, mut quote, mut escaped) = (Vec::new(), None, false);
     for character in query.chars() {
         match (quote, character) {
             (Some(_), _) if escaped => escaped = false,
-            // Between backquotes nothing is escaped.
+            // PromQL has no escapes between backquotes.
             (Some(q), '\\') if q != '`' => escaped = true,
             (Some(q), c) => quote = Some(q).filter(|q| *q != c),
-            // What a comment hides depends on who reads it; see `reference::QUERY`.
+            // Prometheus and [`is_balanced`] could disagree on the end of a comment; see
+            // `reference::QUERY`.
             (None, '#') => return false,
             (None, '"' | '\'' | '`') => quote = Some(character),
             (None, '(') => open.push(')'),
@@ -167,7 +173,7 @@ mod tests {
         assert!(sizes(&asked.groups(A, &queries)).iter().all(|n| *n <= LEAST));
         tokio::time::advance(APART).await;
         assert_eq!(sizes(&asked.groups(A, &queries)), [100]);
-        // What is not asked any more is forgotten.
+        // The client forgets a query that the operator no longer asks.
         asked.alone(A, "sum(load7)");
         asked.groups(A, &named(3));
         assert!(asked.0.lock().unwrap().is_empty());

@@ -1,7 +1,8 @@
-//! Instant queries to a Prometheus: one number, or the reason why there is none.
+//! Client for instant queries to Prometheus: the result is a finite number, or the reason for an
+//! unknown value.
 //!
-//! The client asks with `lookback_delta`, so a series whose newest sample is older than allowed is not there at all:
-//! the answer's own timestamp is the evaluation's, not the sample's.
+//! The client sends `lookback_delta`, so that Prometheus omits a series whose newest sample is too
+//! old. The timestamp in the answer is the evaluation time, not the time of the sample.
 
 mod answer;
 mod group;
@@ -27,16 +28,18 @@ use tokio::sync::Semaphore;
 
 pub use answer::read;
 
-/// No answer is read beyond this: a hundred numbers fit into far less.
+/// Size limit of an answer in bytes. An answer with a hundred numbers is far smaller.
 const BODY_LIMIT: usize = 1 << 20;
 
-/// Prometheus sends no more series than this, and warns where it cuts: each query should yield one.
+/// Limit of series in an answer. Each query should return a single series, and Prometheus adds a
+/// warning if the limit cuts the answer.
 const SERIES_LIMIT: &str = "1000";
 
-/// No source is asked more at once.
+/// Most simultaneous requests to a source.
 const AT_ONCE: usize = 4;
 
-/// A Prometheus client. It follows no redirects and heeds no proxy settings: the address is the platform team's word.
+/// Prometheus client. The client ignores redirects and proxy settings, because the platform team
+/// decides the address in the `MetricsSource`.
 #[derive(Clone, Debug)]
 pub struct Prometheus {
     client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
@@ -78,13 +81,13 @@ fn encode(pairs: &[(&str, &str)]) -> String {
     body
 }
 
-/// Why a request has no answer.
+/// Cause of a failed request.
 enum Trouble {
-    /// The query itself is refused.
+    /// Prometheus refuses the query (HTTP 400 or 422), or the answer is partial.
     Refused(Why),
-    /// Prometheus answers, and not in time.
+    /// Prometheus does not answer within the timeout, or answers 503 or 504.
     Slow(Why),
-    /// Anything else.
+    /// Another failure, for example a refused connection or another HTTP status.
     Failed(Why),
 }
 
@@ -101,10 +104,11 @@ fn no_answer(why: impl std::fmt::Display) -> Why {
 }
 
 impl Prometheus {
-    /// How many more requests a source may be asked at once.
+    /// Returns the semaphore that limits the simultaneous requests to a source.
     fn places(&self, url: &str) -> Arc<Semaphore> {
         let mut busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
-        // A source that nothing waits for has all its places free: it is remembered no longer.
+        // If no request holds or awaits the semaphore of a source, all permits are free, and the
+        // client drops the semaphore.
         busy.retain(|at, places| at == url || Arc::strong_count(places) > 1);
         busy.entry(url.to_owned()).or_insert_with(|| Arc::new(Semaphore::new(AT_ONCE))).clone()
     }
@@ -148,11 +152,11 @@ impl Prometheus {
             .to_bytes();
         match status {
             _ if status.is_success() => Ok(body),
-            // Prometheus explains a bad query in the body.
+            // Prometheus explains a refused query in the body.
             StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY => {
                 Err(Trouble::Refused(answer::refusal(&body)))
             }
-            // It gave a query up.
+            // Prometheus aborts a slow query with 503, and a proxy with 504.
             StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => {
                 Err(Trouble::Slow(no_answer(format!("HTTP {}", status.as_u16()))))
             }
@@ -160,7 +164,8 @@ impl Prometheus {
         }
     }
 
-    /// Asks one query. What yields no vector, or is refused, cannot stand within another one.
+    /// Sends a single query. If Prometheus refuses the query or returns no vector, the client
+    /// records that the query cannot be part of a group.
     async fn one(&self, source: &Source, namespace: &str, query: &str, now: Instant) -> Asked {
         let answered = self.ask(source, query).await;
         let odd = match &answered {
@@ -177,7 +182,8 @@ impl Prometheus {
         Asked { samples: vec![sample], odd }
     }
 
-    /// Asks some queries as one. Where that is refused, the halves tell which of them is not as the others.
+    /// Sends several queries as a group. If Prometheus refuses the group, the client sends the two
+    /// halves to find the query at fault.
     fn group<'a>(
         &'a self,
         source: &'a Source,
@@ -195,7 +201,7 @@ impl Prometheus {
                         let samples = answer::read_marked(&body, queries.len(), now);
                         return Asked { samples, odd: false };
                     }
-                    // The halves tell whose answer lacks something.
+                    // The client sends the two halves to find the query with the partial answer.
                     Some(why) => Trouble::Refused(why),
                 },
                 Err(trouble) => trouble,
@@ -207,7 +213,7 @@ impl Prometheus {
                 all.samples.extend(right.samples);
                 all.odd |= right.odd;
                 if !all.odd {
-                    // Each is right, and all of them are too much.
+                    // Each query is valid, so the group as a whole is too large.
                     self.sizes.too_much((&source.url, namespace), queries);
                 }
                 return all;
@@ -223,7 +229,7 @@ impl Prometheus {
 /// Answers, in the order of the queries.
 struct Asked {
     samples: Vec<Sample>,
-    /// One of the queries cannot stand within another one.
+    /// True if a query cannot be part of a group.
     odd: bool,
 }
 

@@ -1,4 +1,5 @@
-//! The evening of a surge that a user wrote: what is given, what is assumed, and who looks after it.
+//! The evening of a surge that a user wrote: given objects, assumed objects and the scaling
+//! strategy.
 
 pub mod assumptions;
 pub mod evening;
@@ -30,18 +31,27 @@ use crate::load::Load;
 use crate::operator::Flags;
 use crate::whole;
 
-/// So long after the event its load is played, if it goes on.
+/// Longest time after the end of the event for which an evening plays a load that continues.
 const AFTER_THE_EVENT: TimeDelta = TimeDelta::hours(2);
 
 impl Evening {
-    /// Reads the documents of a file: one `ScheduledSurge`, and as much of what is around it as the user has.
-    /// Of what recurs the next evening is meant, as of `now`. `curve` makes the load from the surge.
+    /// Reads the documents of a file: a single `ScheduledSurge`, and any number of objects around
+    /// the surge.
     ///
-    /// One pass over the documents: each refusal stands where the document it names is in hand.
+    /// If the surge recurs, the evening is the next occurrence as of `now`. The caller's function
+    /// `curve` derives the load from the surge. If `curve` returns `None`, the reader derives the
+    /// load from the announced replicas.
+    ///
+    /// The reader makes a single pass over the documents, so that each error names the document
+    /// that caused the error.
     ///
     /// # Errors
     ///
-    /// What is wrong with them, a sentence a line.
+    /// Returns a sentence per error. A document fails if its kind is unsupported, if the API server
+    /// would refuse the document, or if a given object belongs to no target. The surge fails if its
+    /// calendar is unreadable, if its schedule has no future occurrence, or if a target is not a
+    /// `Deployment`. The file fails if the number of `ScheduledSurge` objects is not 1. The
+    /// assumptions fail if a replica count names an unknown target.
     pub fn read(
         documents: &[Value],
         assumptions: Assumptions,
@@ -57,8 +67,9 @@ impl Evening {
                 "Deployment" | "HorizontalPodAutoscaler" | "ConfigMap" | "HTTPRoute" => {
                     given.push(document.clone());
                 }
-                // A calendar is looked up where a surge follows it.
-                // What a Job would do is not known; that it can be made is assumed.
+                // `followed::schedule` looks up a `SurgeCalendar` in the documents if a surge
+                // refers to the calendar. The simulator does not run the template of a `Job` or
+                // `CronJob`. The simulator assumes that the template is valid.
                 "Namespace" | "SurgeCalendar" | "CronJob" | "Job" => {}
                 kind => {
                     return Err(vec![format!(
@@ -79,7 +90,7 @@ impl Evening {
         let Occurrence { start, end, .. } = next.ok_or_else(|| {
             vec!["spec.schedule: nothing is to come, or every day is excluded".to_owned()]
         })?;
-        // One evening of those that recur.
+        // The evening plays a single occurrence of a recurring schedule.
         let once = Rule {
             name: None,
             when: When::Once(start),
@@ -138,31 +149,34 @@ impl Evening {
         Ok(evening)
     }
 
-    /// Its instants.
+    /// Returns the times of the event: T0, start and end.
     #[must_use]
     pub fn window(&self) -> Window {
         Window { ready_by: self.ready_by(), start: self.start, end: self.start + self.duration }
     }
 
-    /// T0.
+    /// Returns T0: `start` minus `spec.readyBeforeSeconds`.
     #[must_use]
     pub fn ready_by(&self) -> Instant {
         self.start - self.spec.ready_before
     }
 
-    /// The load at an instant.
+    /// Returns the load at an instant.
     #[must_use]
     pub fn load(&self, at: Instant) -> f64 {
         self.curve.at((at - self.start).as_seconds_f64())
     }
 
-    /// Machines that the surge asks for.
+    /// Returns the number of machines that the surge requests in `spec.machines[].count`.
     #[must_use]
     pub fn machines(&self) -> u32 {
         self.spec.announcement.machines.iter().map(|m| m.count).sum()
     }
 
-    /// From well before the first step to well after the last; and as many machines as are there before.
+    /// Sets the begin and end of the evening, and the number of nodes before the event.
+    ///
+    /// The begin leaves all lead times and five minutes before T0. The end leaves twice the nominal
+    /// duration of the release, and 30 minutes more.
     fn frame(&mut self) {
         let announcement = &self.spec.announcement;
         let first = self
@@ -180,7 +194,8 @@ impl Evening {
         let warm_up: TimeDelta = announcement.warm_up().map(|step| step.deadline).sum();
         self.begin = self.ready_by() - first - earlier - warm_up;
         let held = announcement.hold.as_ref().map_or(TimeDelta::zero(), |h| h.max_time);
-        // Of a load that goes on for days only what the event is about.
+        // A load may continue for days after the event: the evening plays at most two hours of the
+        // rest.
         let curve_ends = TimeDelta::seconds(whole(self.curve.ends()));
         let over = self.start
             + (self.duration + held).max(curve_ends.min(self.duration + AFTER_THE_EVENT));
@@ -195,7 +210,8 @@ impl Evening {
             before.div_ceil(per_node).max(most.saturating_sub(burst).div_ceil(per_node));
     }
 
-    /// Everything that is there before the evening, and how it goes.
+    /// Builds the scenario of the evening for a strategy: all objects before the event, the load
+    /// and the pace of the cluster.
     #[must_use]
     pub fn scenario(&self, strategy: Strategy) -> Scenario {
         let primetime = strategy == Strategy::Primetime;
@@ -205,7 +221,8 @@ impl Evening {
         }
         let (curve, start) = (self.curve.clone(), self.start);
         let mut load = Load::of(move |at| curve.at((at - start).as_seconds_f64()));
-        // Of what is only looked at, a latency or a share of errors, nothing is known: it is assumed to be fine.
+        // The simulator has no data for a signal without `raises`, for example a latency or an
+        // error rate. The simulated Prometheus answers such a query with 0.
         let signals = self.spec.announcement.signals.iter();
         load.others = signals.filter(|s| s.raises.is_none()).map(|s| s.query.clone()).collect();
         if strategy == Strategy::KedaCron {

@@ -1,4 +1,5 @@
-//! Virtual time: tokio's paused clock, which jumps to the next timer when no task can run.
+//! Virtual wall clock on tokio's paused clock. If no task can run, tokio's clock jumps to the next
+//! timer.
 
 use std::sync::Arc;
 
@@ -7,7 +8,7 @@ use primetime_core::port::Clock;
 
 use crate::script::Jump;
 
-/// A wall clock that follows tokio's.
+/// Wall clock that advances with tokio's clock.
 #[derive(Clone, Debug)]
 pub struct VirtualClock {
     start: Instant,
@@ -16,13 +17,14 @@ pub struct VirtualClock {
 }
 
 impl VirtualClock {
-    /// A clock that shows `start` now.
+    /// Returns a clock that shows `start` at the time of the call.
     #[must_use]
     pub fn starting(start: Instant) -> Self {
         Self { start, origin: tokio::time::Instant::now(), jumps: Arc::default() }
     }
 
-    /// The same clock on a machine whose time is set now and then.
+    /// Returns the same clock with errors: within `from..until` of each jump the clock is off by
+    /// `by`.
     #[must_use]
     pub fn jumping(&self, jumps: &[Jump]) -> Self {
         Self { jumps: jumps.into(), ..self.clone() }

@@ -1,4 +1,5 @@
-//! A model of EC2: client tokens, boot times, nodes that join, capacity by type and subnet, a quota, a limit of calls.
+//! Model of EC2: client tokens, boot times, joining Nodes, capacity by type and subnet, a quota and
+//! throttling.
 
 use primetime_core::port::Clock;
 use std::collections::BTreeMap;
@@ -16,87 +17,91 @@ use crate::clock::VirtualClock;
 use crate::gate::{Door, Gate};
 use crate::script::Part;
 
-/// No call takes longer, as in the real one.
+/// Timeout of every call of the model. The real EC2 client has a timeout as well, of 30 s.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// While it throttles, one call in this time is answered.
+/// Interval between two answered calls while the script throttles the cloud.
 const THROTTLED: TimeDelta = TimeDelta::seconds(4);
 
-/// A token is forgotten so long after its launch: how long EC2 remembers one is not stated
-/// (<https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-idempotency.html>).
+/// Time after a launch at which the model forgets the client token. AWS does not state how long EC2
+/// remembers a token (<https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-idempotency.html>).
 const REMEMBERED: TimeDelta = TimeDelta::minutes(10);
 
-/// What it says to those that ask too often.
+/// Error message of a throttled call.
 const LIMIT: &str = "RequestLimitExceeded: asked too often";
 
-/// What may be had. By default there is no end to it.
+/// Limits on the instances that the model can launch. The default has no limit.
 #[derive(Clone, Debug, Default)]
 pub struct Supply {
-    /// How many instances a call may have, call by call: the last number counts for all later calls.
+    /// Most instances per launch call, indexed by call number. The last number applies to all later
+    /// calls.
     pub by_call: Vec<u32>,
-    /// How many a type has left in a subnet; what is not named has no end.
+    /// Instances left per pool (instance type, subnet). A pool without an entry is unlimited.
     pub pools: BTreeMap<(String, String), u32>,
-    /// How many instances may be alive at once.
+    /// Most instances alive at once in the account.
     pub quota: Option<u32>,
 }
 
-/// An instance.
+/// Instance of the cloud model.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Machine {
-    /// Its id.
+    /// Instance id, for example `i-0001`.
     pub id: String,
-    /// The run's tag.
+    /// Run tag: UID of the `SurgeRun` that launched the instance.
     pub run_uid: String,
-    /// The batch's tag.
+    /// Batch tag: client token of the launch.
     pub token: String,
-    /// Its type and subnet, where it was asked for with any.
+    /// Instance type and subnet, if the launch named any.
     pub pool: Option<(String, String)>,
-    /// The tag that says until when it may be needed.
+    /// Expiry tag: time until which the run may need the instance.
     pub expires: Instant,
-    /// When it was started.
+    /// Time of the launch.
     pub started_at: Instant,
-    /// When it has booted.
+    /// Time at which the instance has booted.
     pub boots_at: Instant,
-    /// Its node is there.
+    /// True once the cluster model has created the Node of the instance.
     pub joined: bool,
-    /// When its termination was asked for, or it was taken away.
+    /// Time at which the operator requested the termination, or the cloud reclaimed the instance.
     pub ended_at: Option<Instant>,
-    /// The cloud took it away.
+    /// True if the cloud reclaimed the instance.
     pub reclaimed: bool,
-    /// When the operator was first told that it is terminated.
+    /// Time of the first `DescribeInstances` answer that showed the instance as terminated.
     pub told_at: Option<Instant>,
 }
 
-/// What an instance is marked with at its launch.
+/// Tags that a launch sets on an instance.
 #[derive(Clone, Copy, Debug)]
 pub struct Tags<'a> {
-    /// The run.
+    /// UID of the run.
     pub run_uid: &'a str,
-    /// The batch.
+    /// Client token of the batch.
     pub token: &'a str,
-    /// Until when it may be needed.
+    /// Time until which the run may need the instance.
     pub expires: Instant,
 }
 
-/// All instances, and what may be had.
+/// All instances of the cloud, and the limits on further launches.
 #[derive(Debug)]
 pub struct Fleet {
-    /// In the order in which they were started.
+    /// Instances in launch order, ended ones included.
     pub machines: Vec<Machine>,
-    /// What may be had.
+    /// Limits on further launches.
     pub supply: Supply,
-    /// From the launch to the boot.
+    /// Time from the launch to the end of the boot.
     pub boot_time: TimeDelta,
-    /// Tokens of launches that no persisted, guarded run knew.
+    /// Client tokens of launches that were missing in the `status.ledger` of every run with a
+    /// finalizer.
     pub unrecorded: Vec<String>,
-    /// Instances whose termination was asked for by a run that is not theirs.
+    /// Ids of instances that a run tried to terminate although another run had launched the
+    /// instances.
     pub foreign: Vec<String>,
     calls: usize,
     answered_at: Option<Instant>,
 }
 
 impl Fleet {
-    /// Starts instances, of these pools as far as they go.
+    /// Launches `count` instances and returns the ids. The n-th instance takes the n-th pool, or no
+    /// pool if `pools` is shorter.
     pub fn add(
         &mut self,
         tags: Tags<'_>,
@@ -124,7 +129,7 @@ impl Fleet {
         ids
     }
 
-    /// Ends an instance.
+    /// Ends an instance at `now`. An instance that has ended keeps the first end time.
     pub fn end(&mut self, id: &str, now: Instant) {
         let alive = self.machines.iter_mut().filter(|m| m.id == id && m.ended_at.is_none());
         alive.for_each(|machine| machine.ended_at = Some(now));
@@ -169,7 +174,8 @@ impl Fleet {
         }
     }
 
-    /// Takes so many out of the pools that a batch names, in its order of preference.
+    /// Takes up to `count` instances from the pools of the batch and returns the pool of each. The
+    /// order of preference is first `instanceTypes`, then `subnets`.
     fn take(&mut self, batch: &Batch, count: u32) -> Vec<(String, String)> {
         let mut chosen = Vec::new();
         let mut left = count;
@@ -194,7 +200,7 @@ impl Fleet {
     }
 }
 
-/// The model. Clones are the same cloud.
+/// Model of the cloud. All clones share the same fleet.
 #[derive(Clone)]
 pub struct CloudModel {
     fleet: Arc<Mutex<Fleet>>,
@@ -204,7 +210,8 @@ pub struct CloudModel {
 }
 
 impl CloudModel {
-    /// An empty one. `is_recorded` says whether a token stands in the ledger of a run that is guarded.
+    /// Returns a cloud without instances. `is_recorded` is true if the ledger of a run with a
+    /// finalizer contains the client token.
     #[must_use]
     pub fn new(
         gate: Gate,
@@ -225,13 +232,13 @@ impl CloudModel {
         Self { fleet: Arc::new(Mutex::new(fleet)), gate, clock, is_recorded: Arc::new(is_recorded) }
     }
 
-    /// The same cloud through another door.
+    /// Returns the same cloud behind another gate.
     #[must_use]
     pub fn behind(&self, gate: &Gate) -> Self {
         Self { gate: gate.clone(), ..self.clone() }
     }
 
-    /// Looks at the fleet, or changes it.
+    /// Locks the fleet and calls `f` to read or change the fleet.
     pub fn with<T>(&self, f: impl FnOnce(&mut Fleet) -> T) -> T {
         f(&mut self.fleet.lock().unwrap_or_else(PoisonError::into_inner))
     }

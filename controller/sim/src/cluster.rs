@@ -1,5 +1,5 @@
-//! A model of what acts on the API server besides us: workload controller, scheduler, kubelets, autoscalers of pods and
-//! of nodes, machines that join.
+//! Models of the controllers besides Primetime: workload controller, scheduler, kubelets, HPA,
+//! KEDA, node autoscaler, and machines that join.
 
 mod hpa;
 pub mod jobs;
@@ -15,11 +15,11 @@ use crate::script::Part;
 use crate::server::refusal::Refusal;
 
 impl Cluster {
-    /// One look of every controller.
+    /// Runs a pass of every controller.
     ///
     /// # Errors
     ///
-    /// If the model contradicts itself.
+    /// Returns the refusal of the model API server, which means that the model contradicts itself.
     pub fn step(&mut self, now: Instant) -> Result<(), Refusal> {
         self.consolidate(now)?;
         self.join_and_leave(now)?;

@@ -1,28 +1,33 @@
-//! Load over time: of the fixtures, of the user's own, of Prometheus' memory.
+//! Load curves: built-in fixtures, CSV files of the user, and range queries of Prometheus.
 
 use primetime_core::Instant;
 use serde_json::Value;
 
-/// Load by seconds since the event's start, straight between its points, level before the first and after the last.
+/// Load by seconds since the start of the event.
+///
+/// The curve interpolates linearly between two points. Before the first and after the last point
+/// the load is constant.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Curve {
     points: Vec<(f64, f64)>,
-    /// When the event began that it remembers, if it does.
+    /// Start of the past event in the Prometheus history, if the curve comes from such a history.
     pub remembers: Option<Instant>,
 }
 
 /// Names of the fixtures.
 pub const NAMES: [&str; 4] = ["capital-2014", "bedrock", "hotstar-2019", "worldcup98"];
 
-/// No load is looked at further from its event than this, in seconds.
+/// Greatest distance of a point from the start of the event, in seconds (31 days).
 const FURTHEST: f64 = 31.0 * 86_400.0;
 
 impl Curve {
-    /// A curve of points, which must be in order.
+    /// Returns a curve through `points`, which must be sorted by seconds.
     ///
     /// # Errors
     ///
-    /// If there is none, if they are not in order, or if a load is negative or no number.
+    /// An error names the cause: no point, seconds that do not rise, or a number that is not
+    /// finite. A load below 0 or above 1e12 is an error, and so is a point more than 31 days from
+    /// the start.
     pub fn new(points: Vec<(f64, f64)>) -> Result<Self, String> {
         if points.is_empty() {
             return Err("it has no points".to_owned());
@@ -45,23 +50,25 @@ impl Curve {
         Ok(Self { points, remembers: None })
     }
 
-    /// A fixture by name.
+    /// Returns the fixture with this name.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
         let points = match name {
-            // A Little Market on "Capital", 2014: 2,000 sessions become 36,000 in three minutes; ten minutes later they
-            // begin to halve every ten minutes.
+            // A Little Market on "Capital", 2014: the load rises from 2,000 to 36,000 sessions in
+            // three minutes. After ten minutes at the peak the load halves every ten minutes.
             "capital-2014" => event(2_000.0, 36_000.0, 180.0, 600.0, 600.0),
-            // Bedrock Streaming: ten times the load in two minutes, for an hour
-            // (<https://tech.bedrockstreaming.com/2022/02/03/prescaling.html>).
+            // Bedrock Streaming: the load rises to ten times in two minutes and stays there for an
+            // hour (<https://tech.bedrockstreaming.com/2022/02/03/prescaling.html>).
             "bedrock" => event(1_000.0, 10_000.0, 120.0, 3_600.0, 450.0),
-            // Hotstar, the semi-final of 2019: 5 million viewers become 25.3, 1.1 million more each minute; half an hour later a
-            // wicket falls, and within five minutes one million is left
+            // Hotstar, semi-final of 2019: the viewers rise from 5 to 25.3 million by 1.1 million a
+            // minute. Half an hour later a wicket falls, and the viewers drop to one million within
+            // five minutes
             // (<https://www.slideshare.net/hotstar-engineering/scaling-hotstarcom-for-10mn-concurrency>).
             "hotstar-2019" => {
                 vec![(0.0, 5e6), (1_107.0, 25.3e6), (2_907.0, 25.3e6), (3_207.0, 1e6)]
             }
-            // The afternoon of 30 June 1998, 18:00 to 23:00: requests a minute that only just triple in two hours.
+            // World Cup, afternoon of 30 June 1998, 18:00 to 23:00, in requests a minute. The load
+            // rises slowly, by a factor of about three in two to three hours.
             "worldcup98" => vec![
                 (-3_600.0, 74_000.0),
                 (0.0, 100_000.0),
@@ -74,18 +81,20 @@ impl Curve {
         Some(Self { points, remembers: None })
     }
 
-    /// The event as it was announced: the usual load, then what was planned for, as long as the event lasts.
+    /// Returns the load as announced: `usual` before the start, a rise to `planned` in 180 s,
+    /// `planned` until `duration` ends, then a decay.
     #[must_use]
     pub fn announced(usual: f64, planned: f64, duration: f64) -> Self {
         let points = event(usual, planned, 180.0, (duration - 180.0).max(0.0), 600.0);
         Self { points, remembers: None }
     }
 
-    /// Lines of `seconds,load`, seconds since the event's start. A first line of words is a heading.
+    /// Parses lines of `seconds,load`, with seconds counted from the start of the event. The parser
+    /// skips a heading, which is a line without digits before the first point.
     ///
     /// # Errors
     ///
-    /// The line, and what is wrong with it.
+    /// An error names the malformed line, or the violated rule of [`Curve::new`].
     pub fn from_csv(text: &str) -> Result<Self, String> {
         let mut points = Vec::new();
         for (n, line) in text.trim_start_matches('\u{feff}').lines().enumerate() {
@@ -104,12 +113,17 @@ impl Curve {
         Self::new(points)
     }
 
-    /// The answer of Prometheus to a range query, seen from the start of the event that it remembers: the latest of
-    /// `starts` that it reaches.
+    /// Parses the answer of Prometheus to a range query. The curve counts its seconds from the
+    /// start of the past event in that history.
+    ///
+    /// The parser takes the first element of `starts` that is not after the last sample. `starts`
+    /// must be sorted with the latest start first.
     ///
     /// # Errors
     ///
-    /// What is wrong with it.
+    /// An error names the cause: no JSON, no `data.result`, several series, no values, or a history
+    /// that does not contain the chosen start. A violated rule of [`Curve::new`] is an error as
+    /// well.
     pub fn from_history(
         text: &str,
         mut starts: impl Iterator<Item = Instant>,
@@ -124,7 +138,7 @@ impl Curve {
         };
         let values = one.get("values").and_then(Value::as_array);
         let values = values.ok_or("its result has no values; ask /api/v1/query_range")?;
-        // Gaps and NaN are bridged, as between any two points.
+        // The parser drops gaps and NaN, and the curve interpolates across the missing points.
         let samples: Vec<(f64, f64)> = values
             .iter()
             .filter_map(|pair| {
@@ -156,14 +170,14 @@ impl Curve {
         Ok(Self { remembers: Some(start), ..curve })
     }
 
-    /// The same load, so many seconds later than the event's start says.
+    /// Returns the same load delayed by `seconds`.
     #[must_use]
     pub fn later(self, seconds: f64) -> Self {
         let points = self.points.into_iter().map(|(at, load)| (at + seconds, load));
         Self { points: points.collect(), ..self }
     }
 
-    /// The load at a number of seconds since the event's start.
+    /// Returns the load at `seconds` after the start of the event.
     #[must_use]
     pub fn at(&self, seconds: f64) -> f64 {
         let next = self.points.partition_point(|(at, _)| *at <= seconds);
@@ -175,26 +189,27 @@ impl Curve {
         }
     }
 
-    /// The load before anything happens.
+    /// Returns the load before the first point.
     #[must_use]
     pub fn usual(&self) -> f64 {
         self.points.first().map_or(0.0, |(_, load)| *load)
     }
 
-    /// The highest load.
+    /// Returns the highest load of all points.
     #[must_use]
     pub fn peak(&self) -> f64 {
         self.points.iter().map(|(_, load)| *load).fold(0.0, f64::max)
     }
 
-    /// Seconds since the event's start at which nothing changes any more.
+    /// Returns the seconds after the start of the event at which the load stops changing.
     #[must_use]
     pub fn ends(&self) -> f64 {
         self.points.last().map_or(0.0, |(at, _)| *at)
     }
 }
 
-/// The usual load until the start, a straight rise, a plateau, and a fall that halves in a time of its own.
+/// Builds points for an event: `usual` load until the start, a linear rise, a plateau, and a decay
+/// back to `usual` that halves every `half_life` seconds.
 fn event(usual: f64, peak: f64, rise: f64, plateau: f64, half_life: f64) -> Vec<(f64, f64)> {
     let mut points = vec![(0.0, usual), (rise, peak)];
     let falls = rise + plateau;

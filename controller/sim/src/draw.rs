@@ -1,4 +1,5 @@
-//! Scripts drawn from a seed, and scripts made as short as they can be.
+//! Random fault scripts drawn from a seed, and the reduction of a script to the shortest script
+//! that still fails.
 
 use chrono::TimeDelta;
 use primetime_core::Instant;
@@ -6,10 +7,12 @@ use primetime_core::Instant;
 use crate::evening::Scenario;
 use crate::script::{At, Fault, Jump, Outage, Part, Script};
 
-/// Nothing goes wrong later than this after the beginning: what follows must end well.
+/// Latest start of an outage or a clock jump, in seconds after the beginning of the evening. The
+/// evening must recover from every fault that starts earlier.
 const TROUBLED: i64 = 180;
 
-/// Up to four things that go wrong in an evening of so many requests.
+/// Draws a script of up to four faults, outages or clock jumps for an evening of `requests`
+/// requests. The same seed gives the same script.
 #[must_use]
 pub fn script(scenario: &Scenario, requests: usize, seed: u64) -> Script {
     let mut random = fastrand::Rng::with_seed(seed);
@@ -24,14 +27,17 @@ pub fn script(scenario: &Scenario, requests: usize, seed: u64) -> Script {
             6..9 => {
                 let part = random.choice(Part::ALL).unwrap_or(Part::Api);
                 let (from, until) = span(scenario, &mut random, 60_000);
-                // After the end it is the load that decides: who lies then is believed.
+                // After the end of the event, the run releases floors if the signal is low. A
+                // `Lies` outage ends at `deceivable`, because later the planner would believe a
+                // false load of 0.
                 let until = if part == Part::Lies { until.min(scenario.deceivable) } else { until };
                 script.outages.push(Outage { part, from: from.min(until), until });
             }
             _ => {
-                // The clock is set wrong, and set right within two minutes.
+                // Wrong clock for less than two minutes, off by up to an hour.
                 let by = random.i64(-3600..=3600);
-                // An evening is 60 times as fast as it was: so is a clock that is wrong by a few seconds.
+                // Evenings run 60 times faster than real time, so an error of less than 20 s is
+                // multiplied by 60.
                 let by = TimeDelta::seconds(if by.abs() < 20 { by * 60 } else { by });
                 let (from, until) = span(scenario, &mut random, 110_000);
                 script.jumps.push(Jump { from, until, by });
@@ -40,21 +46,24 @@ pub fn script(scenario: &Scenario, requests: usize, seed: u64) -> Script {
     }
     let lists_lie = script.outages.iter().any(|o| o.part == Part::ListsPartial);
     if lists_lie {
-        // A process that starts with half a list has no way to know; who has stood still for longer than a lease lasts
-        // begins again. Nor can it know where neither watch nor list says it.
+        // A restarted process cannot recognise a partial list. The script therefore drops operator
+        // outages, crashes and pauses, because a process paused for longer than a Lease restarts.
+        // The script drops lossy watches as well: with partial lists, neither watch nor list would
+        // report the object.
         script.outages.retain(|o| !matches!(o.part, Part::Operator | Part::WatchesLossy));
         script.faults.retain(|a| !a.fault.is_crash() && a.fault.pause().is_none());
     }
     script
 }
 
-/// A part of the evening, at most so many milliseconds long.
+/// Draws a time span that begins within `TROUBLED` seconds after the beginning and lasts 500 ms to
+/// `at_most` ms.
 fn span(scenario: &Scenario, random: &mut fastrand::Rng, at_most: i64) -> (Instant, Instant) {
     let from = scenario.begin + TimeDelta::milliseconds(random.i64(0..TROUBLED * 1000));
     (from, from + TimeDelta::milliseconds(random.i64(500..at_most)))
 }
 
-/// The script without everything that is not needed to break what it breaks.
+/// Shortens a script: removes every step that `breaks` does not need to stay true.
 pub fn shrink(script: &Script, breaks: impl Fn(&Script) -> bool) -> Script {
     let mut shortest = script.clone();
     let mut n = 0;

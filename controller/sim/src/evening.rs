@@ -1,4 +1,5 @@
-//! An evening: the operator as it is shipped, but for clock, API server, cloud and Prometheus, which are models.
+//! A simulated evening: the shipped operator with models of clock, API server, cloud and
+//! Prometheus.
 
 pub mod people;
 pub mod recording;
@@ -28,67 +29,72 @@ use crate::server::kinds::Kind;
 use crate::server::refusal::Refusal;
 use crate::server::store::Store;
 
-/// The namespace of the evening.
+/// Namespace of the evening.
 pub const SHOP: &str = "shop";
 
-/// After everything was given back, how long is looked for something that should not happen any more.
+/// Time for which an evening continues after all runs are over. The oracles detect writes of an
+/// operator within this time.
 const AFTERWARDS: TimeDelta = TimeDelta::seconds(15);
 
-/// When an evening is over.
+/// End condition of an evening.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Until {
-    /// All runs are over, and it has been quiet for a while; at the latest after this time.
+    /// The evening ends 15 s after the last run has completed and the last pause of an operator has
+    /// ended. The given time is the maximum for a run to complete.
     AllIsOver(TimeDelta),
-    /// This time has passed.
+    /// The evening ends after the given time.
     Passed(TimeDelta),
 }
 
-/// What happens in an evening, but for faults.
+/// Scenario of an evening: objects, actions, load and timing, without faults.
 #[derive(Clone)]
 pub struct Scenario {
-    /// A name for people.
+    /// Name of the scenario, for reports.
     pub name: &'static str,
-    /// When the clock starts.
+    /// Time at which the virtual clock starts.
     pub begin: Instant,
-    /// When it is over.
+    /// End condition of the evening.
     pub until: Until,
-    /// Until when it does not matter what Prometheus says: then the end of the event is near, and a load that has gone
-    /// is believed.
+    /// Time after which Prometheus must not report a false load of 0. The planner would believe a
+    /// load of 0 near the end of the event.
     pub deceivable: Instant,
-    /// How many operators there are: none, one, or two that elect a leader.
+    /// Number of operator processes: 0, 1, or 2 that elect a leader.
     pub operators: usize,
-    /// Everything that is there before: workloads, autoscalers, nodes, classes, sources, surges.
+    /// Objects that exist at the beginning: workloads, autoscalers, nodes, classes, sources and
+    /// surges.
     pub objects: Vec<Value>,
-    /// What people do.
+    /// Actions of people and of the cloud provider.
     pub deeds: Vec<Deed>,
-    /// Tools that have their own idea.
+    /// Foreign tools that repeatedly overwrite an object with a value.
     pub insists: Vec<Insist>,
-    /// KEDA is installed.
+    /// True if KEDA is installed.
     pub keda: bool,
-    /// The visitors, and the Prometheus.
+    /// The load, and the model of Prometheus.
     pub load: Load,
-    /// How many instances may be had.
+    /// Capacity of the model of EC2.
     pub supply: Supply,
-    /// How the cluster behaves.
+    /// Timing and capacity of the simulated cluster.
     pub pace: Pace,
-    /// From the launch to the boot of an instance.
+    /// Time from the launch to the boot of an instance.
     pub boot_time: TimeDelta,
-    /// How its operators are started.
+    /// Command line flags of the operators.
     pub flags: Flags,
 }
 
-/// Plays an evening, with everything that goes wrong in it. The same scenario, script and seed give the same evening.
+/// Plays an evening with the faults of a script. The same scenario, script and seed give the same
+/// evening.
 ///
 /// # Errors
 ///
-/// If a runtime cannot be had.
+/// Returns an error if tokio cannot build a runtime.
 pub fn play(scenario: &Scenario, script: &Script, seed: u64) -> std::io::Result<Recording> {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build()?;
     Ok(runtime.block_on(evening(scenario, script, seed)))
 }
 
-/// Plays one evening. One sequence: what is built, what runs side by side, what is judged afterwards.
+/// Plays one evening. The function is a single sequence: set-up, concurrent run, and collection of
+/// the results.
 async fn evening(scenario: &Scenario, script: &Script, seed: u64) -> Recording {
     let clock = VirtualClock::starting(scenario.begin);
     let server = Server::new(clock.clone()).with_keda(scenario.keda);
@@ -121,19 +127,21 @@ async fn evening(scenario: &Scenario, script: &Script, seed: u64) -> Recording {
         load,
         clock: clock.clone(),
         script: script.clone(),
-        // Who has nothing that a Job could be made from is not asked for Jobs: fewer requests to put a fault at.
+        // The operator watches Jobs only if the scenario contains a `Job` or a `CronJob`. Fewer
+        // requests mean fewer places to inject a fault.
         jobs: scenario.objects.iter().any(|o| o["kind"] == "CronJob" || o["kind"] == "Job"),
         degrade: switched(scenario),
         flags: scenario.flags,
         lives: Arc::default(),
     };
-    // Tasks of their own, which end with the runtime: a look of the cluster wakes none of them.
+    // Each operator is a separate tokio task, which ends with the runtime. A step of the cluster
+    // does not poll the operator tasks.
     let operators: Vec<_> = (0..scenario.operators)
         .map(|n| tokio::spawn(operator::lives(surroundings.clone(), n, scenario.operators > 1)))
         .collect();
     let result = around(scenario, &surroundings, &mut cluster, &mut recording).await;
     for operator in operators {
-        // Lives never end: what has ended has panicked.
+        // An operator task never returns: a finished task has panicked.
         if operator.is_finished()
             && let Err(error) = operator.await
             && error.is_panic()
@@ -153,7 +161,7 @@ async fn evening(scenario: &Scenario, script: &Script, seed: u64) -> Recording {
     recording
 }
 
-/// What surges write.
+/// Returns the objects that the degradation steps of the scenario's surges write.
 fn switched(scenario: &Scenario) -> BTreeSet<Object> {
     let steps = |surge: &Value| at(surge, "/spec/degrade")?.as_array().cloned();
     let steps = scenario.objects.iter().filter_map(steps).flatten();
@@ -165,9 +173,11 @@ fn switched(scenario: &Scenario) -> BTreeSet<Object> {
     steps.filter_map(object).collect()
 }
 
-/// Everything but the operator: people, controllers, and the look once a second. Ends when the evening is over.
+/// Runs everything except the operator: people, controllers, and a snapshot per second. Returns at
+/// the end of the evening.
 ///
-/// One turn a step of virtual time: people act, controllers step, then the look is taken.
+/// The loop makes a turn per step of virtual time: people act, controllers run a pass, and the
+/// recording takes a snapshot.
 async fn around(
     scenario: &Scenario,
     Surroundings { server, gate, cloud, clock, .. }: &Surroundings,
@@ -236,7 +246,7 @@ async fn around(
     }
 }
 
-/// A token stands in the ledger of a run that has our finalizer.
+/// True if the token stands in `status.ledger` of a `SurgeRun` that has a finalizer.
 fn is_recorded(store: &Store, token: &str) -> bool {
     let Some(runs) = Kind::of("primetime.dev/v1alpha1", "SurgeRun") else { return false };
     store.list(runs, "").any(|(_, run)| {
@@ -248,7 +258,8 @@ fn is_recorded(store: &Store, token: &str) -> bool {
     })
 }
 
-/// There were runs; those that are still there are over, and nothing guards them.
+/// True if a run has existed, and every remaining run has a `status.completionTime` and no
+/// finalizer.
 fn over(store: &Store) -> bool {
     let Some(runs) = Kind::of("primetime.dev/v1alpha1", "SurgeRun") else { return false };
     store.changed(runs) > 0

@@ -1,4 +1,5 @@
-//! What may happen to a request on its way, and to the process behind it.
+//! Gate between a simulated process and the servers: faults of requests, crashes and pauses of the
+//! process.
 
 use primetime_core::port::Clock;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,46 +12,47 @@ use tokio::sync::Notify;
 use crate::clock::VirtualClock;
 use crate::script::{Fault, Part, Script};
 
-/// One way of a request or a reply.
+/// Latency of a request or of a reply.
 const ONE_WAY: Duration = Duration::from_millis(2);
 
-/// How long a late request is on its way: longer than any caller waits, and than a lease lasts.
+/// Delay of a late request. The delay is longer than every client timeout and than the Lease
+/// duration.
 pub const LATE: Duration = Duration::from_secs(40);
 
-/// Which server a request goes to.
+/// Server that a request goes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Door {
-    /// The API server.
+    /// API server.
     Api,
-    /// The cloud.
+    /// Cloud.
     Cloud,
 }
 
-/// How a request is refused.
+/// HTTP error that refuses a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum No {
-    /// 500.
+    /// HTTP 500, internal error.
     Internal,
-    /// 409.
+    /// HTTP 409, conflict.
     Conflict,
-    /// 429.
+    /// HTTP 429, too many requests.
     TooMany,
-    /// 503.
+    /// HTTP 503, service unavailable.
     Unavailable,
 }
 
-/// A process stood still.
+/// Pause of a process: between `from` and `until` the process executes nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pause {
-    /// Which.
+    /// Number of the paused operator.
     pub operator: Option<usize>,
-    /// From when.
+    /// Beginning of the pause.
     pub from: Instant,
-    /// Until when.
+    /// End of the pause.
     pub until: Instant,
 }
 
-/// The one door to API server and cloud, for one life of the process.
+/// Gate to the API server and the cloud, for a single life of a process.
 #[derive(Clone, Debug)]
 pub struct Gate {
     script: Arc<Script>,
@@ -58,12 +60,12 @@ pub struct Gate {
     requests: Arc<Mutex<Vec<String>>>,
     silent_until: Arc<Mutex<Option<Instant>>>,
     pauses: Arc<Mutex<Vec<Pause>>>,
-    /// When requests were done that had been sent [`LATE`] before.
+    /// Times at which a request was executed [`LATE`] after the process had sent the request.
     late: Arc<Mutex<Vec<Instant>>>,
     alive: Arc<AtomicBool>,
     crashed: Arc<Notify>,
     operator: Option<usize>,
-    /// Until when the process behind this door stands still.
+    /// End of the pause of the process behind the gate.
     stands_until: Arc<Mutex<Option<tokio::time::Instant>>>,
     stands: Arc<Notify>,
 }
@@ -73,7 +75,7 @@ fn locked<T>(value: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Gate {
-    /// A door at which this goes wrong.
+    /// Returns a gate that injects the faults of `script`.
     #[must_use]
     pub fn new(script: Script, clock: VirtualClock) -> Self {
         Self {
@@ -91,19 +93,19 @@ impl Gate {
         }
     }
 
-    /// The same door for the first life of the n-th operator.
+    /// Returns the same gate for the first life of the n-th operator.
     #[must_use]
     pub fn of_operator(&self, n: usize) -> Self {
         Self { operator: Some(n), ..self.reborn() }
     }
 
-    /// Whose door this is.
+    /// Returns the number of the operator behind the gate.
     #[must_use]
     pub fn operator(&self) -> Option<usize> {
         self.operator
     }
 
-    /// The same door for the next life: requests are counted on.
+    /// Returns the same gate for the next life of the process. The request numbers continue.
     #[must_use]
     pub fn reborn(&self) -> Self {
         Self {
@@ -119,7 +121,7 @@ impl Gate {
         f(&mut locked(&self.requests))
     }
 
-    /// Whether something is out now.
+    /// True if `part` is out now.
     #[must_use]
     pub fn is_out(&self, part: Part) -> bool {
         let now = self.clock.now();
@@ -128,13 +130,14 @@ impl Gate {
             || (part == Part::WatchesSilent && silent().is_some_and(|until| now < until))
     }
 
-    /// Since when something is out now, if it is.
+    /// Returns the beginning of the current outage of `part`, if `part` is out.
     #[must_use]
     pub fn out_since(&self, part: Part) -> Option<Instant> {
         self.script.out_since(part, self.clock.now())
     }
 
-    /// How long nothing goes out, and nothing comes back; nothing if that stays so.
+    /// Returns the time until the next beginning or end of an outage or of a watch silence, or
+    /// `None` if no change is scheduled.
     #[must_use]
     pub fn next_turn(&self) -> Option<Duration> {
         let now = self.clock.now();
@@ -143,10 +146,14 @@ impl Gate {
         turns.min().and_then(|at| (at - now).to_std().ok())
     }
 
-    /// Lets a request through to its effect, and the reply back; or not. A task of a process that has died
-    /// hears of nothing any more, and nothing of theirs happens any more, but for what was on its way.
+    /// Executes the effect of a request on the server and returns the reply, unless the script
+    /// injects a fault.
     ///
-    /// One path of a request: each fault stands at the point at which it strikes.
+    /// If the process has died, the request has no effect and the future never completes. The
+    /// effect of a request that reached the server before the death persists.
+    ///
+    /// The function keeps the whole path of a request together. Each fault stands at the point of
+    /// the path at which the gate injects the fault.
     pub async fn pass<T: Send + 'static>(
         &self,
         door: Door,
@@ -221,12 +228,12 @@ impl Gate {
         }
     }
 
-    /// Waits until the process behind this door stands still.
+    /// Waits until a pause of the process behind the gate begins.
     pub async fn stands_still(&self) {
         self.stands.notified().await;
     }
 
-    /// Waits until it goes on.
+    /// Waits until the pause of the process ends.
     pub async fn goes_on(&self) {
         let until = *locked(&self.stands_until);
         if let Some(until) = until {
@@ -234,30 +241,31 @@ impl Gate {
         }
     }
 
-    /// When processes stood still.
+    /// Returns the pauses of all processes.
     #[must_use]
     pub fn pauses(&self) -> Vec<Pause> {
         locked(&self.pauses).clone()
     }
 
-    /// When requests were done that had been sent [`LATE`] before.
+    /// Returns the times at which a request was executed [`LATE`] after the process had sent the
+    /// request.
     #[must_use]
     pub fn late(&self) -> Vec<Instant> {
         locked(&self.late).clone()
     }
 
-    /// Ends the process behind this door.
+    /// Ends the process behind the gate.
     pub fn die(&self) {
         self.alive.store(false, Ordering::Release);
         self.crashed.notify_one();
     }
 
-    /// Waits for the death of the process.
+    /// Waits until the process behind the gate dies.
     pub async fn crashed(&self) {
         self.crashed.notified().await;
     }
 
-    /// All requests of all lives so far.
+    /// Returns all requests of all lives so far, in order.
     #[must_use]
     pub fn requests(&self) -> Vec<String> {
         self.with(|requests| requests.clone())

@@ -1,22 +1,23 @@
-//! Whole evenings in virtual time: the real planner and shell against models of everything around them.
+//! Simulator of whole evenings in virtual time: the real planner and shell run against models of
+//! cluster, cloud and metrics.
 //!
-//! | room | what |
+//! | module | content |
 //! |---|---|
 //! | [`clock`] | virtual time |
-//! | [`server`] | a model of the API server behind a real `kube::Client` |
-//! | [`cluster`] | controllers, scheduler, kubelets, HPA |
-//! | [`cloud`] | EC2 |
+//! | [`server`] | model of the API server behind a real `kube::Client` |
+//! | [`cluster`] | models of controllers, scheduler, kubelets, HPA |
+//! | [`cloud`] | model of EC2 |
 //! | [`load`] | visitors, and the Prometheus that counts them |
-//! | [`script`] | what goes wrong, as a value |
-//! | [`draw`] | scripts from a seed |
-//! | [`gate`] | the door at which it happens |
+//! | [`script`] | faults of an evening, as a value |
+//! | [`draw`] | scripts drawn from a seed |
+//! | [`gate`] | gate that injects the faults into requests |
 //! | [`operator`] | the operator, and its lives |
-//! | [`evening`] | all of it together |
-//! | [`scenario`] | the evenings that are played |
-//! | [`announced`] | the evening of a surge that a user wrote |
+//! | [`evening`] | one evening with all models |
+//! | [`scenario`] | evenings of the tests |
+//! | [`announced`] | evening of a surge that a user wrote |
 //! | [`curve`] | load over time |
-//! | [`outcome`] | what an evening was worth |
-//! | [`oracle`] | what must hold, whatever went wrong |
+//! | [`outcome`] | figures of an evening |
+//! | [`oracle`] | rules that hold under every fault |
 
 #![expect(
     clippy::indexing_slicing,
@@ -40,7 +41,7 @@ pub mod scenario;
 pub mod script;
 pub mod server;
 
-/// The whole part of a number that is small enough for one.
+/// Truncates a number to the whole part. Numbers beyond `i64` saturate.
 #[expect(
     clippy::cast_possible_truncation,
     reason = "saturates; seconds and replicas are far smaller"

@@ -1,4 +1,4 @@
-//! The visitors, and the Prometheus that counts them.
+//! Model of the visitors, and of the Prometheus that counts the visitors.
 
 use std::sync::Arc;
 
@@ -8,37 +8,38 @@ use primetime_core::state::sample::{Sample, Why};
 
 use crate::script::{Part, Script};
 
-/// How many visitors there are at an instant.
+/// Number of visitors as a function of time.
 pub type Curve = Arc<dyn Fn(Instant) -> f64 + Send + Sync>;
 
-/// A metric that has a value within a window, and is 0 outside: what KEDA's cron scaler tells its HPA.
+/// Metric with a value within a time window and 0 outside the window, as KEDA's cron scaler reports
+/// to the HPA.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Cron {
-    /// The metric's name.
+    /// Name of the metric.
     pub metric: String,
-    /// From when.
+    /// Beginning of the window.
     pub from: Instant,
-    /// Until when.
+    /// End of the window.
     pub until: Instant,
-    /// The value.
+    /// Value within the window.
     pub value: f64,
 }
 
-/// A Prometheus that knows one number, and nothing bad of anything else.
+/// Prometheus that answers every query with the number of visitors, except the queries in `others`.
 #[derive(Clone)]
 pub struct Load {
-    /// The truth.
+    /// True number of visitors.
     pub curve: Curve,
-    /// Metrics that the clock alone decides.
+    /// Metrics that depend on the time only.
     pub crons: Vec<Cron>,
-    /// Queries that ask for something else than the visitors: the answer is 0.
+    /// Queries for other series than the visitors. The model answers each such query with 0.
     pub others: Vec<String>,
-    /// It does not answer, or lies, when the script says so.
+    /// Script with the outages of Prometheus: no answer, gaps, stale values, lies.
     pub script: Arc<Script>,
 }
 
 impl Load {
-    /// A Prometheus that counts these visitors and never fails.
+    /// Returns a Prometheus that counts the visitors of `curve` and never fails.
     #[must_use]
     pub fn of(curve: impl Fn(Instant) -> f64 + Send + Sync + 'static) -> Self {
         Self {
@@ -49,13 +50,14 @@ impl Load {
         }
     }
 
-    /// The visitors at an instant, whether it is measured or not.
+    /// Returns the true number of visitors at `now`, independent of outages.
     #[must_use]
     pub fn at(&self, now: Instant) -> f64 {
         (self.curve)(now)
     }
 
-    /// What autoscalers read; nothing if it cannot be read.
+    /// Returns the value that an autoscaler reads for a metric, or `None` if Prometheus has no
+    /// value.
     #[must_use]
     pub fn metric(&self, name: &str, now: Instant) -> Option<f64> {
         if let Some(cron) = self.crons.iter().find(|c| c.metric == name) {

@@ -1,4 +1,4 @@
-//! The operator, wired as its binary wires it, and its lives.
+//! The operator, wired as in the binary, and the sequence of the operator's processes ("lives").
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -25,26 +25,26 @@ use crate::load::Load;
 use crate::script::{Outage, Part, Script};
 use crate::server::Server;
 
-/// What the operator's command line says of time.
+/// Timing flags of the operator's command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Flags {
-    /// Nothing is lowered for so long after the start, or after becoming leader.
+    /// Time after the start, or after becoming leader, in which the planner lowers nothing.
     pub settle: TimeDelta,
-    /// Nothing is lowered for so long after a deletion.
+    /// Time after the deletion of a run or of the surge in which the planner lowers nothing.
     pub delete_grace: TimeDelta,
-    /// Between two questions to the cloud.
+    /// Interval between two polls of the cloud.
     pub cloud_interval: Duration,
 }
 
 impl Flags {
-    /// What the operator does when its command line says nothing of it.
+    /// Default flags of the operator.
     pub const SHIPPED: Self = Self {
         settle: TimeDelta::seconds(120),
         delete_grace: TimeDelta::seconds(120),
         cloud_interval: Duration::from_secs(10),
     };
 
-    /// For evenings of minutes: of two minutes, as many seconds as the evening is short.
+    /// Flags for evenings that run 60 times faster: `settle` is 2 s instead of 120 s.
     pub const SHORT: Self = Self {
         settle: TimeDelta::seconds(2),
         delete_grace: TimeDelta::seconds(5),
@@ -52,46 +52,47 @@ impl Flags {
     };
 }
 
-/// How long a process is gone after a crash: a restart of a container.
+/// Time between the end of a process and the restart, as for a container.
 const RESTART: Duration = Duration::from_secs(3);
 
-/// Everything that an operator talks to.
+/// Servers, clock and settings around an operator.
 #[derive(Clone)]
 pub struct Surroundings {
-    /// The API server.
+    /// API server.
     pub server: Server,
-    /// The door to API server and cloud.
+    /// Gate to the API server and the cloud.
     pub gate: Gate,
-    /// The cloud.
+    /// Cloud.
     pub cloud: CloudModel,
-    /// The Prometheus.
+    /// Prometheus.
     pub load: Load,
-    /// The right time.
+    /// Correct clock.
     pub clock: VirtualClock,
-    /// What goes wrong.
+    /// Faults of the evening.
     pub script: Script,
-    /// Operators may create Jobs.
+    /// True if operators may create Jobs.
     pub jobs: bool,
-    /// What steps of a ladder may write.
+    /// Objects that the degradation steps may write.
     pub degrade: BTreeSet<Object>,
-    /// How operators are started.
+    /// Timing flags of all operators.
     pub flags: Flags,
-    /// Every life of every operator.
+    /// All lives of all operators.
     pub lives: Arc<Mutex<Vec<Life>>>,
 }
 
-/// A life of an operator.
+/// Life of an operator: a process from start to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Life {
-    /// Whose.
+    /// Number of the operator.
     pub operator: usize,
-    /// When it began.
+    /// Start of the process.
     pub from: Instant,
-    /// It ended by itself.
+    /// True if the process exited without a fault of the script, for example after losing the
+    /// leadership.
     pub gave_up: bool,
 }
 
-/// Counts nothing.
+/// Observer that discards every measurement.
 struct Silent;
 
 impl Observer for Silent {
@@ -99,7 +100,8 @@ impl Observer for Silent {
     fn planned(&self, _: &str, _: &World, _: &Plan, _: Duration) {}
 }
 
-/// Calendars of these evenings stand in a `ConfigMap`: no address is allowed.
+/// Feed client that refuses every URL. The calendars of the simulated evenings come from a
+/// `ConfigMap`.
 struct NoFeeds;
 
 impl Feeds for NoFeeds {
@@ -112,7 +114,7 @@ impl Feeds for NoFeeds {
     }
 }
 
-/// The lives of the n-th operator, one after the other.
+/// Runs the lives of the n-th operator in sequence. The future never completes.
 pub async fn lives(around: Surroundings, n: usize, elected: bool) {
     let mut gate = around.gate.of_operator(n);
     let mut ends: Vec<&Outage> =
@@ -154,7 +156,8 @@ fn left(clock: &VirtualClock, until: Instant) -> Duration {
     (until - clock.now()).to_std().unwrap_or_default()
 }
 
-/// A process that is not given the processor while it stands still. What it has sent goes on without it.
+/// Polls `process`, except during pauses. Requests that the process has sent before a pause
+/// proceed.
 async fn now_and_then_still(gate: &Gate, process: impl Future<Output = ()>) {
     let mut process = std::pin::pin!(process);
     loop {
@@ -166,11 +169,12 @@ async fn now_and_then_still(gate: &Gate, process: impl Future<Output = ()>) {
     }
 }
 
-/// One life, until its process ends by itself because it does not lead any more.
+/// Runs a life of the operator, until the process exits because the process no longer leads.
 async fn life(around: &Surroundings, gate: &Gate, n: usize, elected: bool) {
     let cloud: Arc<dyn Cloud> = Arc::new(around.cloud.behind(gate));
     let metrics: Arc<dyn Metrics> = Arc::new(around.load.clone());
-    // It is one machine's clock that jumps: the other operator runs on another one.
+    // The clock of the machine of operator 0 jumps. The other operator runs on another machine with
+    // a correct clock.
     let jumps = if n == 0 { around.script.jumps.as_slice() } else { &[] };
     let clock: Arc<dyn Clock> = Arc::new(around.clock.jumping(jumps));
     let server_time = ServerTime::of(clock.clone());
@@ -183,7 +187,8 @@ async fn life(around: &Surroundings, gate: &Gate, n: usize, elected: bool) {
     let identity = format!("primetime-{n}");
     let leadership = if elected { Leadership::default() } else { Leadership::alone(clock.now()) };
     let Flags { settle, delete_grace, cloud_interval } = around.flags;
-    // A clock that is never set has nothing to be compared with.
+    // If the script has no clock jumps, the reconciler compares wall clock and monotonic clock only
+    // every minute.
     let heartbeat = if jumps.is_empty() { Duration::from_mins(1) } else { HEARTBEAT };
     let cluster = "simulated".to_owned();
     let settings = Settings { cluster, settle, cloud_interval, delete_grace, heartbeat };
@@ -220,6 +225,6 @@ async fn life(around: &Surroundings, gate: &Gate, n: usize, elected: bool) {
         () = calendars::run(client.clone(), shared.clone(), Arc::new(NoFeeds), clock.clone(), leadership.clone()) => {}
         () = signals::run(shared.clone(), metrics, clock.clone()) => {}
     }
-    // What this process has in mind dies with it.
+    // The gate drops all further requests and replies of the ended process.
     gate.die();
 }

@@ -1,5 +1,7 @@
-//! What must hold, whatever went wrong. Each rule is a function with its sentence; the numbers S1 to S24, L1 to L9 and
-//! E1 to E6 are those of docs/invariants.md.
+//! Rules that every evening must keep, in spite of all faults.
+//!
+//! Each rule is a function with a doc sentence. The document `docs/invariants.md` lists the numbers
+//! S1 to S24, L1 to L9 and E1 to E6.
 
 mod authority;
 pub mod case;
@@ -15,32 +17,37 @@ use crate::evening::recording::Recording;
 use crate::oracle::case::{Broken, Case, Promise, RECOVERY, SETBACK};
 use crate::script::{Part, Script};
 
-/// Every rule that an evening broke, with all that went wrong in it.
+/// Returns every rule that an evening broke. Faults of the script extend the deadlines of the
+/// promise.
 #[must_use]
 pub fn judge(recording: &Recording, promise: &Promise, script: &Script) -> Vec<Broken> {
     let t0 = promise.ready_by;
     let mut promise = promise.clone();
-    // A process that stands still is missed when its lease is over.
+    // If a second operator exists, the standby takes over from a paused or crashed leader after the
+    // expiry of the lease. The judge therefore extends T0 by [`RECOVERY`].
     if script.faults.iter().any(|a| a.fault.pause().is_some() || a.fault.is_crash())
         && recording.lives.iter().any(|life| life.operator > 0)
     {
         promise.ready_by += RECOVERY;
     }
-    // No operator is ready in time without an API server. One fault at a request fits into the slack of every scenario.
+    // The operator cannot be ready in time while the API server fails. The slack of every scenario
+    // covers a single request fault. Each further fault extends T0 by [`SETBACK`].
     let setbacks = i32::try_from(script.faults.len()).unwrap_or(i32::MAX).saturating_sub(1).max(0);
     promise.ready_by += SETBACK * setbacks;
     if let Some(last) = script.last_outage() {
         promise.ready_by = promise.ready_by.max(last + RECOVERY + SETBACK * setbacks);
-        // What is possible again after the end comes too late.
+        // If the recovery from the last outage ends after the event, the judge demands no
+        // readiness.
         if last + RECOVERY >= promise.end {
             promise.ready_by = promise.until;
         }
     }
-    // Nor without machines.
+    // If machines never join, the judge demands no readiness.
     if script.outages.iter().any(|o| o.part == Part::NeverJoins) {
         promise.ready_by = promise.until;
     }
-    // Whose clock says that it is not time, or too late, starts nothing.
+    // An operator with a wrong clock may consider a launch too early or too late, and skip the
+    // launch. The judge therefore accepts fewer machines.
     if !script.jumps.is_empty() {
         promise.machines = promise.machines.min(recording.machines.len());
     }

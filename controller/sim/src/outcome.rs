@@ -1,4 +1,5 @@
-//! What an evening was worth: replica-seconds short and to spare, machine time, what is left over.
+//! Figures of an evening: missing and excess replica-seconds, machine-seconds, and changes left
+//! over after the release.
 
 use chrono::TimeDelta;
 use primetime_core::Instant;
@@ -10,27 +11,27 @@ use crate::announced::target::Target;
 use crate::evening::Scenario;
 use crate::evening::recording::Recording;
 
-/// The figures of one evening.
+/// Figures of an evening.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Outcome {
-    /// Replicas that the load needed, times seconds.
+    /// Replicas that the load needed, integrated over time in replica-seconds.
     pub demand_replica_seconds: i64,
-    /// Ready replicas below that.
+    /// Ready replicas missing below the demand, in replica-seconds.
     pub short_replica_seconds: i64,
-    /// Replicas asked for above that; those that warm up count.
+    /// Desired replicas above the demand, in replica-seconds. Replicas that still warm up count.
     pub excess_replica_seconds: i64,
-    /// Minutes in which some target was short.
+    /// Minutes in which at least one target had fewer ready replicas than the load needed.
     pub minutes_short: f64,
-    /// At T0 every target had the announced replicas ready.
+    /// True if every target had the planned replicas ready at T0.
     pub ready_at_t0: bool,
-    /// Seconds of machines that were started for the event.
+    /// Lifetime of all machines launched for the event, in seconds.
     pub machine_seconds: i64,
-    /// What is not as it was before: objects, instances, changed fields.
+    /// Objects, instances and fields that differ from the state before the evening.
     pub left_over: Vec<String>,
 }
 
-/// Measures what was played. What is short counts from an instant on.
+/// Computes the figures of a recorded evening. Missing replicas count from `short_from` on.
 #[must_use]
 pub fn measure(
     evening: &Evening,
@@ -64,7 +65,8 @@ pub fn measure(
     outcome.ready_at_t0 = t0.is_some_and(|look| {
         evening.targets.iter().all(|target| {
             let seen = look.workloads.iter().find(|w| w.name == target.workload);
-            // A multiple of no replicas is no plan: a target without a pod is not ready.
+            // A multiple of zero replicas plans zero replicas. A target without a ready pod is
+            // still not ready.
             seen.is_some_and(|w| w.ready >= i64::from(target.planned.max(1)))
         })
     });
@@ -74,17 +76,19 @@ pub fn measure(
     outcome
 }
 
-/// What a strategy may do that knows the load beforehand.
+/// Rules that a strategy with knowledge of the future load has to keep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Oracle {
-    /// The least that keeps the promise: what was announced is ready at T0 and until the event starts, and after that there
-    /// is never one more than the load needs.
+    /// Fewest replicas that keep the promise: the planned replicas are ready from T0 until the
+    /// start. After the start, the replicas follow the load.
     Least,
-    /// The least that keeps the rules as well: until the end nothing is lowered, neither below the plan nor after a peak.
+    /// Fewest replicas that keep the floors as well: from T0 until the end, replicas never fall
+    /// below the plan or below an earlier peak.
     KeepingTheFloor,
 }
 
-/// A strategy that knows the load beforehand: each replica is asked for exactly as early as it must be.
+/// Computes the figures of a strategy that knows the future load. The strategy requests each
+/// replica at the latest time at which the replica is still ready when needed.
 #[must_use]
 pub fn oracle(evening: &Evening, may: Oracle) -> Outcome {
     let (least, most) = evening.assumptions.pod_seconds;
@@ -98,7 +102,8 @@ pub fn oracle(evening: &Evening, may: Oracle) -> Outcome {
         Oracle::KeepingTheFloor => start + evening.duration,
     };
     let need = |target: &Target, at: Instant, before: &mut i64| {
-        // The minimum of its HPA is the user's own.
+        // The user set `spec.minReplicas` of the HPA, so that minimum applies without a run as
+        // well.
         let load = target.with_headroom(evening.load(at)).max(evening.bounds(target).0.into());
         if at < t0 || at >= end {
             return load;
@@ -130,10 +135,10 @@ pub fn oracle(evening: &Evening, may: Oracle) -> Outcome {
     outcome
 }
 
-/// The highest value of the next `time` values, for each.
+/// Returns, for each value, the highest of the value itself and the next `time` values.
 fn ahead(values: &[i64], time: i64) -> Vec<i64> {
     let time = usize::try_from(time).unwrap_or(0);
-    // Values that no later one exceeds, latest first seen from the back.
+    // Sliding-window maximum from the back. The deque holds the values that no later value exceeds.
     let mut highest: std::collections::VecDeque<(usize, i64)> = std::collections::VecDeque::new();
     let mut result = vec![0; values.len()];
     for (n, (value, slot)) in values.iter().zip(&mut result).enumerate().rev() {
@@ -153,7 +158,10 @@ fn minutes(time: TimeDelta) -> f64 {
     (time.as_seconds_f64() / 6.0).round() / 10.0
 }
 
-/// What is not as it was before. Runs are kept as a memory, and where an HPA looks after replicas they are its own.
+/// Lists the differences between the state before and after the evening.
+///
+/// Runs without a finalizer are no difference, because the planner keeps runs as history. Replicas
+/// of a Deployment with an HPA are no difference, because the HPA owns `spec.replicas`.
 fn left_over(scenario: &Scenario, recording: &Recording) -> Vec<String> {
     let mut left: Vec<String> = recording
         .machines

@@ -1,4 +1,5 @@
-//! Evenings that are played with every fault at every request. One minute of the example is one second here.
+//! Evenings for the tests, with every fault at every request. A minute of the example takes a
+//! second of virtual time.
 
 pub mod shop;
 
@@ -18,7 +19,7 @@ use crate::scenario::shop::{
     DURATION, READY_BEFORE, capital, cron_job, guide, override_until, seconds, shop, show, visitors,
 };
 
-/// Nothing but the announced evening.
+/// Returns the plain evening: the announced event without any fault or change.
 #[must_use]
 pub fn plain() -> (Scenario, Promise) {
     let mut objects = shop();
@@ -27,7 +28,8 @@ pub fn plain() -> (Scenario, Promise) {
         name: "a plain evening",
         begin: show() - seconds(80),
         until: Until::AllIsOver(seconds(600)),
-        // The load has gone when it was gone for 15 s, and those before the end count.
+        // `hold.forSeconds` is 15, and seconds before the end count. A false load of 0 in the last
+        // 16 s before the end would therefore start the release.
         deceivable: show() + seconds(DURATION - 16),
         operators: 1,
         objects,
@@ -72,7 +74,7 @@ pub fn plain() -> (Scenario, Promise) {
     (scenario, promise)
 }
 
-/// The load goes beyond the forecast.
+/// Returns the evening with a load above the announced load.
 #[must_use]
 pub fn beyond() -> (Scenario, Promise) {
     let (mut scenario, promise) = plain();
@@ -81,7 +83,8 @@ pub fn beyond() -> (Scenario, Promise) {
     (scenario, promise)
 }
 
-/// Ten machines of seventeen come at the first call, the rest at the second.
+/// Returns the evening in which the cloud launches 10 of 17 instances at the first call and the
+/// rest at the second call.
 #[must_use]
 pub fn partial() -> (Scenario, Promise) {
     let (mut scenario, promise) = plain();
@@ -90,7 +93,8 @@ pub fn partial() -> (Scenario, Promise) {
     (scenario, promise)
 }
 
-/// A second surge on `web` overlaps the first, with a lower floor and without machines.
+/// Returns the evening in which a second surge on `web` overlaps the first, with a lower floor and
+/// without machines.
 #[must_use]
 pub fn overlapping() -> (Scenario, Promise) {
     let (mut scenario, promise) = plain();
@@ -105,7 +109,8 @@ pub fn overlapping() -> (Scenario, Promise) {
     (scenario, promise)
 }
 
-/// One surge has an encore, which begins before the evening is over.
+/// Returns the evening of a surge with two windows. The second window, an encore, begins before the
+/// first window ends.
 #[must_use]
 pub fn encore() -> (Scenario, Promise) {
     let (mut scenario, mut promise) = plain();
@@ -126,7 +131,7 @@ pub fn encore() -> (Scenario, Promise) {
     (scenario, promise)
 }
 
-/// On-call raises `web` in the middle.
+/// Returns the evening in which on-call boosts `web` to 240 replicas for 30 s.
 #[must_use]
 pub fn boosted() -> (Scenario, Promise) {
     let (mut scenario, mut promise) = plain();
@@ -141,7 +146,7 @@ pub fn boosted() -> (Scenario, Promise) {
     (scenario, promise)
 }
 
-/// The load lingers past the end, so that the release waits for it.
+/// Returns the evening in which the load lingers past the end, so that the run delays the release.
 #[must_use]
 pub fn lingering() -> (Scenario, Promise) {
     let (mut scenario, mut promise) = plain();
@@ -156,7 +161,8 @@ pub fn lingering() -> (Scenario, Promise) {
     (scenario, promise)
 }
 
-/// `web` under KEDA, which makes an HPA of its own, and rewrites it when another writer changes it.
+/// Returns the evening with `web` under KEDA. KEDA creates the HPA and reverts every foreign change
+/// of the HPA.
 #[must_use]
 pub fn under_keda() -> (Scenario, Promise) {
     let (mut scenario, mut promise) = plain();
@@ -182,7 +188,7 @@ pub fn under_keda() -> (Scenario, Promise) {
     (scenario, promise)
 }
 
-/// Two operators, one of which leads.
+/// Returns the plain evening with two operators, of which the elected leader acts.
 #[must_use]
 pub fn elected() -> (Scenario, Promise) {
     let (mut scenario, promise) = plain();
@@ -191,7 +197,8 @@ pub fn elected() -> (Scenario, Promise) {
     (scenario, promise)
 }
 
-/// A calendar announces the evening; it moves it by half a minute while there is time, and is empty later.
+/// Returns the evening announced by a calendar. Two minutes before the start, the calendar moves
+/// the event to 30 s earlier. After the start, the calendar is empty.
 #[must_use]
 pub fn followed() -> (Scenario, Promise) {
     let (mut scenario, promise) = plain();
@@ -221,7 +228,8 @@ pub fn followed() -> (Scenario, Promise) {
     (scenario, promise)
 }
 
-/// The photos are put into the cache once `search` is up, and the shelves are counted afterwards.
+/// Returns the evening with Jobs. The warm-up Job `photos` runs once `search` is ready, `banner`
+/// runs at the start, and `shelves` runs at the release.
 #[must_use]
 pub fn warmed() -> (Scenario, Promise) {
     let (mut scenario, promise) = plain();
@@ -237,7 +245,8 @@ pub fn warmed() -> (Scenario, Promise) {
     (scenario, promise)
 }
 
-/// More than `web` may grow to: orders are only captured, and the page is plain, until the load has gone.
+/// Returns the evening with a load above `maxReplicas` of `web`. Three degradation steps take
+/// effect until the load has fallen: order capture, a plain page, a shield.
 #[must_use]
 pub fn shed() -> (Scenario, Promise) {
     let (mut scenario, promise) = plain();
@@ -273,7 +282,8 @@ pub fn shed() -> (Scenario, Promise) {
             {"name": "web", "port": 80, "weight": 1}, {"name": "plain", "port": 80, "weight": 0},
         ]}]},
     }));
-    // It takes longer than on-call lets it stand.
+    // The degrade Job of `shield` runs 12 s, longer than the time until on-call deactivates the
+    // step.
     let mut slow = cron_job("shield", false);
     slow["spec"]["jobTemplate"]["metadata"]["annotations"] = json!({TAKES: "12000"});
     scenario.objects.extend([slow, cron_job("unshield", false)]);
@@ -284,7 +294,7 @@ pub fn shed() -> (Scenario, Promise) {
     (scenario, promise)
 }
 
-/// All of them, each with what it has to keep.
+/// Returns all evenings, each with the promise that the operator must keep.
 #[must_use]
 pub fn all() -> Vec<(Scenario, Promise)> {
     vec![

@@ -1,38 +1,38 @@
-//! Everything that goes wrong in an evening, as a value: faults at numbered requests, outages from one instant to
-//! another, jumps of the operator's clock.
+//! Script of an evening, as a value: faults at numbered requests, outages within time spans, jumps
+//! of the operator's clock.
 
 use std::fmt;
 
 use chrono::TimeDelta;
 use primetime_core::Instant;
 
-/// A fault at one request.
+/// Fault at a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fault {
-    /// The process dies before the request arrives.
+    /// The process dies before the request reaches the server.
     CrashBefore,
-    /// The process dies when it was done and before the reply arrives.
+    /// The process dies after the server executed the request and before the reply arrives.
     CrashAfterEffect,
-    /// The process dies with the reply in its hands.
+    /// The process dies when the reply arrives.
     CrashAfterReply,
-    /// It is done and the reply never arrives.
+    /// The server executes the request, and the reply never arrives.
     ReplyLost,
-    /// It is done long after everybody has stopped waiting for it.
+    /// The server executes the request 40 s late, after every client timeout.
     Late,
-    /// It is answered 500, and not done.
+    /// The server answers 500 and does not execute the request.
     Refused,
-    /// It is answered 409, and not done.
+    /// The server answers 409 and does not execute the request.
     Conflict,
-    /// It is answered 429, and not done.
+    /// The server answers 429 and does not execute the request.
     TooMany,
-    /// From then on watches say nothing for five seconds.
+    /// All watches deliver no events for 5 s after the request.
     Stale,
-    /// From then on watches say nothing for thirty seconds.
+    /// All watches deliver no events for 30 s after the request.
     VeryStale,
-    /// The process stands still before it sends the request, for longer than a lease lasts, and then goes on as if
-    /// nothing had happened.
+    /// The process pauses 40 s before sending the request, longer than the Lease duration.
+    /// Afterwards the process continues without noticing the pause.
     Paused,
-    /// The same, until all is over.
+    /// The process pauses 200 s before sending the request, until the event is over.
     PausedLong,
 }
 
@@ -52,7 +52,8 @@ impl Fault {
         Self::PausedLong,
     ];
 
-    /// What so many operators have to bear: where there is one, no standby takes over while it stands still.
+    /// Returns the faults for an evening with `operators` operators. A single operator never
+    /// pauses, because no standby would take over.
     #[must_use]
     pub fn of(operators: usize) -> Vec<Self> {
         let mut all = Self::ALL.to_vec();
@@ -60,7 +61,7 @@ impl Fault {
         all
     }
 
-    /// How long the process stands still.
+    /// Returns the duration of the pause of the process, if the fault is a pause.
     #[must_use]
     pub fn pause(self) -> Option<TimeDelta> {
         match self {
@@ -70,7 +71,7 @@ impl Fault {
         }
     }
 
-    /// How long watches say nothing from then on.
+    /// Returns the duration of the watch silence after the request, if the fault silences watches.
     #[must_use]
     pub fn silence(self) -> Option<TimeDelta> {
         match self {
@@ -80,69 +81,70 @@ impl Fault {
         }
     }
 
-    /// The process dies of it.
+    /// True if the process dies of the fault.
     #[must_use]
     pub fn is_crash(self) -> bool {
         matches!(self, Self::CrashBefore | Self::CrashAfterEffect | Self::CrashAfterReply)
     }
 }
 
-/// A fault at the n-th request of an evening, from 0.
+/// Fault at the n-th request of an evening, counted from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct At {
-    /// Which request.
+    /// Number of the request.
     pub request: usize,
-    /// What happens to it.
+    /// Fault at the request.
     pub fault: Fault,
 }
 
-/// What can be out for a while.
+/// Component or capability that can be out for a while.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
-    /// The API server answers 503 and ends its watches.
+    /// The API server answers 503 and closes all watches.
     Api,
-    /// Operators may not write to workloads and autoscalers: 403.
+    /// The API server answers 403 to every write of an operator to a workload or autoscaler.
     Forbidden,
-    /// Lists show every other object only, and say 200.
+    /// Lists of the API server contain only every other object, with status 200.
     ListsPartial,
-    /// Watches that resume from an old resourceVersion get 410 Gone.
+    /// The API server answers 410 Gone if a watch resumes from an old `resourceVersion`.
     WatchesGone,
-    /// No pod may be evicted: a budget for disruptions allows none.
+    /// The API server refuses every eviction, as with a `PodDisruptionBudget` of zero.
     Evictions,
-    /// Images cannot be pulled: pods that are made are not ready before this is over.
+    /// Nodes cannot pull images. Pods created during the outage become ready only after the outage.
     Images,
-    /// An autoscaler of nodes that knows nothing of us takes machines that carry no pod.
+    /// A foreign node autoscaler, without knowledge of Primetime, terminates machines that carry no
+    /// pod.
     Consolidation,
-    /// Machines that are launched run and never join.
+    /// Machines launched during the outage run and never join the cluster.
     NeverJoins,
-    /// The cloud answers nothing but errors.
+    /// The cloud answers every call with an error.
     Cloud,
-    /// The cloud answers one call in four seconds, and refuses the others.
+    /// The cloud answers a single call in 4 s and throttles all others with `RequestLimitExceeded`.
     CloudThrottles,
-    /// The cloud describes what there was when this began.
+    /// `DescribeInstances` of the cloud answers with the state at the beginning of the outage.
     CloudLags,
     /// Prometheus does not answer.
     Prometheus,
-    /// Prometheus answers every other question with nothing.
+    /// Prometheus answers queries in even seconds with an empty result.
     MetricsGaps,
-    /// Prometheus answers what it saw when this began, and says when that was.
+    /// Prometheus answers with the value, and the timestamp, of the beginning of the outage.
     MetricsStale,
     /// Prometheus answers 0.
     Lies,
-    /// There is no operator.
+    /// No operator process runs.
     Operator,
-    /// Watches say nothing, and everything when this is over.
+    /// Watches deliver no events, and deliver all of the delayed events after the outage.
     WatchesSilent,
-    /// What happens is never said by a watch.
+    /// Watches lose every event of the outage for good.
     WatchesLossy,
-    /// Watches say everything twice.
+    /// Watches deliver every event twice.
     WatchesDoubled,
-    /// Watches say the last first.
+    /// Watches deliver the latest event first.
     WatchesReversed,
 }
 
 impl Part {
-    /// All of them.
+    /// All parts.
     pub const ALL: [Self; 20] = [
         Self::Api,
         Self::Forbidden,
@@ -167,98 +169,101 @@ impl Part {
     ];
 }
 
-/// Something is out from an instant to before another.
+/// Outage of a part, from `from` inclusive to `until` exclusive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Outage {
-    /// What.
+    /// Part that is out.
     pub part: Part,
-    /// From when.
+    /// Beginning of the outage.
     pub from: Instant,
-    /// Until when.
+    /// End of the outage.
     pub until: Instant,
 }
 
-/// The operator's clock is wrong from an instant to before another, by the right clock.
+/// Error of the operator's clock, from `from` inclusive to `until` exclusive, both in correct time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Jump {
-    /// From when.
+    /// Beginning of the error.
     pub from: Instant,
-    /// Until when.
+    /// End of the error.
     pub until: Instant,
-    /// By how much, forward or back.
+    /// Offset of the clock, positive if the clock is fast.
     pub by: TimeDelta,
 }
 
-/// Everything that goes wrong.
+/// Script of an evening: all faults, outages and clock jumps.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Script {
-    /// At requests.
+    /// Faults at numbered requests.
     pub faults: Vec<At>,
-    /// At times.
+    /// Outages of parts.
     pub outages: Vec<Outage>,
-    /// Of the clock.
+    /// Errors of the operator's clock.
     pub jumps: Vec<Jump>,
 }
 
 impl Script {
-    /// One fault at one request.
+    /// Returns a script with a single fault.
     #[must_use]
     pub fn one(request: usize, fault: Fault) -> Self {
         Self { faults: vec![At { request, fault }], ..Self::default() }
     }
 
-    /// One outage.
+    /// Returns a script with a single outage.
     #[must_use]
     pub fn out(part: Part, from: Instant, until: Instant) -> Self {
         Self { outages: vec![Outage { part, from, until }], ..Self::default() }
     }
 
-    /// What happens to a request.
+    /// Returns the fault at a request, if the script has a fault there.
     #[must_use]
     pub fn at(&self, request: usize) -> Option<Fault> {
         self.faults.iter().find(|f| f.request == request).map(|f| f.fault)
     }
 
-    /// Whether something is out at an instant.
+    /// True if `part` is out at `now`.
     #[must_use]
     pub fn is_out(&self, part: Part, now: Instant) -> bool {
         self.outages.iter().any(|o| o.part == part && now >= o.from && now < o.until)
     }
 
-    /// Since when something is out at an instant, if it is.
+    /// Returns the beginning of the outage of `part` at `now`, if `part` is out. If outages
+    /// overlap, the earliest beginning counts.
     #[must_use]
     pub fn out_since(&self, part: Part, now: Instant) -> Option<Instant> {
         let out = self.outages.iter().filter(|o| o.part == part && now >= o.from && now < o.until);
         out.map(|o| o.from).min()
     }
 
-    /// Until when something is out at an instant, if it is.
+    /// Returns the end of the outage of `part` at `now`, if `part` is out. If outages overlap, the
+    /// latest end counts.
     #[must_use]
     pub fn out_until(&self, part: Part, now: Instant) -> Option<Instant> {
         let out = self.outages.iter().filter(|o| o.part == part && now >= o.from && now < o.until);
         out.map(|o| o.until).max()
     }
 
-    /// When the last outage is over, and the clock is right again.
+    /// Returns the time at which the last outage and the last clock error have ended.
     #[must_use]
     pub fn last_outage(&self) -> Option<Instant> {
         let jumps = self.jumps.iter().map(|j| j.until);
         self.outages.iter().map(|o| o.until).chain(jumps).max()
     }
 
-    /// How many things go wrong.
+    /// Returns the number of faults, outages and clock jumps.
     #[must_use]
     pub fn len(&self) -> usize {
         self.faults.len() + self.outages.len() + self.jumps.len()
     }
 
-    /// Nothing goes wrong.
+    /// True if the script is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The script without its n-th step.
+    /// Returns the script without the n-th step, counted through faults, outages and jumps in this
+    /// order.
     #[must_use]
     pub fn without(&self, n: usize) -> Self {
         let mut script = self.clone();

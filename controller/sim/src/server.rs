@@ -1,8 +1,12 @@
-//! A model of the API server, as far as this operator can tell: one global resourceVersion, lists and watches with
-//! bookmarks, finalizers, owner references, subresources, merge and JSON patches, conflicts, the shipped schemas and rights.
+//! Model of the API server, with the features that the operator uses.
 //!
-//! It answers the same `kube::Client` as a real one, without sockets; `listen.rs` puts it on one. Every request passes the [`Gate`], which may make
-//! it fail, or the process behind it.
+//! The store has a global `resourceVersion`, finalizers, owner references, subresources and
+//! conflicts. The server answers lists, watches with bookmarks, merge patches and JSON patches. The
+//! server checks the shipped schemas and roles.
+//!
+//! The model answers a `kube::Client` as a real API server does, without sockets. The file
+//! `listen.rs` serves the model on a socket. Every request passes the [`Gate`], which may fail the
+//! request or kill the requesting process.
 
 pub mod access;
 mod answer;
@@ -46,26 +50,27 @@ use crate::server::refusal::Refusal;
 use crate::server::request::{APPLY, Answer, Asked};
 use crate::server::store::{Part, Store};
 
-/// The field manager of a write that names none.
+/// Field manager of a write without the parameter `fieldManager`.
 const UNNAMED: &str = "unnamed";
 
-/// The model. Clones are the same server.
+/// Model of the API server. All clones share the same store.
 #[derive(Clone, Debug)]
 pub struct Server {
     store: Arc<Mutex<Store>>,
-    /// Tells the watches of a kind, in the order in which they wait: tokio's own watch channel draws it by chance.
+    /// Notifies the watches of a kind in the order of their registration. A watch channel of tokio
+    /// notifies in random order.
     changed: Arc<[Notify; ALL.len()]>,
     clock: VirtualClock,
-    /// What operators have asked for.
+    /// Verbs and resources that operators requested and were granted.
     used: Arc<Mutex<BTreeSet<Asks>>>,
-    /// What they were refused for want of a right.
+    /// Requests of operators that the roles did not allow.
     forbidden: Arc<Mutex<Vec<String>>>,
-    /// KEDA is installed.
+    /// True if KEDA is installed.
     keda: bool,
 }
 
 impl Server {
-    /// An empty one.
+    /// Builds a server without objects.
     #[must_use]
     pub fn new(clock: VirtualClock) -> Self {
         Self {
@@ -78,18 +83,19 @@ impl Server {
         }
     }
 
-    /// The same, where KEDA is installed.
+    /// Returns the server with or without KEDA.
     #[must_use]
     pub fn with_keda(self, keda: bool) -> Self {
         Self { keda, ..self }
     }
 
-    /// Looks into the store, or changes it; watches hear of it.
+    /// Reads or changes the store, and notifies the watches of every changed kind.
     pub fn with<T>(&self, f: impl FnOnce(&mut Store) -> T) -> T {
         self.by(None, f)
     }
 
-    /// The same, in the name of an operator.
+    /// Reads or changes the store as an operator. The value `None` stands for a person or a
+    /// controller.
     fn by<T>(&self, operator: Option<usize>, f: impl FnOnce(&mut Store) -> T) -> T {
         let mut store = self.store.lock().unwrap_or_else(PoisonError::into_inner);
         store.now = self.clock.now();
@@ -102,18 +108,18 @@ impl Server {
         result
     }
 
-    /// Rings when an object of this kind changes.
+    /// Returns the notifier of a kind: the notifier fires when an object of the kind changes.
     fn bell(&self, kind: Kind) -> Option<&Notify> {
         self.changed.get(kind.rank())
     }
 
-    /// A client of this server, each request of which passes a gate.
+    /// Returns a client of the model. Each request of the client passes the gate.
     #[must_use]
     pub fn client(&self, gate: &Gate) -> Client {
         Client::new(self.behind(gate), "default")
     }
 
-    /// What such a client talks to.
+    /// Returns the tower service behind such a client.
     #[must_use]
     pub fn behind(
         &self,
@@ -161,7 +167,7 @@ impl Server {
         gate.pass(Door::Api, line, effect, refuse).await
     }
 
-    /// Says when an answer was made, as Go's server does.
+    /// Adds the `Date` header, as Go's HTTP server does.
     fn dated(&self, mut answer: Response<Answer>) -> Response<Answer> {
         let date = self.clock.now().format("%a, %d %b %Y %H:%M:%S GMT").to_string();
         if let Ok(date) = HeaderValue::from_str(&date) {
@@ -189,7 +195,7 @@ impl Server {
         }
     }
 
-    /// Refuses an operator what the chart does not grant.
+    /// Refuses a request of an operator that the chart's roles do not allow.
     fn may(&self, asked: &Asked, gate: &Gate) -> Result<(), Refusal> {
         let Path::Objects(place) = path::read(&asked.path) else { return Ok(()) };
         if asked.by.is_none() {
@@ -215,13 +221,13 @@ impl Server {
         Ok(())
     }
 
-    /// What operators have asked for, and were granted.
+    /// Returns the verbs and resources that operators requested and were granted.
     #[must_use]
     pub fn used(&self) -> BTreeSet<Asks> {
         self.used.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// What operators asked for and the chart does not grant.
+    /// Returns the requests of operators that the chart's roles do not allow.
     #[must_use]
     pub fn forbidden(&self) -> Vec<String> {
         self.forbidden.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -243,7 +249,7 @@ impl Server {
         }
     }
 
-    /// Answers a request for objects. One table of methods and subresources.
+    /// Answers a request for objects. The function is a single table of methods and subresources.
     fn objects(
         &self,
         place: &Place,
@@ -260,7 +266,8 @@ impl Server {
                     }
                     Ok((200, Arc::new(list.into())))
                 }
-                // Protobuf, for one, which some clients would rather speak.
+                // The model refuses a body other than JSON or YAML, for example protobuf of an
+                // unknown kind.
                 Method::POST if !asked.body.is_object() => Err(unserved(asked)),
                 Method::POST => self
                     .by(asked.by, |s| s.create(*kind, namespace, asked.body.clone()))
@@ -325,8 +332,8 @@ impl Server {
         let on_node = parameter(query, "fieldSelector")
             .and_then(|s| s.strip_prefix("spec.nodeName=").map(str::to_owned));
         let labels = parameter(query, "labelSelector").unwrap_or_default();
-        // A read of any version is answered by the cache that feeds the watches, however old that is; other reads by the
-        // store itself.
+        // The watch cache answers a read with `resourceVersion=0`, even if the cache is stale. The
+        // store answers all other reads.
         let any_version = parameter(query, "resourceVersion").as_deref() == Some("0");
         let lags = gate.out_since(Outage::WatchesSilent).filter(|_| any_version);
         let selected = |object: &Value| {

@@ -1,4 +1,4 @@
-//! Evenings that have to be the same: E3 to E6 of docs/invariants.md.
+//! Pairs of evenings with equal results: rules E3 to E6 of `docs/invariants.md`.
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
@@ -24,7 +24,8 @@ fn surge(scenario: &mut Scenario) -> &mut Value {
     scenario.objects.iter_mut().find(|o| o["kind"] == "ScheduledSurge").unwrap()
 }
 
-/// A person edits the surge after three seconds, long before anything is raised.
+/// Returns the edit of the surge by a person 3 s after the beginning of the evening, before any run
+/// raises a target.
 fn corrected(spec: &Value) -> Deed {
     let object = json!({
         "apiVersion": "primetime.dev/v1alpha1", "kind": "ScheduledSurge",
@@ -38,7 +39,8 @@ fn same(is: &Recording, other: &Recording) {
     assert_eq!(commands(is), commands(other));
 }
 
-/// E3: what was announced first does not matter.
+/// E3: a surge that a person edits in time gives the same commands as a surge created with the
+/// final spec.
 #[test]
 fn a_changed_announcement_is_as_good_as_a_new_one() {
     let (scenario, promise) = plain();
@@ -54,7 +56,8 @@ fn a_changed_announcement_is_as_good_as_a_new_one() {
     same(&changed, &played(&scenario));
 }
 
-/// E4: a wrong announcement that was put right leaves no trace.
+/// E4: a surge created with an invalid `startTime` and corrected in time gives the same commands as
+/// a valid surge.
 #[test]
 fn a_mended_announcement_is_as_good_as_a_right_one() {
     let (scenario, _) = plain();
@@ -65,7 +68,7 @@ fn a_mended_announcement_is_as_good_as_a_right_one() {
     same(&played(&other), &played(&scenario));
 }
 
-/// E5: the same evening half a year later is the same.
+/// E5: the same evening half a year later gives the same commands.
 #[test]
 fn the_day_does_not_matter() {
     let (scenario, _) = plain();
@@ -81,7 +84,7 @@ fn the_day_does_not_matter() {
     assert_eq!(commands(&played(&later)), commands(&played(&scenario)));
 }
 
-/// E5: a zone is its offset.
+/// E5: two time zones with the same offset give the same commands.
 #[test]
 fn the_name_of_the_zone_does_not_matter() {
     let (scenario, _) = plain();
@@ -96,7 +99,8 @@ fn the_name_of_the_zone_does_not_matter() {
     assert_eq!(in_zone("Africa/Lagos"), expected);
 }
 
-/// E5: neither the order of targets nor a surge beside it changes what a target is asked for.
+/// E5: the order of the targets, and a second surge on another workload, do not change the commands
+/// for a target.
 #[test]
 fn neither_order_nor_neighbours_matter() {
     let (scenario, _) = plain();
@@ -120,7 +124,7 @@ fn neither_order_nor_neighbours_matter() {
     assert_eq!(commands_there, commands(&played(&scenario)));
 }
 
-/// E6: two operators do what one does.
+/// E6: two operators give the same commands as a single operator.
 #[test]
 fn two_operators_are_one() {
     same(&played(&elected().0), &played(&plain().0));

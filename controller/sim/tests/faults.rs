@@ -1,5 +1,7 @@
-//! Every fault at every request of every evening: all of them with `PRIMETIME_SOAK=1`, otherwise a share. One of them again:
-//! `PRIMETIME_PLAN`, its number.
+//! Every fault at every request of every evening.
+//!
+//! If `PRIMETIME_SOAK` is set, the test plays all plans, otherwise a share. `PRIMETIME_PLAN`
+//! selects the plan with that number.
 
 mod common;
 
@@ -10,10 +12,10 @@ use primetime_sim::oracle::judge;
 use primetime_sim::scenario;
 use primetime_sim::script::{Fault, Script};
 
-/// All evenings of this file are drawn from one seed.
+/// Seed of all evenings in this file.
 const SEED: u64 = 1;
 
-/// The share of `make test`, in seconds.
+/// Time limit of `make test`, in seconds.
 const SECONDS: u64 = 140;
 
 #[test]

@@ -1,4 +1,5 @@
-//! What has gone wrong elsewhere, each a named evening of ours. KEDA is kedacore/keda, `k/k` kubernetes/kubernetes.
+//! Published incidents and bugs, each as a named evening. "KEDA" stands for the repository
+//! kedacore/keda, `k/k` for kubernetes/kubernetes.
 
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "tests")]
 
@@ -19,7 +20,7 @@ use serde_json::{Value, json};
 
 type Case = (Scenario, Promise, Script);
 
-/// Seconds since the show.
+/// Returns the time `n` seconds after the start of the show.
 fn at(n: i64) -> Instant {
     show() + seconds(n)
 }
@@ -32,7 +33,7 @@ fn out(part: Part, from: i64, until: i64) -> Case {
     with(plain(), Script::out(part, at(from), at(until)))
 }
 
-/// A fault at the first request that begins so.
+/// Injects a fault at the first request whose text starts with `request`.
 fn fault(evening: (Scenario, Promise), request: &str, fault: Fault) -> Case {
     let requests = play(&evening.0, &Script::default(), 1).unwrap().requests;
     let n = requests.iter().position(|r| r.starts_with(request)).expect(request);
@@ -51,7 +52,7 @@ fn capital() -> Value {
     named("primetime.dev/v1alpha1", "ScheduledSurge", "capital")
 }
 
-/// The evening begins when a person says so.
+/// Returns the evening with `startPolicy: Manual`, in which a person starts the event.
 fn armed() -> (Scenario, Promise) {
     let (mut scenario, promise) = plain();
     for surge in scenario.objects.iter_mut().filter(|o| o["kind"] == "ScheduledSurge") {
@@ -60,7 +61,7 @@ fn armed() -> (Scenario, Promise) {
     (scenario, promise)
 }
 
-/// A Job fails at each attempt.
+/// Returns the evening with a warm-up in which every attempt of the Job `step` fails.
 fn cold(step: &str) -> (Scenario, Promise) {
     let (mut scenario, promise) = warmed();
     scenario.objects.retain(|o| o["kind"] != "CronJob" || o["metadata"]["name"] != step);
@@ -93,7 +94,8 @@ fn deeds(deeds: Vec<Deed>, change: impl FnOnce(&mut Promise)) -> Case {
     (scenario, promise, Script::default())
 }
 
-/// A tool that sets a spec back within three seconds, from before the event to after it.
+/// Returns an evening with a tool that reverts the spec of an object within 3 s, from before the
+/// event until after the event.
 fn insisting(
     mut object: Value,
     spec: Value,
@@ -108,7 +110,7 @@ fn insisting(
     (scenario, promise, Script::default())
 }
 
-/// Deletes the surge at `when`, and creates it again unchanged `after` seconds later.
+/// Deletes the surge at `when`, and creates the unchanged surge `after` seconds later.
 fn replaced_by_force(when: i64, after: i64) -> Vec<Deed> {
     let (scenario, _) = plain();
     let surge = scenario.objects.iter().find(|o| o["kind"] == "ScheduledSurge").unwrap().clone();
@@ -123,7 +125,8 @@ fn clock(by: i64, from: i64, until: i64) -> Case {
     with(plain(), Script { jumps: vec![jump], ..Script::default() })
 }
 
-/// A process that begins with a clock that is wrong already, and does not see it jump.
+/// Returns an evening with an operator that starts with a wrong clock, so that the operator never
+/// sees a jump.
 fn begins_wrong(by: i64, from: i64, until: i64) -> Case {
     let (_, _, script) = clock(by, from, until);
     let outages = vec![Outage { part: Part::Operator, from: at(from - 1), until: at(from + 1) }];
@@ -512,7 +515,7 @@ fn what_has_gone_wrong_elsewhere_goes_well_here() {
     assert!(broken.is_empty(), "{} of {}:\n{}", broken.len(), cases.len(), broken.join("\n"));
 }
 
-/// Argo CD#8207: self-healing takes replicas back to what Git says.
+/// Argo CD#8207: Argo CD reverts `spec.replicas` of a target to the value in Git.
 #[test]
 fn a_revert_is_repaired_within_five_seconds_and_not_for_ever() {
     let reverts = [5, 15, 25, 35, 45].map(|n| set(n, search(), json!({"replicas": 5}), "argocd"));
@@ -527,7 +530,8 @@ fn a_revert_is_repaired_within_five_seconds_and_not_for_ever() {
     assert!(recording.over.is_some_and(|over| over > at(DURATION)), "it ends");
 }
 
-/// A warm-up that fails is a risk at once; a person mends it and deletes its Job, and it is run again in time.
+/// If a warm-up Job fails, the verdict becomes `AtRisk` at once. After a person fixes the CronJob
+/// and deletes the failed Job, the planner runs the warm-up again before T0.
 #[test]
 fn a_failed_warm_up_is_said_and_run_again() {
     let (mut scenario, promise) = cold("photos");
@@ -555,7 +559,8 @@ fn a_failed_warm_up_is_said_and_run_again() {
     assert_eq!(last.object["status"]["jobs"][0]["attempt"], 2);
 }
 
-/// Karpenter#9479: instances that the cloud took away are not missed for an hour.
+/// Karpenter#9479: the planner replaces instances that the cloud has reclaimed, without the delay
+/// of an hour that the issue reports.
 #[test]
 fn reclaimed_machines_are_replaced() {
     let (mut scenario, _) = plain();
@@ -565,8 +570,11 @@ fn reclaimed_machines_are_replaced() {
     assert!(recording.machines.iter().all(|m| m.ended_at.is_some()), "all are given back");
 }
 
-/// KEDA#5167, a Helm rename: an HPA is deleted in the window, and one of another name with the same bounds takes its place. Once it
-/// has cut the pods to its maximum; from then on its bounds are raised, and given back.
+/// KEDA#5167, a Helm rename: the planner adopts an HPA that replaces another HPA of the same target
+/// in the window.
+///
+/// The new HPA has the original bounds and reduces the pods to `spec.maxReplicas` once. The planner
+/// then raises the bounds, and restores the original bounds after the event.
 #[test]
 fn an_autoscaler_that_replaces_another_one_is_adopted() {
     let (mut scenario, mut promise) = plain();

@@ -1,5 +1,8 @@
-//! Evenings in which up to four things go wrong, drawn from seeds: a share of 5,000, all of them with `PRIMETIME_SOAK=1`, or
-//! `PRIMETIME_SEEDS` from `PRIMETIME_SEED` on. Each is played twice, and has to be the same evening.
+//! Evenings with up to four faults, drawn from seeds. The test plays each evening twice and
+//! requires equal recordings.
+//!
+//! The test plays a share of 5,000 seeds, or all seeds with `PRIMETIME_SOAK=1`. `PRIMETIME_SEED`
+//! sets the first seed, and `PRIMETIME_SEEDS` sets the number of seeds.
 
 mod common;
 
@@ -9,10 +12,10 @@ use primetime_sim::evening::play;
 use primetime_sim::scenario;
 use primetime_sim::script::Script;
 
-/// The share of `make test`, in seconds.
+/// Time limit of `make test`, in seconds.
 const SECONDS: u64 = 100;
 
-/// The first seed.
+/// Returns the first seed.
 fn seed() -> u64 {
     number("PRIMETIME_SEED").unwrap_or(1)
 }

@@ -1,4 +1,4 @@
-//! Evenings in which one thing is tried at every place: every minute, every subset, every phase.
+//! Sweeps: a fault, a deletion or a shortage at every possible time or place of an evening.
 
 use std::collections::BTreeSet;
 
@@ -16,19 +16,19 @@ use primetime_sim::script::{At, Fault, Outage, Part, Script};
 use primetime_sim::server::access::{Access, Asks};
 use serde_json::{Value, json};
 
-/// Seconds since the show.
+/// Returns the time `n` seconds after the start of the show.
 fn at(n: i64) -> Instant {
     show() + seconds(n)
 }
 
-/// The word of the first run on whether it is ready, at an instant.
+/// Returns the last `status.verdict` of the runs at `now`.
 fn verdict(recording: &Recording, now: Instant) -> String {
     let runs = recording.history.iter().filter(|e| e.key.0.kind == "SurgeRun" && e.at <= now);
     let mut said = runs.rev().filter_map(|e| e.object.pointer("/status/verdict")?.as_str());
     said.next().unwrap_or_default().to_owned()
 }
 
-/// F21: whenever the operator is away, and for how long, nothing is missed for good.
+/// F21: an operator outage of 1 to 150 s at any time of the evening breaks no rule.
 #[test]
 fn an_operator_that_is_away_misses_nothing_for_good() {
     let (scenario, promise) = plain();
@@ -40,7 +40,8 @@ fn an_operator_that_is_away_misses_nothing_for_good() {
             let mut promise = promise.clone();
             let recording = play(&scenario, &script, 1).unwrap();
             if at(from + time) >= promise.end {
-                // Who comes back when all is over starts nothing any more.
+                // If the operator returns after the end of the event, the planner launches no
+                // further machine.
                 promise.machines = promise.machines.min(recording.machines.len());
             }
             let rules = judge(&recording, &promise, &script);
@@ -52,7 +53,8 @@ fn an_operator_that_is_away_misses_nothing_for_good() {
     assert!(broken.is_empty(), "{}", broken.join("\n"));
 }
 
-/// F7: whichever pools are empty, what the others have is enough; where all are, it is said before T0.
+/// F7: machines from the remaining pools suffice if some pools are empty. If all pools are empty,
+/// the verdict is `AtRisk` before T0.
 #[test]
 fn every_subset_of_pools_may_be_empty() {
     let (types, subnets) = (["m6i.xlarge", "m6a.xlarge"], ["subnet-0a", "subnet-0b"]);
@@ -80,7 +82,8 @@ fn every_subset_of_pools_may_be_empty() {
     }
 }
 
-/// F38: whatever is deleted, and whenever, the rest comes to its end.
+/// F38: after the deletion of any object at any time, every run still ends and releases the other
+/// targets.
 #[test]
 fn whatever_is_deleted_at_whatever_time_it_ends() {
     let step = if cfg!(debug_assertions) { 60 } else { 7 };
@@ -117,12 +120,13 @@ fn whatever_is_deleted_at_whatever_time_it_ends() {
     assert!(broken.is_empty(), "{} broken:\n{}", broken.len(), broken.join("\n"));
 }
 
-/// F4, F18: a standby that takes over from a leader that stands still has to see what its watches have not said.
+/// F4, F18: a standby with lossy watches takes over from a paused leader. The standby must see the
+/// changes that the lossy watches did not deliver.
 #[test]
 fn a_standby_whose_watches_have_kept_silent_takes_over_at_any_time() {
     let (scenario, promise) = elected();
     let step = if cfg!(debug_assertions) { 9 } else { 2 };
-    // A leader that stands still before it renews its lease has lost it when it goes on.
+    // A leader that pauses just before a renewal of the Lease has lost the Lease after the pause.
     let requests = play(&scenario, &Script::default(), 1).unwrap().requests;
     let renewals = requests.iter().enumerate().filter(|(_, what)| what.contains("/leases/"));
     let outages = vec![Outage { part: Part::WatchesLossy, from: at(-57), until: at(1) }];
@@ -139,7 +143,8 @@ fn a_standby_whose_watches_have_kept_silent_takes_over_at_any_time() {
     assert!(broken.is_empty(), "{}", broken.join("\n"));
 }
 
-/// F35: pods beyond a quota are never made, and nothing waits for a node: it is said within a minute.
+/// F35: if a namespace quota limits the pods, pods beyond the quota never appear and need no Node.
+/// The verdict is `AtRisk` at T0.
 #[test]
 fn a_quota_of_pods_is_said_in_time() {
     let (mut scenario, mut promise) = plain();
@@ -151,7 +156,8 @@ fn a_quota_of_pods_is_said_in_time() {
     assert!(broken.is_empty(), "{broken:?}");
 }
 
-/// What the shop does at an instant: its checkout, and the weight of its plain page.
+/// Returns `data.checkout` of the `ConfigMap` and the weight of the plain page in the HTTPRoute, as
+/// of `at`.
 fn shedding(recording: &Recording, at: Instant) -> (Option<&str>, Option<i64>) {
     let last = |kind: &str, pointer: &str| {
         let all = recording.history.iter().rev().filter(|e| e.key.0.kind == kind);
@@ -161,13 +167,15 @@ fn shedding(recording: &Recording, at: Instant) -> (Option<&str>, Option<i64>) {
     (last("ConfigMap", "/data/checkout").and_then(Value::as_str), weight.and_then(Value::as_i64))
 }
 
-/// Jobs that were created, in their order, by their steps.
+/// Returns the degradation steps of the created Jobs, in creation order.
 fn jobs(recording: &Recording) -> Vec<&str> {
     let made = recording.history.iter().filter(|e| e.key.0.kind == "Job" && e.what == "ADDED");
     made.filter_map(|e| e.key.2.rsplitn(3, '-').nth(2)).collect()
 }
 
-/// Order capture is on within seconds, and leaves by itself; where nothing is known of the load, it stays as it is.
+/// The planner activates the steps within 6 s after the start of the overload and deactivates the
+/// steps after the event. During a Prometheus outage the planner leaves every step in the current
+/// state.
 #[test]
 fn the_ladder_sheds_in_time_and_leaves_by_itself() {
     let (scenario, promise) = shed();
@@ -178,7 +186,8 @@ fn the_ladder_sheds_in_time_and_leaves_by_itself() {
     assert_eq!(shedding(&usual, at(6)), (Some("capture"), Some(100)));
     assert_eq!(shedding(&usual, at(DURATION)), (Some("capture"), Some(100)));
     assert_eq!(shedding(&usual, at(DURATION + 20)), normal);
-    // On-call turns it off in between, and it comes back.
+    // On-call deactivates `shield` with a `Restore` override. After the override expires, the
+    // planner activates `shield` again.
     assert_eq!(jobs(&usual), ["shield", "shield-restore", "shield", "shield-restore"]);
 
     let blind = Script::out(Part::Prometheus, at(20), at(DURATION + 40));
@@ -187,14 +196,15 @@ fn the_ladder_sheds_in_time_and_leaves_by_itself() {
     assert_eq!(judge(&recording, &promise, &blind), Vec::<String>::new());
 }
 
-/// The chart grants what is used in some evening, and nothing else.
+/// The chart grants exactly the rights that the evenings use.
 #[test]
 fn what_is_granted_is_used() {
     let deployment = json!({
         "apiVersion": "apps/v1", "kind": "Deployment",
         "metadata": {"name": "search", "namespace": SHOP},
     });
-    // A target goes, and what is left of the load runs on the machines that go.
+    // A person deletes the target `search` in the window. The remaining load after the event keeps
+    // pods on the machines that the planner drains.
     let mut lasting = plain().0;
     lasting.load = Load::of(|now| match now {
         now if now < show() => 2_000.0,
@@ -202,7 +212,7 @@ fn what_is_granted_is_used() {
         _ => 10_000.0,
     });
     lasting.deeds = vec![Deed { at: at(20), act: Act::Delete(deployment) }];
-    // The event is stretched, or moved, while its run has not begun.
+    // A person extends or moves the event before the start of the run.
     let announced = |schedule: Value| {
         let mut scenario = plain().0;
         let object = json!({
@@ -215,7 +225,7 @@ fn what_is_granted_is_used() {
     let stretched = announced(json!({"durationSeconds": 90}));
     let later = at(30).format("%Y-%m-%dT%H:%M:%SZ").to_string();
     let moved = announced(json!({"startTime": later}));
-    // One of its templates is a suspended Job.
+    // The template of the warm-up `photos` is a suspended Job instead of a CronJob.
     let mut copied = warmed().0;
     for object in &mut copied.objects {
         if object["kind"] == "CronJob" && object["metadata"]["name"] == "photos" {
@@ -236,14 +246,15 @@ fn what_is_granted_is_used() {
         copied,
         shed().0,
     ];
-    // What watches do not show has to be asked for.
+    // If the watches are silent, the operator reads objects with GET requests, which need further
+    // rights.
     let scripts = [Script::default(), Script::out(Part::WatchesSilent, at(-40), at(-20))];
     let used: BTreeSet<Asks> = evenings
         .iter()
         .flat_map(|evening| scripts.iter().map(move |script| (evening, script)))
         .flat_map(|(evening, script)| play(evening, script, 1).unwrap().used)
         .collect();
-    // Deployments stand for all kinds that the chart's values name.
+    // Deployments represent all workload kinds of the chart value `scalableKinds`.
     let others = ["statefulsets", "replicasets"];
     let unused: Vec<Asks> = Access::shipped()
         .unwrap()
@@ -255,7 +266,7 @@ fn what_is_granted_is_used() {
     assert!(unused.is_empty(), "{unused:#?}");
 }
 
-/// L9: ten announcements that cannot be kept delay none of a hundred others.
+/// L9: ten surges that cannot succeed do not delay the runs of a hundred other surges.
 #[test]
 fn what_cannot_be_kept_delays_nothing_else() {
     let (mut scenario, _) = plain();

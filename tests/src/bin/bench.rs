@@ -1,5 +1,8 @@
-//! Figures as ratios in one run: lateness of 500 writes that fall due at one instant, against a bare load generator with the
-//! same connections on the same API server; memory and idle requests with 1,000 surges.
+//! Write latency, memory and idle load of the operator, measured as ratios within a single run.
+//!
+//! The benchmark compares 500 writes that fall due at the same instant with a bare load generator.
+//! Operator and generator use 32 connections each to the same API server. A second part measures
+//! resident memory and idle requests with 1,000 surges.
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -24,17 +27,18 @@ use primetime_tests::tools::Tools;
 use primetime_tests::wait::wait_until;
 use serde_json::json;
 
-/// Writes that fall due together.
+/// Writes to targets that fall due at the same instant.
 const WRITES: usize = 500;
-/// The operator's connections: `AT_ONCE` of its engine.
+/// Concurrent requests of the operator: `AT_ONCE` of the reconciler.
 const CONNECTIONS: usize = 32;
-/// Targets of one surge; 64 are allowed.
+/// Targets per surge. The schema allows 64 items in `spec.targets`.
 const PER_SURGE: usize = 50;
-/// Rounds, contestants in turn; the median counts.
+/// Rounds of the benchmark. Each round runs the bare generator and the operator in turn; the
+/// summary prints the medians.
 const ROUNDS: usize = 5;
-/// Surges that only wait.
+/// Surges of the idle measurement. Each surge starts 30 days later.
 const IDLE_SURGES: usize = 1000;
-/// How long idle requests are counted.
+/// Period over which the benchmark counts idle requests.
 const IDLE: Duration = Duration::from_secs(60);
 
 #[tokio::main]
@@ -88,7 +92,7 @@ fn median(values: &mut [f64]) -> f64 {
     values[values.len() / 2]
 }
 
-/// Fresh Deployments in a fresh namespace.
+/// Creates a namespace and `count` Deployments in that namespace, with `spec.replicas: 1`.
 async fn deployments(plane: &Plane, namespace: &str, count: usize) -> Result<()> {
     run(plane.kubectl().args(["create", "namespace", namespace])).await?;
     let api: Api<Deployment> = Api::namespaced(plane.client.clone(), namespace);
@@ -117,12 +121,14 @@ async fn deployments(plane: &Plane, namespace: &str, count: usize) -> Result<()>
         .await
 }
 
-/// The same writes from a loop that knows nothing else.
+/// Measures the bare load generator: `WRITES` patches of `/scale` with at most `CONNECTIONS`
+/// requests in flight.
 async fn bare_generator(plane: &Plane, round: usize) -> Result<Duration> {
     let namespace = format!("bare-{round}");
     deployments(plane, &namespace, WRITES).await?;
     let api: Api<Deployment> = Api::namespaced(plane.client.clone(), &namespace);
-    // Warm connections, as the operator has them.
+    // The generator opens all connections before the measurement, because the connections of the
+    // operator are open too.
     stream::iter(0..CONNECTIONS)
         .for_each_concurrent(CONNECTIONS, |n| {
             let api = api.clone();
@@ -146,7 +152,10 @@ async fn bare_generator(plane: &Plane, round: usize) -> Result<Duration> {
     Ok(started.elapsed())
 }
 
-/// A change to each hold of a namespace from a loop that knows nothing else: the price of intent before effect.
+/// Measures how long a bare loop takes to patch every `SurgeHold` of a namespace.
+///
+/// The operator persists a hold before each effect, so the duration is the minimum cost of the
+/// records.
 async fn bare_records(plane: &Plane, namespace: &str) -> Result<Duration> {
     let api: Api<SurgeHold> = Api::namespaced(plane.client.clone(), namespace);
     let holds = api.list(&ListParams::default()).await?.items;
@@ -164,21 +173,24 @@ async fn bare_records(plane: &Plane, namespace: &str) -> Result<Duration> {
         .try_for_each(|_| async { Ok(()) })
         .await?;
     let took = started.elapsed();
-    // The operator sees them all before it is asked for something itself.
+    // The pause lets the operator process the watch events of all patched holds before the next
+    // measurement.
     tokio::time::sleep(Duration::from_secs(2)).await;
     Ok(took)
 }
 
 struct Known {
-    /// From ten overrides to the last of the 500 writes that they ask for, records included.
+    /// Time from the creation of ten overrides to the last of the 500 resulting writes, records
+    /// included.
     together: Duration,
-    /// What the bare generator takes for as many records.
+    /// Time in which the bare generator writes the same number of records.
     bare_records: Duration,
     last_late_ms: f64,
     writes_per_object: f64,
 }
 
-/// A surge on some of the Deployments whose writes fall due at `due`.
+/// Builds surge number `part` for `PER_SURGE` Deployments. The writes to the Deployments fall due
+/// at `due`.
 fn surge(namespace: &str, part: usize, due: DateTime<Utc>, lead: u32) -> Result<ScheduledSurge> {
     let mut surge = capital::shifted(due + TimeDelta::seconds(i64::from(lead)), 60)?;
     surge.metadata.namespace = Some(namespace.to_owned());
@@ -202,10 +214,10 @@ fn surge(namespace: &str, part: usize, due: DateTime<Utc>, lead: u32) -> Result<
     Ok(surge)
 }
 
-/// Which replicas were seen, and when.
+/// Values of `spec.replicas` in the order of the watch events, each with the time of the event.
 type Sightings = Arc<Mutex<Vec<(i32, DateTime<Utc>)>>>;
 
-/// What a watch on the Deployments of a namespace has seen.
+/// A watch on the Deployments of a namespace and the values of `spec.replicas` in its events.
 struct Seen {
     at: Sightings,
     task: tokio::task::JoinHandle<Result<()>>,
@@ -237,7 +249,9 @@ impl Seen {
         Ok(Self { at, task })
     }
 
-    /// The first and the last instant at which a Deployment was seen at `replicas`, once all were.
+    /// Waits until `WRITES` watch events show `replicas`, at most 90 s.
+    ///
+    /// Returns the times of the first and of the last of the matching events.
     async fn all(&self, replicas: i32) -> Result<(DateTime<Utc>, DateTime<Utc>)> {
         let at = || {
             let seen = self.at.lock().expect("lock");
@@ -254,7 +268,10 @@ impl Seen {
     }
 }
 
-/// Ten overrides at once, which could not be known before: 500 records and 500 writes.
+/// Creates ten boost overrides at once, which cause 500 records and 500 writes.
+///
+/// The operator cannot prepare the writes in advance. Returns the time from the first override to
+/// the last write.
 async fn boosted(plane: &Plane, namespace: &str, seen: &Seen) -> Result<Duration> {
     let api: Api<SurgeOverride> = Api::namespaced(plane.client.clone(), namespace);
     let sent = Utc::now();
@@ -285,7 +302,8 @@ async fn boosted(plane: &Plane, namespace: &str, seen: &Seen) -> Result<Duration
     Ok((last - sent).to_std()?)
 }
 
-/// 500 writes that were known before: the instants at which a watch sees them.
+/// Measures 500 writes that the operator knows 40 s in advance, by the time at which a watch sees
+/// each write.
 async fn known_before(plane: &Plane, operator: &Operator, round: usize) -> Result<Known> {
     let namespace = format!("known-{round}");
     deployments(plane, &namespace, WRITES).await?;
@@ -298,7 +316,8 @@ async fn known_before(plane: &Plane, operator: &Operator, round: usize) -> Resul
     let seen = Seen::watch(plane, &namespace).await?;
     let before = writes(&operator.metrics().await?);
     let (_, last) = seen.all(5).await?;
-    // A second write to an object would be seen shortly after the first.
+    // The pause lets the watch see a second write to the same object, if the operator makes a
+    // second write.
     tokio::time::sleep(Duration::from_secs(3)).await;
     let after = writes(&operator.metrics().await?);
     let bare_records = bare_records(plane, &namespace).await?;
@@ -312,7 +331,8 @@ async fn known_before(plane: &Plane, operator: &Operator, round: usize) -> Resul
     };
     run(plane.kubectl().args(["delete", "surges", "--all", "-n", &namespace, "--wait=false"]))
         .await?;
-    // Without a garbage collector runs are deleted by hand; their release is not measured.
+    // The plane runs no garbage collector, so the benchmark deletes the runs itself. The benchmark
+    // does not measure the release.
     run(plane.kubectl().args(["delete", "runs", "--all", "-n", &namespace, "--wait=false"]))
         .await?;
     let runs: Api<SurgeRun> = Api::namespaced(plane.client.clone(), &namespace);
@@ -324,7 +344,8 @@ async fn known_before(plane: &Plane, operator: &Operator, round: usize) -> Resul
     Ok(known)
 }
 
-/// Writes to targets that the operator has done.
+/// Returns the number of successful writes to targets, from `primetime_operations_total` in the
+/// operator's metrics.
 fn writes(metrics: &str) -> f64 {
     let line = metrics.lines().find(|l| {
         l.starts_with("primetime_operations_total")
@@ -334,7 +355,8 @@ fn writes(metrics: &str) -> f64 {
     line.and_then(|l| l.rsplit(' ').next()).and_then(|n| n.parse().ok()).unwrap_or(0.0)
 }
 
-/// Requests that the API server has answered, watches and its own left out.
+/// Returns the sum of `apiserver_request_total` over all verbs but `WATCH`. The sum includes the
+/// requests that the API server sends to itself.
 async fn requests(client: &Client) -> Result<f64> {
     let text = client.request_text(http::Request::get("/metrics").body(Vec::new())?).await?;
     let counted = text
@@ -349,7 +371,7 @@ async fn requests_per_minute(client: &Client) -> Result<f64> {
     Ok((requests(client).await? - before) * 60.0 / IDLE.as_secs_f64())
 }
 
-/// Memory and requests with 1,000 surges that are weeks away.
+/// Measures resident memory and requests per minute with 1,000 surges that start in 30 days.
 async fn idle(plane: &Plane, operator: &mut Operator) -> Result<()> {
     let empty = operator.resident_mib()?;
     deployments(plane, "idle", PER_SURGE).await?;

@@ -1,5 +1,8 @@
-//! What the feeds of calendars cost: a programme guide of 10 MB and a calendar as long as one may be, each against a
-//! checked copy of the same text in the same run, and the memory that reading them takes at its peak.
+//! Cost of reading calendar feeds: a programme guide of 10 MB and an iCalendar feed of the maximum
+//! size.
+//!
+//! The benchmark compares each feed with a UTF-8 checked copy of the same text in the same run. The
+//! benchmark also prints the peak memory of the reader.
 
 use std::fmt::Write;
 use std::hint::black_box;
@@ -10,7 +13,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use primetime_calendar::{Format, Horizon, Select, entries, limits, read};
 use primetime_core::schedule::Zone;
 
-/// Rounds; the median counts.
+/// Rounds per measurement; `time` returns the median.
 const ROUNDS: usize = 7;
 
 fn time(mut what: impl FnMut()) -> Duration {
@@ -29,7 +32,8 @@ fn now() -> Result<DateTime<Utc>> {
     Ok("2026-11-22T12:00:00Z".parse()?)
 }
 
-/// Two weeks of as many channels as it takes, as guides are written.
+/// Builds an XMLTV guide of at least `bytes` bytes, with two weeks of 30-minute programmes per
+/// channel.
 fn guide(bytes: usize) -> Result<String> {
     let mut text = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<tv>\n");
     let mut n = 0_i64;
@@ -51,7 +55,10 @@ fn guide(bytes: usize) -> Result<String> {
     Ok(text)
 }
 
-/// As many events as fit, every fiftieth of them weekly since 2020: 35,000 in the next 400 days.
+/// Builds an iCalendar feed of about `bytes` bytes.
+///
+/// Every fiftieth event recurs weekly since 2020. A feed of the maximum size has 35,000 events in
+/// the next 400 days.
 fn calendar(bytes: usize) -> Result<String> {
     let mut text = String::from("BEGIN:VCALENDAR\r\nVERSION:2.0\r\n");
     let mut n = 0_i64;
@@ -76,7 +83,8 @@ fn calendar(bytes: usize) -> Result<String> {
     Ok(text)
 }
 
-/// Kilobytes that this process has had resident at its peak since it was last asked.
+/// Returns the peak resident memory of the process in kB (`VmHWM`) since the previous call, and
+/// resets the peak.
 fn peak() -> Result<i64> {
     let status = std::fs::read_to_string("/proc/self/status")?;
     let line = status.lines().find(|l| l.starts_with("VmHWM:")).context("VmHWM")?;

@@ -1,5 +1,9 @@
-//! How long after Prometheus has said that the load has jumped the target has its pods asked for: one surge above an HPA, a load
-//! that jumps again and again, on a real API server. Beside it what a bare loop needs that is told the same.
+//! Reaction time of the operator to a jump of the load, on a real API server.
+//!
+//! The benchmark runs a single surge above an HPA and a load that jumps 200 times. The measured
+//! time begins with the first Prometheus answer that has the new load. The measured time ends when
+//! a watch sees the new `spec.replicas`. A bare loop that patches `/scale` gives the time for
+//! comparison.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -25,14 +29,16 @@ use primetime_tests::workload::{autoscaler, deployment, surge};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
-/// So often the load jumps.
+/// Jumps of the load.
 const JUMPS: u32 = 200;
-/// Load that a pod carries.
+/// Load per replica (`spec.signals[].perReplica`).
 const EACH: u32 = 100;
-/// Pods before the first jump; each asks for two more, and the last one for ten times as many.
+/// Replicas before the first jump. Each jump needs two replicas more, and the last jump needs ten
+/// times as many.
 const PODS: u32 = 10;
 
-/// A Prometheus that knows one number, and when it has first told it.
+/// A Prometheus that answers every query with the current load, and records the time of the first
+/// answer with that load.
 #[derive(Clone, Default)]
 struct Told {
     load: Arc<Mutex<(u32, Option<Instant>)>>,
@@ -55,7 +61,7 @@ impl Told {
         self.with(|told| *told = (load, None));
     }
 
-    /// When the number was told first.
+    /// Returns the time of the first answer since the last jump.
     fn at(&self) -> Option<Instant> {
         self.with(|told| told.1)
     }
@@ -72,7 +78,8 @@ async fn answer(State(told): State<Told>) -> Json<Value> {
     }}))
 }
 
-/// Every number of replicas that the Deployment is asked to have, and when this was seen.
+/// Watches the Deployment `web` and sends each new value of `spec.replicas` with the time of the
+/// watch event.
 fn watch(api: Api<Deployment>) -> mpsc::UnboundedReceiver<(Instant, u32)> {
     let (tell, seen) = mpsc::unbounded_channel();
     tokio::spawn(async move {
@@ -94,7 +101,9 @@ fn watch(api: Api<Deployment>) -> mpsc::UnboundedReceiver<(Instant, u32)> {
     seen
 }
 
-/// Waits until so many replicas are asked for. Returns when that was seen, and how many steps it took.
+/// Waits until `spec.replicas` reaches `pods`, at most 30 s between two changes.
+///
+/// Returns the time of the watch event and the number of changes.
 async fn reached(
     seen: &mut mpsc::UnboundedReceiver<(Instant, u32)>,
     pods: u32,
@@ -124,7 +133,8 @@ fn show(what: &str, times: &mut [Duration]) -> Duration {
     half
 }
 
-/// A loop that knows nothing else writes the same number.
+/// Measures a bare loop that patches `/scale` `JUMPS` times, from the start of each patch to the
+/// watch event.
 async fn bare(
     api: &Api<Deployment>,
     seen: &mut mpsc::UnboundedReceiver<(Instant, u32)>,

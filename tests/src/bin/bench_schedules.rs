@@ -1,5 +1,8 @@
-//! What calendars cost: the next occurrences of 10,000 surges that recur in all zones, one edit, and a whole plan of their
-//! namespace, each against as many bare questions to the time zone data in the same run.
+//! Cost of schedules: 10,000 recurring surges in all time zones.
+//!
+//! The benchmark measures the next occurrences of all surges, a single edit, and a plan of the
+//! whole namespace. The comparison is the same number of bare lookups in the time zone data in the
+//! same run.
 
 use std::collections::BTreeMap;
 use std::hint::black_box;
@@ -17,11 +20,11 @@ use primetime_core::state::surge::{SurgeRecord, SurgeSpec};
 use primetime_core::state::world::World;
 use serde_json::{Value, json};
 
-/// Surges.
+/// Surges of the benchmark.
 const SURGES: usize = 10_000;
-/// Occurrences to come of each.
+/// Upcoming occurrences per surge (`spec.upcomingLimit`).
 const UPCOMING: usize = 3;
-/// Rounds; the median counts.
+/// Rounds per measurement; `time` returns the median.
 const ROUNDS: usize = 7;
 
 fn written(n: usize, zone: &str) -> Value {
@@ -81,7 +84,7 @@ fn main() -> Result<()> {
         zones.iter().cycle().take(SURGES).enumerate().map(|(n, zone)| written(n, zone)).collect();
     let specs = all.iter().map(spec).collect::<Result<Vec<_>>>()?;
 
-    // What is always needed: a wall clock in a zone to an instant, as often as there are occurrences.
+    // The minimum cost is a conversion of a wall clock time to an instant per occurrence.
     let clocks: BTreeMap<&str, jiff::tz::TimeZone> =
         zones.iter().filter_map(|z| Some((z.as_str(), database.get(z).ok()?))).collect();
     let clock: Clock = "2026-11-23T20:50:00".parse()?;

@@ -1,5 +1,7 @@
-//! The "Capital" evening in five minutes, on a real Kubernetes API: announced, pre-scaled, held, exceeded, released,
-//! cleaned up.
+//! The "Capital" evening in five minutes on a real Kubernetes API.
+//!
+//! The demo announces the event, scales up before the start, holds, exceeds the forecast, releases,
+//! and cleans up.
 
 use std::collections::BTreeSet;
 use std::process::ExitCode;
@@ -14,18 +16,19 @@ use primetime_tests::plane::Options;
 use primetime_tests::process::{command, run};
 use primetime_tests::tools::built;
 
-/// One minute of 2014 is one second of the demo.
+/// Speed-up of the clock: a minute of 2014 takes a second in the demo.
 const SPEED: u32 = 60;
 
-/// The "Capital" evening of 2014, a minute of it in a second, on a real Kubernetes API.
+/// The "Capital" evening of 2014 on a real Kubernetes API; a minute of 2014 takes a second.
 #[derive(clap::Parser)]
 struct Args {
-    /// Seconds from the announcement to the show; machines are asked for 55 seconds before it.
+    /// Seconds from the announcement to the show; the operator requests machines 55 seconds before
+    /// the show.
     #[arg(long, default_value_t = 120, value_parser = clap::value_parser!(u32).range(60..))]
     ahead: u32,
 }
 
-/// Nothing in the demo takes longer.
+/// Timeout of the whole demo.
 const AT_MOST: Duration = Duration::from_secs(720);
 
 #[tokio::main]
@@ -45,7 +48,7 @@ async fn main() -> ExitCode {
     }
 }
 
-/// Waits for Ctrl-C, a polite kill, or the end of the terminal.
+/// Waits for SIGINT, SIGTERM or SIGHUP, and returns the text for the error message.
 async fn asked_to_stop() -> &'static str {
     use tokio::signal::unix::{SignalKind, signal};
     let asked = async |kind: SignalKind| match signal(kind) {
@@ -104,7 +107,8 @@ async fn demo(ahead: TimeDelta) -> Result<()> {
     evening.end()
 }
 
-/// The load of the evening: usual, then the show, then beyond the forecast, then gone.
+/// Returns the sessions at `now`: usual before the show, then the forecast peak, then above the
+/// forecast, then usual again.
 fn sessions(now: DateTime<Utc>, show: DateTime<Utc>, duration: i32) -> f64 {
     #[expect(clippy::cast_precision_loss, reason = "minutes")]
     let since = (now - show).num_milliseconds() as f64 / 1000.0;
@@ -119,7 +123,8 @@ fn sessions(now: DateTime<Utc>, show: DateTime<Utc>, duration: i32) -> f64 {
     }
 }
 
-/// Shows the evening as it unfolds until the run is over.
+/// Prints the progress of the evening until `status.completionTime` is set. Returns the final
+/// stage.
 async fn watch(
     evening: &mut Evening,
     surge: &primetime_api::ScheduledSurge,
@@ -134,7 +139,7 @@ async fn watch(
         let seconds = surge.spec.schedule.duration_seconds.unwrap_or_default();
         evening.site.set_sessions(sessions(now, show, seconds));
         evening.plane.alive()?;
-        // Before the first look of the operator there is no run yet.
+        // The run does not exist before the first reconcile of the operator.
         let Ok(status) = evening.status("capital").await else {
             tokio::time::sleep(Duration::from_millis(200)).await;
             continue;
@@ -146,7 +151,8 @@ async fn watch(
             }
         }
         let line = line(&status, evening.site.sessions());
-        // A line when something moved, and now and then when nothing does.
+        // The demo prints a line at most once a second after a change, and every 15 s without a
+        // change.
         if (line != last && now - shown_at >= TimeDelta::seconds(1))
             || now - shown_at >= TimeDelta::seconds(15)
         {
@@ -162,7 +168,8 @@ async fn watch(
             shown_at = now;
         }
         if status.completion_time.is_some() {
-            // The finalizer goes after the status says so.
+            // The operator removes the finalizer after the status update; the pause lets the
+            // removal finish.
             tokio::time::sleep(Duration::from_secs(2)).await;
             return Ok(status.stage);
         }

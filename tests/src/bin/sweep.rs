@@ -1,4 +1,5 @@
-//! Removes what an interrupted evening left in the cluster that the environment names.
+//! Removal of everything that an interrupted evening left in the cluster of
+//! `PRIMETIME_TEST_CONTEXT`.
 
 use anyhow::{Context, Result};
 use primetime_tests::evening::folder;

@@ -1,4 +1,5 @@
-//! `CreateFleet` with `type=instant`: tokens, capacity per type, quota, lost replies.
+//! `CreateFleet` with `type=instant`: client tokens, capacity per instance type, vCPU quota, lost
+//! replies.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -12,7 +13,7 @@ use super::{Ec2, Machine, error, xml};
 
 const VCPUS: u32 = 4;
 
-/// One type in one subnet.
+/// An override of the request: an instance type in a subnet.
 struct Pool {
     prefix: String,
     instance_type: String,
@@ -45,7 +46,7 @@ fn pools(form: &Form) -> Vec<Pool> {
         .collect()
 }
 
-/// What was refused, and why.
+/// A partial refusal: the instance type, the error code and the error message.
 struct Refused {
     instance_type: String,
     code: &'static str,
@@ -106,7 +107,9 @@ pub(super) async fn create(ec2: &Ec2, form: &Form, headers: &HeaderMap) -> Respo
     xml(StatusCode::OK, answer)
 }
 
-/// How many instances of a pool may be started, and the refusal of the rest.
+/// Reserves up to `wanted` instances of a pool from capacity and quota.
+///
+/// Returns the number granted, and a refusal if the number is below `wanted`.
 fn grant(ec2: &Ec2, pool: &Pool, wanted: u32) -> (u32, Option<Refused>) {
     ec2.region(|r| {
         let behaviour = &mut r.behaviour;
@@ -137,7 +140,7 @@ fn grant(ec2: &Ec2, pool: &Pool, wanted: u32) -> (u32, Option<Refused>) {
     })
 }
 
-/// Starts instances of one pool in moto.
+/// Starts `count` instances of a pool in moto. Returns the instance ids, or the error text of moto.
 async fn launch(
     ec2: &Ec2,
     form: &Form,

@@ -1,6 +1,6 @@
-//! Query-protocol requests and just enough XML.
+//! Requests of the EC2 query protocol, and a minimal XML reader for the answers.
 
-/// A form: pairs in order.
+/// A form: key and value pairs in the order of the request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Form {
     pairs: Vec<(String, String)>,
@@ -56,7 +56,7 @@ impl Form {
         self.pairs.iter().filter(move |(k, _)| k.starts_with(prefix)).map(|(_, v)| v.as_str())
     }
 
-    /// Without the pairs whose key matches.
+    /// Returns the form without the pairs for which `leave_out` is true of the key.
     pub(super) fn without(&self, leave_out: impl Fn(&str) -> bool) -> Self {
         Self { pairs: self.pairs.iter().filter(|(k, _)| !leave_out(k)).cloned().collect() }
     }
@@ -67,7 +67,7 @@ impl Form {
         self
     }
 
-    /// Keys that contain a text, with their values.
+    /// Returns the pairs whose key contains `text`.
     pub(super) fn containing<'a>(
         &'a self,
         text: &'a str,
@@ -79,7 +79,7 @@ impl Form {
     }
 }
 
-/// The contents of all elements of a name.
+/// Returns the contents of all elements with the given name.
 pub(super) fn all(xml: &str, name: &str) -> Vec<String> {
     let (open, close) = (format!("<{name}>"), format!("</{name}>"));
     xml.split(&open)

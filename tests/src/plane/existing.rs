@@ -1,8 +1,10 @@
-//! A cluster that is already there, such as kind: an evening borrows it and leaves nothing behind.
+//! An existing cluster, such as kind: an evening borrows the cluster and removes all objects at the
+//! end.
 //!
-//! What an evening makes in it is known beforehand: two namespaces, the played nodes and one `APIService`, all with our
-//! label, and the chart's release and kinds. Before an evening, what an interrupted one left is removed; what is others'
-//! else's is refused.
+//! An evening creates a known set of objects. The set has two namespaces, the simulated Nodes and
+//! an `APIService`, all with [`LABEL`], and the release and kinds of the chart. Before an evening
+//! starts, the plane removes the objects of an interrupted evening. The plane refuses a cluster if
+//! an object of the set exists and belongs to others.
 
 use std::fs::File;
 use std::net::{ToSocketAddrs, UdpSocket};
@@ -16,30 +18,32 @@ use crate::evening::SHOP;
 use crate::operator::RELEASE;
 use crate::tools::{Tools, root};
 
-/// The switch: its value is the name of the context, so that no production cluster is taken for a playground.
+/// Environment variable with the name of the context. An explicit name prevents accidental use of a
+/// production cluster.
 pub const CONTEXT: &str = "PRIMETIME_TEST_CONTEXT";
 
-/// The address by which the cluster's API server reaches this machine.
+/// Environment variable with the address at which the API server reaches this machine.
 pub const ADDRESS: &str = "PRIMETIME_TEST_ADDRESS";
 
-/// The label of what an evening makes in a cluster.
+/// Label of the objects that an evening creates in a cluster.
 pub const LABEL: &str = "tests.primetime.dev/evening";
 
 const METRICS_API: &str = "v1beta1.external.metrics.k8s.io";
 
-/// Whose cluster it is.
+/// An existing cluster, as a context of a kubeconfig.
 #[derive(Clone, Debug)]
 pub struct Existing {
-    /// The context in it.
+    /// Name of the context.
     pub context: String,
-    /// The kubeconfig, or what `KUBECONFIG` and the home folder say.
+    /// Path of the kubeconfig. If absent, kubectl uses `KUBECONFIG` or the home folder.
     pub kubeconfig: Option<PathBuf>,
-    /// Address of this machine as the API server sees it; that of the route to the API server where absent.
+    /// Address of this machine as the API server sees the machine. If absent, the plane uses the
+    /// address of the route to the API server.
     pub address: Option<String>,
 }
 
 impl Existing {
-    /// The cluster that the environment names, if it names one.
+    /// Returns the cluster in `PRIMETIME_TEST_CONTEXT`, if the variable is set and not empty.
     #[must_use]
     pub fn from_env() -> Option<Self> {
         let context = std::env::var(CONTEXT).ok().filter(|c| !c.is_empty())?;
@@ -47,24 +51,27 @@ impl Existing {
     }
 }
 
-/// A cluster that this evening has for itself. What the evening made is removed at its [`Borrowed::end`], or when this is
-/// dropped because the evening was cut short.
+/// A cluster in exclusive use by an evening.
+///
+/// [`Borrowed::end`] removes the objects of the evening. Dropping the value does the same after an
+/// interruption.
 #[derive(Debug)]
 pub struct Borrowed {
-    /// Address of this machine as the API server sees it.
+    /// Address of this machine as the API server sees the machine.
     pub address: String,
     cluster: Cluster,
     ended: bool,
-    /// Released by the system when this process ends, however it ends.
+    /// Lock that the operating system releases after any kind of process exit.
     _lock: File,
 }
 
 impl Borrowed {
-    /// Writes `admin.kubeconfig` into the folder and removes what an interrupted evening left.
+    /// Writes `admin.kubeconfig` into the folder and removes the objects of an interrupted evening.
     ///
     /// # Errors
     ///
-    /// If there is no such context, another evening runs on it, or what we would make belongs to others.
+    /// Returns an error if the context does not exist, another evening uses the cluster, or an
+    /// object that the evening would create belongs to others.
     pub fn borrow(tools: &Tools, folder: &Path, existing: &Existing) -> Result<Self> {
         let cluster = Cluster::open(tools, folder, existing)?;
         let lock = cluster.lock()?;
@@ -79,11 +86,11 @@ impl Borrowed {
         Ok(Self { address, cluster, ended: false, _lock: lock })
     }
 
-    /// Removes everything that the evening made.
+    /// Removes all objects of the evening.
     ///
     /// # Errors
     ///
-    /// What was left.
+    /// Returns an error if objects of the evening remain. The error names the failed command.
     pub fn end(&mut self) -> Result<()> {
         eprintln!("removing the evening from context {}", self.cluster.context);
         self.ended = true;
@@ -103,11 +110,12 @@ impl Drop for Borrowed {
     }
 }
 
-/// Removes what an interrupted evening left in a cluster, and says whether there was something.
+/// Removes the objects of an interrupted evening from a cluster. Returns true if the cluster had
+/// such objects.
 ///
 /// # Errors
 ///
-/// If an object belongs to others or could not be removed.
+/// Returns an error if an object belongs to others, or could not be removed.
 pub fn sweep(tools: &Tools, folder: &Path, existing: &Existing) -> Result<bool> {
     std::fs::create_dir_all(folder)?;
     let cluster = Cluster::open(tools, folder, existing)?;
@@ -148,18 +156,19 @@ impl Cluster {
         Ok(Self { context, server, kubectl, helm, folder: folder.into() })
     }
 
-    /// One evening at a time on one API server, from whichever checkout of this machine.
+    /// Locks the API server against other evenings on this machine, from any checkout.
     fn lock(&self) -> Result<File> {
         let name = self.server.replace(|c: char| !c.is_ascii_alphanumeric(), "_");
         lock(&std::env::temp_dir().join(format!("primetime-evening-{name}")))
             .with_context(|| format!("context {} is in use", self.context))
     }
 
-    /// Whether an interrupted evening left something.
+    /// True if an interrupted evening left objects in the cluster.
     ///
     /// # Errors
     ///
-    /// If an object that an evening would make, and then remove, belongs to others.
+    /// Returns an error if the cluster is older than Kubernetes 1.33, or an object that an evening
+    /// would create and remove belongs to others.
     fn has_leftovers(&self) -> Result<bool> {
         let context = &self.context;
         let version = self.kubectl(&["version", "-o", "json"])?;
@@ -210,16 +219,19 @@ impl Cluster {
         Ok(!ours.is_empty())
     }
 
-    /// Removes everything that an evening makes; what is not there is no error. What carries our label goes last and only
-    /// if all else has gone: it is what a second try is known by.
+    /// Removes all objects of an evening. Missing objects cause no error.
+    ///
+    /// The namespaces and Nodes with [`LABEL`] go last, and only if all earlier steps have
+    /// succeeded. A second sweep recognizes an interrupted evening by the label.
     fn sweep(&self) -> Result<()> {
         let crds = root().join("charts/primetime/crds").display().to_string();
         let context = || format!("something is left in context {}", self.context);
-        // An API without a server keeps namespaces from going; a webhook without one keeps objects from changing.
+        // An `APIService` without a server blocks the deletion of namespaces. A webhook without a
+        // server blocks changes of objects.
         self.kubectl(&["delete", "apiservice", "-l", LABEL, "--ignore-not-found"])
             .with_context(context)?;
         self.helm_uninstall().with_context(context)?;
-        // The operator that would remove its finalizers is gone.
+        // The operator is gone and cannot remove the finalizers.
         for kind in ["surgeruns", "surgeholds"] {
             for object in self.names(&[kind, "-n", SHOP]).unwrap_or_default() {
                 let without = r#"{"metadata":{"finalizers":null}}"#;
@@ -232,7 +244,7 @@ impl Cluster {
         let selector = ["-l", LABEL, "--ignore-not-found", "--timeout=180s"];
         let namespaces = [&["delete", "namespace"], &selector[..]].concat();
         self.kubectl(&[&namespaces[..], &["--wait=false"]].concat()).with_context(context)?;
-        // The process that plays the kubelets, and would end the pods, may be gone.
+        // KWOK may be gone, so no kubelet would end the pods.
         self.kubectl(&["delete", "pods", "--all", "-n", SHOP, "--force", "--wait=false"])
             .with_context(context)?;
         self.kubectl(&namespaces).with_context(context)?;
@@ -240,7 +252,8 @@ impl Cluster {
         Ok(())
     }
 
-    /// Credentials of a user's cluster do not stay among the logs.
+    /// Deletes the kubeconfigs, so that credentials of a user's cluster do not remain among the
+    /// logs.
     fn forget_credentials(&self) {
         for who in ["admin", "alice", RELEASE] {
             let _ = std::fs::remove_file(self.folder.join(format!("{who}.kubeconfig")));
@@ -269,7 +282,10 @@ impl Cluster {
     }
 }
 
-/// Runs a program to its end; blocking, because it also runs while everything is being dropped. Out of reach of Ctrl-C.
+/// Runs a program to the end and returns the standard output.
+///
+/// The call blocks, because `Drop` also calls the function. The program runs in a separate process
+/// group, so Ctrl-C does not reach the program.
 fn finish(command: &mut Command) -> Result<String> {
     use std::os::unix::process::CommandExt;
     let shown = format!("{command:?}");
@@ -282,7 +298,7 @@ fn finish(command: &mut Command) -> Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// The address of this machine on the way to a server. Nothing is sent.
+/// Returns the IPv4 address of this machine on the route to a server. The function sends no packet.
 fn address_towards(server: &str) -> Result<String> {
     let uri: http::Uri = server.parse().with_context(|| server.to_owned())?;
     let host = uri.host().with_context(|| format!("{server} names no host"))?;

@@ -1,4 +1,4 @@
-//! A control plane of our own on loopback: etcd, kube-apiserver, controller manager, scheduler.
+//! A dedicated control plane on loopback: etcd, kube-apiserver, controller manager, scheduler.
 
 use std::path::Path;
 use std::time::Duration;
@@ -12,10 +12,10 @@ use crate::process::{Process, command, free_port};
 use crate::tools::Tools;
 use crate::wait::wait_for;
 
-/// The user of `admin.kubeconfig`.
+/// User in `admin.kubeconfig`.
 pub const ADMIN: &str = "admin";
 
-/// Starts one, from nothing; `admin.kubeconfig` is in the folder then.
+/// Starts an empty control plane and writes `admin.kubeconfig` into the folder.
 pub async fn start(
     tools: &Tools,
     folder: &Path,
@@ -127,7 +127,8 @@ fn start_controllers(tools: &Tools, folder: &Path, options: &Options) -> Result<
                 .arg("--root-ca-file")
                 .arg(keys.join("apiserver.crt"))
                 .args(["--use-service-account-credentials", "--node-monitor-period=1s"])
-                // The evening's clock is scaled; so are the HPA's, with the algorithm left as it is.
+                // A short sync period matches the scaled clock of the evening. The algorithm of the
+                // HPA is unchanged.
                 .arg(format!(
                     "--horizontal-pod-autoscaler-sync-period={}s",
                     options.hpa_sync_seconds

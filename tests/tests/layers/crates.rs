@@ -1,10 +1,13 @@
-//! Which crate may depend on which.
+//! Test of the dependencies between crates.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use cargo_metadata::{DependencyKind, MetadataCommand};
 
-/// What a crate may name of our own crates, and what it must never pull in, however indirectly.
+/// Crates of the workspace: name, allowed direct dependencies within the workspace, and forbidden
+/// dependencies.
+///
+/// A crate must not reach a forbidden dependency, either directly or through other crates.
 const LAYERS: [(&str, &[&str], &[&str]); 10] = [
     ("primetime-core", &[], &["tokio", "kube", "k8s-openapi", "aws-sdk-ec2", "hyper", "http"]),
     ("primetime-calendar", &["primetime-core"], &["tokio", "kube", "k8s-openapi", "hyper", "http"]),
@@ -49,7 +52,8 @@ const LAYERS: [(&str, &[&str], &[&str]); 10] = [
 fn dependencies_point_one_way() {
     let metadata = MetadataCommand::new()
         .manifest_path(concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml"))
-        // Without a platform Cargo wants the crates of all platforms, and a build downloads only those of its own.
+        // Cargo needs the crates of all platforms if no platform is given. A build downloads only
+        // the crates of the host.
         .other_options(["--locked", "--offline", "--filter-platform", &host()].map(str::to_owned))
         .exec()
         .expect("cargo metadata");
@@ -83,7 +87,7 @@ fn dependencies_point_one_way() {
     );
 }
 
-/// The platform that this test runs on, as Cargo names it.
+/// Returns the platform of the host, as Cargo names the platform.
 fn host() -> String {
     let version = cargo(&["--version", "--verbose"]);
     let host = version.lines().find_map(|line| line.strip_prefix("host: "));
@@ -100,7 +104,8 @@ fn cargo(arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).expect("UTF-8")
 }
 
-/// Everything a crate pulls in when it is built alone.
+/// Returns the crate itself and all direct and indirect dependencies, as `cargo tree` lists the
+/// crates.
 fn pulled_in(name: &str) -> BTreeSet<String> {
     let text = cargo(&[
         "tree",

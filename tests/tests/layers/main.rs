@@ -1,4 +1,5 @@
-//! Arrows go one way: between crates (`crates.rs`), and between the files of a crate (`modules.rs`).
+//! Tests that dependencies go in a single direction: between crates (`crates.rs`) and between the
+//! files of a crate (`modules.rs`).
 
 mod crates;
 mod modules;

@@ -1,7 +1,9 @@
-//! Which file of a crate uses which: no circles, and in the core no arrow from a folder back up.
+//! Test of the dependencies between the files of a crate: no cycles, and in the core an order of
+//! folders.
 //!
-//! A file uses another one where it names a path into it (`use crate::...`, `crate::...`, `super::...`), or an item of a module
-//! that it declares (`child::item`). Tests are not looked at.
+//! File A depends on file B if A names a path into B (`use crate::...`, `crate::...`,
+//! `super::...`). File A also depends on B if A declares module B and names an item of B
+//! (`child::item`). The test ignores test code.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -9,7 +11,8 @@ use std::path::{Path, PathBuf};
 use primetime_tests::tools::root;
 use regex::Regex;
 
-/// The folders of the core, from the types up to the plan. A file uses its own folder and those before it.
+/// Folders and files of the core, from the types up to the plan. A file may use the folder of the
+/// file and the folders before.
 const FOLDERS: [&str; 16] = [
     "decimal",
     "format",
@@ -29,10 +32,10 @@ const FOLDERS: [&str; 16] = [
     "plan",
 ];
 
-/// Which module uses which, by path within the crate.
+/// Modules that each module uses, by path within the crate.
 type Graph = BTreeMap<String, BTreeSet<String>>;
 
-/// The crates, by folder.
+/// Folders of the crates below `controller/`.
 const CRATES: [&str; 9] = ["api", "calendar", "cli", "core", "ec2", "k8s", "prom", "sim", "."];
 
 fn files(folder: &Path, found: &mut Vec<PathBuf>) {
@@ -47,7 +50,7 @@ fn files(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// The production part of a file: without its tests and its comments.
+/// Returns the production part of a source file, without tests and comments.
 fn production(text: &str) -> String {
     let tests =
         Regex::new(r"(?m)^#\[cfg\(test\)\]\n(pub(\(crate\))? )?mod \w+").expect("a pattern");
@@ -57,7 +60,7 @@ fn production(text: &str) -> String {
     comments.replace_all(code, "").replace("in crate::", "")
 }
 
-/// The paths that a tree of imports stands for.
+/// Adds all paths of an import tree to `paths`.
 fn flatten(tree: &str, prefix: &str, paths: &mut Vec<String>) {
     let Some((before, inner)) = tree.split_once('{') else {
         let path = format!("{prefix}{}", tree.split(" as ").next().unwrap_or_default().trim());
@@ -83,7 +86,8 @@ fn flatten(tree: &str, prefix: &str, paths: &mut Vec<String>) {
     }
 }
 
-/// A path as it is written in a module, from the root of the crate.
+/// Converts a path in a module into a path from the root of the crate. Returns `None` if the path
+/// does not begin with `crate`, `self` or `super`.
 fn absolute(path: &str, module: &[&str]) -> Option<Vec<String>> {
     let mut parts = path.split("::").peekable();
     let mut base: Vec<&str> = match parts.next()? {
@@ -137,7 +141,7 @@ fn graph(sources: &Path) -> Graph {
     graph
 }
 
-/// Modules that reach themselves.
+/// Returns the modules that depend on themselves through other modules.
 fn circles(graph: &Graph) -> Vec<&String> {
     let reaches_itself = |start: &&String| {
         let mut seen = BTreeSet::new();
@@ -185,7 +189,8 @@ fn folders_of_the_core_use_what_is_below_them() {
     }
 }
 
-/// `state/` is data: what takes a whole world is a rule, and lives above.
+/// Checks that `state/` contains only data. A function with a parameter of type `&World` is a rule
+/// and belongs to a later folder.
 #[test]
 fn no_function_of_the_state_takes_a_world() {
     let mut paths = Vec::new();

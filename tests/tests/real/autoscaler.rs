@@ -1,4 +1,5 @@
-//! What the real HPA makes of floors: the traps of its arithmetic, each with a workload of its own, in one evening.
+//! Floors under the real HPA: special cases of the HPA algorithm, each with a separate workload, in
+//! a single evening.
 
 use anyhow::{Context, Result, ensure};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -10,23 +11,26 @@ use primetime_tests::plane::Options;
 use primetime_tests::recorder::{Asked, Recorder};
 use primetime_tests::workload::{autoscaler, deployment, surge};
 
-/// Name, replicas, bounds of its HPA, sessions to a pod (of 2,000), replicas of its surge, where it is afterwards.
+/// Name, replicas, bounds of the HPA, sessions per pod (of 2,000 sessions), replicas of the surge,
+/// replicas after the event.
 type Case = (&'static str, u32, (u32, u32), u32, u32, i32);
 
 const CASES: [Case; 6] = [
-    // An HPA without a pod is off, and its minimum has no effect. Once it is on, it stays so.
+    // The HPA is disabled while the workload has 0 replicas, so `spec.minReplicas` has no effect.
+    // After the surge has enabled the HPA, the HPA stays enabled.
     ("asleep", 0, (2, 20), 1_000, 8, 2),
-    // Within a tenth of where it is an HPA does not move; a minimum is not asked for tolerance.
+    // The HPA does not scale while the load is within the tolerance of 10 %. The tolerance does not
+    // apply to `spec.minReplicas`.
     ("nine", 9, (9, 200), 1_000, 10, 9),
     ("eighty-eight", 88, (88, 200), 1_000, 89, 88),
     ("adjoining", 4, (4, 40), 1_000, 12, 4),
-    // A load worth 5 pods when the floor of 50 goes.
+    // The load needs 5 pods when the run releases the floor of 50.
     ("cliff", 5, (3, 60), 400, 50, 5),
-    // A maximum of 20 that comes back while 50 run would cut 30 of them.
+    // The HPA would remove 30 pods at once if the run restored the maximum of 20 while 50 pods run.
     ("capped", 10, (10, 20), 200, 50, 10),
 ];
 
-/// The event lasts so long.
+/// Duration of the event in seconds.
 const SECONDS: u32 = 20;
 
 async fn bounds(evening: &Evening, name: &str) -> Result<(i32, i32)> {
@@ -35,14 +39,14 @@ async fn bounds(evening: &Evening, name: &str) -> Result<(i32, i32)> {
     Ok((spec.min_replicas.unwrap_or(1), spec.max_replicas))
 }
 
-/// What was asked for from one instant to another, with what stood at the first.
+/// Returns the replicas at `from`, and all later values before `until`.
 fn within(all: &[(DateTime<Utc>, i32)], from: DateTime<Utc>, until: DateTime<Utc>) -> Vec<i32> {
     let stood = all.iter().rfind(|(at, _)| *at <= from);
     let changed = all.iter().filter(|(at, _)| *at > from && *at < until);
     stood.into_iter().chain(changed).map(|(_, replicas)| *replicas).collect()
 }
 
-/// A person puts an HPA, whose load is worth two pods, above a workload that is held already.
+/// Adds an HPA, whose load needs two pods, to a workload that a run already holds.
 async fn late_comer(evening: &Evening, start: DateTime<Utc>) -> Result<()> {
     let objects = [deployment("late", 4), surge("late", "late", start, SECONDS, 12)];
     let texts = objects.iter().map(serde_yaml::to_string).collect::<Result<Vec<_>, _>>()?;
@@ -83,7 +87,7 @@ async fn a_floor_is_reached_exactly_and_given_back_without_a_fall() -> Result<()
     for (name, _, _, _, floor, _) in CASES {
         surges.push(serde_yaml::to_string(&surge(name, name, start, SECONDS, floor))?);
     }
-    // The next one begins when that of `adjoining` ends.
+    // The surge `afterwards` begins when the surge of `adjoining` ends.
     surges.push(serde_yaml::to_string(&surge("afterwards", "adjoining", end, SECONDS, 12))?);
     evening.plane.apply(&surges.join("\n---\n")).await?;
     late_comer(&evening, start).await?;

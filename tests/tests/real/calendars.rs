@@ -1,4 +1,4 @@
-//! Events whose hour a feed says, on a real API server: feeds that move, stretch, break and vanish.
+//! Events from calendar feeds on a real API server: the feeds move, extend, break and shrink.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -20,7 +20,7 @@ use primetime_tests::plane::Options;
 use primetime_tests::process::run;
 use serde_json::json;
 
-/// What an address answers.
+/// Answer of the feed server for a path.
 #[derive(Clone, Debug)]
 enum Answers {
     Text(String),
@@ -30,7 +30,7 @@ enum Answers {
     Never,
 }
 
-/// A server of feeds.
+/// A server of feeds, with a count of the 304 answers.
 #[derive(Clone, Default)]
 struct Broadcaster {
     says: Arc<Mutex<BTreeMap<String, Answers>>>,
@@ -92,7 +92,7 @@ fn ics(events: &[(&str, DateTime<Utc>, DateTime<Utc>)]) -> Answers {
     Answers::Text(format!("BEGIN:VCALENDAR\r\nVERSION:2.0\r\n{}END:VCALENDAR\r\n", events.concat()))
 }
 
-/// A surge on `web` that follows a calendar.
+/// Returns a surge on `web` that follows a calendar (`spec.schedule.calendarRef`).
 fn following(name: &str, calendar: &str) -> Result<ScheduledSurge> {
     let mut surge = web_only(name, Utc::now(), 15, 40)?;
     surge.spec.event.hold = None;
@@ -109,7 +109,7 @@ async fn follow(evening: &Evening, name: &str, spec: serde_json::Value) -> Resul
     Ok(())
 }
 
-/// Waits until a calendar says so of itself.
+/// Waits until the condition `Ready` of a calendar has the given reason and message.
 async fn until_said(evening: &Evening, calendar: &str, reason: &str, said: &str) -> Result<()> {
     let api: Api<SurgeCalendar> = Api::namespaced(evening.client(), SHOP);
     evening
@@ -125,7 +125,7 @@ async fn until_said(evening: &Evening, calendar: &str, reason: &str, said: &str)
         .await
 }
 
-/// The runs of a surge that are not over: name, start and end.
+/// Returns start and end of all unfinished runs of a surge, sorted.
 async fn windows(evening: &Evening, surge: &str) -> Result<Vec<(DateTime<Utc>, DateTime<Utc>)>> {
     let runs = evening.runs().await?;
     let of = |run: &&SurgeRun| {
@@ -165,7 +165,8 @@ async fn an_event_that_moves_moves_its_run_and_one_that_goes_on_lengthens_it() -
     let by_url =
         |feed: &str| json!({"format": "iCalendar", "url": url(feed), "intervalSeconds": 10});
 
-    // Tonight's show; a feed that never answers and a place that is not allowed disturb no other.
+    // A feed that never answers and a URL that is not allowed must not delay the feed of tonight's
+    // show.
     broadcaster.say("hang.ics", Answers::Never);
     follow(&evening, "hangs", by_url("hang.ics")).await?;
     let elsewhere = json!({"format": "iCalendar", "url": "http://127.0.0.1:1/x.ics"});
@@ -176,14 +177,15 @@ async fn an_event_that_moves_moves_its_run_and_one_that_goes_on_lengthens_it() -
     evening.announce(&following("tonight", "tonight")?).await?;
     until_planned(&evening, "tonight", &[(show, show + long)]).await?;
 
-    // "starts 12 s late": one run, at its new time.
+    // The show starts 12 s late: the run moves to the new start, and no second run appears.
     let late = show + TimeDelta::seconds(12);
     broadcaster.say("tonight.ics", ics(&[("capital", late, late + long)]));
     until_planned(&evening, "tonight", &[(late, late + long)]).await?;
     until_said(&evening, "elsewhere", "Unreadable", "is not allowed; ask the platform team")
         .await?;
 
-    // It goes on for longer, while its run is live; then the feed is empty, and nothing happens.
+    // The feed extends the event while the run is live. The feed is empty afterwards, and the run
+    // continues unchanged.
     evening
         .until("pods to be ready for the show", 120, |e| async move {
             let status = e.status("tonight").await?;
@@ -245,7 +247,8 @@ async fn a_feed_that_breaks_empties_or_shrinks_calls_nothing_off() -> Result<()>
         until_said(&evening, "weekly", "Unreadable", said).await?;
         ensure!(windows(&evening, "weekly").await? == planned, "{said}");
     }
-    // Back again, and unchanged it is not sent a second time.
+    // The feed is valid again. The server then answers 304 to the next request, because the feed is
+    // unchanged.
     broadcaster.say("weekly.ics", three_shows);
     until_said(&evening, "weekly", "Read", "3 events to come").await?;
     let asked = broadcaster.unchanged.clone();
@@ -255,7 +258,8 @@ async fn a_feed_that_breaks_empties_or_shrinks_calls_nothing_off() -> Result<()>
     })
     .await?;
 
-    // One of three is left: nothing is called off until a person says that this is right.
+    // The feed keeps a single event of three. The planner cancels no run until a person sets
+    // `spec.acceptDigest`.
     broadcaster.say("weekly.ics", ics(&[("1", one.0, one.1)]));
     until_said(&evening, "weekly", "Shrunk", "the feed has 1 of 3 events").await?;
     ensure!(windows(&evening, "weekly").await? == planned, "a feed that shrank");
@@ -266,7 +270,7 @@ async fn a_feed_that_breaks_empties_or_shrinks_calls_nothing_off() -> Result<()>
     api.patch("weekly", &PatchParams::default(), &accept).await?;
     until_planned(&evening, "weekly", &[one]).await?;
 
-    // A programme guide in a ConfigMap.
+    // The second calendar reads a programme guide from a `ConfigMap`.
     let guide = |start: DateTime<Utc>| {
         let start = start.format("%Y%m%d%H%M%S +0000");
         let text = format!(

@@ -1,4 +1,7 @@
-//! The "Capital" evening of 12 January 2014 on a real control plane, with everything that goes wrong on such evenings.
+//! The "Capital" evening of 12 January 2014 on a real control plane.
+//!
+//! The operator crashes at every stage, the load exceeds the forecast, Prometheus fails, and a
+//! deploy overwrites the replicas.
 
 use anyhow::{Result, ensure};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -11,7 +14,8 @@ use primetime_tests::plane::Options;
 use primetime_tests::process::run;
 use primetime_tests::tools::root;
 
-/// One minute of the show takes one second, except where real parts need real time.
+/// Speed-up of the clock: a minute of the show takes a second. Start-up times of real parts are not
+/// scaled.
 const SPEED: u32 = 60;
 
 async fn stage(evening: &Evening, stage: Stage) -> Result<(bool, String)> {
@@ -19,7 +23,8 @@ async fn stage(evening: &Evening, stage: Stage) -> Result<(bool, String)> {
     Ok((status.stage == stage, format!("{:?}: {}", status.stage, status.message)))
 }
 
-/// Announced: instants are resolved, nothing is touched.
+/// Announces the surge. Checks that the planner resolves the schedule, and that no hold and no
+/// instance exists yet.
 async fn announced(evening: &mut Evening) -> Result<DateTime<Utc>> {
     let show = Utc::now() + TimeDelta::seconds(75);
     let surge = capital::shifted(show, SPEED)?;
@@ -31,7 +36,7 @@ async fn announced(evening: &mut Evening) -> Result<DateTime<Utc>> {
     Ok(t0)
 }
 
-/// Warming up: machines first, then pods; ready before T0, counted.
+/// Checks that machines come before pods, and that all pods and 17 machines are ready before T0.
 async fn warming_up(evening: &mut Evening, t0: DateTime<Utc>) -> Result<()> {
     evening.until("the run to warm up", 40, |e| stage(e, Stage::WarmingUp)).await?;
     evening.operator.crash().await?;
@@ -51,7 +56,7 @@ async fn warming_up(evening: &mut Evening, t0: DateTime<Utc>) -> Result<()> {
     Ok(())
 }
 
-/// The show: sessions jump, and the pods are there.
+/// Raises the sessions to the forecast peak, and checks that the pods serve all sessions.
 async fn live(evening: &mut Evening) -> Result<()> {
     let unserved = evening.site.unserved_session_seconds();
     evening.site.set_sessions(PEAK_SESSIONS);
@@ -62,7 +67,8 @@ async fn live(evening: &mut Evening) -> Result<()> {
     Ok(())
 }
 
-/// Beyond the forecast: the floor climbs above the plan.
+/// Raises the sessions above the forecast. Checks that the floor rises above the plan, up to
+/// `maxReplicas`.
 async fn beyond_the_forecast(evening: &Evening) -> Result<()> {
     evening.site.set_sessions(BREAKING_SESSIONS);
     evening
@@ -90,7 +96,7 @@ async fn beyond_the_forecast(evening: &Evening) -> Result<()> {
     Ok(())
 }
 
-/// Every query of the dashboard has an answer while the evening is on.
+/// Checks that every query of the dashboard returns data during the evening.
 async fn dashboard_has_data(evening: &Evening) -> Result<()> {
     for (title, query) in dashboard::queries()? {
         evening
@@ -103,7 +109,8 @@ async fn dashboard_has_data(evening: &Evening) -> Result<()> {
     Ok(())
 }
 
-/// Prometheus is gone for a while, a deploy applies `replicas: 10`, and nothing stays down.
+/// Kills Prometheus, applies `replicas: 10` as a deploy does, and checks that the operator restores
+/// all floors.
 async fn outage_and_deploy(evening: &mut Evening) -> Result<()> {
     evening.prometheus.kill().await?;
     evening
@@ -131,7 +138,7 @@ async fn outage_and_deploy(evening: &mut Evening) -> Result<()> {
     Ok(())
 }
 
-/// The end is a minimum: it is held while the load lingers.
+/// Checks that the run holds the floors after the end of the event while the load stays high.
 async fn held(evening: &mut Evening) -> Result<()> {
     evening.site.set_sessions(PEAK_SESSIONS);
     evening.until("the run to hold past its end", 150, |e| stage(e, Stage::Holding)).await?;
@@ -141,7 +148,7 @@ async fn held(evening: &mut Evening) -> Result<()> {
     Ok(())
 }
 
-/// Stepwise down, and everything is given back.
+/// Checks that the run releases the floors in steps and returns everything.
 async fn released(evening: &mut Evening) -> Result<()> {
     evening.until("the release", 60, |e| stage(e, Stage::Releasing)).await?;
     evening.operator.crash().await?;
@@ -164,8 +171,10 @@ async fn released(evening: &mut Evening) -> Result<()> {
     Ok(())
 }
 
-/// What `kubectl describe` shows of the run. Stages are left out: the operator is killed as soon as it has written them,
-/// and news that was not told by then is in the decision log only.
+/// Checks the Events that `kubectl describe` shows of the run.
+///
+/// The test does not check Events of stages. The test kills the operator right after each stage
+/// change, so an unsent Event exists only in the decision log.
 async fn told(evening: &Evening) -> Result<()> {
     let reasons = ["-n", SHOP, "--field-selector=involvedObject.kind=SurgeRun", "-o"];
     let path = "jsonpath={range .items[*]}{.reason} {.message}{'\\n'}{end}";
@@ -177,7 +186,7 @@ async fn told(evening: &Evening) -> Result<()> {
     Ok(())
 }
 
-/// S21: the key to the cloud stands in no log, metric, event or object.
+/// Checks S21: no log, metric, Event or object contains the operator's key for the cloud.
 async fn secrets_are_kept(evening: &Evening) -> Result<()> {
     let mut get = evening.plane.kubectl();
     let kinds = "surgeruns,surgeholds,scheduledsurges,instanceclasses,metricssources,events";

@@ -1,4 +1,5 @@
-//! The chart says what is missing, and grants what the operator needs and nothing more.
+//! Tests of the Helm chart: the chart names missing values, and grants exactly the rights that the
+//! operator needs.
 
 use anyhow::{Result, ensure};
 use primetime_tests::process::{command, run};
@@ -15,7 +16,7 @@ async fn template(tools: &Tools, more: &[&str]) -> Result<String> {
     .await
 }
 
-/// The simulated API server grants what the chart grants.
+/// Checks that the simulated API server grants the same rights as the chart.
 #[tokio::test]
 async fn the_simulator_grants_what_the_chart_grants() -> Result<()> {
     let tools = Tools::ensure().await?;

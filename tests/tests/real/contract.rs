@@ -1,8 +1,9 @@
-//! The model of the API server against a real one: the same requests, the same answers.
+//! Contract test of the API server model: the model and a real API server give the same answers to
+//! the same requests.
 //!
-//! What the model leaves out it may leave out (defaults of kinds that are not ours, most of managedFields). What it says
-//! must be what the real one says: status code, reason, and every field of the answer, but for values that each server
-//! draws for itself (uid, resourceVersion, times), of which only the presence is compared.
+//! The model may omit fields: defaults of foreign kinds, and most of `managedFields`. Every status
+//! code, reason and field that the model returns must equal that of the real API server. The test
+//! compares only the presence of values that each server draws (`uid`, `resourceVersion`, times).
 
 use std::time::Duration;
 
@@ -20,15 +21,17 @@ use primetime_tests::tools::{Tools, root};
 use primetime_tests::wait::wait_until;
 use serde_json::{Value, json};
 
-/// One request.
+/// A request to both servers, or a short sequence of requests.
 enum Step {
     /// Method, path, content type, body.
     Send(&'static str, String, &'static str, Value),
-    /// What is there with a change, put back; with the resourceVersion that it had, or an older one.
+    /// A PUT of the stored object with a change. If the flag is true, the `resourceVersion` is
+    /// outdated.
     Replace(String, fn(&mut Value), bool),
-    /// An object of a collection is changed twice, and a client watches from before that.
+    /// A watch from before two changes of an object of a collection.
     Watch(String, &'static str),
-    /// A patch that tests the resourceVersion that was read, or the one before another change.
+    /// A JSON patch that tests the `resourceVersion`. If the flag is true, another change makes the
+    /// version outdated.
     Tested(String, Value, bool),
 }
 
@@ -79,7 +82,7 @@ async fn perform(client: &Client, step: &Step) -> Result<(u16, Value)> {
         Step::Replace(path, edit, stale) => {
             let (_, mut object) = send(client, "GET", path, JSON, &Value::Null).await?;
             if *stale {
-                // Another client is faster.
+                // Another client changes the object first.
                 let touch = json!({"metadata": {"labels": {"touched": "true"}}});
                 send(client, "PATCH", path, MERGE, &touch).await?;
             }
@@ -115,10 +118,10 @@ async fn perform(client: &Client, step: &Step) -> Result<(u16, Value)> {
     }
 }
 
-/// Fields that each server draws for itself.
+/// Fields whose values each server draws independently.
 const DRAWN: [&str; 4] = ["uid", "resourceVersion", "creationTimestamp", "deletionTimestamp"];
 
-/// Where the model says something else than the real one.
+/// Collects the fields of the model's answer that differ from the answer of the real API server.
 fn differences(model: &Value, real: &Value, path: &str, found: &mut Vec<String>) {
     match (model, real) {
         (Value::Object(model), Value::Object(real)) => {
@@ -258,7 +261,7 @@ fn autoscalers() -> Vec<Step> {
     ]
 }
 
-/// A pod on a node is listed by that node, and evicted.
+/// Returns the steps for a pod: lists by `spec.nodeName`, and two evictions.
 fn pods() -> Vec<Step> {
     let (pods, node) = ("/api/v1/namespaces/shop/pods", "fieldSelector=spec.nodeName%3Dburst-1");
     let pod = json!({
@@ -287,7 +290,8 @@ fn pods() -> Vec<Step> {
     ]
 }
 
-/// A Job is made once, belongs to its run, says what came of it, and is deleted.
+/// Returns the steps for a `Job`: creation, a duplicate, status, watch, lists by label, and
+/// deletion.
 fn jobs() -> Vec<Step> {
     let jobs = "/apis/batch/v1/namespaces/shop/jobs";
     let cron_jobs = "/apis/batch/v1/namespaces/shop/cronjobs";
@@ -336,7 +340,8 @@ fn jobs() -> Vec<Step> {
     ]
 }
 
-/// Announcements that the schema or a rule refuses, and one that they complete.
+/// Returns the steps for a `ScheduledSurge`: announcements that schema or CEL rules refuse, and a
+/// valid announcement that defaults complete.
 fn announcements() -> Vec<Step> {
     let surges = "/apis/primetime.dev/v1alpha1/namespaces/shop/scheduledsurges";
     let capital = format!("{surges}/capital");
@@ -476,7 +481,7 @@ async fn the_model_answers_as_the_real_one() -> Result<()> {
     run(plane.kubectl().args(["apply", "-f", &crds])).await?;
     run(plane.kubectl().args(["wait", "--for=condition=Established", "crd", "--all"])).await?;
     run(plane.kubectl().args(["create", "namespace", "shop"])).await?;
-    // The storage of a fresh kind answers 429 until it has seen everything.
+    // The API server answers 429 for a new kind until the watch cache of the kind is initialized.
     wait_until("the new kinds to be served", Duration::from_secs(30), || async {
         let kinds = ["get", "surges,runs,holds,overrides,iclass,msource", "-A"];
         Ok((run(plane.kubectl().args(kinds)).await.is_ok(), "not yet"))
@@ -496,7 +501,7 @@ async fn the_model_answers_as_the_real_one() -> Result<()> {
         let mut here = Vec::new();
         if code == real_code {
             differences(&said, &real, "", &mut here);
-            // Of our own kinds the model leaves nothing out.
+            // The model must not omit any field in `spec` of the kinds of Primetime.
             if let (Some(said), Some(real)) = (own_spec(&said), own_spec(&real)) {
                 differences(real, said, ".spec, the other way round", &mut here);
             }

@@ -1,4 +1,5 @@
-//! The ladder of degradation on a shop that reads its feature flags: more visitors than there may be pods for.
+//! Degradation steps on a shop that reads feature flags. The load needs more pods than
+//! `maxReplicas` allows.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -16,10 +17,11 @@ use primetime_tests::site::{SESSIONS_PER_POD, Site};
 use primetime_tests::tools::built;
 use serde_json::json;
 
-/// A pod carries so many more sessions while orders are only captured, and worked off later.
+/// Factor of the sessions per pod while the shop only captures orders and processes the orders
+/// later.
 const CAPTURING: f64 = 1.5;
 
-/// The surge may have so many pods, which carry 8,000 sessions.
+/// Maximum pods of the surge. The pods carry 8,000 sessions.
 const PODS: i32 = 40;
 
 type Flags = BTreeMap<String, String>;
@@ -36,7 +38,7 @@ fn usual() -> Flags {
     [("checkout", "normal"), ("photos", "large")].map(|(k, v)| (k.into(), v.into())).into()
 }
 
-/// Waits until a flag has a value.
+/// Waits until a key of the `ConfigMap` `shop-flags` has a value. Returns the waiting time.
 async fn flag(evening: &Evening, key: &str, value: Option<&str>, seconds: u64) -> Result<Duration> {
     let began = Instant::now();
     evening
@@ -49,7 +51,7 @@ async fn flag(evening: &Evening, key: &str, value: Option<&str>, seconds: u64) -
     Ok(began.elapsed())
 }
 
-/// The shop reads its flags once a second, as shops do, for ever.
+/// Reads the flags once a second, as a shop does, and sets the sessions per pod. Never returns.
 async fn follow(site: Site, flags: Api<ConfigMap>) {
     loop {
         if let Ok(is) = read(&flags).await {
@@ -94,7 +96,9 @@ async fn announce(evening: &Evening, show: DateTime<Utc>) -> Result<()> {
     Ok(())
 }
 
-/// From 7,000 sessions to 10,000 in 30 seconds; returns the share of session seconds that found no pod since then.
+/// Raises the sessions from 7,000 to 10,000 in 30 seconds, and keeps 10,000 for 10 seconds.
+///
+/// Returns the share of session seconds that found no pod.
 async fn rush(evening: &Evening) -> Result<f64> {
     let unserved = evening.site.unserved_session_seconds();
     let mut all = 0.0;
@@ -121,7 +125,7 @@ async fn what_capacity_cannot_follow_is_shed_and_given_back() -> Result<()> {
     let show = Utc::now() + TimeDelta::seconds(45);
     announce(&evening, show).await?;
 
-    // A rehearsal, as soon as the run has begun.
+    // A person rehearses the step `static-page` as soon as the run has begun.
     evening
         .until("the run to begin", 60, |e| async move {
             let status = e.status("capital").await?;
@@ -149,14 +153,16 @@ async fn what_capacity_cannot_follow_is_shed_and_given_back() -> Result<()> {
     ensure!(status.message.contains("degraded: order-capture since "), "{}", status.message);
     ensure!(read(&flags(&evening)).await?.get("checkout").is_some_and(|v| v == "capture"));
 
-    // The page is slow: plain within a minute. A person changes a flag that is not ours.
+    // The p95 latency of the page is above the limit, so the planner activates `static-page` within
+    // 60 s. A person changes a flag that no step owns.
     evening.site.expose("# TYPE shop_p95_seconds gauge\nshop_p95_seconds 2.5\n");
     let took = flag(&evening, "page", Some("static"), 60).await?;
     eprintln!("the page is static {} ms after the p95 is over the line", took.as_millis());
     let theirs = json!({"data": {"photos": "small"}});
     flags(&evening).patch("shop-flags", &PatchParams::default(), &Patch::Merge(theirs)).await?;
 
-    // Both leave by themselves, the last one first.
+    // The planner deactivates both steps after the load drops, and begins with the step activated
+    // last.
     evening.site.expose("# TYPE shop_p95_seconds gauge\nshop_p95_seconds 0.2\n");
     evening.site.set_sessions(1_000.0);
     flag(&evening, "checkout", Some("normal"), 60).await?;

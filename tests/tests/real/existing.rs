@@ -1,4 +1,5 @@
-//! A cluster that is already there is used where the environment names its context, and is left as it was.
+//! Tests with an existing cluster: an evening uses the cluster if the environment names the
+//! context, and leaves the cluster unchanged.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -13,7 +14,7 @@ use primetime_tests::tools::{Tools, built};
 use primetime_tests::wait::wait_until;
 use tokio::process::Command;
 
-/// A user's own objects, which look much like ours.
+/// Objects of a user. The names resemble the names of an evening's objects.
 const THEIRS: &str = r"
 apiVersion: v1
 kind: Namespace
@@ -38,9 +39,10 @@ spec:
       containers: [{name: web, image: theirs/web:1}]
 ";
 
-/// Everything in a cluster by kind and name, with the generation of what has one.
+/// Returns kind, namespace, name and generation of every object in a cluster.
 async fn everything(plane: &Plane) -> Result<BTreeSet<String>> {
-    // Leases and Events come and go by themselves; discovery of a group that has just gone is cached for a while.
+    // The list omits Leases and Events, which change without a test. Discovery bypasses the cache
+    // of kubectl, because the cache keeps removed API groups for a while.
     let kinds = ["api-resources", "--verbs=list", "-o", "name", "--cached=false"];
     let kinds = run(plane.kubectl().args(kinds)).await?;
     let kinds: Vec<_> =
@@ -53,7 +55,7 @@ async fn everything(plane: &Plane) -> Result<BTreeSet<String>> {
     Ok(all.lines().map(words).collect())
 }
 
-/// The demo, as a user with that cluster would start it.
+/// Returns the command of the demo for an existing cluster, as a user would start the demo.
 fn demo(plane: &Plane, context: &str, address: &str) -> Result<Command> {
     let mut demo = command(built("primetime-demo")?);
     demo.args(["--ahead", "65"])
@@ -63,14 +65,15 @@ fn demo(plane: &Plane, context: &str, address: &str) -> Result<Command> {
     Ok(demo)
 }
 
-/// The holds of the shop by uid: once there are some, everything that an evening makes is there.
+/// Returns the uids of all holds in the shop. All objects of an evening exist once a hold exists.
 async fn holds(plane: &Plane) -> Result<BTreeSet<String>> {
     let uids = ["-n", "shop", "-o", "jsonpath={.items[*].metadata.uid}"];
     let uids = run(plane.kubectl().args(["get", "surgeholds"]).args(uids)).await?;
     Ok(uids.split_whitespace().map(str::to_owned).collect())
 }
 
-/// An address of this machine that is not loopback, so that what only listens there is found out.
+/// Returns an address of this machine other than loopback. The test then detects servers that
+/// listen on loopback only.
 async fn outer_address() -> Result<String> {
     let all = run(Command::new("hostname").arg("-I")).await?;
     let address = all.split_whitespace().next().unwrap_or("127.0.0.1");
@@ -92,7 +95,7 @@ async fn refused(command: &mut Command, said: &str) -> Result<()> {
     Ok(())
 }
 
-/// Starts a demo and waits until it holds something.
+/// Starts a demo and waits until the demo creates a hold.
 async fn start(demo: &mut Command, folder: &Path, plane: &Plane) -> Result<Process> {
     let before = holds(plane).await.unwrap_or_default();
     let mut process = Process::start(folder, "demo", demo)?;
@@ -110,7 +113,8 @@ async fn start(demo: &mut Command, folder: &Path, plane: &Plane) -> Result<Proce
 #[tokio::test(flavor = "multi_thread")]
 async fn a_borrowed_cluster_is_left_as_it_was() -> Result<()> {
     if Existing::from_env().is_some() {
-        // The other tests borrow that cluster; this one lends one out.
+        // The other tests use the cluster of the environment. The lending test needs a dedicated
+        // control plane and does not apply.
         return Ok(());
     }
     let tools = Tools::ensure().await?;
@@ -138,7 +142,8 @@ async fn a_borrowed_cluster_is_left_as_it_was() -> Result<()> {
     run(plane.kubectl().args(["delete", "namespace", "shop"])).await?;
     left_as_it_was(&plane, &before).await?;
 
-    // Killed hard, it leaves everything; the next one removes that first. Interrupted, it removes what it made.
+    // A demo killed with SIGKILL leaves all objects, and the next demo removes the objects first.
+    // An interrupted demo removes all objects before the exit.
     let mut first = start(&mut demo(&plane, "x", &address)?, &folder, &plane).await?;
     refused(&mut demo(&plane, "x", &address)?, "another evening runs in").await?;
     first.kill().await?;
@@ -151,7 +156,7 @@ async fn a_borrowed_cluster_is_left_as_it_was() -> Result<()> {
     ensure!(second.tail().contains("interrupted"), "{}", second.tail());
     left_as_it_was(&plane, &before).await?;
 
-    // A whole short evening, with its own end.
+    // A short evening that ends regularly also leaves the cluster unchanged.
     let kubeconfig = Some(plane.kubeconfig("admin"));
     let existing = Existing { context: "x".to_owned(), kubeconfig, address: Some(address) };
     smoke("existing-smoke", &Options { existing: Some(existing), ..Options::own() }).await?;

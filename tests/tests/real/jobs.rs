@@ -1,4 +1,4 @@
-//! Jobs around an event, run by the real Job controller.
+//! Warm-up, live and release Jobs of an event, run by the real Job controller.
 
 use anyhow::{Context, Result, ensure};
 use chrono::{TimeDelta, Utc};
@@ -12,7 +12,7 @@ use primetime_tests::evening::{Evening, SHOP};
 use primetime_tests::plane::Options;
 use serde_json::{Value, json};
 
-/// What a Job does: its one pod ends so.
+/// Returns the spec of a Job whose single pod ends with the given phase.
 fn body(ends: &str) -> Value {
     json!({"template": {
         "metadata": {"annotations": {"tests.primetime.dev/ends": ends}},
@@ -43,7 +43,8 @@ fn job<'a>(status: &'a RunStatus, step: &str) -> Result<&'a JobStatus> {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_has_to_be_warm_is_warm_at_t0_and_a_failure_is_said_in_time() -> Result<()> {
     let evening = Evening::begin("jobs", &Options::default(), |what| eprintln!("{what}")).await?;
-    // A suspended Job is a template too, and has labels and a selector that its copy must not have.
+    // A suspended Job is a valid template. The copy must not have the labels and the selector that
+    // the API server adds to the template.
     let mut once = body("Succeeded");
     once["suspend"] = true.into();
     let once = json!({
@@ -85,7 +86,7 @@ async fn what_has_to_be_warm_is_warm_at_t0_and_a_failure_is_said_in_time() -> Re
     ensure!(job(&status, "photos")?.state == JobState::Succeeded, "{:?}", status.jobs);
     ensure!(Utc::now() < show - TimeDelta::seconds(5), "it is said in time");
 
-    // A person mends it, and deletes the Job that has failed.
+    // A person repairs the template and deletes the failed Job.
     evening.plane.apply(&serde_yaml::to_string(&cron_job("warm-cdn", "Succeeded"))?).await?;
     let jobs: Api<Job> = Api::namespaced(evening.client(), SHOP);
     jobs.delete(&job(&status, "cdn")?.job, &DeleteParams::background()).await?;
@@ -117,7 +118,7 @@ async fn what_has_to_be_warm_is_warm_at_t0_and_a_failure_is_said_in_time() -> Re
         ensure!(events.contains(said), "no {said} in {events}");
     }
 
-    // They go with their run; the template stays as it was.
+    // The garbage collector deletes the Jobs together with the run. The template stays unchanged.
     let run = evening.runs().await?.pop().context("a run")?;
     let run_uid = run.metadata.uid.context("a uid")?;
     let ours = ListParams::default().labels(&format!("{}={run_uid}", tags::RUN));

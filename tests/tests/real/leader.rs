@@ -1,4 +1,5 @@
-//! Two replicas: one acts, the other takes over at once when it is asked to stop, and soon when it dies.
+//! Leader election with two replicas. The standby takes over within 6 s after SIGTERM of the
+//! leader, and within 20 s after SIGKILL.
 
 use std::time::Instant;
 

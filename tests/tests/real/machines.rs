@@ -1,4 +1,5 @@
-//! Machines from a cloud that refuses, throttles, loses replies and has other people's instances in it.
+//! Machines from an EC2 API that refuses launches, throttles and loses replies. The account also
+//! has an instance of another owner.
 
 use anyhow::{Result, ensure};
 use chrono::{TimeDelta, Utc};
@@ -13,7 +14,8 @@ async fn partial_success_is_kept_and_only_ours_is_terminated() -> Result<()> {
         Evening::begin("machines", &Options::default(), |what| eprintln!("{what}")).await?;
     let foreign = evening.ec2.start_foreign().await?;
     evening.ec2.behave(|b| {
-        // Five of the first type, then the next; twelve instances of quota; a throttled call, and a reply that is lost.
+        // EC2 has five instances of the first type, and a quota for twelve instances. EC2 also
+        // throttles two calls and loses a reply.
         b.capacity.insert("m6i.xlarge".to_owned(), 5);
         b.vcpu_quota = Some(12 * 4);
         b.throttled_calls = 2;

@@ -1,7 +1,8 @@
-//! The operator and its companions against real parts: kube-apiserver, etcd, Prometheus, an EC2 API server, Helm, kubectl.
+//! Tests of the operator with real parts: kube-apiserver, etcd, Prometheus, an EC2 API server,
+//! Helm, kubectl.
 //!
-//! One binary, because each evening mostly waits for its hour: four at a time need no more than two processors
-//! (`RUST_TEST_THREADS` in `.cargo/config.toml`).
+//! All tests share a single binary, because an evening mostly waits. Four parallel evenings need at
+//! most two processors (`RUST_TEST_THREADS` in `.cargo/config.toml`).
 
 mod autoscaler;
 mod calendars;

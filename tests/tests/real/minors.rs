@@ -1,4 +1,4 @@
-//! The same on older Kubernetes minors, or on the one of the cluster that the environment names.
+//! The short evening on older Kubernetes minors, or on the cluster in `PRIMETIME_TEST_CONTEXT`.
 
 use anyhow::{Result, ensure};
 use primetime_tests::plane::{Existing, Options};
@@ -7,7 +7,7 @@ use primetime_tests::smoke::smoke;
 #[tokio::test(flavor = "multi_thread")]
 async fn kubernetes_1_33_and_1_34() -> Result<()> {
     if let Some(existing) = Existing::from_env() {
-        // A cluster has the version that it has.
+        // An existing cluster has a fixed version, so the test does not select a minor.
         let options = Options { existing: Some(existing), ..Options::own() };
         eprintln!("{}", smoke("minor-existing", &options).await?);
         return Ok(());

@@ -1,4 +1,4 @@
-//! The model of the API server on a socket: kubectl and Helm talk to it as to a real one.
+//! The API server model on a socket: kubectl and Helm talk to the model as to a real API server.
 
 use anyhow::{Result, ensure};
 use primetime_sim::clock::VirtualClock;
@@ -8,7 +8,7 @@ use primetime_tests::process::{command, run};
 use primetime_tests::tools::{Tools, root};
 use serde_json::{Value, json};
 
-/// A kubeconfig of one cluster, whose server authenticates no user.
+/// Returns a kubeconfig for the model, which does not authenticate users.
 fn kubeconfig(address: std::net::SocketAddr) -> Value {
     json!({
         "apiVersion": "v1", "kind": "Config", "current-context": "model",

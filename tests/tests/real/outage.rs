@@ -1,4 +1,5 @@
-//! A Prometheus that answers badly through a whole window, in each way there is: nothing goes down.
+//! A Prometheus that gives bad answers during an event, in nine ways. The operator lowers no target
+//! before the end.
 
 use std::collections::BTreeMap;
 
@@ -12,8 +13,9 @@ use primetime_tests::recorder::Recorder;
 use primetime_tests::workload::{deployment, surge};
 use serde_json::json;
 
-/// A workload each, the source it asks, and why its load is unknown once that is ill. That which lies is believed: it says
-/// a number.
+/// Workload, `MetricsSource`, and the expected reason for the unknown load during the outage.
+///
+/// The case `lies` has no reason, because the operator believes the number 0.
 const CASES: [(&str, &str, Option<&str>); 9] = [
     ("empty", "main", Some("selects nothing")),
     ("nan", "main", Some("not a number")),
@@ -26,25 +28,26 @@ const CASES: [(&str, &str, Option<&str>); 9] = [
     ("untrusted", "untrusted", Some("certificate")),
 ];
 
-/// The plan; the load needs half as much again.
+/// Planned replicas, and the replicas that the load needs (50 % more).
 const PLAN: u32 = 10;
 const LOAD: u32 = 15;
 
-/// The event lasts so long.
+/// Duration of the event in seconds.
 const SECONDS: u32 = 45;
 
-/// Where nothing is known a release waits so long.
+/// Seconds for which a release waits while the load is unknown (`spec.hold.maxSeconds`).
 const PATIENCE: u32 = 12;
 
-/// A sample of then is worth nothing, however well Prometheus remembers it.
+/// Returns the time five minutes ago in milliseconds. The operator must reject a sample of that
+/// age, even if Prometheus still returns the sample.
 fn long_ago() -> i64 {
     (Utc::now() - TimeDelta::minutes(5)).timestamp_millis()
 }
 
-/// What every workload's load is while all is well.
+/// Returns the metrics of all workloads before the outage.
 fn well() -> String {
     let line = |(case, _, _): (&str, &str, Option<&str>)| {
-        // Two series say themselves how old they are.
+        // Two series carry explicit timestamps.
         let at = match case {
             "old" => " @now".to_owned(),
             "five-minutes-old" => format!(" {}", long_ago()),
@@ -55,7 +58,7 @@ fn well() -> String {
     format!("# TYPE shop_load gauge\n{}", CASES.map(line).concat())
 }
 
-/// What it is when those that depend on what is scraped are ill.
+/// Returns the metrics during the outage, for the cases that depend on scraped values.
 fn ill() -> String {
     let now = Utc::now().timestamp_millis();
     format!(
@@ -72,7 +75,8 @@ fn ill() -> String {
 }
 
 fn floor(case: &str) -> i32 {
-    // They were never known.
+    // The load of `untrusted` and `five-minutes-old` was never known, so the floor stays at the
+    // plan.
     if matches!(case, "untrusted" | "five-minutes-old") {
         PLAN.cast_signed()
     } else {
@@ -166,7 +170,7 @@ async fn whatever_prometheus_says_or_does_not_say_nothing_goes_down() -> Result<
         })
         .await?;
     for (case, _, unknown) in CASES {
-        // What says 0 is believed once the event is over, and not before.
+        // The operator believes a value of 0 after the end of the event, but not before.
         let patience = unknown.map_or(0, |_| i64::from(PATIENCE));
         let until = end + TimeDelta::seconds(patience);
         let asked = recorder.replicas(case);

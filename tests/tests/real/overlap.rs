@@ -1,4 +1,5 @@
-//! Two runs overlap on one target, the first planned lower than the second: the maximum holds, from one baseline.
+//! Two overlapping runs on the same target, the first with fewer planned replicas. The higher floor
+//! applies, and both runs share a baseline.
 
 use std::sync::atomic::{AtomicI32, Ordering};
 
@@ -16,7 +17,7 @@ async fn a_higher_run_within_a_lower_one() -> Result<()> {
     let show = Utc::now() + TimeDelta::seconds(18);
     let mut low = web_only("low", show, 80, 60)?;
     let mut high = web_only("high", show + TimeDelta::seconds(40), 15, 100)?;
-    // The load of this evening never changes, so the release does not wait for it.
+    // The load of the evening never changes, so the release must not wait for a lower load.
     (low.spec.event.hold, high.spec.event.hold) = (None, None);
     evening.announce(&low).await?;
     evening.announce(&high).await?;

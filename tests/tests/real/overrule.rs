@@ -1,4 +1,5 @@
-//! On-call overrules everything in one command, with Prometheus and the cloud down; runs that overlap share a target.
+//! Overrides by on-call while Prometheus and the cloud are down, and overlapping runs on a shared
+//! target.
 
 use std::time::Instant;
 
@@ -12,7 +13,7 @@ use primetime_tests::plane::Options;
 use primetime_tests::process::{command, run};
 use primetime_tests::tools::built;
 
-/// `kubectl surge ...` as alice, who may edit the shop and nothing else.
+/// Runs `kubectl surge` as alice, who may only edit objects in the shop.
 async fn alice(evening: &Evening, args: &[&str]) -> Result<String> {
     run(command(built("kubectl-surge")?)
         .arg("--kubeconfig")
@@ -32,7 +33,7 @@ async fn stage(e: &Evening, surge: &str, want: Stage) -> Result<(bool, String)> 
     Ok((status.stage == want, format!("{:?}: {}", status.stage, status.message)))
 }
 
-/// Waits for an effect of a command that was just sent: five seconds, no more.
+/// Waits at most 5 s for the effect of the previous command.
 macro_rules! obeyed {
     ($evening:expr, $what:expr, $look:expr) => {
         let sent = Instant::now();
@@ -41,7 +42,8 @@ macro_rules! obeyed {
     };
 }
 
-/// An event whose second is not known beforehand: ready, and waiting for a person; a second start is harmless.
+/// Tests `spec.startPolicy: Manual`. The run is ready and waits for a start override; a second
+/// start override has no effect.
 async fn armed(evening: &Evening) -> Result<()> {
     let show = Utc::now() + TimeDelta::seconds(16);
     let mut surge = capital::web_only("launch", show, 30, 60)?;
@@ -96,7 +98,7 @@ async fn people_overrule_and_runs_overlap() -> Result<()> {
     evening.until("the first run to be live", 60, |e| stage(e, "first", Stage::Live)).await?;
     ensure!(floor(&evening, 100).await?.0, "{:?}", evening.bounds().await?);
 
-    // A second run with a lower floor changes nothing; with a higher one it raises; one baseline for both.
+    // A second run with a lower floor changes nothing, and both runs share a baseline.
     evening
         .announce(&capital::web_only("second", Utc::now() + TimeDelta::seconds(16), 45, 60)?)
         .await?;
@@ -115,7 +117,7 @@ async fn people_overrule_and_runs_overlap() -> Result<()> {
     let hold = evening.holds().await?.remove(0).spec.hold;
     ensure!(hold.baseline.replicas == 10 && hold.level.min == Some(100), "{hold:?}");
 
-    // Prometheus and the cloud are down; people are obeyed all the same.
+    // The overrides take effect although Prometheus and the cloud are down.
     evening.prometheus.kill().await?;
     evening.ec2.behave(|b| b.down = true);
     let said = alice(
@@ -167,7 +169,8 @@ async fn people_overrule_and_runs_overlap() -> Result<()> {
     eprintln!("{status}");
     ensure!(floor(&evening, 140).await?.0);
 
-    // The second run lets go: the target comes down to what the first still holds, and never below.
+    // The second run releases the target. The floor falls to the floor of the first run, and never
+    // below.
     alice(&evening, &["release", "second", "--for", "10m", "--reason", "over"]).await?;
     obeyed!(evening, "the release was obeyed", |e| stage(e, "second", Stage::Releasing));
     evening.until("the second run to be over", 60, |e| stage(e, "second", Stage::Done)).await?;

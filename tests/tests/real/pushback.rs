@@ -1,4 +1,5 @@
-//! An API server that has too much to do: its own flow control answers 429, and everything is raised all the same.
+//! An overloaded API server: the flow control answers 429, and the operator still raises all
+//! targets in time.
 
 use anyhow::{Context, Result, ensure};
 use chrono::{TimeDelta, Utc};
@@ -9,10 +10,11 @@ use primetime_tests::plane::Options;
 use primetime_tests::workload::{deployment, surge};
 use serde_json::json;
 
-/// Targets that fall due together; 64 are allowed to a surge.
+/// Targets that fall due at the same time. The schema allows 64 targets per surge.
 const TARGETS: u32 = 60;
 
-/// One seat for all that the operator asks for, and no other client waits for it.
+/// Returns a priority level with a single seat, and a flow schema that assigns all requests of the
+/// operator to the level. Other clients use other levels.
 fn narrow() -> [serde_json::Value; 2] {
     let api = "flowcontrol.apiserver.k8s.io/v1";
     let level = json!({
@@ -41,7 +43,7 @@ fn narrow() -> [serde_json::Value; 2] {
     [level, flow]
 }
 
-/// The sum of the lines of a page of metrics that have all of these in them.
+/// Returns the sum of the values of all metric lines that contain every text in `having`.
 fn sum(page: &str, having: &[&str]) -> Result<f64> {
     let lines = page.lines().filter(|line| having.iter().all(|part| line.contains(part)));
     lines.map(|line| Ok(line.rsplit(' ').next().context("a number")?.parse::<f64>()?)).sum()

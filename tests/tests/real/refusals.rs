@@ -1,4 +1,5 @@
-//! Bad input gets a clear error at apply, and nothing is written.
+//! Invalid objects: the API server refuses each object at apply with a clear error, and stores
+//! nothing.
 
 use anyhow::{Result, ensure};
 use chrono::{TimeDelta, Utc};
@@ -19,7 +20,7 @@ fn schedule(surge: &mut Value, start: &str, zone: Option<&str>) {
     }
 }
 
-/// Another kind of start.
+/// Removes `spec.schedule.startTime`, and sets `spec.schedule.cron` if given.
 fn recurs(surge: &mut Value, cron: Option<&str>) {
     surge["spec"]["schedule"].as_object_mut().map(|s| s.remove("startTime"));
     if let Some(cron) = cron {
@@ -27,7 +28,8 @@ fn recurs(surge: &mut Value, cron: Option<&str>) {
     }
 }
 
-/// A signal that says how full pods are, and not how much there is.
+/// Removes `perReplica` of the first signal, and sets `threshold` if given. A threshold measures
+/// utilization, not an amount.
 fn full(surge: &mut Value, threshold: Option<&str>) {
     let signal = &mut surge["spec"]["signals"][0];
     signal.as_object_mut().map(|s| s.remove("perReplica"));
@@ -36,19 +38,19 @@ fn full(surge: &mut Value, threshold: Option<&str>) {
     }
 }
 
-/// Another reference to the first target.
+/// Sets a field of `scaleTargetRef` of the first target.
 fn target(surge: &mut Value, field: &str, text: &str) {
     surge["spec"]["targets"][0]["scaleTargetRef"][field] = json!(text);
 }
 
-/// A reference that is more than a name.
+/// Sets the name in the reference at the given JSON pointer to a path into another namespace.
 fn named(surge: &mut Value, reference: &str) {
     if let Some(reference) = surge.pointer_mut(reference) {
         reference["name"] = json!("../../kube-system/x");
     }
 }
 
-/// A step of the ladder that writes there.
+/// Sets a degradation step that writes to the given `configMapRef`.
 fn writes(surge: &mut Value, reference: &Value) {
     let mut reference = reference.clone();
     reference["value"] = json!("x");
@@ -57,12 +59,12 @@ fn writes(surge: &mut Value, reference: &Value) {
     }]);
 }
 
-/// Another query.
+/// Sets the query of the first signal.
 fn asks(surge: &mut Value, query: &str) {
     surge["spec"]["signals"][0]["query"] = json!(query);
 }
 
-/// What is wrong, the change that makes it so, and what the error has to say.
+/// Description of the mistake, change that causes the mistake, expected text in the error.
 const SURGES: [(&str, Change, &str); 83] = [
     (
         "a calendar and a start",
@@ -416,7 +418,7 @@ const SURGES: [(&str, Change, &str); 83] = [
     ("an escape sequence", |s| asks(s, "sum(\u{1b}[2Jshop_sessions)"), "query"),
 ];
 
-/// A step of a ladder that watches this.
+/// Sets a degradation step with the given condition (`spec.degrade[].when`).
 fn ladder(surge: &mut Value, when: &Value) {
     surge["spec"]["degrade"] = json!([{
         "name": "light", "when": when,
@@ -467,7 +469,7 @@ const OVERRIDES: [(&str, Change, &str); 8] = [
     ("an unknown action", |o| o["spec"]["action"] = json!("Panic"), "spec.action"),
 ];
 
-/// Objects of the platform team and of people who create runs by hand.
+/// Returns invalid objects of the platform team, and invalid runs that a person creates.
 fn others(good: &Value) -> Vec<(&'static str, Value, &'static str)> {
     let source = |url: &str| {
         json!({
@@ -559,7 +561,7 @@ fn others(good: &Value) -> Vec<(&'static str, Value, &'static str)> {
     ]
 }
 
-/// A class with the fields of version 0.1, which are still read.
+/// Returns an `InstanceClass` with the fields of version 0.1, which the operator still reads.
 fn old_class() -> Value {
     json!({
         "apiVersion": "primetime.dev/v1alpha1", "kind": "InstanceClass", "metadata": {"name": "old"},
@@ -570,7 +572,8 @@ fn old_class() -> Value {
     })
 }
 
-/// What is wrong with a class of which one half is old.
+/// Mistakes in an `InstanceClass` with fields of version 0.1: description, change, expected text in
+/// the error.
 const CLASSES: [(&str, Change, &str); 4] = [
     (
         "half of a class",
@@ -590,7 +593,7 @@ const CLASSES: [(&str, Change, &str); 4] = [
     ("another cloud", |c| c["spec"]["provider"] = json!("GCE"), "spec.provider: Unsupported value"),
 ];
 
-/// Runs that a person creates, with what a surge would be refused for.
+/// Returns runs of a person with mistakes for which the API server also refuses a surge.
 fn runs(good: &Value) -> Vec<(&'static str, Value, &'static str)> {
     let changed = |change: Change| {
         let mut run = json!({
@@ -622,7 +625,8 @@ fn runs(good: &Value) -> Vec<(&'static str, Value, &'static str)> {
     ]
 }
 
-/// Calendars that say where their feed is twice, or in a way that is refused.
+/// Returns calendars with no feed, with two feeds, or with a feed or a `match` that the API server
+/// refuses.
 fn calendars() -> [(&'static str, Value, &'static str); 5] {
     let at = json!({"name": "guide", "key": "guide.ics"});
     let url = |url: &str| json!({"format": "iCalendar", "url": url});
@@ -651,7 +655,8 @@ fn calendars() -> [(&'static str, Value, &'static str); 5] {
     ]
 }
 
-/// What is announced too late to be ready in time is taken, and kubectl prints a warning.
+/// Checks that the API server accepts a surge that cannot be ready in time, and that kubectl prints
+/// a warning.
 async fn warned(evening: &Evening) -> Result<()> {
     let mut soon = capital::web_only("soon", Utc::now() + TimeDelta::seconds(60), 15, 20)?;
     for target in &mut soon.spec.event.targets {
@@ -686,7 +691,7 @@ async fn refused(evening: &Evening, object: &Value, what: &str, said: &str) -> R
     Ok(())
 }
 
-/// `kubectl surge validate` says the same, a line an error.
+/// Checks that `kubectl surge validate` reports the same error, a line per error.
 async fn refused_offline(object: &Value, what: &str, said: &str) -> Result<()> {
     let file = root().join("target/evenings/refused.yaml");
     std::fs::write(&file, serde_yaml::to_string(object)?)?;
@@ -710,7 +715,8 @@ async fn bad_input_is_refused_at_apply_with_a_clear_error() -> Result<()> {
         let mut surge = good.clone();
         change(&mut surge);
         refused(&evening, &surge, what, said).await?;
-        // What only a cluster knows is not said without one.
+        // `kubectl surge validate` runs without a cluster, so the plugin cannot report which kinds
+        // the cluster serves.
         if !said.contains("scale subresource") && !said.contains("served by this cluster") {
             refused_offline(&surge, what, said).await?;
         }
@@ -730,7 +736,7 @@ async fn bad_input_is_refused_at_apply_with_a_clear_error() -> Result<()> {
         change(&mut class);
         refused(&evening, &class, what, said).await?;
     }
-    // As version 0.1 wrote it.
+    // The API server accepts a class as version 0.1 wrote the class.
     evening.plane.apply(&serde_yaml::to_string(&old_class())?).await?;
     let kinds = "surges,runs,holds,surgecalendars";
     let written = run(evening.plane.kubectl().args(["get", kinds, "-A", "-o", "name"])).await?;
@@ -751,7 +757,7 @@ async fn bad_input_is_refused_at_apply_with_a_clear_error() -> Result<()> {
         change(&mut o);
         refused(&evening, &o, what, said).await?;
     }
-    // An author that names another user is recorded by the user's own name.
+    // The API server replaces a wrong `spec.author` by the name of the user who sends the request.
     let mut forged = action.clone();
     forged["spec"]["author"] = json!("the-boss");
     evening.plane.apply(&serde_yaml::to_string(&forged)?).await?;
@@ -761,7 +767,8 @@ async fn bad_input_is_refused_at_apply_with_a_clear_error() -> Result<()> {
     edited["spec"]["reason"] = json!("another reason");
     refused(&evening, &edited, "an edited override", "is not edited").await?;
 
-    // What names something unknown is accepted, and says so.
+    // The API server accepts references to unknown objects. The status message of the run names the
+    // missing `InstanceClass`.
     let mut unknown = good.clone();
     schedule(
         &mut unknown,

@@ -1,4 +1,5 @@
-//! What is deleted and created again while an event goes on: surges by `kubectl replace --force`, autoscalers by a rename.
+//! Objects that a user deletes and recreates during an event: a surge by `kubectl replace --force`,
+//! an HPA by a rename.
 
 use anyhow::{Context, Result, ensure};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -15,11 +16,11 @@ use primetime_tests::recorder::Recorder;
 use primetime_tests::tools::root;
 use primetime_tests::workload::{autoscaler, deployment, surge};
 
-/// Replicas before the event, and in it.
+/// Replicas before the event (`BEFORE`) and during the event (`PLANNED`).
 const BEFORE: u32 = 4;
 const PLANNED: u32 = 20;
 
-/// The event lasts so long.
+/// Duration of the event in seconds.
 const SECONDS: u32 = 45;
 
 fn planned() -> i32 {
@@ -43,7 +44,8 @@ async fn stage(evening: &Evening, surge: &str, want: Stage) -> Result<(bool, Str
     Ok((status.stage == want, format!("{:?}: {}", status.stage, status.message)))
 }
 
-/// The surge is deleted and created again by one command; its run goes on as that of the new one.
+/// Deletes and recreates the surge with `kubectl replace --force`, and checks that the run
+/// continues under the new surge.
 async fn replace(evening: &Evening, start: DateTime<Utc>) -> Result<()> {
     let (before, old) = (run_of(evening, "kept").await?, surge_uid(evening, "kept").await?);
     let file = root().join("target/evenings/replaced.yaml");
@@ -76,7 +78,7 @@ async fn replace(evening: &Evening, start: DateTime<Utc>) -> Result<()> {
         .await
 }
 
-/// The surge is deleted and stays so; when it was.
+/// Deletes the surge `gone` for good. Returns the time of the deletion.
 async fn delete(evening: &Evening) -> Result<DateTime<Utc>> {
     let surges: Api<ScheduledSurge> = Api::namespaced(evening.client(), SHOP);
     surges.delete("gone", &DeleteParams::default()).await?;
@@ -90,7 +92,7 @@ async fn delete(evening: &Evening) -> Result<DateTime<Utc>> {
     Ok(deleted)
 }
 
-/// An HPA of another name takes the place of the one that was raised, as a Helm rename does.
+/// Replaces the raised HPA by an HPA with another name, as a Helm rename does.
 async fn rename(evening: &Evening) -> Result<()> {
     let hpas: Api<HorizontalPodAutoscaler> = Api::namespaced(evening.client(), SHOP);
     hpas.delete("renamed", &DeleteParams::default()).await?;
@@ -163,7 +165,8 @@ async fn what_is_replaced_in_the_middle_of_an_event_keeps_its_floor() -> Result<
     let events = evening.events().await?;
     let said = "surge gone was deleted: the way down begins at ";
     ensure!(events.contains(said), "no event says {said:?}: {events}");
-    // A run that is over goes with its surge, also with one that has taken it over.
+    // The garbage collector deletes a finished run together with the surge, even if the surge took
+    // the run over.
     let surges: Api<ScheduledSurge> = Api::namespaced(evening.client(), SHOP);
     let owner = run_of(&evening, "kept").await?.owner_references().first().cloned();
     let new = surges.get("kept").await?.controller_owner_ref(&());

@@ -1,4 +1,5 @@
-//! Steps of a ladder that move traffic to another backend, and that run Jobs, on a real Gateway API and Job controller.
+//! Degradation steps that shift traffic to another backend or run Jobs, on the real Gateway API and
+//! the real Job controller.
 
 use anyhow::{Context, Result, ensure};
 use chrono::{TimeDelta, Utc};
@@ -13,7 +14,7 @@ use primetime_tests::process::{command, run};
 use primetime_tests::tools::{Tools, built};
 use serde_json::{Value, json};
 
-/// A Job of one pod, which succeeds.
+/// Returns a suspended `CronJob` whose single pod succeeds.
 fn cron_job(name: &str) -> Value {
     json!({
         "apiVersion": "batch/v1", "kind": "CronJob",
@@ -29,7 +30,8 @@ fn cron_job(name: &str) -> Value {
     })
 }
 
-/// All pages come from the shop; `plain` waits beside it. Orders are another rule.
+/// Returns two rules of an `HTTPRoute`: `pages` and `orders`. The backend `web` gets all traffic,
+/// and `plain` has weight 0.
 fn rules() -> Value {
     let path = |value: &str| json!([{"path": {"type": "PathPrefix", "value": value}}]);
     json!([
@@ -47,7 +49,7 @@ fn routes(evening: &Evening) -> Api<DynamicObject> {
     Api::namespaced_with(evening.client(), SHOP, &ApiResource::from_gvk(&kind))
 }
 
-/// Weights of both backends of both rules, as they stand.
+/// Returns the current weights of both backends in both rules.
 async fn weights(evening: &Evening) -> Result<Vec<i64>> {
     let route = routes(evening).get("shop").await?;
     let weight = |rule: usize, backend: usize| {
@@ -102,7 +104,8 @@ async fn traffic_is_moved_and_work_is_run_and_undone() -> Result<()> {
     ]))?;
     evening.announce(&surge).await?;
 
-    // Nothing of it is there yet, and that is said before it matters.
+    // The `HTTPRoute` and the Jobs do not exist yet. The status of the run names the missing
+    // objects before the warm-up.
     evening
         .until("what is missing to be said", 60, |e| async move {
             let said = e.status("capital").await?.message;
@@ -123,7 +126,7 @@ async fn traffic_is_moved_and_work_is_run_and_undone() -> Result<()> {
         evening.plane.apply(&serde_yaml::to_string(&object)?).await?;
     }
 
-    // On-call rehearses the whole ladder, once the run has begun.
+    // A person rehearses all degradation steps after the run has begun.
     evening
         .until("the run to begin", 90, |e| async move {
             let status = e.status("capital").await?;
@@ -147,7 +150,8 @@ async fn traffic_is_moved_and_work_is_run_and_undone() -> Result<()> {
     let why = forgotten.err().context("what has to be undone was taken away")?;
     ensure!(format!("{why:#}").contains("what is on would not be given back"), "{why:#}");
 
-    // Its word is over: the Job is undone first, then the traffic comes back.
+    // The override expires. The restore Job completes first, and the operator restores the weights
+    // afterwards.
     until_job(&evening, "shield-restore", JobState::Succeeded, 60).await?;
     until_weights(&evening, [1, 0, 1, 0], 30).await?;
     evening

@@ -1,10 +1,10 @@
-//! The alerts fire when they should and only then.
+//! Tests of the alerts: each alert fires under the defined condition and never otherwise.
 
 use anyhow::Result;
 use primetime_tests::process::{command, run};
 use primetime_tests::tools::{Tools, root};
 
-/// On-call is sent to a page that is there.
+/// Checks that each alert links to an existing section of the runbooks.
 #[test]
 fn each_alert_has_its_runbook() {
     let read = |file: &str| std::fs::read_to_string(root().join(file)).unwrap();

@@ -1,4 +1,4 @@
-//! What recurs, on a real API server: the runs of the next occurrences, and what people do to them.
+//! Recurring surges on a real API server: the runs of the next occurrences, and changes by users.
 
 use anyhow::{Context, Result, ensure};
 use chrono::{DateTime, TimeDelta, Timelike, Utc};
@@ -13,7 +13,8 @@ use primetime_tests::process::{command, run};
 use primetime_tests::tools::{built, root};
 use serde_json::{Value, json};
 
-/// The example, but for the days around today: a test on a Sunday evening would else be in the middle of it.
+/// Returns `examples/every-sunday.yaml` with an exclusion of the days around `now`. A test on a
+/// Sunday evening would otherwise begin during the event.
 fn sundays(now: DateTime<Utc>) -> Result<String> {
     let text = std::fs::read_to_string(root().join("examples/every-sunday.yaml"))?;
     let mut surge: Value = serde_yaml::from_str(&text)?;
@@ -23,7 +24,7 @@ fn sundays(now: DateTime<Utc>) -> Result<String> {
     Ok(serde_yaml::to_string(&surge)?)
 }
 
-/// What `kubectl surge next` says.
+/// Returns the output of `kubectl surge next` as JSON.
 async fn next(args: &[&str], kubeconfig: Option<&std::path::Path>) -> Result<Vec<Value>> {
     let mut plugin = command(built("kubectl-surge")?);
     plugin.current_dir(root()).args(["next", "-o", "json", "--days", "60"]).args(args);
@@ -35,7 +36,7 @@ fn text<'a>(value: &'a Value, field: &str) -> &'a str {
     value[field].as_str().unwrap_or_default()
 }
 
-/// Runs of a surge that are not over, by name.
+/// Returns the unfinished runs of a surge, sorted by name.
 async fn planned(evening: &Evening, surge: &str) -> Result<Vec<SurgeRun>> {
     let mut runs = evening.runs().await?;
     runs.retain(|run| {
@@ -80,7 +81,8 @@ async fn patch(evening: &Evening, spec: Value) -> Result<()> {
     Ok(())
 }
 
-/// A show that recurs every day at the first full minute that leaves its pods time to be ready.
+/// Returns a surge that recurs daily, and the first start. The start is a full minute that leaves
+/// the pods time to become ready.
 fn daily(now: DateTime<Utc>) -> Result<(ScheduledSurge, DateTime<Utc>)> {
     let soon = now + TimeDelta::seconds(100);
     let show = soon.with_second(0).and_then(|t| t.with_nanosecond(0)).context("a full minute")?;
@@ -102,7 +104,7 @@ async fn what_recurs_is_planned_ahead_cancelled_suspended_moved_and_done() -> Re
     let sundays = sundays(Utc::now())?;
     evening.plane.apply(&sundays).await?;
 
-    // Offline, and in the cluster, the same calendar.
+    // `kubectl surge next` shows the same occurrences offline as the runs in the cluster.
     let file = evening.plane.folder.join("every-sunday.yaml");
     std::fs::write(&file, &sundays)?;
     let file = std::path::absolute(file)?.display().to_string();
@@ -129,7 +131,8 @@ async fn what_recurs_is_planned_ahead_cancelled_suspended_moved_and_done() -> Re
         })
         .await?;
 
-    // A run that a person deletes is cancelled, that one and no other; the one after the last takes its place.
+    // The planner cancels the occurrence whose run a person deletes. The occurrence after the last
+    // then gets a run.
     let (first, rest) = names.split_first().context("five runs")?;
     let runs: Api<SurgeRun> = Api::namespaced(evening.client(), SHOP);
     runs.delete(first, &DeleteParams::default()).await?;
@@ -140,14 +143,15 @@ async fn what_recurs_is_planned_ahead_cancelled_suspended_moved_and_done() -> Re
     let cancelled = shown.iter().find(|line| text(line, "run") == first).context("shown")?;
     ensure!(cancelled["warnings"][0] == json!("cancelled: its run was deleted"), "{cancelled}");
 
-    // What is suspended is planned again, and what was cancelled is not.
+    // The planner plans the runs again when `spec.suspend` becomes false. The cancelled occurrence
+    // gets no run.
     patch(&evening, json!({"suspend": true})).await?;
     until_accepted(&evening, "Suspended", "nothing new is planned").await?;
     until_planned(&evening, "every-sunday", &[]).await?;
     patch(&evening, json!({"suspend": false})).await?;
     until_planned(&evening, "every-sunday", rest).await?;
 
-    // An edit replaces what has not begun, and says so.
+    // The planner replaces the runs that have not begun after an edit, and an Event names the edit.
     let later = json!([
         {"name": "evening", "cron": "0 22 * * SUN", "durationSeconds": 7200},
         {"name": "morning", "cron": "0 8 * * MON", "durationSeconds": 3600},
@@ -165,7 +169,8 @@ async fn what_recurs_is_planned_ahead_cancelled_suspended_moved_and_done() -> Re
     let events = evening.events().await?;
     ensure!(events.contains("is not planned any more: surge every-sunday was edited"), "{events}");
 
-    // The show that recurs today is ready in time, over in time, and planned for tomorrow.
+    // Today's run of the daily surge is ready and finished in time, and the planner plans
+    // tomorrow's run.
     let today = primetime_core::occurrences::run_name("daily", show);
     evening
         .until("tonight's run to be over, and tomorrow's to be planned", 240, |e| {

@@ -1,4 +1,4 @@
-//! What a real Prometheus is asked for many signals, and what of its answers is believed.
+//! Queries of many signals to a real Prometheus, and the checks of the answers.
 
 use anyhow::{Context, Result, ensure};
 use primetime_core::port::{Metrics, Source};
@@ -9,7 +9,7 @@ use primetime_tests::process::free_port;
 use primetime_tests::prometheus::{Prometheus, fetch};
 use primetime_tests::tools::Tools;
 
-/// Queries that Prometheus has been asked.
+/// Returns the number of query requests that Prometheus has served.
 async fn requests(prometheus: &Prometheus) -> Result<u64> {
     let page = fetch(&format!("{}/metrics", prometheus.url)).await?;
     let asked = page.lines().filter(|line| {
@@ -94,7 +94,8 @@ async fn one_that_is_odd_spoils_no_other_and_is_asked_apart_from_then_on() -> Re
             ensure!(*sample == Sample::Known { value: f64::from(n), at: now }, "{n}: {sample:?}");
         }
         let asked = requests(&prometheus).await? - before;
-        // Two cannot stand within another query, and two have parentheses that do not fit.
+        // Four queries need separate requests: two cannot be part of another query, and two have
+        // unbalanced parentheses. All others share a request.
         ensure!(round == 0 || asked == 5, "{asked} requests in round {round}");
     }
     Ok(())
@@ -110,11 +111,12 @@ async fn no_query_answers_for_another_namespace() -> Result<()> {
         .flat_map(|n| {
             let end =
                 format!("), \"{marks}\", \"{n}\", \"\", \"\") or label_replace((vector(70000)");
-            // A comment ends at a carriage return for Prometheus.
+            // Prometheus ends a comment at a carriage return.
             ["#\r", "#\n", "\r", "# \u{85}", "`\n", ""]
                 .map(|before| format!("vector(70000) {before}{end}"))
         })
-        // What no parser stops: it answers with the mark of another query.
+        // The query is valid `PromQL`, so no parser refuses the query. The answer has the mark of
+        // another query.
         .chain([format!("label_replace(vector(70000), \"{marks}\", \"0\", \"\", \"\")")])
         .chain(load.clone())
         .collect();
@@ -131,7 +133,7 @@ async fn no_query_answers_for_another_namespace() -> Result<()> {
             ensure!(matches!(sample, Sample::Unknown(_)), "{query:?}: {sample:?}");
         }
     }
-    // A query with a comment is not sent at all.
+    // The client does not send a query that contains a comment.
     let before = requests(&prometheus).await?;
     let comments: Vec<String> = ["a # b", "a\rb", "#"].map(str::to_owned).into();
     let samples = client.samples(&source, "shop", &comments, chrono::Utc::now()).await;

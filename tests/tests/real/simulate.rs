@@ -1,4 +1,4 @@
-//! `kubectl surge simulate`, as a user calls it.
+//! Tests of `kubectl surge simulate`, as a user calls the command.
 
 use anyhow::{Context, Result, ensure};
 use primetime_tests::process::{command, run};
@@ -20,7 +20,7 @@ async fn refused(args: &[&str], why: &str) -> Result<()> {
     Ok(())
 }
 
-/// A file with this text, under `target/`.
+/// Writes a file below `target/evenings/simulate`. Returns the path.
 fn file(name: &str, text: &str) -> Result<String> {
     let folder = root().join("target/evenings/simulate");
     std::fs::create_dir_all(&folder)?;
@@ -60,7 +60,8 @@ async fn the_capital_evening_is_kept_and_compared() -> Result<()> {
     Ok(())
 }
 
-/// The table of the README is what this code computes; `make generate` writes it anew.
+/// Checks that the table in `README.md` equals the computed table. `make generate` rewrites the
+/// table.
 #[tokio::test]
 async fn the_readme_shows_what_is_computed() -> Result<()> {
     let said = simulate(&[CAPITAL, "--curve", "capital-2014", "--compare"]).await?;
@@ -100,7 +101,7 @@ async fn an_evening_with_faults_is_told_step_by_step() -> Result<()> {
     Ok(())
 }
 
-/// What is given beside the surge is not assumed.
+/// Checks that the simulator uses the given objects of the cluster instead of assumptions.
 #[tokio::test]
 async fn what_is_known_of_the_cluster_is_played() -> Result<()> {
     let known = file(
@@ -115,7 +116,7 @@ async fn what_is_known_of_the_cluster_is_played() -> Result<()> {
     let left = said.lines().find(|l| l.starts_with("left over")).context("no figures")?;
     ensure!(left.split_whitespace().filter(|w| *w == "nothing").count() == 4, "{said}");
 
-    // Eighteen times nothing is nothing.
+    // A multiplier of 18 on 0 replicas gives 0 replicas.
     let known = file(
         "asleep.yaml",
         "{apiVersion: apps/v1, kind: Deployment, metadata: {name: search}, spec: {replicas: 0}}",
@@ -139,7 +140,7 @@ async fn loads_of_the_users_own_are_played() -> Result<()> {
     );
     ensure!(report["strategies"].get("hpa").is_none(), "nothing to compare was asked for");
 
-    // The same evening of the week before.
+    // The history has the same evening of the week before, with a peak of 30,000 sessions.
     let start = 1_926_014_400 - 7 * 86_400;
     let values: Vec<String> = (-1800..7200)
         .step_by(60)

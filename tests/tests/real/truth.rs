@@ -1,4 +1,5 @@
-//! What `kubectl surge` says of a cluster in which something is missing: the operator, a right, a name, a namespace, the kinds.
+//! Output of `kubectl surge` in a cluster without the operator, a right, a name, a namespace or the
+//! kinds.
 
 use anyhow::{Result, ensure};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -10,7 +11,7 @@ use primetime_tests::plane::Options;
 use primetime_tests::process::{command, run};
 use primetime_tests::tools::built;
 
-/// Exit code, and what was printed to both outputs.
+/// Returns the exit code, and the standard output followed by the standard error.
 async fn surge(evening: &Evening, who: &str, args: &[&str]) -> Result<(i32, String)> {
     let mut plugin = command(built("kubectl-surge")?);
     plugin.arg("--kubeconfig").arg(evening.plane.kubeconfig(who));
@@ -34,7 +35,7 @@ async fn says(
     Ok(())
 }
 
-/// A kind with a scale subresource that the chart's `scalableKinds` does not name, and one object of it.
+/// A kind with a scale subresource that is missing in `scalableKinds` of the chart.
 const ROLLOUTS: &str = "
 apiVersion: apiextensions.k8s.io/v1
 kind: CustomResourceDefinition
@@ -53,7 +54,8 @@ spec:
         scale: {specReplicasPath: .spec.replicas, statusReplicasPath: .status.replicas}
 ";
 
-/// Argo Rollouts and the chart as shipped: the run is at risk from the start, and says which right is missing.
+/// Tests a target of kind `Rollout` with the default values of the chart. The run is at risk from
+/// the start, and the message names the missing right.
 async fn a_kind_that_may_not_be_listed(evening: &Evening, show: DateTime<Utc>) -> Result<()> {
     evening.plane.apply(ROLLOUTS).await?;
     let established = ["wait", "--for=condition=Established", "crd/rollouts.argoproj.io"];
@@ -93,7 +95,7 @@ async fn the_plugin_says_what_is_so() -> Result<()> {
         })
         .await?;
 
-    // All is well, and names are checked.
+    // The operator leads. The plugin checks the names of surges and namespaces.
     let of_shop = |more: &[&'static str]| [&["-n", SHOP], more].concat();
     for who in ["alice", "admin"] {
         let leads = ["leads, seen ", "shop/capital  Planned", "PLANNED"];
@@ -115,7 +117,7 @@ async fn the_plugin_says_what_is_so() -> Result<()> {
 
     a_kind_that_may_not_be_listed(&evening, show).await?;
 
-    // The operator is killed and does not give its Lease up, which lasts 15 s.
+    // The test kills the operator, which does not release the Lease. The Lease expires after 15 s.
     evening.operator.kill().await?;
     evening
         .until("the plugin to miss the operator", 40, |e| async move {
@@ -139,7 +141,7 @@ async fn the_plugin_says_what_is_so() -> Result<()> {
     let unplanned = ["shop/later  announced, and no operator has planned it yet"];
     says(&evening, "alice", &of_shop(&["status"]), 3, &unplanned).await?;
 
-    // A user who may not read the Lease is not told that there is no operator.
+    // The plugin does not report a missing operator to a user who may not read the Lease.
     let lease = ["delete", "rolebinding", "primetime-leader-view"];
     run(evening.plane.kubectl().args(["-n", RELEASE]).args(lease)).await?;
     let (code, said) = surge(&evening, "alice", &["-n", SHOP, "status"]).await?;
@@ -147,11 +149,12 @@ async fn the_plugin_says_what_is_so() -> Result<()> {
     ensure!(code == 1 && known && !said.contains("NO OPERATOR"), "{code}: {said}");
     let hold = [&HOLD[..], &["who leads?"]].concat();
     says(&evening, "alice", &hold, 1, &["LEADER NOT KNOWN"]).await?;
-    // Another namespace has no Lease; an admin finds the operator's all the same.
+    // The namespace `default` has no Lease. The plugin still finds the Lease of the operator for an
+    // admin.
     let elsewhere = ["-n", SHOP, "--operator-namespace", "default", "status"];
     says(&evening, "admin", &elsewhere, 3, &dead).await?;
 
-    // Without the kinds Primetime is not installed.
+    // Primetime counts as not installed if the kinds are missing.
     let kind = ["delete", "crd", "surgeoverrides.primetime.dev"];
     run(evening.plane.kubectl().args(kind)).await?;
     let absent = ["Primetime is not installed in this cluster", "context "];

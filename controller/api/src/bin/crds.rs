@@ -1,4 +1,5 @@
-//! Writes the custom resource definitions into a folder, one file each: `crds [FOLDER]`, by default `crds`.
+//! Generator of the CRD files. `crds [FOLDER]` writes a YAML file for each custom resource
+//! definition into the folder, `crds` by default.
 
 use std::path::PathBuf;
 

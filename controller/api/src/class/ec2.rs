@@ -1,4 +1,4 @@
-//! How EC2 starts machines.
+//! Launch settings for EC2.
 
 use std::collections::BTreeMap;
 
@@ -6,20 +6,23 @@ use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// Launch template, types and subnets.
+/// Launch template, instance types and subnets of machines in EC2.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct Ec2Launch {
-    /// The launch template that machines start from: image, user data, security groups, instance profile.
+    /// Launch template of the machines. The template sets image, user data, security groups and
+    /// instance profile.
     pub launch_template: LaunchTemplateRef,
-    /// Instance types, in order of preference. Several types survive a shortage of one.
+    /// Instance types in order of preference, 1 to 20. Several types let a launch survive a
+    /// shortage of a single type.
     #[schemars(length(min = 1, max = 20), inner(length(min = 3, max = 40)))]
     #[x_kube(
         validation = Rule::new("self.all(t, self.exists_one(u, u == t))")
             .message("spec.ec2.instanceTypes: the same type is named twice")
     )]
     pub instance_types: Vec<String>,
-    /// Subnets, one per zone. Several zones survive a shortage in one.
+    /// Ids of subnets in different zones, 1 to 16. Several zones let a launch survive a shortage in
+    /// a single zone.
     #[schemars(length(min = 1, max = 16), inner(length(min = 8, max = 40)))]
     #[x_kube(
         validation = Rule::new("self.all(s, s.startsWith('subnet-'))")
@@ -28,14 +31,14 @@ pub struct Ec2Launch {
     pub subnets: Vec<String>,
 }
 
-/// An EC2 launch template.
+/// Reference to an EC2 launch template.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct LaunchTemplateRef {
-    /// Its id (`lt-...`) or name.
+    /// Id (`lt-...`) or name of the launch template.
     #[schemars(length(min = 1, max = 128))]
     pub name: String,
-    /// Its version: a number, `$Latest` or `$Default`.
+    /// Version of the launch template: a number, `$Latest` or `$Default`. Defaults to `$Default`.
     #[serde(default = "default_template_version")]
     #[schemars(length(min = 1, max = 20))]
     #[x_kube(
@@ -50,7 +53,8 @@ fn default_template_version() -> String {
 }
 
 impl Ec2Launch {
-    /// The block of a launch, as the ledger keeps it and the crate of the cloud reads it.
+    /// Returns the launch settings in the format of the ledger. The crate of the cloud reads the
+    /// same format.
     pub(super) fn block(&self) -> BTreeMap<String, Value> {
         [
             ("template", self.launch_template.name.clone().into()),

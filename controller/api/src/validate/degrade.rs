@@ -1,4 +1,5 @@
-//! The ladder of degradation: what its steps watch has to be there.
+//! Validation of `spec.degrade`. A step may refer only to signals and targets that the same spec
+//! declares.
 
 use primetime_core::decimal::Decimal;
 use primetime_core::reference;
@@ -12,7 +13,11 @@ use crate::degrade::DegradeStep;
 use crate::event::EventSpec;
 use crate::job::JobTemplateRef;
 
-/// All steps, or every reason why they cannot be understood.
+/// Converts `spec.degrade` into the steps of the ladder.
+///
+/// # Errors
+///
+/// Returns the reason for refusing each invalid step, with the path of the step.
 pub(super) fn ladder(announced: &EventSpec) -> Result<Vec<ladder::Step>, Vec<String>> {
     let (mut steps, mut errors) = (Vec::new(), Vec::new());
     for (i, written) in announced.degrade.iter().enumerate() {
@@ -65,7 +70,8 @@ fn restore_name(written: &DegradeStep) -> String {
     format!("{}-restore", written.name)
 }
 
-/// The Jobs that steps run.
+/// Returns the Jobs of all steps that have `jobs`: the Job of `jobs.degrade` and, if set, of
+/// `jobs.restore`.
 pub(super) fn jobs(ladder: &[DegradeStep]) -> impl Iterator<Item = announcement::JobStep> + '_ {
     let runs = ladder.iter().filter_map(|written| Some((written, written.jobs.as_ref()?)));
     runs.flat_map(|(written, jobs)| {

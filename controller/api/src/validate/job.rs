@@ -1,4 +1,7 @@
-//! Jobs: what they wait for has to be there, and to come before them.
+//! Validation of the Jobs in `spec.warmUp`, `spec.onLive`, `spec.onRelease` and `spec.degrade`.
+//!
+//! Each name in `after` must refer to an earlier Job of the same list. A name in `after` of
+//! `warmUp` may also refer to a target or a machine group.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +14,11 @@ use super::reference::name;
 use crate::event::EventSpec;
 use crate::job::{JobStep, JobTemplateRef};
 
-/// All Jobs of a surge, or every reason why they cannot be understood.
+/// Converts all Jobs of the spec.
+///
+/// # Errors
+///
+/// Returns every reason for refusing a Job, with the path of the Job.
 pub(super) fn jobs(announced: &EventSpec) -> Result<Vec<announcement::JobStep>, Vec<String>> {
     let lists = [
         ("warmUp", Moment::WarmUp, &announced.warm_up),
@@ -49,7 +56,8 @@ pub(super) fn jobs(announced: &EventSpec) -> Result<Vec<announcement::JobStep>, 
             jobs.push(job(step, moment));
         }
     }
-    // A step of the ladder and what it runs are called the same; no other Job is.
+    // A degradation step and the Job of `jobs.degrade` share a name. The name must differ from all
+    // other Jobs, targets and machine groups.
     for step in degrade::jobs(&announced.degrade) {
         let others = jobs.iter().any(|other| other.name == step.name);
         if others || capacity.contains(&step.name.as_str()) {

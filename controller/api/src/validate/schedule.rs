@@ -1,4 +1,4 @@
-//! From a schedule as people wrote it to one that the core can follow.
+//! Validation of `spec.schedule`, and conversion into the schedule of `primetime_core`.
 
 use chrono::{Datelike, TimeDelta};
 use primetime_core::Instant;
@@ -8,13 +8,14 @@ use primetime_core::state::surge::{Follows, SurgeSpec};
 
 use crate::schedule as written;
 
-/// A start that lies further back than this when a surge is announced is a mistake, not a late announcement.
+/// Longest time by which the last start of a new schedule may lie in the past: 5 minutes. An
+/// earlier start counts as a mistake, not as a late announcement.
 pub const LATEST_ANNOUNCEMENT: TimeDelta = TimeDelta::minutes(5);
 
-/// No event is as far ahead as this.
+/// Last year that `startTime` may have.
 const LAST_YEAR: i32 = 9899;
 
-/// A beginning as it is written, and where.
+/// A start as written in `spec.schedule` or `spec.schedule.windows[]`, with the path of the field.
 struct Beginning<'a> {
     path: String,
     name: Option<&'a str>,
@@ -27,7 +28,7 @@ struct Beginning<'a> {
 ///
 /// # Errors
 ///
-/// Every reason, with a field path each.
+/// Returns every reason for refusing the schedule, each with the path of its field.
 pub fn schedule(schedule: &written::Schedule) -> Result<Schedule, Vec<String>> {
     let mut errors = Vec::new();
     let named = schedule.time_zone.as_deref().map(Zone::named).transpose();
@@ -43,7 +44,7 @@ pub fn schedule(schedule: &written::Schedule) -> Result<Schedule, Vec<String>> {
     for beginning in beginnings(schedule, &mut errors) {
         match rule(&beginning, schedule.time_zone.as_deref()) {
             Ok(rule) => rules.push(rule),
-            // The zone was said above, once.
+            // The error of `spec.schedule.timeZone` is already in `errors`.
             Err(why) if why.contains("timeZone") && zone.is_none() && !errors.is_empty() => {}
             Err(why) => errors.push(why),
         }
@@ -145,11 +146,13 @@ fn rule(beginning: &Beginning<'_>, zone: Option<&str>) -> Result<Rule, String> {
     Ok(Rule { name: beginning.name.map(str::to_owned), when, duration, event: None, note: None })
 }
 
-/// Whether all that a schedule announces lies too far in the past to announce it now.
+/// Refuses a schedule whose last start lies more than [`LATEST_ANNOUNCEMENT`] before `now`.
+///
+/// A schedule with a `cron` always passes.
 ///
 /// # Errors
 ///
-/// A field path and a sentence.
+/// Returns the path of the field and a sentence with the last start and the current time.
 pub fn not_in_the_past(schedule: &Schedule, now: Instant) -> Result<(), String> {
     let Some(last) = schedule.last_once().filter(|_| !schedule.recurs()) else { return Ok(()) };
     if now - last.start <= LATEST_ANNOUNCEMENT {
@@ -163,8 +166,9 @@ pub fn not_in_the_past(schedule: &Schedule, now: Instant) -> Result<(), String> 
     ))
 }
 
-/// What is to be said of a surge whose next event comes sooner than its pods can be ready: it is planned all the same, and
-/// late.
+/// Returns a warning if the slowest target needs more time than remains until T0 of the next event.
+///
+/// The API server accepts such a surge all the same, and the run becomes ready late.
 #[must_use]
 pub fn short_of_time(spec: &SurgeSpec, now: Instant) -> Option<String> {
     let start = spec.schedule.upcoming(now, 1, now).first().map(|o| o.start)?;
@@ -179,10 +183,11 @@ pub fn short_of_time(spec: &SurgeSpec, now: Instant) -> Option<String> {
     })
 }
 
-/// How long an event lasts of which neither calendar nor surge says it.
+/// Default duration of a calendar event: 1 hour. The default applies if neither the calendar nor
+/// `spec.schedule.durationSeconds` gives a duration.
 const UNLESS_SAID: TimeDelta = TimeDelta::hours(1);
 
-/// The calendar that a schedule follows.
+/// Returns the calendar in `spec.schedule.calendarRef`, with the default duration of its events.
 pub(crate) fn follows(schedule: &written::Schedule) -> Option<Follows> {
     let seconds = |n: i32| TimeDelta::seconds(i64::from(n.max(1)));
     schedule.calendar_ref.as_ref().map(|calendar| Follows {

@@ -1,4 +1,4 @@
-//! The evening as a picture: what the load needs, the floor, what is ready, and machines, as SVG.
+//! SVG picture of an evening: replicas needed by the load, floor, ready replicas, machines.
 
 use std::fmt::Write;
 
@@ -15,10 +15,10 @@ const REPLICAS: (f64, f64) = (60.0, 420.0);
 const MACHINES: (f64, f64) = (480.0, 600.0);
 const HEIGHT: f64 = 650.0;
 
-/// A picture reaches no further than this beyond what happens.
+/// Length of the time axis after the last change in the evening.
 const MARGIN: TimeDelta = TimeDelta::minutes(10);
 
-/// One panel: from instants and numbers to places.
+/// Panel of the picture, which maps times and values to coordinates.
 struct Panel {
     from: Instant,
     to: Instant,
@@ -37,7 +37,7 @@ impl Panel {
         self.bottom - (self.bottom - self.top) * value / self.most
     }
 
-    /// The corners of a stepped line, left out where nothing changes.
+    /// Returns the corners of a step line. Equal successive values share a step.
     fn steps(&self, values: impl Iterator<Item = (Instant, f64)>) -> Vec<(f64, f64)> {
         let mut corners: Vec<(f64, f64)> = Vec::new();
         let mut last = None;
@@ -74,7 +74,7 @@ impl Panel {
     }
 }
 
-/// 1, 2 or 5 times a power of ten, and no less than a number.
+/// Rounds up to 1, 2 or 5 times a power of ten.
 fn round_up(number: f64) -> f64 {
     let power = 10_f64.powf(number.max(1.0).log10().floor());
     [1.0, 2.0, 5.0, 10.0].map(|n| n * power).into_iter().find(|n| *n >= number).unwrap_or(power)
@@ -96,13 +96,14 @@ fn number(n: i64) -> f64 {
     n as f64
 }
 
-/// Draws the evening; of each peer only what is ready.
+/// Draws the evening, with the ready replicas of each peer strategy.
 ///
-/// One picture: each layer is drawn over the layers before it.
+/// The function draws the picture in layers, and each layer covers the layers before.
 pub fn draw(evening: &Evening, looks: &[Look], peers: &[(&str, &[Look])]) -> String {
     let demand =
         |at: Instant| number(evening.targets.iter().map(|t| t.demand(evening.load(at))).sum());
-    // Only what happens: up to when everything is as it was in the beginning.
+    // The time axis ends after the last look with a held workload, or with other replicas or
+    // machines than at the beginning.
     let quiet = looks.first().map(|l| (l.machines, sum(evening, l, |w| w.replicas)));
     let last = looks.iter().rfind(|l| {
         quiet != Some((l.machines, sum(evening, l, |w| w.replicas)))
@@ -172,7 +173,7 @@ pub fn draw(evening: &Evening, looks: &[Look], peers: &[(&str, &[Look])]) -> Str
     out
 }
 
-/// T0, start and end, and the hours below.
+/// Draws marks for T0, start and end, and the times of day below the panels.
 fn marks(out: &mut String, evening: &Evening, panel: &Panel) {
     let window = evening.window();
     let marks = [("T0", window.ready_by), ("start", window.start), ("end", window.end)];

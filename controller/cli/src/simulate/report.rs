@@ -1,9 +1,9 @@
-//! What is printed for programs.
+//! JSON report of a simulation.
 
 use primetime_sim::outcome::Outcome;
 use serde::Serialize;
 
-/// What is printed for programs.
+/// JSON report of a simulation, for programs.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Report {
@@ -12,7 +12,7 @@ pub(super) struct Report {
     pub(super) strategies: Strategies,
 }
 
-/// What each strategy came to.
+/// Figures of each simulated strategy.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Strategies {

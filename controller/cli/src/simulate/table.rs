@@ -1,4 +1,4 @@
-//! The evening in words and figures.
+//! Simulated evening as text: assumptions, timeline, figures.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -14,7 +14,7 @@ use primetime_sim::script::Script;
 
 use super::report::Strategies;
 
-/// What is played, and what is assumed.
+/// Describes the evening and the assumptions about the cluster.
 pub fn evening(evening: &Evening, script: &Script) -> String {
     let mut out = String::new();
     let zone = evening.spec.schedule.zone_name();
@@ -63,7 +63,8 @@ pub fn evening(evening: &Evening, script: &Script) -> String {
     out
 }
 
-/// When each step starts and why, and what is ready when.
+/// Lists the decisions of the run with their times and reasons, and the times at which targets and
+/// machines became ready.
 pub fn timeline(evening: &Evening, recording: &Recording) -> String {
     let mut lines: BTreeSet<(Instant, String)> = BTreeSet::new();
     for event in recording.history.iter().filter(|e| e.key.0.kind == "SurgeRun") {
@@ -115,7 +116,7 @@ fn distance(time: TimeDelta) -> String {
     }
 }
 
-/// The figures, a column for each strategy.
+/// Formats the figures, with a column for each strategy.
 pub fn figures(strategies: &Strategies) -> String {
     let columns: Vec<(&str, &Outcome)> = [
         ("primetime", Some(&strategies.primetime)),

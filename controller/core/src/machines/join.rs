@@ -1,5 +1,7 @@
-//! Instances that run and never become nodes: replaced one by one, a bounded number of times. What is about to join is not
-//! ended for what has not joined either.
+//! Replacement of instances that run but never become Nodes.
+//!
+//! The planner replaces a bounded number of instances, a tenth of a group at a time. The planner
+//! keeps the older late instances, which may be about to join, until a later instance has joined.
 
 use chrono::TimeDelta;
 
@@ -11,14 +13,17 @@ use crate::state::run::RunStatus;
 use crate::state::world::World;
 use crate::timeline;
 
-/// An instance has not joined when it is no node after so many times its class's lead time.
+/// Multiple of `spec.leadSeconds` of the `InstanceClass` after which an instance without a Node is
+/// late.
 const LEADS: i32 = 2;
 
-/// So many times its count a group may have started at most: a template whose instances never join would start new ones
-/// all night (<https://github.com/kubernetes-sigs/karpenter/issues/1905>: 235 nodes in twelve hours).
+/// Largest number of instances that a group may ever start in one run, as a multiple of `count`.
+///
+/// A template whose instances never join would otherwise start instances all night
+/// (<https://github.com/kubernetes-sigs/karpenter/issues/1905>: 235 nodes in twelve hours).
 const MOST: u32 = 3;
 
-/// When an instance of a group that runs counts as one that does not join.
+/// Returns the time from which a running instance without a Node counts as late.
 #[must_use]
 pub fn late_from(instance: &LedgerInstance, group: &MachineGroup, world: &World) -> Instant {
     instance.since + timeline::class_lead(group, world) * LEADS
@@ -31,7 +36,7 @@ fn instances<'a>(
     status.ledger.iter().filter(move |b| b.group == group.name).flat_map(|b| &b.instances)
 }
 
-/// Those that are not known to have joined in time.
+/// Returns the live instances of a group without a recorded join time that are past [`late_from`].
 fn overdue<'a>(
     status: &'a RunStatus,
     group: &'a MachineGroup,
@@ -44,8 +49,10 @@ fn overdue<'a>(
     })
 }
 
-/// Those that have not: a list of nodes that was asked for since they are overdue does not have them. A watch may have
-/// missed them, and an older list may be from before they joined.
+/// Returns the overdue instances that a recent list of Nodes confirms as not joined.
+///
+/// The shell must have requested the list after [`late_from`] of the instance. A watch may have
+/// missed the join, and an older list may predate the join.
 fn late<'a>(
     status: &'a RunStatus,
     group: &'a MachineGroup,
@@ -56,13 +63,14 @@ fn late<'a>(
         .filter(move |i| looked_since(world, late_from(i, group, world), now))
 }
 
-/// How many instances of a group have not joined in time.
+/// Returns the number of instances of a group that have not joined in time.
 #[must_use]
 pub fn not_joined(status: &RunStatus, group: &MachineGroup, world: &World, now: Instant) -> u32 {
     count(late(status, group, world, now))
 }
 
-/// Asks for a fresh list of nodes where an instance seems not to have joined: the list may be old.
+/// Returns a request for a fresh list of Nodes if the present list is too old to judge an overdue
+/// instance.
 #[must_use]
 pub fn look(
     status: &RunStatus,
@@ -79,7 +87,10 @@ fn count<T>(all: impl Iterator<Item = T>) -> u32 {
     u32::try_from(all.count()).unwrap_or(u32::MAX)
 }
 
-/// How many instances beyond its count a group may have now, in place of those that did not join: a tenth at a time.
+/// Returns the number of instances that a group may have beyond `count` to replace late instances.
+///
+/// The planner replaces at most a tenth of the group at a time, or one instance of a small group.
+/// Returns 0 while the planner does not trust the clock.
 #[must_use]
 pub fn replacements(status: &RunStatus, group: &MachineGroup, world: &World, now: Instant) -> u32 {
     if !world.trusts_its_clock(now) {
@@ -90,15 +101,23 @@ pub fn replacements(status: &RunStatus, group: &MachineGroup, world: &World, now
     let goes = |state| matches!(state, LedgerState::Draining | LedgerState::Terminating);
     let going = instances(status, group).filter(|i| goes(i.state));
     let spare = (group.count / 10).max(1).saturating_sub(count(going));
-    // What was replaced already counts until its predecessor has gone.
+    // `ever` already counts the replacements that run beside a late instance. The limit therefore
+    // adds these replacements back.
     let replaced = launched(status, &group.name).saturating_sub(group.count);
     // mutate: machine-never-joins-replaced
     // mutate: machines-never-join-replaced
     not_joined(status, group, world, now).min(spare).min(left + replaced)
 }
 
-/// Gives up what did not join: the oldest, once a machine that was started later has joined; else the newest, so that
-/// another may be tried and those that are about to join are left alone. Where none has ever joined it is not their fault.
+/// Marks surplus late instances as `Terminating`.
+///
+/// The surplus is the number of joined and late instances beyond `count`.
+///
+/// If an instance launched after the oldest late instance has joined, the planner gives up the
+/// oldest first. If no later instance has joined, the planner gives up the newest first. The older
+/// instances may be about to join, and the termination of the newest instance permits another
+/// launch. If no instance of the group has ever joined, the planner keeps all instances, because
+/// the instances are probably not the cause.
 pub fn replace_unjoined(status: &mut RunStatus, group: &MachineGroup, world: &World, now: Instant) {
     let mut waiting: Vec<(Instant, String)> =
         late(status, group, world, now).map(|i| (i.since, i.id.clone())).collect();
@@ -124,7 +143,7 @@ pub fn replace_unjoined(status: &mut RunStatus, group: &MachineGroup, world: &Wo
     }
 }
 
-/// How many of them have become Ready nodes.
+/// Returns the number of live instances of a group whose Node is Ready.
 #[must_use]
 pub fn joined(status: &RunStatus, group: &str, world: &World) -> u32 {
     let joined = status
@@ -138,7 +157,7 @@ pub fn joined(status: &RunStatus, group: &str, world: &World) -> u32 {
     u32::try_from(joined).unwrap_or(u32::MAX)
 }
 
-/// How many instances of a group live.
+/// Returns the number of live instances of a group.
 #[must_use]
 pub fn launched(status: &RunStatus, group: &str) -> u32 {
     let live = status
@@ -151,15 +170,17 @@ pub fn launched(status: &RunStatus, group: &str) -> u32 {
     u32::try_from(live).unwrap_or(u32::MAX)
 }
 
-/// See [`looked_since`].
+/// Largest age of a list of Nodes that [`looked_since`] accepts.
 const FRESH: TimeDelta = TimeDelta::seconds(60);
 
-/// Whether nodes were listed since an instant, and within the last minute: a machine may join at any time.
+/// True if the last list of Nodes was requested after `since` and within the last 60 seconds.
+///
+/// An older list proves nothing, because a machine may join at any time.
 pub(super) fn looked_since(world: &World, since: Instant, now: Instant) -> bool {
     world.nodes_as_of.is_some_and(|at| at >= since.max(now - FRESH))
 }
 
-/// An instance is a node that takes pods.
+/// True if the instance has a Node that is not cordoned.
 pub(super) fn is_open(world: &World, id: &str) -> bool {
     world.nodes.get(id).is_some_and(|node| !node.unschedulable)
 }
@@ -173,7 +194,10 @@ mod tests {
     use crate::seconds;
     use crate::state::observed::{Fleet, Instance, LaunchAnswer, Node, Seen};
 
-    /// The class is not known, and so its lead is ten minutes. The first so many have joined; nodes were listed just now.
+    /// Returns a world in which the first `n` instances have a Node and the list of Nodes dates
+    /// from `at`.
+    ///
+    /// The `InstanceClass` is unknown, and the lead time is therefore ten minutes.
     fn with_nodes(n: usize, at: Instant) -> World {
         let node = |i: usize| Node {
             name: format!("ip-10-0-0-{i}"),
@@ -193,7 +217,7 @@ mod tests {
         status.ledger.get(before).map_or(0, |batch| batch.count)
     }
 
-    /// The last entry is answered with new instances.
+    /// Answers the last ledger entry with new instances.
     fn came(status: &mut RunStatus, world: &mut World, at: Instant) {
         let (token, first) = {
             let last = status.ledger.last().unwrap();
@@ -242,7 +266,7 @@ mod tests {
         assert_eq!(intended(&mut status, &world, late), 1, "then the next");
     }
 
-    /// Attempts are bounded too, and would allow 29 more.
+    /// `MAX_ATTEMPTS` alone would allow 29 more launches.
     #[test]
     fn a_template_whose_instances_never_join_starts_three_times_its_count_at_most() {
         let few = MachineGroup { count: 3, ..group() };

@@ -1,4 +1,4 @@
-//! Launches: the intent first, then the call, then what came of it.
+//! Launches of instances: the intent, the call, and the result of the call.
 
 use chrono::TimeDelta;
 use std::hash::Hasher;
@@ -14,13 +14,17 @@ use crate::state::observed::{Fleet, LaunchAnswer, Refusal, RefusalClass, Seen};
 use crate::state::run::{RunRecord, RunStatus};
 use crate::state::world::World;
 
-/// A group gives up after this many calls in one run: an endless loop of launches is worse than a missing machine.
+/// Largest number of launch attempts (ledger entries) of a group in one run. An endless loop of
+/// launches would be worse than a missing machine.
 pub const MAX_ATTEMPTS: u32 = 30;
 
-/// The token of a ledger entry: at most 64 ASCII characters, the same for the same cluster, run, group and attempt.
+/// Returns the idempotency token of a ledger entry: at most 64 ASCII characters.
+///
+/// The same cluster, run, group and attempt always give the same token.
 #[must_use]
 pub fn token(cluster: &str, run_uid: &str, group: &str, attempt: u32) -> String {
-    // Not a secret, only short, and the same from release to release.
+    // The hash shortens the token, keeps no secret, and must stay the same in all releases of the
+    // operator.
     let mut hasher = SipHasher13::new();
     for part in [cluster, "\0", group] {
         hasher.write(part.as_bytes());
@@ -28,10 +32,11 @@ pub fn token(cluster: &str, run_uid: &str, group: &str, attempt: u32) -> String 
     format!("pt-{run_uid}-{:016x}-{attempt}", hasher.finish())
 }
 
-/// No pause of [`retry_after`] is longer. A wrong clock wrote any longer pause on record.
+/// Longest pause that [`retry_after`] returns. A longer recorded pause comes from a wrong clock.
 const LONGEST_RETRY: TimeDelta = TimeDelta::seconds(300);
 
-/// The pause after a refusal. It doubles with each attempt, up to a limit for each class.
+/// Returns the pause after a refusal. The pause doubles with each attempt, up to a limit for each
+/// refusal class.
 pub(super) fn retry_after(class: RefusalClass, attempt: u32) -> TimeDelta {
     let doubling = |first: u32, most: u32| {
         seconds(first.saturating_mul(1 << attempt.saturating_sub(1).min(10)).min(most))
@@ -43,15 +48,20 @@ pub(super) fn retry_after(class: RefusalClass, attempt: u32) -> TimeDelta {
     }
 }
 
-/// An instance whose termination was asked for and that the cloud no longer shows for this long is gone: EC2 shows
-/// terminated instances for about an hour and then forgets them.
+/// Time after which the planner treats an unlisted instance with a requested termination as
+/// terminated.
+///
+/// EC2 lists a terminated instance for about an hour.
 pub const FORGOTTEN_AFTER: TimeDelta = TimeDelta::minutes(10);
 
-/// An entry's call is repeated, with its token, for so long. How long EC2 remembers a token is not stated
-/// (<https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-idempotency.html>): later only its tag tells what became of it.
+/// Time for which the shell repeats the call of a ledger entry with the same token.
+///
+/// AWS does not state for how long EC2 remembers a token
+/// (<https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-idempotency.html>). After this time
+/// the planner finds the instances of the call by tag.
 pub const RESENT_FOR: TimeDelta = TimeDelta::minutes(10);
 
-/// Closes an entry whose last answer is unknown.
+/// Closes a ledger entry whose last call got no known answer.
 pub(super) fn close_unresolved(batch: &mut Batch) {
     batch.settled = true;
     let came = batch.instances.len();
@@ -62,7 +72,7 @@ pub(super) fn close_unresolved(batch: &mut Batch) {
     });
 }
 
-/// Writes what the cloud said into the ledger.
+/// Writes the answers of the cloud and the join times of the instances into the ledger.
 pub fn record_results(status: &mut RunStatus, world: &World, run: &RunRecord, now: Instant) {
     let fleet = world.fleets.get(&run.uid);
     let shown_at = match fleet {
@@ -99,7 +109,8 @@ pub fn record_results(status: &mut RunStatus, world: &World, run: &RunRecord, no
                 note_shortfall(batch, Some(refusal), now);
                 batch.settled = true;
             }
-            // The call is not repeated any more, and the cloud has had the time to show what came of it.
+            // The shell no longer repeats the call, and the cloud has had enough time to list the
+            // instances of the call.
             None if world.trusts_its_clock(now)
                 && shown_at.is_some_and(|at| at >= batch.time + RESENT_FOR + STRIKE_AFTER) =>
             {
@@ -116,7 +127,8 @@ fn note_shortfall(batch: &mut Batch, refusal: Option<&Refusal>, now: Instant) {
     batch.retry_after_time = Some(now + retry_after(refusal.class, batch.attempt));
 }
 
-/// Takes over what the cloud shows under the entry's tag: also the answer to a call whose reply was lost.
+/// Copies the instances that the cloud lists under the tag of a ledger entry. The list also shows
+/// the instances of a call whose answer was lost.
 fn adopt(batch: &mut Batch, fleet: &Fleet, now: Instant) {
     for seen in fleet.instances.iter().filter(|i| i.token == batch.token) {
         match batch.instances.iter_mut().find(|i| i.id == seen.id) {
@@ -147,8 +159,9 @@ fn adopt(batch: &mut Batch, fleet: &Fleet, now: Instant) {
     }
 }
 
-/// Writes the intent of the next launch of a group into the ledger, if one is due: of what is missing, and of
-/// replacements for what does not join.
+/// Appends the intent of the next launch of a group to the ledger, if a launch is due.
+///
+/// The launch covers the missing instances of the group and the replacements of late instances.
 pub fn record_intent(
     status: &mut RunStatus,
     run: &RunRecord,
@@ -158,7 +171,8 @@ pub fn record_intent(
     now: Instant,
 ) {
     let entries = || status.ledger.iter().filter(|b| b.group == group.name);
-    // A wait that is longer than any was written by a wrong clock.
+    // The planner ignores a recorded pause longer than `LONGEST_RETRY`, because a wrong clock wrote
+    // the pause.
     let waits = |t: Instant| now < t && t - now <= LONGEST_RETRY;
     if entries().any(|b| !b.settled || b.retry_after_time.is_some_and(waits)) {
         return;
@@ -169,7 +183,9 @@ pub fn record_intent(
     if missing == 0 || attempt > MAX_ATTEMPTS {
         return;
     }
-    // Entries that the cloud refused have told their story in the decision log. What it never showed it may show yet.
+    // The planner removes a refused entry, because the decision log has reported the refusal. The
+    // planner keeps an entry without a refusal, because the cloud may still list an instance of the
+    // entry.
     let refused = |b: &Batch| b.settled && b.instances.is_empty() && b.retry_after_time.is_some();
     status.ledger.retain(|b| b.group != group.name || !refused(b));
     status.ledger.push(Batch {
@@ -186,13 +202,15 @@ pub fn record_intent(
     });
 }
 
-/// When a group's next launch may be tried, if it waits.
+/// Returns the earliest pending `retryAfterTime` of the ledger, or `None` if no group waits.
 #[must_use]
 pub fn next_try(status: &RunStatus, now: Instant) -> Option<Instant> {
     status.ledger.iter().filter_map(|b| b.retry_after_time).filter(|t| *t > now).min()
 }
 
-/// An unsettled entry of a run that is being released is struck when the cloud has shown no instance of it for this
-/// long: the cloud's describe lags behind its launches
+/// Time without a listed instance after which the planner closes an unsettled ledger entry of a run
+/// in release.
+///
+/// The describe calls of EC2 lag behind the launches
 /// (<https://docs.aws.amazon.com/ec2/latest/devguide/eventual-consistency.html>).
 pub const STRIKE_AFTER: TimeDelta = TimeDelta::seconds(120);

@@ -1,4 +1,7 @@
-//! The way down of machines: drained, terminated, seen terminated; a bounded share of them at a time.
+//! Removal of machines at release.
+//!
+//! The planner drains a bounded share of the Nodes, terminates the instances, and waits until the
+//! cloud shows each instance as terminated.
 
 use crate::Instant;
 use crate::machines::join::{is_open, looked_since};
@@ -9,13 +12,16 @@ use crate::state::observed::Seen;
 use crate::state::run::{RunRecord, RunStatus};
 use crate::state::world::World;
 
-/// Moves the instances of a run that is being released one step towards `Terminated`. Returns when the next may go,
-/// if some have to wait.
+/// Moves the instances of a run in release one step towards `Terminated`. Returns the time of the
+/// next step, if instances have to wait.
 ///
-/// A node is drained first, also one that joins while its termination waits to be sent; an instance that never became a
-/// node is terminated at once. That it did not is believed of a fresh list of nodes asked for since the release began: a
-/// watch may have missed it, and pods may run there. The surge's own pace bounds how many begin to go at a time, so that a
-/// mistake ends few of them; those that wait take no new pods.
+/// The planner drains a Node first, even a Node that joins before the shell has sent the
+/// termination. The planner terminates an instance without a Node at once. A missing Node counts
+/// only if the shell requested a recent list of Nodes after the release began. A watch may have
+/// missed the Node, and pods may run on that Node.
+///
+/// `pace` is `spec.event.release` of the run and bounds the number of instances per step. A mistake
+/// thus ends few instances. The waiting instances are cordoned and get no new pods.
 pub fn terminate_step(
     status: &mut RunStatus,
     world: &World,
@@ -27,7 +33,8 @@ pub fn terminate_step(
         Some(Seen::Known(fleet)) => Some(fleet.at),
         _ => None,
     };
-    // A call may have been on its way when the release began.
+    // The silence of the cloud counts from the start of the release, because a launch call may have
+    // been in flight.
     let quiet_from = status.release.as_ref().map_or(now, |r| r.start_time);
     let last = status.release.as_ref().and_then(|r| r.machines_time);
     let waits = last.is_some_and(|last| now < last + pace.step_time);
@@ -61,7 +68,8 @@ pub fn terminate_step(
     last.filter(|_| wait).map(|last| last + pace.step_time)
 }
 
-/// What is drained, or has no node any more, is terminated.
+/// Marks a draining instance as `Terminating` if the Node is gone, or is cordoned and has no pods
+/// left.
 pub fn terminate_drained(status: &mut RunStatus, world: &World, now: Instant) {
     let draining = |i: &&mut LedgerInstance| i.state == LedgerState::Draining;
     for instance in status.ledger.iter_mut().flat_map(|b| &mut b.instances).filter(draining) {
@@ -73,8 +81,11 @@ pub fn terminate_drained(status: &mut RunStatus, world: &World, now: Instant) {
     }
 }
 
-/// What joins after it was chosen to go, and takes pods, is drained: its termination may not have been asked for yet. Where
-/// it was, the cloud says so.
+/// Drains an instance that joined after the planner chose the instance for termination, if the Node
+/// is not cordoned.
+///
+/// The shell may not have sent the termination yet. If the shell has sent the call, the cloud will
+/// list the instance as terminated.
 pub fn drain_what_has_joined(status: &mut RunStatus, world: &World, now: Instant) {
     for instance in status.ledger.iter_mut().flat_map(|b| &mut b.instances) {
         if instance.state == LedgerState::Terminating && is_open(world, &instance.id) {
@@ -84,8 +95,10 @@ pub fn drain_what_has_joined(status: &mut RunStatus, world: &World, now: Instant
     }
 }
 
-/// How many instances may begin to go in one step: at most the share of all that were there when the release began, but
-/// one at least.
+/// Returns the largest number of instances that may start to drain or terminate in one step.
+///
+/// The number is `release.stepPercent` of the instances present when the release began, and at
+/// least 1.
 fn stride(status: &RunStatus, pace: ReleasePace) -> usize {
     let from = status.release.as_ref().map(|r| r.start_time);
     let there = |i: &&LedgerInstance| {
@@ -112,7 +125,7 @@ mod tests {
 
     const PACE: ReleasePace = ReleasePace { step_percent: 20, step_time: TimeDelta::seconds(120) };
 
-    /// Nodes were listed just now.
+    /// Returns a world whose list of Nodes is from `now`.
     fn looked() -> World {
         looked_at(now())
     }
@@ -228,7 +241,8 @@ mod tests {
         world.nodes.insert("i-000".into(), node(Some(0), true));
         terminate_drained(&mut status, &world, later);
         assert!(matches!(asked(&status, &world).as_slice(), [MachineAct::Terminate { .. }]));
-        // A node that is closed stays chosen, however long it is shown.
+        // The planner keeps a cordoned Node chosen for termination for as long as the cache lists
+        // the Node.
         drain_what_has_joined(&mut status, &world, later);
         assert!(matches!(asked(&status, &world).as_slice(), [MachineAct::Terminate { .. }]));
     }

@@ -1,4 +1,4 @@
-//! Each calendar says what was read of its feed and what of that counts.
+//! Pass 1: the status of each `SurgeCalendar` after a read of the feed.
 
 use crate::Instant;
 use crate::calendar;

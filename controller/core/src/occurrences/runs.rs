@@ -1,4 +1,4 @@
-//! The occurrences of a surge, and which of its runs is whose.
+//! The occurrences of a surge and the runs that belong to each occurrence.
 
 use std::borrow::Cow;
 
@@ -14,19 +14,23 @@ use crate::state::surge::{ScheduledEvent, SurgeRecord, SurgeSpec};
 use crate::state::world::World;
 use crate::timeline;
 
-/// A run has begun once it may have touched anything.
+/// True if the run has our finalizer (the run may have changed a target) or has a
+/// `status.completionTime`.
 pub(super) fn begun(run: &RunRecord) -> bool {
     run.guarded || run.status.completion_time.is_some()
 }
 
-/// A run is created at the latest this long before its first step. Recurring and followed surges are planned again after half of
-/// this time.
+/// Minimum time between the creation of a run and the first step of the run.
+///
+/// The planner plans recurring and calendar-following surges again after half of this time.
 pub(super) const AHEAD: TimeDelta = TimeDelta::hours(1);
 
-/// That an occurrence was cancelled is remembered so long after its start: no event is longer.
+/// Time after the start for which the planner remembers a cancelled occurrence: the longest
+/// duration of an event.
 pub(super) const REMEMBERED: TimeDelta = TimeDelta::days(7);
 
-/// A run of a surge of the same name that is gone has begun, and is an occurrence of this schedule.
+/// True if a run of an earlier surge of the same name is in progress and is an occurrence of
+/// `schedule` or `events`.
 pub(super) fn goes_on_in(run: &RunRecord, schedule: &Schedule, events: &[Occurrence]) -> bool {
     let same = |o: &Occurrence| o.event.is_some() && o.event == run.event;
     run.decoded
@@ -34,20 +38,23 @@ pub(super) fn goes_on_in(run: &RunRecord, schedule: &Schedule, events: &[Occurre
         && (schedule.begins_at(run.window.start) || events.iter().any(same))
 }
 
-/// What a surge announces, and the runs that it has.
+/// The occurrences that a surge announces, and the runs of the surge.
 pub(super) struct Occurrences<'a> {
     pub(super) surge: &'a SurgeRecord,
     pub(super) spec: &'a SurgeSpec,
     pub(super) schedule: Cow<'a, Schedule>,
-    /// Those that are going on, those that begin soon, and the next ones, in order.
+    /// Occurrences in progress, occurrences that begin soon, and the next `spec.upcomingLimit`
+    /// occurrences, in order.
     pub(super) wanted: Vec<Occurrence>,
-    /// Those that this surge has planned, and not one of the same name before it, nor those that it takes back.
+    /// Runs that the surge planned or adopted, without the withdrawn runs.
     pub(super) runs: Vec<&'a RunRecord>,
-    /// Those of them that a surge of the same name before it has planned, which was replaced while they went on.
+    /// Runs of a replaced surge with the same name; `runs` contains the same runs.
+    ///
+    /// A person replaced the surge while the runs were in progress.
     pub(super) adopted: Vec<&'a RunRecord>,
-    /// Those that it takes back.
+    /// Runs in `status.withdrawnRuns` that have not begun. The planner deletes the runs.
     pub(super) withdrawn: Vec<&'a RunRecord>,
-    /// Starts whose run's name is not free: another run has it, or one that is withdrawn.
+    /// Starts whose run name is taken, either by a run with another owner or by a withdrawn run.
     pub(super) taken: Vec<Instant>,
     pub(super) now: Instant,
 }
@@ -70,14 +77,15 @@ impl<'a> Occurrences<'a> {
         };
         let (adopted, others): (Vec<&RunRecord>, Vec<&RunRecord>) =
             others.into_iter().partition(|run| goes_on_in(run, &schedule, &events));
-        // What is taken back stays so, also where it is wanted again: its deletion may be on its way, and would be taken for
-        // a person's. It makes room for a new one.
+        // The planner does not use a withdrawn run again, even if the surge announces the
+        // occurrence again. The deletion of the run may be in flight, and the planner would take
+        // the deletion for a cancellation by a person. A new run replaces the withdrawn run.
         let (withdrawn, runs): (Vec<&RunRecord>, Vec<&RunRecord>) = own
             .iter()
             .partition(|run| !begun(run) && surge.status.withdrawn_runs.contains(&run.uid));
         let runs = [runs, adopted.clone()].concat();
         let taken = others.iter().chain(&withdrawn).map(|run| run.window.start).collect();
-        // What a person cancelled makes room for another.
+        // The planner plans a further occurrence for each occurrence that a person cancelled.
         let had = &surge.status.scheduled_times;
         let has_run = |start: &Instant| runs.iter().any(|run| run.window.start == *start);
         let cancelled = had.iter().filter(|start| **start > now && !has_run(start)).count();
@@ -95,8 +103,10 @@ impl<'a> Occurrences<'a> {
         self.runs.iter().find(|run| run.window.start == start).copied()
     }
 
-    /// The run of an occurrence: that of its start, or one that has begun for the same event, which was then moved to a time
-    /// before that run ends.
+    /// Returns the run of an occurrence.
+    ///
+    /// The run starts with the occurrence, or has begun for the same event. The calendar may have
+    /// moved the event of a begun run to a time before the end of that run.
     pub(super) fn run_of(&self, occurrence: &Occurrence) -> Option<&'a RunRecord> {
         let goes_on = |run: &&&RunRecord| {
             occurrence.event.is_some()
@@ -108,7 +118,8 @@ impl<'a> Occurrences<'a> {
         self.run(occurrence.start).or_else(|| self.runs.iter().find(goes_on).copied())
     }
 
-    /// Its event had a run, and a person deleted that: also where a calendar has moved it since.
+    /// True if the event of the occurrence had a run and a person deleted the run. The answer stays
+    /// the same if the calendar moves the event afterwards.
     pub(super) fn is_cancelled(&self, occurrence: &Occurrence) -> bool {
         let same = |known: &&ScheduledEvent| Some(&known.event_id) == occurrence.event.as_ref();
         let known = self.surge.status.scheduled_events.iter().find(same);
@@ -118,15 +129,18 @@ impl<'a> Occurrences<'a> {
         })
     }
 
-    /// Whether it is too late to create its run.
+    /// True if the planner can no longer create the run of the occurrence: the event is over, or
+    /// `spec.startingDeadlineSeconds` has passed.
     pub(super) fn is_missed(&self, occurrence: &Occurrence) -> bool {
         let deadline = self.spec.starting_deadline.map(|deadline| occurrence.start + deadline);
         self.now >= occurrence.end || deadline.is_some_and(|deadline| self.now > deadline)
     }
 
-    /// The starts that the status names: those that have a run which stays, and those whose run a person deleted.
+    /// Returns `status.scheduledTimes`: the starts whose run stays, and the starts whose run a
+    /// person deleted.
     pub(super) fn names(&self, had: &[Instant], last: Option<&Occurrence>) -> Vec<Instant> {
-        // Also where an event was moved while its run goes on: when that is deleted, or has come down, it is not repeated.
+        // The planner also records the start of a moved event whose run is in progress. A deleted
+        // or completed run of that event is then not created again.
         let has_or_had = |o: &&Occurrence| self.run_of(o).is_some() || self.is_cancelled(o);
         let wanted = self.wanted.iter().chain(last).filter(has_or_had);
         let mut named: Vec<Instant> = wanted.map(|o| o.start).collect();
@@ -141,7 +155,8 @@ impl<'a> Occurrences<'a> {
         named
     }
 
-    /// The events that the status names: those whose run stays, and those whose run a person deleted.
+    /// Returns `status.scheduledEvents`: the events whose run stays, and the events whose run a
+    /// person deleted.
     pub(super) fn events(&self) -> Vec<ScheduledEvent> {
         let stays = |run: &&RunRecord| !self.withdraws(run) && run.window.end > self.now;
         let now = self.wanted.iter().filter_map(|o| {
@@ -165,8 +180,11 @@ impl<'a> Occurrences<'a> {
         events
     }
 
-    /// A run that has not begun and is not wanted any more. One that the surge still announces stays, also where a clock
-    /// went back and it is not among the next ones now.
+    /// True if the surge withdraws the run: the run has neither begun nor ended, and the surge is
+    /// suspended or no longer announces the run.
+    ///
+    /// A run stays if the present generation of the surge still schedules the run. After a clock
+    /// has gone back, such a run may be missing from the next occurrences.
     pub(super) fn withdraws(&self, run: &RunRecord) -> bool {
         let wanted = |start: Instant| self.wanted.iter().any(|o| o.start == start);
         let announced = |run: &RunRecord| {
@@ -180,7 +198,7 @@ impl<'a> Occurrences<'a> {
             && (self.spec.suspend || !(wanted(run.window.start) || announced(run)))
     }
 
-    /// The uids of the runs that the status says are taken back, until they are gone.
+    /// Returns `status.withdrawnRuns`: the uids of old and new withdrawn runs that still exist.
     pub(super) fn withdrawn_runs(&self) -> Vec<String> {
         let newly = self.runs.iter().filter(|run| self.withdraws(run));
         let mut uids: Vec<_> =
@@ -202,7 +220,7 @@ impl<'a> Occurrences<'a> {
     }
 }
 
-/// How long before the start of an event its first step may be due.
+/// Returns the longest time before the start of an event at which the first step may be due.
 pub(super) fn lead(spec: &SurgeSpec, world: &World) -> TimeDelta {
     let announcement = &spec.announcement;
     let pods = announcement.targets.iter().map(|target| target.lead).max();

@@ -1,5 +1,7 @@
-//! Each surge has the runs of its next occurrences: each created once, replaced with its surge until it has begun, kept
-//! for a while when it is over.
+//! Pass 2: the runs of the next occurrences of each surge.
+//!
+//! The planner creates each run once, and copies the surge again until the run has begun. The
+//! planner keeps the last `spec.historyLimit` completed runs.
 
 use chrono::TimeDelta;
 
@@ -29,7 +31,7 @@ pub(crate) fn plan(
         SurgeStatus { observed_generation: Some(surge.generation), ..surge.status.clone() };
     let mut wake = Wake::NEVER;
     let (reason, message) = match &surge.spec {
-        // The last good plan is kept: runs that exist stay as they are.
+        // An invalid spec leaves the last valid plan in place: existing runs stay unchanged.
         Err(reasons) => (ConditionReason::Invalid, reasons.join("; ")),
         Ok(spec) => match schedule_of(spec, world) {
             Ok(schedule) => {
@@ -49,7 +51,7 @@ pub(crate) fn plan(
     wake
 }
 
-/// What is wrong with the calendar is said by those that follow it too.
+/// Appends the problem of a `SurgeCalendar` to the message of each surge that follows the calendar.
 fn with_trouble(message: String, spec: &SurgeSpec, world: &World) -> String {
     let followed = spec.follows.as_ref().and_then(|f| world.calendars.get(&f.calendar));
     match followed.and_then(|c| c.status.trouble().map(|trouble| (&c.name, trouble))) {
@@ -59,7 +61,8 @@ fn with_trouble(message: String, spec: &SurgeSpec, world: &World) -> String {
 }
 
 impl Occurrences<'_> {
-    /// Says what is planned, and why not where it is not.
+    /// Plans the runs of the surge. Returns the reason and message of the `Accepted` condition, and
+    /// the time of the next pass.
     pub(super) fn plan(
         self,
         status: &mut SurgeStatus,
@@ -82,7 +85,8 @@ impl Occurrences<'_> {
                     self.keep(run, occurrence, draft);
                     planned.push(occurrence);
                 }
-                // A person has deleted the run: that cancels the occurrence, it does not repeat it.
+                // A person has deleted the run: the planner cancels the occurrence and creates no
+                // second run.
                 Some(_) => cancelled = cancelled.or(Some(start)),
                 None if had.contains(&start) || self.is_cancelled(occurrence) => {
                     cancelled = cancelled.or(Some(start));
@@ -179,7 +183,10 @@ impl Occurrences<'_> {
         }
     }
 
-    /// Takes runs back, once the status says so: a run that it names and that is not there was cancelled by a person.
+    /// Deletes the withdrawn runs that `status.withdrawnRuns` already lists.
+    ///
+    /// The planner would otherwise treat a missing run in `status.scheduledTimes` as deleted by a
+    /// person.
     pub(super) fn withdraw(&self, draft: &mut Draft) {
         for run in self.withdrawn.iter().filter(|run| !run.deleting()) {
             let message = format!("run {} is not planned any more: {}", run.name, self.why(run));
@@ -191,7 +198,8 @@ impl Occurrences<'_> {
         }
     }
 
-    /// Takes over what goes on: the surge was deleted and created again, as `kubectl replace --force` does.
+    /// Adopts runs in progress whose surge was deleted and created again, as `kubectl replace
+    /// --force` does.
     pub(super) fn adopt(&self, draft: &mut Draft) {
         for run in &self.adopted {
             let same = run.announcement.as_ref() == Ok(&self.spec.announcement);
@@ -203,7 +211,7 @@ impl Occurrences<'_> {
         }
     }
 
-    /// Why a run is taken back.
+    /// Returns the reason for the withdrawal of a run.
     pub(super) fn why(&self, run: &RunRecord) -> String {
         let Some(follows) = self.spec.follows.as_ref().filter(|_| !self.spec.suspend) else {
             let why = if self.spec.suspend { "is suspended" } else { "was edited" };
@@ -235,7 +243,8 @@ impl Occurrences<'_> {
             }
             return;
         }
-        // A feed may ask for more of what has begun, never for less: that takes a person.
+        // A feed may extend a run that has begun, but never shorten the run. A person must shorten
+        // the run.
         let wider = Window {
             ready_by: window.ready_by.min(run.window.ready_by),
             start: window.start.min(run.window.start),
@@ -249,7 +258,7 @@ impl Occurrences<'_> {
         }
     }
 
-    /// Of the runs that are over the last ones are kept.
+    /// Deletes completed runs beyond the last `spec.historyLimit` runs.
     pub(super) fn forget(&self, draft: &mut Draft) {
         let over = |run: &&&RunRecord| {
             let ended = run.status.completion_time.is_some() && run.window.end <= self.now;

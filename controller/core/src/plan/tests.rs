@@ -1,6 +1,6 @@
-//! Whole evenings against a small world that does what it is told, and the rules that hold at every step.
+//! Tests of whole evenings against a small simulated world, with checks after each step.
 
-#![allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // small numbers
+#![allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // the tests use small numbers
 
 mod armed;
 mod autoscaler;
@@ -39,23 +39,23 @@ use crate::state::sample::{Sample, Why};
 use crate::state::series::Series;
 use crate::state::surge::{SurgeRecord, SurgeSpec, SurgeStatus};
 
-/// A world that carries out plans: an API server, kubelets, a cloud and a Prometheus in forty lines each.
+/// A simulated world that carries out plans: an API server, kubelets, a cloud and a Prometheus.
 struct Evening {
     world: World,
     now: Instant,
-    /// Pods become ready one look after they are asked for.
+    /// Sample of the signal `sessions` at an instant.
     load: Box<dyn Fn(Instant) -> Sample>,
     cloud: BTreeMap<String, Instance>,
-    /// What stands in `ConfigMaps`.
+    /// Values of the keys of the `ConfigMap` objects.
     flags: BTreeMap<Place, Result<Option<String>, Trouble>>,
-    /// Every value written there, with its instant.
+    /// All writes of `ConfigMap` values, with the instant of each write.
     switched: Vec<(Instant, Place, Option<String>)>,
-    /// Where nothing can be written.
+    /// Places that reject writes.
     refused: BTreeSet<Place>,
     capacity: usize,
-    /// Every replica count written to `web`, with its instant.
+    /// All replica counts written to `web`, with the instant of each write.
     written: Vec<(Instant, u32)>,
-    /// The operator is killed between persisting and acting, at each multiple of this many looks.
+    /// The operator crashes between persist and act once every `crash_every` passes.
     crash_every: usize,
     looks: usize,
 }
@@ -201,7 +201,7 @@ impl Evening {
         self.world.runs.values().next().expect("a run")
     }
 
-    /// One look: observe, plan, persist, act.
+    /// Runs a pass: observe, plan, persist, act.
     fn look(&mut self) {
         self.looks += 1;
         let sample = (self.load)(self.now);
@@ -229,7 +229,7 @@ impl Evening {
         self.settle();
     }
 
-    /// Looks until nothing changes, then goes on to `until` in steps of `step`.
+    /// Runs 6 passes at each step of `step` until `until`, which is enough for the plan to settle.
     fn pass(&mut self, until: Instant, step: TimeDelta) {
         while self.now < until {
             for _ in 0..6 {
@@ -332,7 +332,8 @@ impl Evening {
         }
     }
 
-    /// Pods start, machines join, the HPA follows the load between its bounds.
+    /// Simulates the world after the acts: pods start, machines join, and the HPA follows the load
+    /// within the bounds.
     fn settle(&mut self) {
         let need = match (self.load)(self.now) {
             Sample::Known { value, .. } => Some((value / 200.0).ceil() as u32),
@@ -592,8 +593,10 @@ fn a_step_down_that_is_not_on_record_yet_moves_no_floor() {
     );
 }
 
-/// A write to the hold that fails again and again: the next step is not taken on top of one that no hold has taken over, so
-/// that it never comes down by several at once.
+/// Tests that a release step waits while writes to the hold fail.
+///
+/// The planner may take the next step only after the hold contains the last step. Two steps would
+/// otherwise become a single drop.
 #[test]
 fn the_next_step_down_waits_until_the_last_one_stands_in_the_hold() {
     let mut evening = Evening::new();
@@ -627,7 +630,7 @@ fn the_next_step_down_waits_until_the_last_one_stands_in_the_hold() {
     assert!(floor < before && before - floor <= stride, "{floor} while {before} is held");
 }
 
-/// Pods of a target that is still raised run on them.
+/// Tests that machines stay as long as a raised target may have pods on the machines.
 #[test]
 fn machines_stay_until_every_target_is_given_back() {
     let mut evening = Evening::new();

@@ -1,21 +1,27 @@
-//! How a live load climbs above the floor: in one write, in steps that have a name, or with so many pods on their way at once.
+//! Replicas that a live load asks for above the floor.
+//!
+//! A single write raises the target by default. `rungs` restricts the result to named sizes, and
+//! `maxStepReplicas` limits the pods that start at once.
 
 use crate::state::announcement::Target;
 
-/// Where a climb stands.
+/// Present state of a target, from which a live load raises the target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct From {
     /// Replicas found when the target was first held.
     pub baseline: u32,
-    /// What is asked for already, whatever the load.
+    /// Replicas that plan, claim and boosts ask for, without the live load.
     pub floor: u32,
-    /// Pods that are ready, where that is known.
+    /// Ready pods; `None` if unknown.
     pub ready: Option<u32>,
-    /// As far as it may go.
+    /// Ceiling of the target: `maxReplicas`, or the planned floor if `maxReplicas` is absent.
     pub ceiling: u32,
 }
 
-/// What is asked for when the live load needs so many replicas. It may be more than the ceiling, if the load needs more.
+/// Returns the replicas to ask for if the live load needs `required` replicas.
+///
+/// The result exceeds the ceiling if the load needs more than the ceiling. The caller clips the
+/// result.
 #[must_use]
 pub fn climb(target: &Target, from: From, required: u32) -> u32 {
     if required <= from.floor {
@@ -28,17 +34,19 @@ pub fn climb(target: &Target, from: From, required: u32) -> u32 {
         None => required.max(from.ceiling),
     };
     let Some(step) = target.max_step else { return wanted };
-    // As long as the number of pods on their way is unknown, no more are asked for.
+    // If the number of ready pods is unknown, the target stays at the floor, because the number of
+    // starting pods is unknown too.
     let reached = from.ready.map_or(from.floor, |ready| ready.saturating_add(step));
     if wanted <= reached {
         return wanted;
     }
-    // Not one after the other as they get ready: each step is a write, and a line that a person reads.
+    // Each step is an API write and a line in the decision log. A step therefore waits until the
+    // raise is at least half of `maxStepReplicas`.
     let worth_a_step = reached >= from.floor.saturating_add(step.div_ceil(2));
     if worth_a_step { reached } else { from.floor }
 }
 
-/// What people call the step that a floor stands on.
+/// Returns the name of the rung that equals the floor, if any.
 #[must_use]
 pub fn rung(target: &Target, baseline: u32, floor: u32) -> Option<&str> {
     let on =
@@ -81,12 +89,12 @@ mod tests {
         let bounded = web(&[], Some(30));
         assert_eq!(climb(&bounded, FROM, 212), 50);
         assert_eq!(climb(&bounded, From { floor: 50, ready: Some(45), ..FROM }, 212), 75);
-        // Half of a step at least, unless that is all.
+        // A step raises the floor by at least half of `max_step`, unless the load needs less.
         assert_eq!(climb(&bounded, From { floor: 50, ready: Some(34), ..FROM }, 212), 50);
         assert_eq!(climb(&bounded, From { floor: 50, ready: Some(34), ..FROM }, 60), 60);
         assert_eq!(climb(&bounded, From { ready: Some(200), ..FROM }, 212), 212);
         assert_eq!(climb(&bounded, From { ready: None, ..FROM }, 212), 20);
-        // What was planned is not what is climbed.
+        // A planned floor above `ready` plus `max_step` stays unchanged.
         assert_eq!(climb(&bounded, From { floor: 180, ..FROM }, 212), 180);
     }
 

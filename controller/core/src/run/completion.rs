@@ -1,4 +1,4 @@
-//! Step 8: a run is over once nothing is owed any more.
+//! Step 8: completion of a run that has restored everything.
 
 use crate::output::Wake;
 use crate::run::context::Run;
@@ -7,7 +7,10 @@ use crate::run::status::report;
 use crate::state::run::{RunStatus, Stage};
 
 impl Run<'_> {
-    /// Ends the run once nothing is owed any more. A process that may not lower yet has not seen enough to decide that.
+    /// Completes the run if targets, machines and values are restored and the Jobs have ended.
+    ///
+    /// Before `may_lower_from` the process has not observed enough, so the planner only schedules a
+    /// pass.
     pub(super) fn complete(&self, status: &mut RunStatus) -> Wake {
         let Some(way) = self.record.status.release.as_ref() else {
             return Wake::NEVER;

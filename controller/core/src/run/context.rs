@@ -1,4 +1,4 @@
-//! A run while it is being planned: its announcement, the instants that count, and what is seen of it.
+//! Context of a run during a planning pass: announcement, instants in force, overrides and signals.
 
 use chrono::TimeDelta;
 
@@ -15,17 +15,17 @@ use crate::state::series::Series;
 use crate::state::world::World;
 use crate::timeline::{self, PREPARE_AHEAD, Timeline};
 
-/// A run while it is being planned.
+/// Run with everything that the planner derives before step 3.
 pub(super) struct Run<'a> {
     pub(super) record: &'a RunRecord,
     pub(super) announcement: &'a Announcement,
-    /// The instants that count now.
+    /// Instants in force: the announced instants, or the instants derived from a manual start.
     pub(super) window: Window,
     pub(super) world: &'a World,
     pub(super) overrides: InForce<'a>,
     pub(super) timeline: Timeline,
     pub(super) readings: Vec<Reading>,
-    /// The end in force.
+    /// End in force: the end of `window`, or a later end from an `Extend` override.
     pub(super) end: Instant,
     pub(super) now: Instant,
 }
@@ -50,20 +50,26 @@ impl<'a> Run<'a> {
         Self { record, announcement, window, world, overrides, timeline, readings, end, now }
     }
 
-    /// The run's claim on a target, as recorded in its hold.
+    /// Returns the claim of the run on a target, as recorded in the hold (`spec.claims` of
+    /// `SurgeHold`).
     pub(super) fn claimed(&self, target: &Target) -> Option<&'a Claim> {
         let hold = self.world.holds.get(&hold::name(&target.workload))?;
         hold.hold.claims.iter().find(|c| c.run == self.record.name)
     }
 
-    /// Why the hold of a target cannot be understood, where there is such a one: nothing is done to the target then.
+    /// Returns the reason why the hold of a target cannot be decoded, if so.
+    ///
+    /// The planner leaves a target with an undecodable hold unchanged.
     pub(super) fn unreadable(&self, target: &Target) -> Option<&'a String> {
         // mutate: hold-cannot-read-no
         self.world.unreadable_holds.get(&hold::name(&target.workload))
     }
 
-    /// The floor from which a target comes down: what this run has claimed, but no more than is there while the claim
-    /// has not fallen due. Who is called off before it was raised is not raised to be lowered.
+    /// Returns the floor from which the release lowers a target: the claimed floor.
+    ///
+    /// If the hold is not due yet, the result is at most the live replicas or the baseline,
+    /// whichever is higher. A run cancelled before the raise must not first raise the target and
+    /// then lower the target.
     pub(super) fn reached(&self, target: &Target) -> Option<u32> {
         let floor = self.claimed(target)?.floor;
         let hold = &self.world.holds.get(&hold::name(&target.workload))?.hold;
@@ -75,12 +81,15 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// A person has yet to say that the event begins.
+    /// True if the run waits for a person to start the event.
     pub(super) fn is_armed(&self) -> bool {
         manual_start::waits(self.record, self.announcement)
     }
 
-    /// Targets of this run are given back: no claim of ours, and no hold that waits for its restore.
+    /// True if no target of the run waits for a restore.
+    ///
+    /// A target is restored if the hold is gone, or if only other runs have claims in the hold. A
+    /// target with an undecodable hold is not restored.
     pub(super) fn targets_given_back(&self) -> bool {
         self.announcement.targets.iter().all(|target| {
             if self.unreadable(target).is_some() {
@@ -98,10 +107,11 @@ impl<'a> Run<'a> {
     }
 }
 
-/// Replicas found when the target was first held, or found now.
+/// Returns the baseline replicas of the hold, or the live replicas if no hold exists.
 pub(super) fn baseline_of(target: &Target, world: &World) -> Option<u32> {
     world.holds.get(&hold::name(&target.workload)).map(|h| h.hold.baseline.replicas).or_else(|| {
-        // What is there may be raised already.
+        // An undecodable hold may have raised the target already, so the live replicas are no
+        // baseline.
         let unreadable = world.unreadable_holds.contains_key(&hold::name(&target.workload));
         world.target(&target.workload).known().filter(|_| !unreadable).map(|t| t.replicas)
     })

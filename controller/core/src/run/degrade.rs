@@ -1,7 +1,9 @@
-//! The ladder of graceful degradation: steps that are on while capacity cannot follow, and go back in reverse order.
+//! Ladder of graceful degradation: the planner activates steps while capacity falls short.
 //!
-//! What stood at a place is on record before anything is written there, and is given back only where what stands there is
-//! still ours; what a Job has done is undone by another one. An unknown signal turns nothing on and nothing off.
+//! The planner deactivates the steps in reverse order. The planner records the original value of a
+//! place before a step writes there. The planner restores the original value on deactivation, if
+//! the place still holds the value of a step. A restore Job undoes the effect of a degrade Job. An
+//! unknown signal neither activates nor deactivates a step.
 
 pub mod jobs;
 mod places;
@@ -18,20 +20,22 @@ use crate::state::ladder::{Action, Step, StepStatus, Trigger};
 use crate::state::run::RunStatus;
 use crate::state::world::World;
 
-/// What the ladder of a run depends on.
+/// Inputs for the ladder of a run.
 #[derive(Clone, Copy, Debug)]
 pub struct LadderInputs<'a> {
-    /// What the run announces.
+    /// Announcement of the run.
     pub announcement: &'a Announcement,
-    /// What its signals say.
+    /// Current readings of the signals.
     pub readings: &'a [Reading],
-    /// What on-call asked for.
+    /// Overrides in force.
     pub overrides: &'a InForce<'a>,
-    /// From here on missing pods count: before it they are on their way.
+    /// T0. Missing pods activate a step only from T0 on, because pods are still starting before T0.
     pub ready_by: Instant,
-    /// The run has let go of what it held, or a person wants it to: nothing is degraded for it any more.
+    /// True if the run has restored all targets, or if a person asked for the release.
+    ///
+    /// The planner then deactivates all steps and activates no step.
     pub over: bool,
-    /// Nothing is turned off by itself before this.
+    /// Earliest time for an automatic deactivation.
     pub may_leave_from: Instant,
 }
 
@@ -41,21 +45,22 @@ impl LadderInputs<'_> {
     }
 }
 
-/// What a condition says at one instant.
+/// Result of a trigger at an instant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Says {
-    /// It holds, and why, in the on-call's units.
+    /// The condition for activation is met; the text gives the reason in the units of the on-call
+    /// engineer.
     On(String),
-    /// It has gone.
+    /// The condition for deactivation is met.
     Off,
-    /// It is between its two lines, or fewer pods are missing than the step asks for.
+    /// The signal is between `below` and `above`, or fewer pods than `behindReplicas` are missing.
     Neither,
-    /// Unknown.
+    /// The signal, the number of ready pods or the live load is unknown.
     Unknown,
 }
 
 impl Trigger {
-    /// Its signal is unknown for no longer than a gap is.
+    /// True if the signal of the trigger is known, or unknown for less than 60 s (`load::SILENCE`).
     fn has_a_gap(&self, status: &RunStatus, now: Instant) -> bool {
         let Self::Signal { signal, .. } = self else { return false };
         let shown = status.signals.iter().find(|s| s.name == *signal);
@@ -82,7 +87,7 @@ impl Trigger {
                 let Some((shown, ready)) = shown.and_then(|t| Some((t, t.ready?))) else {
                     return Says::Unknown;
                 };
-                // What maxReplicas clips is missing too.
+                // The count of missing pods includes the pods that `maxReplicas` forbids.
                 let live = load::required(facts.readings, target);
                 let needed = live.replicas.max(shown.floor.unwrap_or(0));
                 match needed.saturating_sub(ready) {
@@ -98,7 +103,7 @@ impl Trigger {
     }
 }
 
-/// Turns steps on and off, the last of the ladder first.
+/// Activates and deactivates the steps of the ladder, starting with the last step.
 pub fn keep(status: &mut RunStatus, facts: &LadderInputs<'_>, world: &World, now: Instant) {
     let mut old = std::mem::take(&mut status.degrade);
     let mut kept = Vec::new();
@@ -110,7 +115,8 @@ pub fn keep(status: &mut RunStatus, facts: &LadderInputs<'_>, world: &World, now
         };
         let was_on = shown.engaged;
         let goes_on = facts.known(status, world, now).goes_on(&shown);
-        // A step does not activate while a value is being restored: its owner would be unclear.
+        // A step does not activate before the previous activation is undone: the value or the Jobs.
+        // The owner of the value would otherwise be unclear.
         if facts.over || shown.engaged || !(shown.owed.is_some() || goes_on) {
             turn(&mut shown, step, facts, status, later_is_on, now);
         }
@@ -124,7 +130,8 @@ pub fn keep(status: &mut RunStatus, facts: &LadderInputs<'_>, world: &World, now
         kept.push(shown);
     }
     kept.reverse();
-    // A step that is not announced any more is off, and owes what it owes.
+    // The planner deactivates a recorded step that the announcement no longer contains. The record
+    // stays until the value is restored.
     for mut shown in old.into_iter().filter(|shown| shown.owed.is_some()) {
         if shown.engaged {
             set(&mut shown, false, Some("it is not announced any more".to_owned()), now);
@@ -167,7 +174,8 @@ fn turn(
     let turns = match &says {
         Says::On(_) => !shown.engaged,
         Says::Off => shown.engaged,
-        // Above the line before and after a gap is above the line. What has to be gone has to be seen to be gone.
+        // A signal above the threshold before and after a gap counts as above the threshold during
+        // the gap, so the activation timer continues. Deactivation needs a known signal.
         Says::Unknown if !shown.engaged && step.when.condition.has_a_gap(status, now) => return,
         // mutate: degraded-goes-back-because
         Says::Unknown | Says::Neither => false,
@@ -187,13 +195,13 @@ fn turn(
     }
 }
 
-/// Whether Jobs that steps have run are still to be undone.
+/// True if a restore Job of a deactivated step still has to run or to end.
 #[must_use]
 pub fn owes_work(known: Known<'_>) -> bool {
     known.status.degrade.iter().any(|shown| known.owes(shown))
 }
 
-/// Names of the steps that have run a Job which was not undone, and is not waited for any more.
+/// Returns the names of the steps whose degrade Job ran and whose restore Job did not succeed.
 pub fn left<'a>(
     status: &'a RunStatus,
     announcement: &'a Announcement,
@@ -210,7 +218,7 @@ fn set(shown: &mut StepStatus, on: bool, why: Option<String>, now: Instant) {
     shown.by_hand = false;
 }
 
-/// The next instant at which a step may turn by itself.
+/// Returns the times at which a step may change state without a new observation.
 pub fn next_turn<'a>(
     announcement: &'a Announcement,
     status: &'a RunStatus,

@@ -1,34 +1,38 @@
-//! A run that was deleted, or whose surge was: nothing is lowered until the grace is over.
+//! Deletion of a run or of the surge: the planner lowers nothing until the grace period is over.
 //!
-//! `kubectl replace --force`, `helm upgrade --force` and Flux' `force` delete a surge and create it again. The deletion alone
-//! looks like the word of a person who calls the event off. So a run that has begun outlives its surge for the grace
-//! (`deleteGraceSeconds` of the chart); a new surge that announces the same occurrence takes the run over meanwhile, with its
-//! ledger, holds, overrides and log. A `release` override does not wait.
+//! `kubectl replace --force`, `helm upgrade --force` and the option `force` of Flux delete a surge
+//! and create the surge again. The deletion alone looks like a person who cancels the event. A run
+//! that has begun therefore outlives the surge for the grace period (`deleteGraceSeconds` of the
+//! chart). If a new surge announces the same occurrence meanwhile, the new surge takes over the
+//! run. Ledger, holds, overrides and decision log of the run stay. A `release` override does not
+//! wait for the grace period.
 //!
-//! That a list of surges lacks one proves nothing: the API server is asked for it by name first. A uid never comes back, so one
-//! answer without it is enough.
+//! The planner asks the API server for a missing surge by name, because absence in a list proves
+//! nothing. The API server never reuses a uid, so a single answer without the uid is conclusive.
 
 use crate::Instant;
 use crate::occurrences;
 use crate::state::run::{RunRecord, RunStatus};
 use crate::state::world::World;
 
-/// What is known of the surge that announced a run.
+/// State of the surge that announced a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Surge {
-    /// A person created the run: there is none.
+    /// A person created the run without a surge.
     None,
-    /// It is there.
+    /// The list of surges contains the surge with the recorded uid.
     There,
-    /// No list shows it.
+    /// The list of surges lacks the surge, and the API server has not confirmed the absence.
     Missing,
-    /// A new surge has its name, and what that announces is not known: its spec is refused, or its calendar was not read yet.
+    /// A new surge has the same name, and the occurrences of the new surge are unknown.
+    ///
+    /// The spec of the new surge is invalid, or the planner has not read the calendar yet.
     Unclear,
-    /// The API server was asked for it by name, and does not have it.
+    /// The API server was asked by name and has no surge with the recorded uid.
     Gone,
 }
 
-/// What is known of the surge of a run.
+/// Returns the state of the surge of a run.
 #[must_use]
 pub fn surge(run: &RunRecord, world: &World) -> Surge {
     let Some(uid) = &run.owner else { return Surge::None };
@@ -46,7 +50,9 @@ pub fn surge(run: &RunRecord, world: &World) -> Surge {
     }
 }
 
-/// Remembers since when the run, or its surge, is deleted; forgets it once the surge is there again.
+/// Writes `status.deletionTime`, the time since which the run or the surge is deleted.
+///
+/// The function clears the field once the surge exists again.
 pub fn observe(run: &RunRecord, status: &mut RunStatus, world: &World, now: Instant) {
     let since = status.deletion_time;
     status.deletion_time = match (run.deletion_time, surge(run, world)) {
@@ -57,27 +63,33 @@ pub fn observe(run: &RunRecord, status: &mut RunStatus, world: &World, now: Inst
     };
 }
 
-/// The instant at which the grace ends.
+/// Returns the end of the grace period, or `None` without a deletion.
 #[must_use]
 pub fn counts_from(status: &RunStatus, world: &World) -> Option<Instant> {
     status.deletion_time.map(|at| at + world.delete_grace)
 }
 
-/// Whether the deletion counts now: the grace is over, and the surge, if it is the surge that was deleted, is known to be gone.
+/// True if the grace period is over and the deletion is certain.
+///
+/// The deletion of a run is certain. The deletion of a surge is certain once the API server has
+/// confirmed the absence by name.
 #[must_use]
 pub fn counts(run: &RunRecord, status: &RunStatus, world: &World, now: Instant) -> bool {
     let is_certain = || run.deleting() || surge(run, world) == Surge::Gone;
     counts_from(status, world).is_some_and(|at| now >= at) && is_certain()
 }
 
-/// Whether the API server has to be asked for the surge of a run by name, before anything is concluded. Runs that the garbage
-/// collector deletes with their surge are not waited for.
+/// True if the planner must ask the API server for the surge of a run by name.
+///
+/// The planner does not ask if the run is deleted, or if the garbage collector deletes the run with
+/// the surge.
 #[must_use]
 pub fn asks(run: &RunRecord, world: &World) -> bool {
     !run.deleting() && !run.collected && surge(run, world) == Surge::Missing
 }
 
-/// What people are told, and what they can do.
+/// Returns the sentence that states when the release begins and which command skips the grace
+/// period.
 #[must_use]
 pub fn sentence(run: &RunRecord, status: &RunStatus, world: &World) -> Option<String> {
     let at = counts_from(status, world)?.format("%H:%M:%SZ");

@@ -1,4 +1,4 @@
-//! The floor that one run asks of one target now.
+//! Floor that a run asks of a target at `now`.
 
 use crate::Instant;
 use crate::output::Draft;
@@ -13,43 +13,45 @@ use crate::state::release::Release;
 use crate::state::run::RunStatus;
 use crate::timeline;
 
-/// A claim, and what was clipped on the way: no silent cap.
+/// Claim of a run on a target, with the replicas that the ceiling cut off.
+///
+/// The condition `Clipped` reports each cut.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Demand {
-    /// What is asked for.
+    /// Claim to record in the hold.
     pub claim: Claim,
-    /// The planned floor at T0.
+    /// Planned floor at T0.
     pub planned: u32,
-    /// What would have been asked for without the ceiling, where that is more.
+    /// Replicas needed without the ceiling; `None` if the ceiling cuts nothing.
     pub clipped_from: Option<u32>,
-    /// The live load, not the plan, sets the floor.
+    /// True if the live load sets the floor, not the plan.
     pub raised_by_signal: bool,
 }
 
-/// What the demand of a target depends on.
+/// Inputs for the demand of a run on a target.
 #[derive(Clone, Copy, Debug)]
 pub struct FloorInputs<'a> {
     /// Name of the run.
     pub run: &'a str,
-    /// Its instants.
+    /// Instants of the run.
     pub window: &'a Window,
-    /// The end in force.
+    /// End in force.
     pub end: Instant,
-    /// Replicas found when the target was first held, or found now.
+    /// Replicas found when the target was first held, or live replicas if no hold exists.
     pub baseline: u32,
-    /// The first write.
+    /// Time of the first write to the target.
     pub start: Instant,
-    /// The run's claim as recorded in the hold.
+    /// Claim of the run, as recorded in the hold.
     pub claimed: Option<&'a Claim>,
-    /// Since when there is a hold with a claim of this run.
+    /// Creation time of the hold (`spec.sinceTime`), if the hold contains a claim of the run.
     pub held_since: Option<Instant>,
-    /// What the signals say.
+    /// Replicas that the signals of the target require.
     pub required: Required,
-    /// Pods that are ready, where that is known.
+    /// Ready pods; `None` if unknown.
     pub ready: Option<u32>,
-    /// What on-call asked for.
+    /// Overrides in force.
     pub overrides: &'a InForce<'a>,
-    /// The way down, once begun.
+    /// Recorded release of the run, if begun.
     pub release: Option<&'a Release>,
 }
 
@@ -59,18 +61,24 @@ impl Demand {
     }
 }
 
-/// The planned floor of a target and the highest one it may climb to.
+/// Returns the planned floor of a target, and the ceiling for signals and boosts.
 #[must_use]
 pub fn plan_and_ceiling(target: &Target, baseline: u32) -> (u32, u32) {
     let planned = target.want.replicas(baseline);
     (planned, target.max_replicas.unwrap_or(planned))
 }
 
-/// What a load that rises is met with above its plan while it is within it, in percent of the plan. A rise leads up to the
-/// plan; only the load itself can say that it goes on beyond it. What is raised for it stays until the end.
+/// Allowed excess of a predicted load over the plan, in percent of the plan.
+///
+/// The limit applies while the current load is within the plan. A rising load usually ends at the
+/// plan, and only a current load above the plan proves a higher demand. Floors raised for a
+/// prediction stay until the end.
 const BEYOND_THE_PLAN_PERCENT: u32 = 10;
 
-/// What the live load asks for: what it will be, unless that is beyond a plan that the load itself is still within.
+/// Returns the replicas that the live load requires.
+///
+/// The result is the prediction. If the current load is within the plan, the prediction counts up
+/// to 110 percent of the plan.
 fn live(required: Required, planned: u32) -> u32 {
     if required.replicas > planned {
         return required.ahead;
@@ -80,9 +88,10 @@ fn live(required: Required, planned: u32) -> u32 {
     required.ahead.min(trusted)
 }
 
-/// The floor asked for now; `None` before the run needs the target and after it has let go of it.
+/// Returns the floor to claim at `now`; `None` before the target is needed and after the release.
 ///
-/// Inside the window it never falls: metrics and boosts raise it, only the release lowers it.
+/// Between start and end of the claim the floor never falls. Signals and boosts raise the floor,
+/// and only the release lowers the floor.
 #[must_use]
 pub fn demand(target: &Target, facts: FloorInputs<'_>, now: Instant) -> Option<Demand> {
     let (planned, ceiling) = plan_and_ceiling(target, facts.baseline);
@@ -91,21 +100,23 @@ pub fn demand(target: &Target, facts: FloorInputs<'_>, now: Instant) -> Option<D
 
     let (asked, raised_by_signal) = match on_the_way_down {
         Some(None) => match facts.claimed {
-            // Its hold could not be read when the way down began: it stays until its own way down is on record.
+            // The hold could not be decoded when the release began. The claim stays until the
+            // release has an entry for the target.
             Some(claim) => return Some(Demand::as_it_is(claim.clone(), planned)),
-            // The run let go before it ever held this target.
+            // The release began before the run held the target.
             None => return None,
         },
         Some(Some(floor)) if floor.done => return None,
         Some(Some(floor)) => (floor.floor.max(boost), false),
-        // A hold that is younger than now says that the clock has gone back: what was asked for is asked for further on.
+        // The run claims nothing until 15 s (`PREPARE_AHEAD`) before the first write. A hold
+        // created after `now` proves that the clock went back, so the claim stays.
         None if now < facts.start - timeline::PREPARE_AHEAD
             // mutate: clock-goes-back-lets
             && facts.held_since.is_none_or(|since| since <= now) =>
         {
             return None;
         }
-        // Nothing is raised for an event that is over.
+        // The run creates no claim after the end.
         None if now >= facts.end && facts.claimed.is_none() => return None,
         None => {
             let ramped = timeline::ramped(
@@ -115,7 +126,7 @@ pub fn demand(target: &Target, facts: FloorInputs<'_>, now: Instant) -> Option<D
                 facts.window.ready_by,
                 now,
             );
-            // Before its first write the run has no business with the live load.
+            // The live load does not count before the first write.
             let required = if now < facts.start { 0 } else { live(facts.required, planned) };
             // mutate: metrics-lower-floor-inside
             let before = facts.claimed.map_or(0, |c| c.floor);
@@ -169,8 +180,8 @@ impl Run<'_> {
 
     pub(super) fn demand(&self, target: &Target, start: Instant) -> Option<Demand> {
         let baseline = baseline_of(target, self.world)?;
-        // A step down counts from the moment it is on record, like every other intent: a floor that follows a step which
-        // was then not persisted would go down and up again.
+        // The floor follows the recorded release only. A release step that is not persisted would
+        // make the floor fall and rise again.
         let release = self.record.status.release.as_ref();
         let facts = FloorInputs {
             run: &self.record.name,
@@ -268,7 +279,7 @@ mod tests {
             t0() - seconds(3600),
         );
         assert_eq!(floor(asked), 180);
-        // A window that is moved to later lets go.
+        // If the window moves to a later time, the run drops the claim.
         let before_then = t0() - seconds(370);
         let moved = ask(
             &web(),

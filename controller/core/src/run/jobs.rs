@@ -1,8 +1,10 @@
-//! Jobs that are run for an event: before it, so that caches are warm; when it begins; when it comes down.
+//! Jobs of an event: warm-up Jobs before T0, Jobs at the start, Jobs at the release, and ladder
+//! Jobs.
 //!
-//! A step is on record before its Job is created, and the Job of each attempt has a name of its own: a process that crashes in
-//! between creates the same Job. Retries and the deadline are the Job's own (`backoffLimit`, `activeDeadlineSeconds`), so that
-//! it ends without an operator; what came of it is read from its conditions.
+//! The planner records a step before the reconciler creates the Job. Each attempt has a distinct
+//! Job name, so a process that crashes in between creates the same Job again. The Job itself limits
+//! retries and duration (`backoffLimit`, `activeDeadlineSeconds`), so the Job ends without the
+//! operator. The planner reads the outcome from the conditions of the Job.
 
 use std::hash::Hasher;
 
@@ -21,10 +23,10 @@ use crate::state::run::{RunRecord, RunStatus};
 use crate::state::status::{JobState, JobStatus};
 use crate::state::world::World;
 
-/// A Job's name is a label of its pods too.
+/// Longest name of a Job. The name is also the value of a pod label, which may have 63 characters.
 const NAME_LIMIT: usize = 63;
 
-/// The name of the Job of one attempt: the same for the same run, step and attempt.
+/// Returns the name of the Job of an attempt: the same name for the same run, step and attempt.
 #[must_use]
 pub fn name(run_uid: &str, step: &str, attempt: u32) -> String {
     let mut hasher = SipHasher13::new();
@@ -36,30 +38,34 @@ pub fn name(run_uid: &str, step: &str, attempt: u32) -> String {
     format!("{kept}{end}")
 }
 
-/// What is known of the run whose Jobs these are.
+/// Inputs for decisions about the Jobs of a run.
 #[derive(Clone, Copy, Debug)]
 pub struct JobInputs<'a> {
-    /// The run.
+    /// Record of the run.
     pub run: &'a RunRecord,
-    /// What it announces.
+    /// Announcement of the run.
     pub announcement: &'a Announcement,
-    /// The instants that count.
+    /// Instants in force.
     pub window: &'a Window,
-    /// When each step of the warm-up starts, unless what comes before it takes longer.
+    /// Planned start of each warm-up Job. A Job starts later if a predecessor takes longer than
+    /// planned.
     pub warm_up: &'a [Instant],
-    /// The end in force.
+    /// End in force.
     pub end: Instant,
-    /// A person has yet to say that the event begins.
+    /// True if the run waits for a person to start the event.
     pub armed: bool,
 }
 
 impl JobInputs<'_> {
-    /// What is on record of the ladder.
+    /// Returns the inputs for decisions about ladder Jobs, from the recorded status.
     fn ladder<'a>(&'a self, world: &'a World, now: Instant) -> Known<'a> {
         Known { status: &self.run.status, announcement: self.announcement, world, now }
     }
 
-    /// The time of a step has come, and has not gone. A clock that is in doubt starts nothing that cannot be taken back.
+    /// True if the step may start a Job now.
+    ///
+    /// If the clock is in doubt, the planner starts no warm-up or live Job, because a started Job
+    /// cannot be undone.
     fn is_due(&self, step: &JobStep, world: &World, now: Instant) -> bool {
         let status = &self.run.status;
         match step.moment {
@@ -75,7 +81,7 @@ impl JobInputs<'_> {
         }
     }
 
-    /// The time of a step has gone.
+    /// True if the time for a start of the step has passed.
     fn is_over(&self, step: &JobStep, world: &World, now: Instant) -> bool {
         match step.moment {
             Moment::Release => false,
@@ -87,7 +93,7 @@ impl JobInputs<'_> {
     }
 }
 
-/// Takes over what Jobs say, and puts on record which may be created now.
+/// Reads the outcome of each Job, and records the Jobs that may be created now.
 pub fn keep(status: &mut RunStatus, facts: JobInputs<'_>, world: &World, now: Instant) {
     let mut before = std::mem::take(&mut status.jobs);
     for step in &facts.announcement.jobs {
@@ -98,7 +104,8 @@ pub fn keep(status: &mut RunStatus, facts: JobInputs<'_>, world: &World, now: In
         if let Seen::Known(jobs) = &world.jobs {
             let due = facts.is_due(step, world, now);
             look(&mut job, &facts.run.uid, jobs, due, now);
-            // What a step of the ladder has to undo is not guessed from a list.
+            // A missing Job of the ladder fails only after a look-up by name. The planner must be
+            // certain that the Job has no effect to undo.
             let surely = !jobs::is_of_a_step(step) || jobs.gone.contains(&job.job);
             let absent = job.state == JobState::Running && job.uid.is_none();
             if absent && facts.is_over(step, world, now) && surely {
@@ -113,16 +120,18 @@ pub fn keep(status: &mut RunStatus, facts: JobInputs<'_>, world: &World, now: In
     }
 }
 
-/// A person who deletes a failed Job wants it to be run again. So many deletions are believed to be a person's.
+/// Largest number of attempts of a step.
+///
+/// If a person deletes a failed Job, the planner starts a new attempt.
 const ATTEMPTS: u32 = 10;
 
-/// What the Job of a step says.
+/// Reads the outcome of the Job of a step.
 fn look(job: &mut JobStatus, run_uid: &str, jobs: &Jobs, due: bool, now: Instant) {
     if !matches!(job.state, JobState::Running | JobState::Failed) {
         return;
     }
     let Some(seen) = jobs.jobs.get(&job.job) else {
-        // That a list does not have it says too little.
+        // Absence in the list is not conclusive; a look-up by name is.
         let gone = jobs.gone.contains(&job.job);
         match (job.state, &job.uid) {
             (JobState::Failed, Some(_)) if gone && due && job.attempt < ATTEMPTS => {
@@ -144,7 +153,8 @@ fn look(job: &mut JobStatus, run_uid: &str, jobs: &Jobs, due: bool, now: Instant
         return;
     }
     if job.uid.is_none() {
-        // Its deadline counts from here: how long it could not be created is unknown.
+        // The deadline counts from the first observation of the Job, because the duration of failed
+        // creations is unknown.
         (job.uid, job.start_time) = (Some(seen.uid.clone()), Some(now));
     }
     match &seen.outcome {
@@ -154,7 +164,7 @@ fn look(job: &mut JobStatus, run_uid: &str, jobs: &Jobs, due: bool, now: Instant
     }
 }
 
-/// What a step has to wait for, if anything.
+/// Returns the first predecessor in `after` that is not ready, if any.
 fn waits_for<'a>(step: &'a JobStep, status: &RunStatus) -> Option<&'a String> {
     let ready = |name: &str| {
         let target = status.targets.iter().find(|t| t.name == name);
@@ -167,7 +177,7 @@ fn waits_for<'a>(step: &'a JobStep, status: &RunStatus) -> Option<&'a String> {
     step.after.iter().find(|name| !ready(name))
 }
 
-/// Puts on record that a Job may be created.
+/// Records that the Job may be created, if all predecessors are ready.
 fn begin(
     job: &mut JobStatus,
     step: &JobStep,
@@ -189,8 +199,10 @@ fn begin(
     (job.uid, job.message) = (None, None);
 }
 
-/// What has to be done of what is on record: Jobs that are not there yet are created, and those that have gone are looked
-/// for.
+/// Returns the Jobs to create and the Jobs to look up by name.
+///
+/// The planner creates a recorded Job that has never been observed, and looks up a Job that has
+/// disappeared.
 #[must_use]
 pub fn acts(
     run: &RunRecord,
@@ -226,7 +238,7 @@ pub fn acts(
     run.status.jobs.iter().filter(absent).filter_map(act).collect()
 }
 
-/// What was run on a way down that was taken back is run again on the next one.
+/// Resets the release Jobs of a withdrawn release, so that the next release runs the Jobs again.
 pub fn begin_again(status: &mut RunStatus, announcement: &Announcement) {
     let of_release = announcement.jobs.iter().filter(|step| step.moment == Moment::Release);
     for step in of_release {
@@ -236,7 +248,7 @@ pub fn begin_again(status: &mut RunStatus, announcement: &Announcement) {
     }
 }
 
-/// What stands in the way of a step, if anything does: said days before.
+/// Returns the obstacle to a step, if any. The status names the obstacle days before the event.
 #[must_use]
 pub fn trouble(step: &JobStep, job: Option<&JobStatus>, world: &World) -> Option<String> {
     let state = job.map_or(JobState::Waiting, |job| job.state);
@@ -275,7 +287,9 @@ pub fn trouble(step: &JobStep, job: Option<&JobStatus>, world: &World) -> Option
     })
 }
 
-/// Until when a run waits for what it runs on its way down; nothing where all of it has ended, or cannot be.
+/// Returns the time until which the run waits for release Jobs.
+///
+/// The result is `None` if all release Jobs have ended or cannot be created.
 #[must_use]
 pub fn waits_until(
     run: &RunRecord,
@@ -289,7 +303,7 @@ pub fn waits_until(
         let seen = |jobs: &Jobs| job.is_some_and(|job| jobs.jobs.contains_key(&job.job));
         match (&world.jobs, job.map(|job| job.state)) {
             (_, Some(JobState::Succeeded | JobState::Failed)) | (Seen::Absent, _) => false,
-            // Where a run is deleted nothing new is waited for: its namespace may be going too.
+            // A deleted run waits only for existing Jobs, because the namespace may be terminating.
             (Seen::Known(jobs), _) if run.deleting() => seen(jobs),
             _ => true,
         }
@@ -300,7 +314,7 @@ pub fn waits_until(
 }
 
 impl Run<'_> {
-    /// Jobs are run in their time, each once what comes before it is ready.
+    /// Updates `status.jobs`, and adds the acts that create or look up Jobs.
     pub(super) fn keep_jobs(&self, status: &mut RunStatus, draft: &mut Draft) -> Wake {
         let facts = JobInputs {
             run: self.record,

@@ -1,4 +1,4 @@
-//! Step 7: the ledger of a run is kept, and what is on record there is asked of the cloud.
+//! Step 7: update of the ledger of a run, and cloud calls for the recorded entries.
 
 use crate::machines::{self, join, launch, terminate};
 use crate::output::{Act, Draft, Wake};
@@ -7,7 +7,7 @@ use crate::state::announcement::MachineGroup;
 use crate::state::run::RunStatus;
 
 impl Run<'_> {
-    /// Moves the ledger one step, and asks the cloud for what is on record.
+    /// Updates `status.ledger`, and adds the cloud calls that the recorded ledger requires.
     pub(super) fn keep_ledger(&self, status: &mut RunStatus, draft: &mut Draft) -> Wake {
         let mut wake = Wake::NEVER;
         launch::record_results(status, self.world, self.record, self.now);
@@ -45,7 +45,9 @@ impl Run<'_> {
         wake
     }
 
-    /// Instances that do not join give way to those that came in their place.
+    /// Gives up late instances for which a replacement exists, and asks for a fresh list of Nodes.
+    ///
+    /// An instance is late if no Node has joined in time.
     pub(super) fn replace_lost(
         &self,
         status: &mut RunStatus,

@@ -1,4 +1,6 @@
-//! Live load to required replicas. `Unknown` is a value of its own: it is never 0, and it never lowers anything.
+//! Conversion of live load to required replicas.
+//!
+//! An unknown load is distinct from a load of 0, and never lowers a floor.
 
 use chrono::TimeDelta;
 
@@ -9,9 +11,10 @@ use crate::state::run::RunStatus;
 use crate::state::sample::Why;
 use crate::state::series::Series;
 
-/// Remembers the highest load of each signal, and since when all of them are below the share of their peak.
+/// Updates the peak of each signal, and `status.quietSince`.
 ///
-/// Unknown is not quiet: any unknown signal starts the count again.
+/// `status.quietSince` is the time since which all signals are below the quiet limit. An unknown
+/// signal that raises a target clears the field.
 pub fn observe_load(
     status: &mut RunStatus,
     readings: &[Reading],
@@ -33,21 +36,23 @@ pub fn observe_load(
             shown.peak = Some(number(load.value));
         }
         let share = hold.map_or(0.0, |h| f64::from(h.until_below_percent) / 100.0);
-        // How full pods are says nothing of how much there is: below its threshold it is quiet.
+        // A threshold signal measures utilization, so the peak says nothing about the amount of
+        // load. The quiet limit is the threshold.
         let line = || peak.max(load.value) * share;
         quiet &= !reading.raises() || load.value < reading.threshold.unwrap_or_else(line);
     }
     status.quiet_since = if quiet { status.quiet_since.or(Some(now)) } else { None };
 }
 
-/// That a signal is unknown is more than a gap after so long.
+/// Duration after which an unknown signal counts as silent. A shorter absence is a gap.
 pub const SILENCE: TimeDelta = TimeDelta::seconds(60);
 
-/// Whether a signal that raises something has been unknown for more than a gap; otherwise when it will have been.
+/// Returns `Ok` if a signal that raises a target has been unknown for at least [`SILENCE`].
 ///
 /// # Errors
 ///
-/// When the oldest doubt becomes silence, if there is any.
+/// Returns the time at which an unknown signal becomes silent, or `None` if every raising signal is
+/// known.
 pub fn silent(
     readings: &[Reading],
     status: &RunStatus,
@@ -62,46 +67,51 @@ pub fn silent(
     }
 }
 
-/// A signal at one instant.
+/// State of a signal at an instant.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Reading {
     /// Name of the signal.
     pub name: String,
-    /// Name of the target it raises, if it raises one.
+    /// Name of the target that the signal raises, if any.
     pub target: Option<String>,
-    /// What was measured, if that is fresh, whatever it says of replicas.
+    /// Measured value, if the sample is fresh. A value may exist although the required replicas are
+    /// unknown.
     pub value: Option<f64>,
-    /// Load and required replicas, or why they are unknown.
+    /// Load and required replicas, or the reason why the load is unknown.
     pub load: Result<Load, Why>,
-    /// The load is quiet below this, where it says how full pods are and not how much there is.
+    /// Limit below which the load of a `threshold` signal is quiet; `None` for other signals.
     pub threshold: Option<f64>,
 }
 
 impl Reading {
-    /// Whether it says how many replicas are needed; otherwise it is only looked at.
+    /// True if the signal raises a target. Other signals serve the ladder and the display.
     #[must_use]
     pub fn raises(&self) -> bool {
         self.target.is_some()
     }
 }
 
-/// A known load.
+/// Load of a signal with a known value.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Load {
-    /// In the on-call's unit.
+    /// Value in the unit of the on-call engineer.
     pub value: f64,
-    /// What it will be, as fast as it rises, when pods that are asked for now are ready. Never less than it is, and never
-    /// more than twice that: a slope says nothing of what is far ahead.
+    /// Predicted load at the time when pods requested now are ready, from the present slope.
+    ///
+    /// The prediction lies between the current load and twice the current load, because a slope
+    /// says little about the far future.
     pub ahead: f64,
-    /// Replicas that carry the load as it is.
+    /// Replicas that the current load requires.
     pub required: u32,
-    /// Replicas that the load predicted for `look_ahead` needs.
+    /// Replicas that the load predicted for `look_ahead` requires.
     pub required_ahead: u32,
-    /// When it was measured.
+    /// Time of the measurement.
     pub at: Instant,
 }
 
-/// Reads a signal; `ready` is how many pods carry it now. A negative load is a broken query, not an empty site.
+/// Reads a signal; `ready` is the number of ready pods that carry the load.
+///
+/// A negative load is unknown, because the query must be wrong.
 #[must_use]
 pub fn read(
     signal: &Signal,
@@ -121,7 +131,8 @@ pub fn read(
         let required = |load: f64| {
             let replicas = match carries {
                 Carries::PerReplica(each) => each.units_for(load),
-                // As an HPA reads a metric of type Value: twice the threshold asks for twice the pods.
+                // An HPA reads a metric of type `Value` the same way: twice the threshold requires
+                // twice the pods.
                 Carries::Threshold(full) => {
                     let ready = ready.filter(|n| *n > 0).ok_or(Why::PodsUnknown)?;
                     full.units_for(load * f64::from(ready))
@@ -140,18 +151,18 @@ pub fn read(
     Reading { name: signal.name.clone(), target, value: measured, load, threshold }
 }
 
-/// What all signals of a target say together.
+/// Replicas that all signals of a target require together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Required {
-    /// The maximum over the signals that are known; 0 where none is.
+    /// Maximum over the known signals; 0 if no signal is known.
     pub replicas: u32,
-    /// The same when pods that are asked for now are ready. Never less.
+    /// Maximum of the replicas for the predicted loads; at least `replicas`.
     pub ahead: u32,
-    /// At least one signal is unknown: nothing may be lowered on this evidence.
+    /// True if a signal of the target is unknown. The release lowers nothing in that case.
     pub blind: bool,
 }
 
-/// Combines the readings of one target.
+/// Combines the readings of the signals of a target.
 #[must_use]
 pub fn required(readings: &[Reading], target: &str) -> Required {
     let of_target = |r: &&Reading| r.target.as_deref() == Some(target);
@@ -188,7 +199,7 @@ mod tests {
         }
     }
 
-    #[allow(clippy::unnecessary_wraps)] // as the field wants it
+    #[allow(clippy::unnecessary_wraps)] // the field `raises` is an `Option`
     fn raises(carries: Carries, ahead: u32) -> Option<Raises> {
         Some(Raises { target: "web".into(), carries, look_ahead: seconds(ahead) })
     }
@@ -217,7 +228,8 @@ mod tests {
             let value = 30_000.0 + 1_000.0 * f64::from(n);
             series.hear(Sample::Known { value, at: now() - seconds(30 - 10 * n) });
         }
-        // 33,000 sessions, 100 more each second: 39,000 in a minute.
+        // The load is 33,000 sessions and grows by 100 a second, so the prediction for 60 s is
+        // 39,000.
         assert_eq!(required_of(&signal("sessions"), &series, None), Ok(195));
         let each = Carries::PerReplica("200".parse().unwrap());
         let blunt = Signal { raises: raises(each, 0), ..signal("sessions") };

@@ -1,21 +1,23 @@
-//! Events whose second is not known beforehand: everything is ready by T0, and a person says when it begins.
+//! Manual start of an event without a fixed time: the run is ready by T0 and waits for a person.
 //!
-//! From the announced start on the run is armed. A start is counted once and stands in the run's status, with the API server's
-//! time of it: a second start changes nothing. From it on the event lasts as long as announced; without one it is
-//! called off.
+//! A run with `startPolicy: Manual` is armed until `armedSeconds` after the announced start. The
+//! planner records the first start override in `status.startedTime`, with the creation time that
+//! the API server set. A second start has no effect. The event lasts as long as announced, counted
+//! from the recorded start. If no start arrives, the planner cancels the event.
 
 use crate::Instant;
 use crate::state::announcement::{Announcement, Start, Window};
 use crate::state::run::{RunRecord, RunStatus};
 use crate::state::world::World;
 
-/// A person has yet to say that the event begins.
+/// True if the run waits for a person to start the event.
 #[must_use]
 pub fn waits(run: &RunRecord, announcement: &Announcement) -> bool {
     announcement.start != Start::Automatic && run.status.started_time.is_none()
 }
 
-/// The instants that count now: those that were announced, or those that follow from a person's start.
+/// Returns the instants in force: the announced instants, or the instants that follow from the
+/// start.
 #[must_use]
 pub fn window(run: &RunRecord, announcement: &Announcement) -> Window {
     let Window { ready_by, start, end } = run.window;
@@ -28,7 +30,7 @@ pub fn window(run: &RunRecord, announcement: &Announcement) -> Window {
     }
 }
 
-/// The latest instant at which the event may end, whenever it is started; extensions left out.
+/// Returns the latest time at which the event may end, without extensions by overrides.
 #[must_use]
 pub fn latest_end(run: &RunRecord) -> Instant {
     let Window { start, end, .. } = run.window;
@@ -38,11 +40,14 @@ pub fn latest_end(run: &RunRecord) -> Instant {
     }
 }
 
-/// Whether a start of the surge is about this run: the first of those that wait, unless one that was started goes on.
+/// True if a start override of the surge applies to the run.
+///
+/// The override applies to the earliest waiting run. If another started run of the surge is in
+/// progress, the override applies to no other run.
 #[must_use]
 pub fn is_meant(run: &RunRecord, world: &World) -> bool {
     let others = || world.runs.values().filter(|r| r.surge == run.surge && r.name != run.name);
-    // One that comes down is over for people.
+    // A started run counts as over once the release has begun.
     let goes_on = |r: &RunRecord| {
         let RunStatus { started_time, release, completion_time, .. } = &r.status;
         started_time.is_some() && release.is_none() && completion_time.is_none()

@@ -1,4 +1,4 @@
-//! Step 3: what the signals of a run say, their peaks, and since when they are quiet or unknown.
+//! Step 3: signals, times and overrides in the status of a run.
 
 use crate::Instant;
 use crate::format;
@@ -10,7 +10,11 @@ use crate::state::sample::Why;
 use crate::state::status::SignalStatus;
 
 impl Run<'_> {
-    /// Remembers peaks, quiet time and what is unknown since when.
+    /// Updates the observed fields of the status.
+    ///
+    /// The fields are `signals`, `quietSince`, `beginTime`, `endTime`, `startLocal` and
+    /// `overrides`. `signals` contains values, peaks and the times since which values are unknown.
+    /// `overrides` contains the names of the overrides in force.
     pub(super) fn observe(&self, status: &mut RunStatus) {
         let before = std::mem::take(&mut status.signals);
         status.signals = self
@@ -44,7 +48,8 @@ pub(crate) fn signal_status(
         ..SignalStatus::default()
     };
     match reading.map(|r| &r.load) {
-        // A process that has just started has not asked yet: what was last shown is still the best word.
+        // A process that has just started has not queried the source yet, so the last recorded
+        // status of the signal stays.
         Some(Err(Why::NotAskedYet)) => return old.cloned().unwrap_or(shown),
         Some(Ok(load)) => {
             shown.value = Some(format::number(load.value));

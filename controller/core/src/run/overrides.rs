@@ -1,21 +1,26 @@
-//! What on-call asked for. A human overrules everything, with a reason, an author and an expiry.
+//! Overrides (`SurgeOverride`) in force on a run.
+//!
+//! An override of the on-call engineer takes precedence over the plan. An override has a reason, an
+//! author and an expiry.
 
 use crate::Instant;
 use crate::state::overrides::{Action, Boost, Override};
 use crate::state::run::RunRecord;
 
-/// All overrides in force on a run.
+/// Overrides in force on a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct InForce<'a> {
     all: Vec<&'a Override>,
-    /// The latest instant to which the event was extended: an extension that is over has moved the end all the same.
+    /// Latest time to which an `Extend` override moved the end of the event.
+    ///
+    /// The extension stays in force after the override has expired.
     extended_to: Option<Instant>,
 }
 
-/// Picks the overrides in force on a run, oldest first.
+/// Returns the overrides in force on a run, oldest first.
 #[must_use]
 pub fn in_force<'a>(overrides: &'a [Override], run: &RunRecord, now: Instant) -> InForce<'a> {
-    // An override speaks of the run that is going on or coming, not of one that ended before it was written.
+    // An override does not apply to a run that was completed before the override was created.
     let spoken_of = |o: &&Override| {
         o.surge == run.surge && run.status.completion_time.is_none_or(|done| o.created < done)
     };
@@ -27,12 +32,13 @@ pub fn in_force<'a>(overrides: &'a [Override], run: &RunRecord, now: Instant) ->
 }
 
 impl<'a> InForce<'a> {
-    /// All of them.
+    /// Returns an iterator over the overrides in force, oldest first.
     pub fn iter(&self) -> impl Iterator<Item = &'a Override> + '_ {
         self.all.iter().copied()
     }
 
-    /// The newest word on coming down: `Release`, or one that forbids it.
+    /// Returns the newest override that requests or forbids lowering: `Release`, `Hold` or
+    /// `Extend`.
     fn newest_on_lowering(&self) -> Option<&'a Override> {
         let on_lowering = |o: &&Override| {
             !matches!(o.action, Action::Boost { .. } | Action::Start | Action::Degrade { .. })
@@ -40,32 +46,34 @@ impl<'a> InForce<'a> {
         self.iter().filter(on_lowering).last()
     }
 
-    /// When a person first said that the event begins.
+    /// Returns the creation time of the first `Start` override.
     #[must_use]
     pub fn start(&self) -> Option<Instant> {
         self.iter().filter(|o| o.action == Action::Start).map(|o| o.created).min()
     }
 
-    /// The newest word is to come down now.
+    /// True if the newest override about lowering is `Release`.
     #[must_use]
     pub fn release(&self) -> bool {
         self.newest_on_lowering().is_some_and(|o| o.action == Action::Release)
     }
 
-    /// Nothing may be lowered.
+    /// True if the newest override about lowering is `Hold`, which forbids all lowering.
     #[must_use]
     pub fn hold(&self) -> bool {
         self.newest_on_lowering().is_some_and(|o| o.action == Action::Hold)
     }
 
-    /// The end in force.
+    /// Returns the end in force: the given end, or the latest extension, whichever is later.
     #[must_use]
     pub fn end(&self, end: Instant) -> Instant {
         self.extended_to.map_or(end, |to| to.max(end))
     }
 
-    /// The floor that boosts ask of a target whose plan is `planned`; 0 where none does. The newest word counts: a
-    /// release overrules the boosts before it, and a boost after it holds.
+    /// Returns the floor that boosts ask of a target; 0 without a boost.
+    ///
+    /// `planned` is the planned floor, on which boosts in percent are based. A `Release` override
+    /// cancels all earlier boosts. A boost created after the `Release` counts.
     #[must_use]
     pub fn boost(&self, target: &str, planned: u32) -> u32 {
         let released = self.all.iter().rposition(|o| o.action == Action::Release);
@@ -88,7 +96,7 @@ impl<'a> InForce<'a> {
             .unwrap_or(0)
     }
 
-    /// The newest word on a step of the ladder, and who said it.
+    /// Returns the state that the newest `Degrade` override sets for a step, with a description.
     #[must_use]
     pub fn degrade(&self, name: &str) -> Option<(bool, String)> {
         let words = self.iter().filter_map(|o| match &o.action {
@@ -100,7 +108,7 @@ impl<'a> InForce<'a> {
         words.last()
     }
 
-    /// The next instant at which one of them ends.
+    /// Returns the earliest expiry of the overrides in force.
     #[must_use]
     pub fn next_expiry(&self) -> Option<Instant> {
         self.iter().map(|o| o.expires).min()

@@ -1,4 +1,6 @@
-//! Holding after the end, then coming down: slow, stepwise, reversible, gated on evidence.
+//! Release of a run: optional hold after the end, then a stepwise lowering of floors.
+//!
+//! An unknown load blocks the steps, and a higher load raises the floors again.
 
 use chrono::TimeDelta;
 
@@ -15,7 +17,9 @@ use crate::state::observed::Seen;
 use crate::state::release::{Release, ReleaseCause, ReleaseFloor};
 use crate::state::run::{RunRecord, RunStatus};
 
-/// Whether the way down begins now, and why. `deleted`: the run, or its surge, was deleted, and the grace is over.
+/// Returns the cause if the release begins now.
+///
+/// `deleted` is true if the run or the surge was deleted and the grace period is over.
 #[must_use]
 pub fn cause(
     run: &RunRecord,
@@ -53,7 +57,7 @@ pub fn cause(
     gone.then_some(ReleaseCause::LoadGone)
 }
 
-/// Begins the way down: every claim keeps its floor until the first step.
+/// Builds a release that begins at `now`. Each target keeps the floor until the first step.
 #[must_use]
 pub fn begin(cause: ReleaseCause, floors: &[(String, u32)], now: Instant) -> Release {
     Release {
@@ -65,33 +69,34 @@ pub fn begin(cause: ReleaseCause, floors: &[(String, u32)], now: Instant) -> Rel
     }
 }
 
-/// The way down of a target, from its top.
+/// Builds the release entry of a target with the floor `top`.
 #[must_use]
 pub fn from(target: &str, top: u32) -> ReleaseFloor {
     ReleaseFloor { target: target.to_owned(), top, floor: top, done: false }
 }
 
-/// What one step has to know of a target.
+/// Facts about a target that a release step requires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TargetOnTheWay {
-    /// Where it goes back to.
+    /// Baseline replicas, to which the release returns.
     pub baseline: u32,
-    /// What the live load needs.
+    /// Replicas that the live load requires.
     pub required: Required,
-    /// What the live load is taken to need while it is unknown.
+    /// Replicas that the release assumes while the load is unknown.
     pub when_unknown: u32,
-    /// What a boost asks for.
+    /// Floor that boosts ask for.
     pub boost: u32,
-    /// Neither load nor boost ask for more than this.
+    /// Limit for the floors that load and boosts ask for.
     pub ceiling: u32,
-    /// An autoscaler keeps what the load needs when the floor goes.
+    /// True if an autoscaler keeps the replicas that the load requires once the floor is gone.
     pub autoscaled: bool,
-    /// The previous step has taken effect: nothing is still to be lowered.
+    /// True if the previous step has taken effect and no lowering write is pending.
     pub settled: bool,
 }
 
 impl TargetOnTheWay {
-    /// A target whose hold cannot be decoded waits until a person has repaired the hold.
+    /// Facts for a target with an undecodable hold. The release waits until a person repairs the
+    /// hold.
     pub const UNREADABLE: Self = Self {
         baseline: 0,
         required: Required { replicas: 0, ahead: 0, blind: false },
@@ -102,37 +107,38 @@ impl TargetOnTheWay {
         settled: false,
     };
 
-    /// What must stay, by signals and boosts.
+    /// Returns the replicas that signals and boosts require, up to the ceiling.
     fn needed(&self, by_a_person: bool) -> u32 {
         let load = if by_a_person { 0 } else { self.required.ahead };
         self.boost.max(load).min(self.ceiling)
     }
 }
 
-/// Why the next step waits.
+/// Reason why the next step waits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Wait {
-    /// Until the pace allows it.
+    /// The pace of the release allows the next step at the given time.
     Pace(Instant),
-    /// An override forbids it.
+    /// An override forbids lowering.
     Held,
-    /// This process has not seen enough yet.
+    /// The process started too recently, and may lower from the given time on.
     JustStarted(Instant),
     /// A signal is unknown.
     Blind,
-    /// The last step has not taken effect yet.
+    /// The previous step of the named target has not taken effect yet.
     Unsettled(String),
 }
 
-/// Takes the next step of every target that pace, evidence and people allow; otherwise says why all of them wait.
+/// Takes the next step of every target for which pace, evidence and overrides allow a step.
 ///
-/// A live load, or a boost, above the floor raises it again at once and keeps it there. Evidence that stays unknown blocks
-/// until `patience_ends`; after that a floor goes all the way: an autoscaler keeps what its load needs, and a target
-/// without one stays at what its load needs.
+/// A live load or a boost above the floor raises the floor at once. Unknown signals block all steps
+/// until `patience_ends`. After that time the floor of an autoscaled target falls to the baseline,
+/// because the autoscaler keeps the replicas that the load requires. A target without an autoscaler
+/// stays at the replicas that the load requires.
 ///
 /// # Errors
 ///
-/// What it waits for.
+/// Returns the reason ([`Wait`]) if a target waits and no target has taken a step.
 pub fn step(
     release: &mut Release,
     pace: ReleasePace,
@@ -168,7 +174,7 @@ pub fn step(
     let mut waits = None;
     for floor in release.floors.iter_mut().filter(|f| !f.done) {
         let Some(fact) = facts(&floor.target) else {
-            // The target, or its hold, is gone: there is nothing to wait for.
+            // The target or the hold is gone, so the release of the target is complete.
             floor.done = true;
             stepped = true;
             continue;
@@ -181,14 +187,14 @@ pub fn step(
             stepped |= step_one(floor, fact, pace, by_a_person, impatient);
         }
     }
-    // Where nothing has moved, nothing is written: a load that stays may stay for hours.
+    // A pass without a step changes no record, because a persistent load may block steps for hours.
     if stepped {
         release.step_time = now;
     }
     waits.filter(|_| !stepped).map_or(Ok(()), Err)
 }
 
-/// One step of one target; whether anything changed.
+/// Takes one step of a target. Returns true if the entry has changed.
 fn step_one(
     floor: &mut ReleaseFloor,
     fact: TargetOnTheWay,
@@ -197,7 +203,8 @@ fn step_one(
     impatient: bool,
 ) -> bool {
     let rest = fact.baseline.max(fact.needed(by_a_person || (impatient && fact.autoscaled)));
-    // A boost is a person's word and is waited for; a load that has come to stay is not, once patience has ended.
+    // A boost is a decision of a person, so the release waits for the expiry of the boost. The
+    // release does not wait for a persistent load after `patience_ends`.
     let stays = fact.boost.min(fact.ceiling) <= fact.baseline && impatient;
     if floor.floor <= fact.baseline || (floor.floor <= rest && stays) {
         floor.done = true;
@@ -212,19 +219,23 @@ fn step_one(
     moves
 }
 
-/// A Deployment that makes no progress for so long calls its rollout failed (`progressDeadlineSeconds`, 600).
+/// Smallest limit of the wait for a rollout: 10 min.
+///
+/// A Deployment without progress for the same time reports a failed rollout
+/// (`progressDeadlineSeconds`, default 600).
 const ROLLOUT_TIME: TimeDelta = TimeDelta::minutes(10);
 
 impl Run<'_> {
-    /// Begins the release, once its cause is there.
+    /// Begins the release once a cause exists. Withdraws the release if a deleted surge exists
+    /// again.
     pub(super) fn begin_release(&self, status: &mut RunStatus) -> Wake {
-        // A start moves the end, once it is on record.
+        // A new start changes the end, so the planner waits until the start is recorded.
         if status.started_time != self.record.status.started_time {
             return Wake::NEVER;
         }
         let deleted = deletion::counts(self.record, status, self.world, self.now);
         let wake = Wake::at_first(deletion::counts_from(status, self.world), self.now);
-        // The surge is there again, and the event is not over.
+        // The surge exists again and the event is not over, so the planner withdraws the release.
         let back = status.deletion_time.is_none() && self.record.owner.is_some();
         if back
             && self.now < self.end
@@ -234,7 +245,8 @@ impl Run<'_> {
             jobs::begin_again(status, self.announcement);
         }
         if let Some(release) = status.release.as_mut() {
-            // What began by itself goes on as a person's word once a person asks for it.
+            // If a person asks for a release that has begun automatically, the planner replaces the
+            // cause.
             if deleted && !release.cause.by_a_person() {
                 release.cause = ReleaseCause::Deleted;
             } else if self.overrides.release() && release.cause != ReleaseCause::Deleted {
@@ -253,7 +265,8 @@ impl Run<'_> {
         ) else {
             return wake;
         };
-        // The way down is not begun while nothing may be lowered: a clock that jumped would end the event for good.
+        // An automatic release does not begin before `may_lower_from`. The clock may have jumped,
+        // and a begun release would end the event for good.
         if !cause.by_a_person() && self.now < self.world.may_lower_from {
             return wake.or(Wake::at(self.world.may_lower_from, self.now));
         }
@@ -264,7 +277,7 @@ impl Run<'_> {
         wake
     }
 
-    /// A start takes back a release that began because the event was not started.
+    /// Records a manual start, and withdraws a release that began because of the missing start.
     pub(super) fn hear_of_a_start(&self, status: &mut RunStatus) {
         let lost = |r: &crate::state::release::Release| r.cause == ReleaseCause::NeverStarted;
         let Some(said) = self.overrides.start() else { return };
@@ -277,9 +290,10 @@ impl Run<'_> {
         }
     }
 
-    /// The next step down, if the way down has begun and its beginning is on record.
+    /// Takes the next release step, if the beginning of the release is recorded.
     ///
-    /// The facts of each target are a closure here, because `step` asks only for targets it may lower.
+    /// The facts of each target are a closure, because `step` asks only for targets that may be
+    /// lowered.
     pub(super) fn come_down(&self, status: &mut RunStatus) -> Wake {
         if self.record.status.release.is_none() {
             return Wake::NEVER;
@@ -288,13 +302,14 @@ impl Run<'_> {
         let Some(way) = status.release.as_mut() else {
             return wake;
         };
-        // A hold that could not be read when the way down began may be read now.
+        // A hold that could not be decoded when the release began may be decodable now. The planner
+        // then adds the target to the release.
         for target in &self.announcement.targets {
             if !way.floors.iter().any(|f| f.target == target.name) {
                 way.floors.extend(self.reached(target).map(|top| from(&target.name, top)));
             }
         }
-        // A target without a signal of its own comes down with the others, or waits with them.
+        // An unknown signal blocks all targets of the run, including the targets without a signal.
         let blind = self.readings.len() < self.announcement.signals.len()
             || self.readings.iter().any(|r| r.raises() && r.load.is_err());
         let patience_ends =
@@ -328,7 +343,8 @@ impl Run<'_> {
                 settled: self.is_on_record(target)
                     && !self.world.doubted.contains(&target.workload)
                     && live.is_some_and(|live| {
-                        // Who has new pods coming and old ones going is not left with fewer of both.
+                        // A rollout starts new pods while old pods stop. A lower replica count
+                        // would leave too few of both.
                         // mutate: target-lowered-middle-rollout
                         let rolls = live.rolling && patient;
                         // mutate: two-steps-down-fall
@@ -357,7 +373,10 @@ impl Run<'_> {
         wake.or(Wake::at_first(next, self.now))
     }
 
-    /// The live load is unknown, and the surge says that its plan is trusted more than silence.
+    /// True if the floors return to the plan, because a signal is silent and `onUnknown` is
+    /// `HoldOrPlan`.
+    ///
+    /// The function also returns the time at which an unknown signal becomes silent.
     pub(super) fn goes_back_to_the_plan(&self, status: &RunStatus) -> (bool, Wake) {
         if self.announcement.on_unknown == OnUnknown::Hold {
             return (false, Wake::NEVER);
@@ -368,7 +387,10 @@ impl Run<'_> {
         }
     }
 
-    /// A rollout, and an autoscaler, are waited for as long as evidence is, and as long as a rollout may take.
+    /// Returns the time until which the release waits for rollouts and autoscalers.
+    ///
+    /// The time is the end of the wait for evidence, or 10 min (`ROLLOUT_TIME`) after the release
+    /// began, whichever is later.
     pub(super) fn others_until(&self, way: &crate::state::release::Release) -> Instant {
         let hold = self.announcement.hold.map_or(TimeDelta::zero(), |h| h.max_time);
         (self.end + hold).max(way.start_time + ROLLOUT_TIME)
@@ -378,7 +400,9 @@ impl Run<'_> {
         !way.cause.by_a_person() && self.now < self.others_until(way)
     }
 
-    /// The floor of the last step stands in the hold: a step that was not taken over there was not taken.
+    /// True if the hold contains the floor of the last release step.
+    ///
+    /// A step that the hold does not contain has had no effect.
     pub(super) fn is_on_record(&self, target: &Target) -> bool {
         let way = self.record.status.release.as_ref();
         let floor = way.and_then(|w| w.floors.iter().find(|f| f.target == target.name));
@@ -474,7 +498,7 @@ mod tests {
         let silent = TargetOnTheWay { when_unknown: 180, ..fact(0, true) };
         let _ = walk(&mut release, silent, now() + seconds(370));
         assert_eq!(floor(&release), (180, false));
-        // Not for ever, and not against a person.
+        // The return to the plan ends with `patience_ends`, and does not overrule a person.
         walk(&mut release, silent, now() + seconds(7200)).unwrap();
         assert_eq!(floor(&release), (146, false));
         let mut release = begin(ReleaseCause::Override, &[("web".into(), 180)], now());

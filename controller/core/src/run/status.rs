@@ -1,4 +1,4 @@
-//! Steps 8 and 9: what people read of a run.
+//! Steps 8 and 9 of planning a run: status fields and decision log, written for people.
 
 pub(crate) mod decisions;
 pub mod explain;

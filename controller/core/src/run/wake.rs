@@ -1,4 +1,4 @@
-//! Step 9: the next instant at which something changes by itself.
+//! Step 9: time of the next pass that the clock alone requires.
 
 use crate::output::Wake;
 use crate::run::context::Run;
@@ -6,7 +6,7 @@ use crate::state::run::RunStatus;
 use crate::timeline::{self, PREPARE_AHEAD};
 
 impl Run<'_> {
-    /// The next instant at which something changes by itself.
+    /// Returns the next time at which the plan changes without a new observation.
     pub(super) fn next_instant(&self, status: &RunStatus) -> Wake {
         let window = &self.window;
         let mut instants = vec![
@@ -19,7 +19,7 @@ impl Run<'_> {
         instants.extend(self.timeline.machines.iter().copied());
         for (start, target) in self.timeline.targets.iter().zip(&self.announcement.targets) {
             instants.extend([*start - PREPARE_AHEAD, *start, *start + target.lead * 3 / 4]);
-            // While a pre-scale climbs, each of its steps is an instant of its own.
+            // Each step of a pre-scale requires a pass.
             if self.now >= *start && self.now < window.ready_by {
                 let passed =
                     (self.now - *start).num_seconds() / timeline::RAMP_STEP_TIME.num_seconds();

@@ -1,4 +1,4 @@
-//! The claims of all runs meet in one hold per target; the hold says what is written.
+//! Combination of the claims of all runs in a hold per target, and writes that each hold requires.
 
 use chrono::TimeDelta;
 
@@ -11,12 +11,14 @@ use crate::state::hold::{self, Claim, HoldRecord};
 use crate::state::observed::{Seen, TargetState};
 use crate::state::world::World;
 
-/// Writes that are known before their instant are spread over the time just before it at this rate, so that the last
-/// one is there in time. A real API server took 840 to 1,070 merge patches a second from a bare load generator with
-/// 16 to 64 connections; a quarter of that leaves room for a busy one, and 500 writes begin two seconds early.
+/// Writes per second, by which writes with a known due time are spread over the time before.
+///
+/// The spread lets the last write arrive in time. A real API server took 840 to 1,070 merge patches
+/// a second from a bare load generator with 16 to 64 connections. A quarter of that rate leaves
+/// room for a busy API server. The first of 500 writes is sent two seconds early.
 const WRITES_PER_SECOND: i64 = 250;
 
-/// ... and a little earlier still: the look itself and one write take up to this long on two busy cores.
+/// Additional lead of 250 ms. A pass and a write together take up to 250 ms on two busy cores.
 const LOOK_AHEAD: TimeDelta = TimeDelta::milliseconds(250);
 
 pub(crate) fn plan(world: &World, now: Instant, draft: &mut Draft) -> Wake {
@@ -52,8 +54,11 @@ fn begin(
     draft.record(Record::CreateHold { name: name.to_owned(), hold: Box::new(hold) });
 }
 
-/// The claims on a hold now. A run that cannot be judged, or is not seen, keeps what is recorded: absence in a list is
-/// not absence. A person who deletes the hold drops the claims of runs that are gone.
+/// Returns the present claims on a hold.
+///
+/// If the planner cannot decode a run, or no list shows the run, the recorded claim stays. Absence
+/// in a list does not prove a deletion. If a person deletes the hold, the claims of missing runs
+/// are dropped.
 fn claims_on(record: &HoldRecord, claims: &Claims, world: &World) -> Vec<Claim> {
     let workload = &record.hold.target_ref;
     let mut wanted: Vec<Claim> = claims
@@ -94,7 +99,7 @@ fn follow(
     let let_go = record.hold.claims.is_empty()
         && match &seen {
             Seen::Known(live) => repair::may_be_deleted(&record.hold, live),
-            // The target itself is gone: there is nothing left to give back.
+            // The target itself is gone, so the hold has nothing to restore.
             Seen::Absent => true,
             Seen::Unknown(_) => false,
         };
@@ -134,8 +139,12 @@ fn follow(
     wake
 }
 
-/// Hands out what is due, in deadline order; of what is due together at a known instant, the first is sent early
-/// enough for the last to be in time.
+/// Emits the writes in the order of `spec.dueTime`, each write early enough for all writes to be in
+/// time.
+///
+/// Each write is sent early by the number of remaining writes divided by `WRITES_PER_SECOND`, plus
+/// `LOOK_AHEAD`. The lead is at most half of `PREPARE_AHEAD` (7.5 s). All pending writes count,
+/// including writes with another due time. The function returns the time of the next write.
 fn emit(mut due: Vec<(Instant, Act)>, now: Instant, draft: &mut Draft) -> Wake {
     due.sort_by_key(|(at, _)| *at);
     let mut after: i64 = i64::try_from(due.len()).unwrap_or(i64::MAX);
@@ -144,7 +153,8 @@ fn emit(mut due: Vec<(Instant, Act)>, now: Instant, draft: &mut Draft) -> Wake {
         let spread = TimeDelta::milliseconds(after.saturating_mul(1000) / WRITES_PER_SECOND);
         let early = (spread + LOOK_AHEAD).min(crate::timeline::PREPARE_AHEAD / 2);
         after -= 1;
-        // A hold is made shortly before it is due: one that is due in an hour was written by a wrong clock.
+        // The planner creates a hold shortly before the due time. A due time more than 30 s ahead
+        // (twice `PREPARE_AHEAD`) comes from a wrong clock, so the write is sent at once.
         if now >= at - early || at - now > crate::timeline::PREPARE_AHEAD * 2 {
             draft.plan.acts.push(act);
         } else {

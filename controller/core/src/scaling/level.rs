@@ -1,4 +1,4 @@
-//! The claims of all runs on a target, combined to one level.
+//! Level of a target: the values that the combined claims of all runs ask for.
 
 use crate::Instant;
 use crate::scaling::autoscaler::{max_or_default, min_or_default, stands_alone};
@@ -6,7 +6,7 @@ use crate::state::announcement::Workload;
 use crate::state::hold::{Baseline, Claim, Hold, Level};
 use crate::state::observed::{Autoscaler, TargetState};
 
-/// Records what is there before anything is written.
+/// Builds the baseline from the live target, before the first write.
 #[must_use]
 pub fn baseline(target: &TargetState) -> Baseline {
     Baseline {
@@ -34,8 +34,11 @@ fn level_of(replicas: u32, autoscaler: Option<&Autoscaler>) -> Level {
     }
 }
 
-/// The level that claims ask for. Without claims it is the baseline, reached without a cut: replicas that a live load
-/// still needs stay, and the maximum comes last, when what runs fits under it.
+/// Returns the level that the claims ask for.
+///
+/// If no claim exists, the level is the baseline, but `replicas` stays at least at the current
+/// level. The maximum returns to the baseline last, once the live replicas fit under the baseline
+/// maximum.
 #[must_use]
 pub fn level(
     baseline: &Baseline,
@@ -61,13 +64,14 @@ pub fn level(
             ..at_rest
         };
     };
-    // A paused autoscaler gives nothing back.
+    // A paused autoscaler does not restore replicas, so the level contains at least the baseline
+    // replicas.
     let alone = live.is_some_and(|live| stands_alone(baseline, live));
     let ceiling = claims.iter().map(|c| c.ceiling).max().unwrap_or(floor).max(floor);
     match &baseline.autoscaler {
         None => Level { replicas: floor.max(at_rest.replicas), ..Level::default() },
         Some(autoscaler) => Level {
-            // A floor below what the baseline guarantees changes nothing.
+            // A floor below the baseline minimum changes no bound.
             replicas: if alone { floor.max(at_rest.replicas) } else { floor },
             min: Some(floor.max(min_or_default(autoscaler.kind, autoscaler.min)).max(1)),
             max: Some(ceiling.max(max_or_default(autoscaler.kind, autoscaler.max))),
@@ -76,7 +80,7 @@ pub fn level(
     }
 }
 
-/// The first record of a hold.
+/// Builds the first record of a hold.
 #[must_use]
 pub fn new_hold(
     target: &Workload,
@@ -99,7 +103,9 @@ pub fn new_hold(
     }
 }
 
-/// The record after the claims, or what is live, have changed. The same record if nothing has to be remembered.
+/// Returns the hold after a change of the claims or of the live target.
+///
+/// The result equals the given hold if the planner has nothing to record.
 #[must_use]
 pub fn updated_hold(
     hold: &Hold,
@@ -122,9 +128,11 @@ pub fn updated_hold(
     next
 }
 
-/// The hold with an autoscaler that is not the one on record: it came later, or it replaces the one on record, as a Helm
-/// rename and a move from an HPA to KEDA do. With its bounds left alone it would take away what is held. The bounds that
-/// are found are those that it goes back to.
+/// Returns the hold with a new autoscaler in the baseline, if the live autoscaler is not recorded.
+///
+/// The new autoscaler came later, or replaces the recorded autoscaler. Examples are a Helm rename
+/// and a move from an HPA to KEDA. The new autoscaler would lower the target if the planner did not
+/// raise the bounds. The release restores the bounds that the planner found.
 fn found_later(hold: &Hold, claims: &[Claim], live: Option<&TargetState>) -> Option<Hold> {
     let found = live?.autoscaler.as_ref()?;
     let known = hold.baseline.autoscaler.as_ref();
@@ -138,18 +146,22 @@ fn found_later(hold: &Hold, claims: &[Claim], live: Option<&TargetState>) -> Opt
         came_later: known.is_none() || hold.baseline.came_later,
         ..hold.baseline
     };
-    // It was not raised yet, so nothing of it was lowered.
+    // The planner has not raised the new autoscaler yet, so earlier repairs and contests do not
+    // count.
     hold.repair_times.clear();
     hold.contested_by = None;
     hold.previous = level_of(hold.previous.replicas, Some(found));
     Some(hold)
 }
 
-/// The bounds of an autoscaler that takes the place of the one on record. A bound with the value that we wrote was copied from
-/// there: to go back to it would leave the target raised for ever, so the one on record counts.
+/// Returns the bounds to restore on an autoscaler that replaces the recorded autoscaler.
+///
+/// A bound equal to a value that the operator wrote is a copy of the raised bound. A restore of the
+/// copy would leave the target raised for ever, so the recorded bound counts.
 fn own_bounds(found: &Autoscaler, hold: &Hold) -> Autoscaler {
     let Some(known) = &hold.baseline.autoscaler else { return found.clone() };
-    // What an absent bound means is another number for another kind.
+    // An absent bound stands for a different number in another kind, so the planner records the
+    // number.
     let (min, max) = if found.kind == known.kind {
         (known.min, known.max)
     } else {
@@ -169,8 +181,11 @@ fn own_bounds(found: &Autoscaler, hold: &Hold) -> Autoscaler {
     }
 }
 
-/// What of the live values is ours: each field holds either what we wrote last or what we wrote before, and stays
-/// ours on the way to the next level. A field that another writer changed is not.
+/// Returns the values that the operator wrote last, field by field.
+///
+/// A live value equal to `previous` gives `previous`; any other live value gives `level`. If
+/// another writer changed a field, the result differs from the live value, and the operator does
+/// not lower the field.
 fn ours(hold: &Hold, live: &Level) -> Level {
     fn either<T: PartialEq + Copy>(live: T, level: T, previous: T) -> T {
         if live == previous { previous } else { level }
@@ -341,7 +356,7 @@ mod tests {
             reached = Some(Reached::after(reached.as_ref(), &hold, &raised, at));
         }
         assert_eq!(repairs, REPAIRS);
-        // What is on its way to the level for the first time is no revert.
+        // A value that has not yet reached the level for the first time is not reverted.
         let fresh = Reached::after(None, &hold, &cut, at);
         let once = Hold { repair_times: vec![], ..hold.clone() };
         assert_eq!(repair(&once, &cut, Some(&fresh), at), Repair::Write);
@@ -365,14 +380,15 @@ mod tests {
         let freed = updated_hold(&next_one, vec![], Some(&raised), now());
         assert_eq!((freed.level.min, freed.previous.min), (Some(12), Some(180)));
 
-        // A copy of the raised one has our bounds: it goes back to those of before the event.
+        // A copy of the raised autoscaler has bounds that the operator wrote. The release restores
+        // the bounds from before the event.
         let copy = named("copy", under_hpa(180, 180, 260));
         let copied = updated_hold(&held, held.claims.clone(), Some(&copy), now());
         assert_eq!(copied.baseline.autoscaler, named("copy", under_hpa(10, 10, 60)).autoscaler);
         let freed = updated_hold(&copied, vec![], Some(&copy), now());
         assert_eq!((freed.level.min, freed.previous.min), (Some(10), Some(180)));
 
-        // A bound that KEDA left out is a number for an HPA.
+        // An absent bound of KEDA becomes an explicit number on an HPA.
         let mut bare = named("web", under_hpa(10, 10, 60));
         let by = bare.autoscaler.as_mut().unwrap();
         (by.kind, by.min, by.max) = (AutoscalerKind::ScaledObject, None, None);
@@ -380,7 +396,7 @@ mod tests {
         let copied = updated_hold(&under_keda, held.claims.clone(), Some(&copy), now());
         assert_eq!(copied.baseline.autoscaler, named("copy", under_hpa(10, 1, 100)).autoscaler);
 
-        // It is not contested because of what happened to the one before.
+        // Reverts on the recorded autoscaler do not make the new autoscaler contested.
         let contested = Hold { contested_by: Some("hpa".into()), ..held.clone() };
         let adopted = updated_hold(&contested, held.claims.clone(), Some(&other), now());
         assert_eq!((adopted.contested_by, adopted.repair_times), (None, vec![]));
@@ -388,7 +404,7 @@ mod tests {
         let after = Reached::after(Some(&raised), &next_one, &other, now() + seconds(1));
         assert_eq!((after.at.min, after.at.max), (None, None), "it was never raised");
 
-        // From an HPA to KEDA, which keeps no pod while it is idle.
+        // The target moves from an HPA to a `ScaledObject` with `idleReplicaCount: 0`.
         let mut keda = named("web", under_hpa(60, 2, 60));
         keda.autoscaler.as_mut().unwrap().kind = AutoscalerKind::ScaledObject;
         keda.autoscaler.as_mut().unwrap().idle = Some(0);

@@ -1,7 +1,12 @@
-//! A level to the patches that reach it.
+//! Patches that bring a live target to the level of a hold.
 //!
-//! Up: the autoscaler's bounds in one patch, then `/scale`, so that it happens now and not at the autoscaler's next
-//! look. Down: the minimum in steps; the maximum last; `/scale` only where no autoscaler owns the replicas.
+//! The function `writes` returns up to three patches, in the following order. The first patch
+//! raises bounds of the autoscaler. The second patch lowers bounds that still have the value that
+//! the operator wrote. The third patch sets the replicas through `/scale`. A raise through `/scale`
+//! takes effect at once and not at the next sync of the autoscaler. The operator lowers `/scale`
+//! only if no autoscaler owns the replicas, or if the autoscaler was found paused and is still
+//! paused. The file `level.rs` decides which bounds a level contains, and restores the maximum
+//! last.
 
 use crate::Instant;
 use crate::output::{Change, Write};
@@ -9,7 +14,9 @@ use crate::scaling::autoscaler;
 use crate::state::hold::{Hold, HoldRecord};
 use crate::state::observed::{Autoscaler, TargetState};
 
-/// The change of a bound that has to be patched, and whether it lowers.
+/// Returns the change of a bound, and true if the change lowers the bound.
+///
+/// The result is `None` if the bound needs no change or belongs to another writer.
 fn bound(
     live: Option<u32>,
     level: Option<u32>,
@@ -21,11 +28,15 @@ fn bound(
     if is < want {
         return Some((change, false));
     }
-    // Lowered only from what we wrote ourselves: any other value is a person's.
+    // The operator lowers only a value that the operator wrote; any other value belongs to another
+    // writer.
     (is > want && live == previous).then_some((change, true))
 }
 
-/// Taken away before the minimum would be of no use, put back when nothing is held any more.
+/// Returns the change of `idleReplicaCount`, and true if the change restores the field.
+///
+/// KEDA scales an idle target below the minimum, so the operator removes the field while the target
+/// is held. The operator restores the field when the hold has no claims.
 fn idle(live: Option<u32>, hold: &Hold) -> Option<(Change, bool)> {
     let change = Change { from: live, to: hold.level.idle };
     // mutate: keda-keeps-when-idle
@@ -33,7 +44,9 @@ fn idle(live: Option<u32>, hold: &Hold) -> Option<(Change, bool)> {
     differs.then_some((change, live.is_none()))
 }
 
-/// The patches that bring what is live to the level of a hold. Empty before its due time.
+/// Returns the patches that bring the live target to the level of the hold.
+///
+/// The result is empty if `spec.dueTime` of the hold is after `due_by`.
 #[must_use]
 pub fn writes(record: &HoldRecord, live: &TargetState, due_by: Instant) -> Vec<Write> {
     let hold = &record.hold;
@@ -49,7 +62,8 @@ pub fn writes(record: &HoldRecord, live: &TargetState, due_by: Instant) -> Vec<W
             bound(autoscaler.max, hold.level.max, hold.previous.max, max_absent),
             idle(autoscaler.idle, hold),
         ];
-        // While it is paused they would do nothing, and KEDA would look at `paused-replicas` anew and cut.
+        // Bounds of a paused autoscaler have no effect. A patch would make KEDA read the annotation
+        // `paused-replicas` again and cut the replicas.
         let waits = autoscaler::stands_alone(&hold.baseline, live) && !hold.claims.is_empty();
         for lowers in [false, true] {
             let now = |b: Option<(Change, bool)>| b.filter(|(_, l)| *l == lowers && !waits);
@@ -64,10 +78,12 @@ pub fn writes(record: &HoldRecord, live: &TargetState, due_by: Instant) -> Vec<W
     writes
 }
 
-/// An autoscaler that would go lower has not looked at our last minimum yet: two steps would become one fall.
+/// True if the autoscaler has not yet synced the last minimum that the operator wrote.
+///
+/// A second reduction would merge two release steps into a single drop.
 #[must_use]
 pub fn lags(hold: &Hold, live: &TargetState) -> bool {
-    // Where the minimum is not ours, the autoscaler follows its writer.
+    // If another writer set the minimum, the release does not wait for the autoscaler.
     let ours = live.autoscaler.as_ref().zip(hold.baseline.autoscaler.as_ref());
     let ours = ours.is_some_and(|(is, was)| is.is(was));
     let min = live.autoscaler.as_ref().and_then(|autoscaler| autoscaler.min);
@@ -78,7 +94,8 @@ fn replicas(hold: &Hold, live: &TargetState) -> Option<Write> {
     let (from, to) = (live.replicas, hold.level.replicas);
     let write = || Write::Replicas { workload: hold.target_ref.clone(), from, to };
     if from < to {
-        // Once no run claims the target any more, what an autoscaler or a person lowers is theirs.
+        // If the hold has no claims, a lower replica count is the decision of an autoscaler or a
+        // person.
         return (!hold.claims.is_empty()).then(write);
     }
     let found = hold.baseline.autoscaler.as_ref().filter(|_| !hold.baseline.came_later);
@@ -137,7 +154,7 @@ mod tests {
         Write::Replicas { workload: web(), from, to }
     }
 
-    #[allow(clippy::unnecessary_wraps)] // as the field wants it
+    #[allow(clippy::unnecessary_wraps)] // the fields `min` and `max` are `Option`s
     fn change(from: u32, to: u32) -> Option<Change> {
         Some(Change { from: Some(from), to: Some(to) })
     }
@@ -235,7 +252,8 @@ mod tests {
         );
     }
 
-    /// Under a `ScaledObject` from 2 to 30 that keeps so many while no trigger is active.
+    /// Builds a target under a `ScaledObject` with the given bounds and the given
+    /// `idleReplicaCount`.
     fn idling(replicas: u32, min: u32, max: u32, idle: Option<u32>) -> TargetState {
         let mut state = scaled_by(AutoscalerKind::ScaledObject, replicas, Some(min), Some(max));
         state.autoscaler.as_mut().unwrap().idle = idle;
@@ -289,7 +307,7 @@ mod tests {
         assert!(!repair::may_be_deleted(&freed, &paused(10, 2)));
         assert!(repair::may_be_deleted(&freed, &paused(4, 2)));
 
-        // A person resumes it in the middle of the event.
+        // A person resumes the autoscaler during the event.
         let raised = writes(&record(held), &idling(10, 2, 30, None), now());
         assert!(matches!(raised.as_slice(), [Write::Bounds { lowers: false, .. }]), "{raised:?}");
     }

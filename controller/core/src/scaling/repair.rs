@@ -1,4 +1,4 @@
-//! A target that was lowered by another writer: repaired three times in ten minutes, then reported as contested.
+//! Repair of a target that another writer lowered: three repairs in ten minutes, then a contest.
 
 use crate::Instant;
 use crate::scaling::autoscaler::{idles, max_or_default, min_or_default, stands_alone};
@@ -6,13 +6,16 @@ use crate::scaling::level::baseline_level;
 use crate::state::hold::{Fields, Hold, Reached};
 use crate::state::observed::TargetState;
 
-/// At most this many repairs ...
+/// Largest number of repairs within [`REPAIR_WINDOW`].
 pub const REPAIRS: usize = 3;
 
-/// ... in this time; then the target is reported as contested instead of fought over.
+/// Period in which repairs are counted: 10 min.
+///
+/// After [`REPAIRS`] repairs in the period the planner reports the target as contested, and makes
+/// no further repair.
 pub const REPAIR_WINDOW: chrono::TimeDelta = chrono::TimeDelta::minutes(10);
 
-/// Which fields are below our level.
+/// Returns the fields whose live value is below the level of the hold.
 fn below(hold: &Hold, live: &TargetState) -> Fields<bool> {
     let by = live.autoscaler.as_ref().filter(|_| !stands_alone(&hold.baseline, live));
     Fields {
@@ -24,7 +27,8 @@ fn below(hold: &Hold, live: &TargetState) -> Fields<bool> {
 }
 
 impl Reached {
-    /// What is remembered after a look.
+    /// Returns the time at which each field was last seen at the level, updated from the live
+    /// target.
     #[must_use]
     pub fn after(before: Option<&Self>, hold: &Hold, live: &TargetState, now: Instant) -> Self {
         let by = live.autoscaler.as_ref().map(|by| (by.kind, by.name.clone()));
@@ -34,7 +38,7 @@ impl Reached {
             at = Fields { replicas: at.replicas, ..Fields::default() };
         }
         let below = below(hold, live);
-        // Before it is due nothing was written: what goes down then was not ours.
+        // Before `spec.dueTime` the operator has written nothing, so a lower value is not a revert.
         let due = now >= hold.due_time;
         let seen = |below: bool, at: Option<Instant>| if below || !due { at } else { Some(now) };
         let at = Fields {
@@ -47,36 +51,39 @@ impl Reached {
     }
 }
 
-/// A field is below our level.
+/// True if a field is below the level of the hold.
 #[must_use]
 pub fn reverted(hold: &Hold, live: &TargetState) -> bool {
     below(hold, live).all().contains(&true)
 }
 
-/// Whether everything we write has the value of our level, or a higher one.
+/// True if every field has the value of the level or a higher value.
 #[must_use]
 pub fn in_force(hold: &Hold, live: &TargetState) -> bool {
     !reverted(hold, live)
 }
 
-/// What becomes of a revert.
+/// Decision about a revert.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Repair {
-    /// Nothing was reverted, or the repair is on record already: write.
+    /// The planner found no new revert, or the repair is recorded already. The reconciler may
+    /// write.
     Write,
-    /// Record a repair first.
+    /// The planner records the repair before the write.
     Record(Hold),
-    /// It was repaired often enough: report instead of fighting.
+    /// Another writer reverted the level too often. The planner reports the contest and writes
+    /// nothing.
     Contested(Hold),
 }
 
-/// Decides on a revert: a field that was in force at our level, after the last repair, and is below it now.
+/// Decides whether another writer has reverted the level.
 ///
-/// Each field counts by itself. An autoscaler whose bounds cannot be raised lowers the replicas again and again, and not all
-/// fields are in force at once then.
+/// A field is reverted if the field reached the level after the last repair and is below the level
+/// now. Each field counts separately. If the operator cannot raise the bounds, the autoscaler
+/// lowers the replicas again and again. The fields then never reach the level at the same time.
 #[must_use]
 pub fn repair(hold: &Hold, live: &TargetState, reached: Option<&Reached>, now: Instant) -> Repair {
-    // Without claims nothing is held any more: what goes down then is an autoscaler's or a person's will.
+    // If the hold has no claims, a lower value is the decision of an autoscaler or a person.
     let reached = reached.filter(|reached| reached.level == hold.level && !hold.claims.is_empty());
     let Some(reached) = reached else { return Repair::Write };
     let last = hold.repair_times.last().copied();
@@ -96,14 +103,16 @@ pub fn repair(hold: &Hold, live: &TargetState, reached: Option<&Reached>, now: I
     Repair::Record(next)
 }
 
-/// Every field has its old value, or the value of another writer: the hold can be deleted.
+/// True if the hold may be deleted: every field has the old value or a value of another writer.
+///
+/// A hold with claims stays.
 #[must_use]
 pub fn may_be_deleted(hold: &Hold, live: &TargetState) -> bool {
     let at_rest = baseline_level(&hold.baseline);
     if !hold.claims.is_empty() {
         return false;
     }
-    // Nothing is pending: what is live is the level, or another writer's value.
+    // The replicas are settled if the live value equals the level or comes from another writer.
     let replicas = live.replicas == hold.level.replicas || live.replicas != hold.previous.replicas;
     let Some(autoscaler) = hold.baseline.autoscaler.as_ref() else {
         return replicas;
@@ -113,7 +122,8 @@ pub fn may_be_deleted(hold: &Hold, live: &TargetState) -> bool {
         return replicas || !hold.baseline.came_later;
     };
     if !now.is(autoscaler) {
-        // Another one has taken its place: it was never ours.
+        // Another autoscaler has replaced the recorded autoscaler, and the operator never raised
+        // the new autoscaler.
         return true;
     }
     let min_pending = hold.level.min == at_rest.min

@@ -1,29 +1,31 @@
-//! Five fields that recur, with the meaning that they have in a Kubernetes `CronJob`.
+//! Cron expressions of five fields, with the semantics of a Kubernetes `CronJob`.
 //!
-//! The rules are those of the parser that Kubernetes uses
-//! (<https://pkg.go.dev/github.com/robfig/cron/v3#hdr-CRON_Expression_Format>): names of months and weekdays in any case;
-//! `?` is `*`; `5/15` is `5-59/15`; Sunday is 0 and never 7; where both day fields say something a day has to fit one of
-//! them, and a field that begins with `*` says nothing unless it has a step.
+//! The rules are the rules of the parser that Kubernetes uses
+//! (<https://pkg.go.dev/github.com/robfig/cron/v3#hdr-CRON_Expression_Format>). Names of months and
+//! weekdays may have any case. `?` equals `*`, and `5/15` equals `5-59/15`. Sunday is 0 and never
+//! 7. If both day fields are restricted, a day must match either field. A field that begins with
+//! `*` is unrestricted, unless the field has a step.
 
 use jiff::ToSpan;
 use jiff::civil::{Date, DateTime, Time, Weekday};
 
 use super::error::{ScheduleError, shown};
 
-/// When an event recurs, by the clock on the wall.
+/// Recurring start in local time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cron {
     minute: i8,
-    /// A bit an hour.
+    /// Bit mask of the hours.
     hours: u64,
     days: u64,
     months: u64,
     weekdays: u64,
-    /// A day has to fit one of the two day fields, not both.
+    /// True if a day must match either day field, false if a day must match both day fields.
     either_day: bool,
 }
 
-/// A field: what it is called, what may stand in it, and names for its numbers from the lowest on.
+/// Definition of a field: name, range of numbers, and names of the numbers from the lowest number
+/// on.
 struct Field {
     name: &'static str,
     least: u8,
@@ -51,7 +53,7 @@ const FIELDS: [Field; 5] = [
     },
 ];
 
-/// The numbers of a field as bits, and whether it says nothing.
+/// Numbers of a field as a bit mask; `any` is true if the field is unrestricted.
 struct Numbers {
     bits: u64,
     any: bool,
@@ -116,11 +118,12 @@ impl Field {
 }
 
 impl Cron {
-    /// Reads five fields.
+    /// Reads a cron expression of five fields.
     ///
     /// # Errors
     ///
-    /// [`ScheduleError::Cron`]: what is wrong with which field; also what never begins, or more than once an hour.
+    /// Returns [`ScheduleError::Cron`] if a field is malformed. Other causes are an expression that
+    /// never matches, and several starts an hour.
     pub fn read(text: &str) -> Result<Self, ScheduleError> {
         let refuse = |why: String| Err(ScheduleError::Cron(why));
         if text.contains('=') {
@@ -158,7 +161,9 @@ impl Cron {
         Ok(cron)
     }
 
-    /// Weekdays come round; days of a month may not be in any of the months.
+    /// True if any date matches.
+    ///
+    /// A weekday occurs in every month, so only the days of the month can exclude all dates.
     fn ever_begins(&self) -> bool {
         let longest = |month: u32| match month {
             2 => 29,
@@ -180,7 +185,7 @@ impl Cron {
             && if self.either_day { day || weekday } else { day && weekday }
     }
 
-    /// What the clock on the wall shows when it begins, from one date to before another, in order.
+    /// Returns the matching local times from `from` to before `until`, in order.
     pub fn between(&self, from: Date, until: Date) -> impl Iterator<Item = DateTime> + '_ {
         let next = |date: &Date| {
             let this_month = self.months & (1 << date.month()) != 0;
@@ -195,8 +200,9 @@ impl Cron {
         })
     }
 
-    /// The shortest time from one beginning to the next, in hours by the clock on the wall; where it is as long as `enough`,
-    /// how much longer it is does not matter.
+    /// Returns the shortest time between two starts, in hours of local time.
+    ///
+    /// If the result is at least `enough`, the exact time may be longer.
     #[must_use]
     pub fn least_hours_apart(&self, enough: u32) -> u32 {
         let hours: Vec<u32> = (0..24).filter(|hour| self.hours & (1 << hour) != 0).collect();
@@ -207,7 +213,7 @@ impl Cron {
         if within <= night || night >= enough {
             return within.min(night);
         }
-        // The calendar repeats itself after 28 years.
+        // The weekdays of the calendar repeat after 28 years.
         let (Ok(from), Ok(until)) = (Date::new(2000, 1, 1), Date::new(2028, 2, 1)) else {
             return within;
         };
@@ -267,7 +273,8 @@ mod tests {
             ["Fri 2026-02-13 21:00", "Fri 2026-02-20 21:00", "Fri 2026-02-27 21:00"]
         );
         assert_eq!(begins("0 21 13 * *", "2026-02-14", 1), ["Fri 2026-03-13 21:00"]);
-        // A star with a step says something: the first of every second day, and every Monday.
+        // A star with a step is a restriction. The expression matches every second day and every
+        // Monday.
         assert_eq!(
             begins("0 21 */2 * MON", "2026-02-01", 3),
             ["Sun 2026-02-01 21:00", "Mon 2026-02-02 21:00", "Tue 2026-02-03 21:00"]

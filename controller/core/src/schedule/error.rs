@@ -1,80 +1,84 @@
-//! Why a schedule gives no instant.
+//! Errors of a schedule that yields no instant.
 
-/// Why a schedule gives no instant. Each message says what is wrong and what to write instead.
+/// Error of a schedule that yields no instant.
+///
+/// Each message states the problem and a correct notation.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum ScheduleError {
-    /// Neither a wall clock nor an RFC 3339 instant.
+    /// The text is neither a local time nor an RFC 3339 instant.
     #[error(
         "startTime: \"{0}\" is neither a wall clock such as 2014-01-12T21:00:00 nor an instant such as 2014-01-12T21:00:00+01:00"
     )]
     Malformed(String),
-    /// 31 April, 25 o'clock.
+    /// The date or the time of day does not exist, such as 31 April or 25:00.
     #[error("startTime: \"{text}\" is not a date and time that exists: {why}")]
     NoSuchDate {
-        /// What was written.
+        /// Text of the user.
         text: String,
-        /// What the calendar says.
+        /// Reason given by the date parser.
         why: String,
     },
-    /// A wall clock needs a zone.
+    /// The text is a local time, and the zone is missing.
     #[error(
         "timeZone: required, because startTime \"{0}\" is a wall clock without an offset; write the zone of the event, such as Europe/Paris"
     )]
     ZoneMissing(String),
-    /// Not in the data that counts.
+    /// The time zone data in use does not contain the zone.
     #[error(
         "timeZone: \"{name}\" is not an IANA time zone in tzdb {version}; write a name such as Europe/Paris or UTC"
     )]
     UnknownZone {
-        /// What was written.
+        /// Zone name of the user.
         name: String,
-        /// The version of the data.
+        /// Version of the time zone data.
         version: String,
     },
-    /// Skipped when clocks go forward.
+    /// The local time is skipped when clocks go forward.
     #[error(
         "startTime: {text} does not exist in {zone}: clocks go forward then; write {before} or {after} (both are real instants)"
     )]
     Gap {
-        /// What was written.
+        /// Text of the user.
         text: String,
-        /// The zone.
+        /// Name of the zone.
         zone: String,
-        /// Read with the offset in force before the gap.
+        /// Candidate before the gap: the text read with the offset after the gap.
         before: String,
-        /// Read with the offset in force after it.
+        /// Candidate after the gap: the text read with the offset before the gap.
         after: String,
     },
-    /// Happens twice when clocks go back.
+    /// The local time occurs twice when clocks go back.
     #[error(
         "startTime: {text} happens twice in {zone}: clocks go back then; write {first} for the first or {second} for the second"
     )]
     Fold {
-        /// What was written.
+        /// Text of the user.
         text: String,
-        /// The zone.
+        /// Name of the zone.
         zone: String,
-        /// The first of the two.
+        /// First instant with the local time.
         first: String,
-        /// The second of the two.
+        /// Second instant with the local time.
         second: String,
     },
-    /// The offset contradicts the zone.
+    /// The offset in the text contradicts the zone.
     #[error("startTime: the offset of {text} does not match {zone}, which is at {expected} then")]
     OffsetMismatch {
-        /// What was written.
+        /// Text of the user.
         text: String,
-        /// The zone.
+        /// Name of the zone.
         zone: String,
-        /// The offset of the zone at that instant.
+        /// Offset of the zone at the instant.
         expected: String,
     },
-    /// Five fields that are none.
+    /// The cron expression is invalid.
     #[error("cron: {0}")]
     Cron(String),
 }
 
-/// What a user wrote, as an error repeats it: so much of it, and nothing that a terminal would obey.
+/// Returns the text of the user for an error message: at most `most` characters.
+///
+/// The function removes control characters, which a terminal would obey.
 pub(super) fn shown(text: &str, most: usize) -> String {
     text.chars().filter(|c| !c.is_control()).take(most).collect()
 }

@@ -1,4 +1,4 @@
-//! A start that is written out: a wall clock in a zone, or an instant.
+//! One-off start: a local time in a zone, or an instant with an offset.
 
 use jiff::civil;
 
@@ -6,16 +6,21 @@ use super::error::{ScheduleError, shown};
 use super::zone::{Zone, instant};
 use crate::Instant;
 
-/// What the first field of a schedule says.
+/// One-off start in the notation of the user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OneOff {
-    /// `2014-01-12T21:00:00` (wall clock in `time_zone`) or RFC 3339 with an offset.
+    /// Start: `2014-01-12T21:00:00` (local time in `time_zone`), or RFC 3339 with an offset.
     pub start_time: String,
-    /// An IANA zone name; needed for a wall clock, and then also used for display.
+    /// IANA zone name. A local time requires the zone.
+    ///
+    /// If `start_time` has an offset, the zone serves for display and for a check of the offset.
     pub time_zone: Option<String>,
 }
 
-/// A wall clock, or the reason why it is none: `None` when it does not even have the shape of one.
+/// Parses a local time.
+///
+/// The result is `None` if the text lacks the form of a local time, and an error if the date does
+/// not exist.
 fn wall_clock(text: &str) -> Option<Result<civil::DateTime, String>> {
     let digits_at = |range: std::ops::Range<usize>| {
         text.get(range).is_some_and(|s| s.bytes().all(|b| b.is_ascii_digit()))
@@ -38,17 +43,18 @@ fn wall_clock(text: &str) -> Option<Result<civil::DateTime, String>> {
     Some(text.parse::<civil::DateTime>().map_err(|e| e.to_string()))
 }
 
-/// The wall clock that an instant written with an offset begins with.
+/// Parses the local time at the beginning of an instant with an offset.
 fn clock_part(text: &str) -> Option<Result<civil::DateTime, String>> {
     wall_clock(text.get(0..19)?)
 }
 
 impl OneOff {
-    /// The instant at which the event starts.
+    /// Returns the start of the event.
     ///
     /// # Errors
     ///
-    /// Every way in which the text does not name exactly one instant: see [`ScheduleError`].
+    /// Returns a [`ScheduleError`] if the text does not name a unique instant. Causes are a
+    /// malformed text, a missing or unknown zone, a gap or fold of local time, and a wrong offset.
     pub fn start(&self) -> Result<Instant, ScheduleError> {
         let text = self.start_time.as_str();
         let written = shown(text, 40);
@@ -99,7 +105,7 @@ mod tests {
     fn a_wall_clock_is_read_in_its_zone() {
         let paris = Some("Europe/Paris");
         assert_eq!(start("2014-01-12T21:00:00", paris).unwrap(), "2014-01-12T20:00:00Z");
-        // The show keeps its hour on the wall while its instant moves with summer time.
+        // The local time of the show stays the same, and the instant moves with summer time.
         assert_eq!(start("2026-03-28T21:00:00", paris).unwrap(), "2026-03-28T20:00:00Z");
         assert_eq!(start("2026-03-29T21:00:00", paris).unwrap(), "2026-03-29T19:00:00Z");
     }

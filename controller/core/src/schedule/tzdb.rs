@@ -1,6 +1,7 @@
-//! The time zone data that counts: the one bundled with jiff, or another one that was mounted at start.
+//! Time zone data in use: the data bundled with jiff, or other data mounted at start.
 //!
-//! Mounted data is read once and whole: what a schedule means does not change while a process runs.
+//! The process reads mounted data once, so that the meaning of a schedule does not change while the
+//! process runs.
 
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
@@ -9,7 +10,7 @@ use jiff::tz::{TimeZone as Rules, TimeZoneDatabase};
 
 static MOUNTED: OnceLock<Tzdb> = OnceLock::new();
 
-/// Time zones by name.
+/// Time zones by name, with the version of the data.
 #[derive(Debug)]
 pub struct Tzdb {
     version: String,
@@ -17,11 +18,11 @@ pub struct Tzdb {
 }
 
 impl Tzdb {
-    /// Reads zones in the format of `zic` (RFC 9636), each with its name.
+    /// Reads zones in the format of `zic` (RFC 9636), each with a name.
     ///
     /// # Errors
     ///
-    /// Which of them is none, or that there is none at all.
+    /// Returns the name of a file that is not in the format, or a message if the list is empty.
     pub fn read(version: &str, files: &[(String, Vec<u8>)]) -> Result<Self, String> {
         let read = |(name, text): &(String, Vec<u8>)| {
             let rules = Rules::tzif(name, text).map_err(|why| format!("{name}: {why}"))?;
@@ -34,17 +35,17 @@ impl Tzdb {
         Ok(Self { version: version.to_owned(), zones })
     }
 
-    /// Lets this data count from now on, in the whole process.
+    /// Makes the data the time zone data of the whole process.
     ///
     /// # Errors
     ///
-    /// If other data was mounted before.
+    /// Returns a message if other data was mounted before.
     pub fn mount(self) -> Result<(), String> {
         MOUNTED.set(self).map_err(|_| "time zone data was mounted before".to_owned())
     }
 }
 
-/// The version of the data that counts, such as `2026e`.
+/// Returns the version of the time zone data in use, such as `2026e`.
 #[must_use]
 pub fn tzdb_version() -> &'static str {
     MOUNTED

@@ -1,10 +1,11 @@
-//! Wall clock in a time zone to instant: the only place where a local time is understood.
+//! Conversion of local time in a time zone to an instant. All local times pass through the
+//! conversion.
 //!
-//! Zone data is the one bundled with jiff, or what was mounted on purpose ([`tzdb_version`]); never the machine's by
-//! itself, which may be years old. A one-off
-//! start that does not exist, or exists twice, is refused with both candidates. What recurs follows RFC 5545 (3.3.5): a
-//! time that summer time skips is read with the offset before the gap, so that 02:30 becomes 03:30; of one that exists
-//! twice the first is meant.
+//! The zone data is the data bundled with jiff, or data mounted on purpose ([`tzdb_version`]). The
+//! conversion never reads the zone data of the host, which may be years old. The conversion refuses
+//! a one-off start that does not exist or exists twice, and names both candidates. Recurring starts
+//! follow RFC 5545 (3.3.5). The conversion reads a skipped local time with the offset before the
+//! gap, so 02:30 becomes 03:30. If a local time exists twice, the first instant counts.
 
 use chrono::TimeZone;
 use jiff::ToSpan;
@@ -15,33 +16,35 @@ use super::error::{ScheduleError, shown};
 use super::tzdb::{self, tzdb_version};
 use crate::Instant;
 
-/// A time zone.
+/// Time zone with an IANA name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Zone {
     name: String,
     rules: Rules,
 }
 
-/// What a wall clock turned out to mean.
+/// Result of the conversion of a local time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Resolved {
     pub at: Instant,
-    /// Said where it was not as simple as that.
+    /// Note for people if the local time does not exist or exists twice.
     pub note: Option<String>,
 }
 
 impl Zone {
-    /// The zone of an IANA name.
+    /// Returns the zone with an IANA name.
     ///
     /// # Errors
     ///
-    /// [`ScheduleError::UnknownZone`].
+    /// Returns [`ScheduleError::UnknownZone`] if the data lacks the name, or if the name is an
+    /// abbreviation.
     pub fn named(name: &str) -> Result<Self, ScheduleError> {
         let unknown = || ScheduleError::UnknownZone {
             name: shown(name, 64),
             version: tzdb_version().to_owned(),
         };
-        // The legacy abbreviations (EST, MST, HST) are fixed offsets that ignore summer time: they are never meant.
+        // The legacy abbreviations (EST, MST, HST) are fixed offsets without summer time, which
+        // users do not mean.
         let looks_like_a_zone = name == "UTC" || name.contains('/');
         if !looks_like_a_zone {
             return Err(unknown());
@@ -51,42 +54,44 @@ impl Zone {
         Ok(Self { name: name.to_owned(), rules })
     }
 
-    /// UTC.
+    /// Returns UTC.
     #[must_use]
     pub fn utc() -> Self {
         Self { name: "UTC".to_owned(), rules: Rules::UTC }
     }
 
-    /// Its name.
+    /// Returns the name of the zone.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// What the clock on the wall shows there.
+    /// Returns the local time in the zone.
     #[must_use]
     pub fn clock(&self, at: Instant) -> civil::DateTime {
         self.rules.to_datetime(timestamp(at))
     }
 
-    /// The instant that a wall clock of a feed means, by the rule for what recurs; and
-    /// a word where the clock does not show it, or shows it twice. Nothing only at the ends of time.
+    /// Returns the instant that a local time of a feed means, by the rule for recurring starts.
+    ///
+    /// The function adds a note if the local time does not exist or exists twice. The result is
+    /// `None` only outside the supported range of dates.
     #[must_use]
     pub fn resolve(&self, clock: civil::DateTime) -> Option<(Instant, Option<String>)> {
         self.rightly(clock).map(|resolved| (resolved.at, resolved.note))
     }
 
-    /// The date there.
+    /// Returns the date in the zone.
     pub(super) fn date(&self, at: Instant) -> civil::Date {
         self.rules.to_datetime(timestamp(at)).date()
     }
 
-    /// The seconds by which it is ahead of UTC.
+    /// Returns the offset of the zone from UTC.
     pub(super) fn offset(&self, at: Instant) -> Offset {
         self.rules.to_offset(timestamp(at))
     }
 
-    /// The instant that a wall clock of a one-off event shows; `text` is how it was written.
+    /// Returns the instant of a one-off local time. `text` is the notation of the user, for errors.
     pub(super) fn exactly(
         &self,
         clock: civil::DateTime,
@@ -117,12 +122,13 @@ impl Zone {
         }
     }
 
-    /// The instant that a wall clock of a recurring event means; nothing only at the ends of time.
+    /// Returns the instant of a recurring local time; `None` only outside the supported range of
+    /// dates.
     pub(super) fn rightly(&self, clock: civil::DateTime) -> Option<Resolved> {
         let said = |what: &str, at: jiff::Timestamp| {
             format!("{clock} {what} in {}: {} is meant", self.name, self.written(at))
         };
-        // In both cases jiff's "before" is the offset that the rule asks for.
+        // The field `before` of jiff is the offset that RFC 5545 requires, in a gap and in a fold.
         let (offset, what) = match self.rules.to_ambiguous_timestamp(clock).offset() {
             AmbiguousOffset::Unambiguous { offset } => (offset, None),
             AmbiguousOffset::Gap { before, .. } => (before, Some("does not exist")),
@@ -154,7 +160,9 @@ pub(super) fn instant(timestamp: jiff::Timestamp) -> Option<Instant> {
     chrono::Utc.timestamp_opt(timestamp.as_second(), 0).single()
 }
 
-/// An instant as people read it in a zone: `Sun 2014-01-12 21:00:00 CET`; in UTC where the zone is unknown.
+/// Returns the local time of an instant for people, such as `Sun 2014-01-12 21:00:00 CET`.
+///
+/// The function uses UTC if the zone is unknown.
 #[must_use]
 pub fn in_zone(at: Instant, zone: Option<&str>) -> String {
     let zone = zone.and_then(|name| Zone::named(name).ok());
@@ -179,11 +187,11 @@ mod tests {
         for (zone, clock, at) in [
             ("Europe/Paris", "2026-03-29T02:30:00", "2026-03-29T01:30:00Z"),
             ("America/New_York", "2026-03-08T02:30:00", "2026-03-08T07:30:00Z"),
-            // Half an hour is skipped.
+            // The zone skips half an hour.
             ("Australia/Lord_Howe", "2026-10-04T02:15:00", "2026-10-03T15:45:00Z"),
-            // Midnight is skipped.
+            // The zone skips midnight.
             ("Africa/Cairo", "2026-04-24T00:30:00", "2026-04-23T22:30:00Z"),
-            // A whole day is skipped.
+            // The zone skips a whole day.
             ("Pacific/Apia", "2011-12-30T21:00:00", "2011-12-31T07:00:00Z"),
         ] {
             let (resolved, note) = rightly(zone, clock);

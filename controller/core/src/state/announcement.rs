@@ -1,4 +1,5 @@
-//! What a surge announces, validated: targets, machines, Jobs, signals, and how it starts and is released.
+//! The validated spec of a surge: targets, machine groups, Jobs, signals, degradation steps, start
+//! trigger, hold phase and release pace.
 
 use chrono::TimeDelta;
 
@@ -7,7 +8,8 @@ use crate::decimal::Decimal;
 use crate::reference;
 use crate::state::ladder;
 
-/// A workload in the namespace of its surge. There is no namespace field: a surge scales workloads of its own namespace only.
+/// A scalable workload in the namespace of the surge. The type has no namespace field, because a
+/// surge scales only workloads in the same namespace.
 #[derive(
     Clone,
     Debug,
@@ -22,13 +24,13 @@ use crate::state::ladder;
 )]
 #[serde(rename_all = "camelCase")]
 pub struct Workload {
-    /// Group and version, such as `apps/v1`.
+    /// API group and version of the workload, such as `apps/v1`.
     #[schemars(length(min = 1, max = 253), regex(pattern = reference::API_VERSION))]
     pub api_version: String,
-    /// Kind, such as `Deployment`. It must have a `scale` subresource.
+    /// Kind of the workload, such as `Deployment`. The kind must have a `scale` subresource.
     #[schemars(length(min = 1, max = 63), regex(pattern = reference::KIND))]
     pub kind: String,
-    /// Name of the object.
+    /// Name of the workload object.
     #[schemars(length(min = 1, max = 253), regex(pattern = reference::NAME))]
     pub name: String,
 }
@@ -39,35 +41,40 @@ impl std::fmt::Display for Workload {
     }
 }
 
-/// The instants of one occurrence.
+/// T0, start and end of one occurrence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Window {
-    /// T0: capacity must be ready at this instant.
+    /// T0: the deadline for all capacity to be ready (`spec.readyTime`).
     pub ready_by: Instant,
-    /// The event starts.
+    /// Start of the event (`spec.startTime`).
     pub start: Instant,
-    /// The planned end of the event. The automatic release begins at this instant or later.
+    /// Planned end of the event (`spec.endTime`). The automatic release begins at the planned end
+    /// or later.
     pub end: Instant,
 }
 
-/// How much of a target must be ready at T0.
+/// Capacity of a target that must be ready at T0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Want {
-    /// This many replicas.
+    /// Fixed number of replicas (`spec.targets[].replicas`).
     Replicas(u32),
-    /// The replicas found when the target is first held, times this.
+    /// Factor applied to the baseline replicas (`spec.targets[].multiplier`). The baseline is the
+    /// replica count found before the first write of a run.
     Multiplier(Decimal),
-    /// Enough replicas for a load.
+    /// Replicas that carry a forecast load (`spec.targets[].load`).
     Load {
-        /// The forecast load, in the on-call's unit.
+        /// Forecast load, in the unit of the surge author, such as sessions.
         load: u64,
-        /// What one replica carries of it.
+        /// Load that one replica carries, in the same unit (`spec.targets[].loadPerReplica`).
         per_replica: u64,
     },
 }
 
 impl Want {
-    /// The planned floor, given the replicas found when the target was first held.
+    /// Returns the planned floor: the replicas required at T0.
+    ///
+    /// `baseline` is the replica count found before the first write of a run. Fractions round up.
+    /// The result saturates at `u32::MAX`.
     #[must_use]
     pub fn replicas(self, baseline: u32) -> u32 {
         match self {
@@ -79,42 +86,45 @@ impl Want {
         }
     }
 
-    /// Whether the planned floor depends on what is running.
+    /// True if the planned floor depends on the baseline replicas.
     #[must_use]
     pub fn needs_baseline(self) -> bool {
         matches!(self, Self::Multiplier(_))
     }
 }
 
-/// A workload that must be ready.
+/// A workload that the surge scales, with the capacity required at T0.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
-    /// Name within the surge.
+    /// Name of the target within the surge.
     pub name: String,
-    /// The workload.
+    /// Workload that the run scales (`scaleTargetRef`).
     pub workload: Workload,
-    /// How much of it.
+    /// Capacity that must be ready at T0.
     pub want: Want,
-    /// What signals and boosts may climb to; the planned floor where absent.
+    /// Upper limit for the floor that signals and boosts ask for (`maxReplicas`). If absent, the
+    /// planned floor is the limit.
     pub max_replicas: Option<u32>,
-    /// The steps in which signals climb, lowest first; none where they climb to just what the load needs.
+    /// Named replica levels for signals, lowest first (`rungs`). If the list is empty, signals
+    /// raise the target to exactly the replicas that the load needs.
     pub rungs: Vec<Rung>,
-    /// So many pods may be on their way at once when signals climb.
+    /// Maximum number of unready pods while signals raise the target (`maxStepReplicas`). If
+    /// absent, signals raise the target in one write.
     pub max_step: Option<u32>,
-    /// How long raising it takes until its pods are ready.
+    /// Lead time: from raising the target until the new pods are ready (`leadSeconds`).
     pub lead: TimeDelta,
 }
 
-/// A step of a climb.
+/// A named replica level for signals (`spec.targets[].rungs[]`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rung {
-    /// What people call it.
+    /// Name of the level as shown to people, such as `x5`.
     pub name: String,
-    /// The replicas found when the target was first held, times this.
+    /// Factor applied to the baseline replicas to get the replicas of the level.
     pub multiplier: Decimal,
 }
 
-/// What becomes of a floor on its way down while the live load is unknown.
+/// Policy for floors during the release while a signal is unknown (`spec.onUnknown`).
 #[derive(
     Clone,
     Copy,
@@ -127,58 +137,63 @@ pub struct Rung {
     schemars::JsonSchema,
 )]
 pub enum OnUnknown {
-    /// It stays where it is.
+    /// Default: the planner keeps the floor at the current value.
     #[default]
     Hold,
-    /// It goes back up to the plan, where it is below that.
+    /// If a signal has been unknown for 60 seconds, the planner raises the floor to at least the
+    /// planned floor.
     HoldOrPlan,
 }
 
-/// Machines to be started for the event.
+/// A group of machines that the run launches for the event (`spec.machines[]`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MachineGroup {
-    /// Name within the surge.
+    /// Name of the machine group within the surge.
     pub name: String,
-    /// The [`crate::state::observed::InstanceClass`] that says how.
+    /// Name of the [`crate::state::observed::InstanceClass`] that configures the launch.
     pub class: String,
-    /// How many.
+    /// Number of instances to launch.
     pub count: u32,
 }
 
-/// A Job that is run for the event.
+/// A Job that the run creates for the event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JobStep {
-    /// Name within the surge.
+    /// Name of the Job step within the surge.
     pub name: String,
-    /// When.
+    /// Moment in the life of the run at which the Job is due.
     pub moment: Moment,
-    /// What it is made from.
+    /// Template object that the Job is copied from.
     pub template: JobTemplate,
-    /// It has to be done so long after it has begun.
+    /// Maximum runtime of the Job (`deadlineSeconds` of the step). The reconciler writes the value
+    /// to `spec.activeDeadlineSeconds` of the Job.
     pub deadline: TimeDelta,
-    /// So many of its pods may fail; as its template says, where absent.
+    /// Number of pod failures that the Job tolerates (`spec.backoffLimit` of the Job). If absent,
+    /// the value of the template applies.
     pub retries: Option<u32>,
-    /// Names of what has to be ready before: targets, groups of machines, steps that stand before this one.
+    /// Names of the targets, machine groups and earlier Job steps that must be ready before the Job
+    /// starts.
     pub after: Vec<String>,
 }
 
-/// When a Job is run.
+/// The moment in the life of a run at which a Job is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Moment {
-    /// So early that it is done at T0.
+    /// Warm-up before T0. The planner starts the Job early enough for the Job deadline and for all
+    /// Jobs that wait for the Job.
     WarmUp,
-    /// When the event begins.
+    /// Start of the event.
     Live,
-    /// When the way down begins.
+    /// Start of the release.
     Release,
-    /// When a step of the ladder of degradation goes on.
+    /// Activation of a degradation step.
     Degrade,
-    /// When it goes off again.
+    /// Deactivation of a degradation step.
     Restore,
 }
 
 impl Moment {
-    /// How people call a Job of that moment.
+    /// Returns the word for a Job of the moment, as shown in messages.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -191,12 +206,12 @@ impl Moment {
     }
 }
 
-/// What a Job is made from.
+/// The template object that a Job is copied from (`jobTemplateRef`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JobTemplate {
-    /// Of which kind.
+    /// Kind of the template object.
     pub kind: TemplateKind,
-    /// Name of the object.
+    /// Name of the template object.
     pub name: String,
 }
 
@@ -206,7 +221,7 @@ impl std::fmt::Display for JobTemplate {
     }
 }
 
-/// The kinds that a Job can be made from.
+/// Kinds of objects that a Job can be copied from.
 #[derive(
     Clone,
     Copy,
@@ -221,43 +236,48 @@ impl std::fmt::Display for JobTemplate {
     schemars::JsonSchema,
 )]
 pub enum TemplateKind {
-    /// Its `jobTemplate`; whether it is suspended itself does not matter.
+    /// A `CronJob`. The reconciler copies `spec.jobTemplate` and ignores `spec.suspend` of the
+    /// `CronJob`.
     #[default]
     CronJob,
-    /// A suspended Job, which is copied and stays suspended.
+    /// A Job with `spec.suspend: true`. The reconciler copies the Job and leaves the original
+    /// suspended.
     Job,
 }
 
-/// A live load.
+/// A live metric that the surge watches (`spec.signals[]`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Signal {
-    /// Name within the surge.
+    /// Name of the signal within the surge.
     pub name: String,
-    /// The [`crate::state::observed::MetricsSource`] that is asked.
+    /// Name of the [`crate::state::observed::MetricsSource`] that answers the query.
     pub source: String,
-    /// An instant query that yields one number.
+    /// `PromQL` instant query that returns one number.
     pub query: String,
-    /// What it raises; nothing where the ladder of degradation, or people, look at it only.
+    /// Target that the signal raises. If `None`, only degradation steps and the run status use the
+    /// signal.
     pub raises: Option<Raises>,
 }
 
-/// How a live load raises a target above its plan.
+/// The rule for raising a target above the plan by a live load.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Raises {
-    /// The name of the target.
+    /// Name of the target within the surge.
     pub target: String,
-    /// How many replicas a load needs.
+    /// Conversion from the load to the required replicas.
     pub carries: Carries,
-    /// So far ahead a rise is met before it is there.
+    /// Time by which the planner extrapolates a rising load (`lookAheadSeconds`).
     pub look_ahead: TimeDelta,
 }
 
-/// What a load says of the replicas that it needs.
+/// The conversion from a load to the required replicas.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Carries {
-    /// It counts what there is to do, and one replica does so much of it.
+    /// Work that one replica handles (`perReplica`). The query measures the total work, such as
+    /// sessions.
     PerReplica(Decimal),
-    /// It says how full the pods are, and this is as full as they may be.
+    /// Highest acceptable measurement per pod (`threshold`). The query measures the utilisation of
+    /// the ready pods, such as latency or CPU share.
     Threshold(Decimal),
 }
 
@@ -270,63 +290,69 @@ impl std::fmt::Display for Carries {
     }
 }
 
-/// After the end: stay up until the load has really gone.
+/// The hold phase: the floors stay up after the end of the event until the load has dropped
+/// (`spec.hold`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HoldAfterEnd {
-    /// Gone means below this share of the run's own peak, 1 to 99.
+    /// Quiet threshold in percent of the peak load of the run, 1 to 99 (`untilBelowPercent`). A
+    /// signal with a `threshold` is quiet below that `threshold` instead.
     pub until_below_percent: u32,
-    /// ... for this long without a break.
+    /// Time that the load must stay below the quiet threshold without a break (`forSeconds`).
     pub for_time: TimeDelta,
-    /// At most this long past the end.
+    /// Maximum duration of the hold phase after the end of the event (`maxSeconds`).
     pub max_time: TimeDelta,
 }
 
-/// How the way down is paced.
+/// The pace at which the planner lowers floors and terminates machines (`spec.release`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReleasePace {
-    /// Share of the way from floor to baseline that one step goes, 1 to 100.
+    /// Size of one release step, in percent of the distance from the first floor to the baseline, 1
+    /// to 100 (`stepPercent`).
     pub step_percent: u32,
-    /// Time between steps.
+    /// Time between two release steps (`stepSeconds`).
     pub step_time: TimeDelta,
 }
 
-/// Who says that an event begins.
+/// The trigger that starts the event (`spec.startPolicy`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Start {
-    /// The clock.
+    /// The event starts at `spec.startTime`.
     Automatic,
-    /// A person, from the announced start on: everything is ready, and waits.
+    /// The event starts when a person creates a `SurgeOverride` with action `Start`. The capacity
+    /// is ready at T0 and stays up until the start.
     Manual {
-        /// For so long; as long as the event lasts, where absent.
+        /// Time after `spec.startTime` within which a person must start the event
+        /// (`spec.armedSeconds`). If absent, the planned duration of the event applies.
         within: Option<TimeDelta>,
     },
 }
 
-/// Everything an occurrence needs to know: frozen into its run.
+/// The settings of a surge that the planner copies into each run. A later edit of the surge does
+/// not change a run that has begun.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Announcement {
-    /// What must be ready.
+    /// Workloads that must be ready at T0.
     pub targets: Vec<Target>,
-    /// Machines to be started.
+    /// Machine groups that the run launches.
     pub machines: Vec<MachineGroup>,
-    /// Jobs to be run.
+    /// Jobs that the run creates.
     pub jobs: Vec<JobStep>,
-    /// Live load.
+    /// Live metrics that the run watches.
     pub signals: Vec<Signal>,
-    /// What is degraded while capacity cannot follow, the mildest step first.
+    /// Degradation steps for insufficient capacity, mildest step first.
     pub degrade: Vec<ladder::Step>,
-    /// While that is unknown.
+    /// Policy for floors during the release while a signal is unknown.
     pub on_unknown: OnUnknown,
-    /// Staying up after the end; `None` releases at the end.
+    /// Hold phase after the end of the event. If `None`, the release begins at the end.
     pub hold: Option<HoldAfterEnd>,
-    /// Coming down.
+    /// Pace of the release.
     pub release: ReleasePace,
-    /// How it begins.
+    /// Trigger that starts the event.
     pub start: Start,
 }
 
 impl Announcement {
-    /// The signals of one target.
+    /// Returns the signals that raise the target with the given name.
     pub fn signals_of<'a>(
         &'a self,
         target: &'a str,
@@ -335,7 +361,7 @@ impl Announcement {
         self.signals.iter().filter_map(raises).filter(move |(_, raises)| raises.target == target)
     }
 
-    /// The Jobs that have to be done at T0.
+    /// Returns the Jobs that must succeed by T0.
     pub fn warm_up(&self) -> impl Iterator<Item = &JobStep> {
         self.jobs.iter().filter(|step| step.moment == Moment::WarmUp)
     }

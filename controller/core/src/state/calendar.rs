@@ -1,4 +1,5 @@
-//! A `SurgeCalendar`: its spec, the last copy of its feed, and what was read.
+//! The `SurgeCalendar`: spec, status with the last accepted copy of the feed, and the result of the
+//! last feed read.
 
 use std::collections::BTreeSet;
 
@@ -8,99 +9,105 @@ use serde::{Deserialize, Serialize};
 use crate::Instant;
 use crate::state::condition::Condition;
 
-/// An event of a calendar.
+/// An event of a calendar feed.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Entry {
-    /// When it starts.
+    /// Start of the event.
     pub start_time: Instant,
-    /// What stays the same when it is moved.
+    /// Identifier of the event. The identifier stays the same if the feed moves the event.
     pub id: String,
-    /// How people call it.
+    /// Title of the event as shown to people.
     pub title: String,
-    /// When it ends, where the feed says so.
+    /// End of the event, if the feed gives an end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub end_time: Option<Instant>,
-    /// Said where the clock on the wall does not show its start, or shows it twice.
+    /// Warning about a start time that falls into a daylight-saving change: the local time does not
+    /// exist or exists twice.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
 }
 
-/// What was found in a feed.
+/// The parsed content of a feed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Feed {
-    /// The events that the calendar is about, in order.
+    /// Events that match `spec.match` of the calendar, in order of start time.
     pub entries: Vec<Entry>,
-    /// Ids of those that the feed itself calls off.
+    /// Identifiers of the matching events that the feed marks as cancelled.
     pub cancelled: BTreeSet<String>,
-    /// How many events the feed has in all.
+    /// Number of all events in the feed, including events that `spec.match` excludes.
     pub total: u64,
-    /// How many of them could not be understood.
+    /// Number of events that the feed parser could not parse.
     pub unreadable: u64,
-    /// What could not be understood: the first of it.
+    /// Parse errors of single events, with the event title. The feed parser keeps the first 20
+    /// errors.
     pub problems: Vec<String>,
 }
 
-/// The last look at a feed.
+/// The result of the last read of a feed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reading {
-    /// What was looked at, as [`CalendarSpec::what`] says it.
+    /// Feed and event filter that the feed reader used, in the wording of [`CalendarSpec::what`].
     pub what: String,
-    /// When.
+    /// Time of the read.
     pub at: Instant,
-    /// What was found, or why nothing was.
+    /// Parsed feed, or the error that made the read fail.
     pub found: Result<Feed, String>,
 }
 
-/// A validated `SurgeCalendar`.
+/// The validated spec of a `SurgeCalendar`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CalendarSpec {
-    /// The feed and which events of it, in words: who changes that follows something else.
+    /// Description of the feed and the event filter. If the description changes, the planner
+    /// accepts the next feed without comparing the feed to the last copy.
     pub what: String,
-    /// A person believes the feed of this digest, however little is left in it.
+    /// Digest of a feed that a person has confirmed (`spec.acceptDigest`). The planner accepts the
+    /// feed with the digest even if the feed has lost most events.
     pub accept_digest: Option<String>,
 }
 
-/// A `SurgeCalendar`.
+/// A `SurgeCalendar` as the planner reads the object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CalendarRecord {
-    /// Name of the object.
+    /// Name of the `SurgeCalendar`.
     pub name: String,
-    /// Generation of its spec.
+    /// Value of `metadata.generation`.
     pub generation: i64,
-    /// Spec, or every reason why it cannot be understood.
+    /// Validated spec, or all validation errors.
     pub spec: Result<CalendarSpec, Vec<String>>,
-    /// Its status as last written.
+    /// Last persisted status.
     pub status: CalendarStatus,
 }
 
-/// The status of a `SurgeCalendar`: the last good copy of what matters of its feed.
+/// The status of a `SurgeCalendar`, with the last accepted copy of the matching events in the feed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CalendarStatus {
-    /// The generation this status speaks of.
+    /// Generation of the spec that the status describes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// The feed and the events that are followed, in words.
+    /// Description of the feed and the event filter that the status is based on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub following: Option<String>,
-    /// The events to come, and those that go on: the next 64.
+    /// The next 64 matching events that have not ended.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
     pub entries: Vec<Entry>,
-    /// How many events the feed has in all.
+    /// Number of all events in the feed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub total: Option<u64>,
-    /// How many of them could not be understood, and were left out.
+    /// Number of events that the feed parser could not parse and left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub left_out: Option<u64>,
-    /// When the feed was last read and believed; five minutes behind at most while it is.
+    /// Time of the last accepted read. While reads succeed, the planner refreshes the field at
+    /// least every five minutes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_read_time: Option<Instant>,
-    /// The digest of a feed that is not believed, because most of what it had is gone.
+    /// Digest of a rejected feed that has lost most events. A person can accept the feed by copying
+    /// the digest to `spec.acceptDigest`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pending_digest: Option<String>,
-    /// Problems and states.
+    /// Conditions of the calendar, such as `Ready`.
     #[serde(default)]
     pub conditions: Vec<Condition>,
 }

@@ -1,12 +1,13 @@
-//! Conditions as Kubernetes shows them, and all the words that people and programs find in a status: types and reasons of
-//! conditions, and reasons of events. `docs/conditions.md` lists them.
+//! Condition types, condition reasons and Event reasons of all Primetime objects. The file
+//! `docs/conditions.md` lists all of the words.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::Instant;
 
-/// Declares an enum of stable `CamelCase` words, each with what it says. A word is stored and matched: it never changes.
+/// Declares an enum of stable `CamelCase` words, each with a meaning. Status fields store the words
+/// and programs match the words, so a word never changes.
 macro_rules! words {
     ($(#[$about:meta])* $name:ident { $($word:ident = $meaning:literal,)+ }) => {
         $(#[$about])*
@@ -19,10 +20,10 @@ macro_rules! words {
         }
 
         impl $name {
-            /// All of them.
+            /// All variants of the enum.
             pub const ALL: &[Self] = &[$(Self::$word,)+];
 
-            /// The word.
+            /// Returns the word as stored in status fields.
             #[must_use]
             pub fn as_str(self) -> &'static str {
                 match self {
@@ -30,7 +31,7 @@ macro_rules! words {
                 }
             }
 
-            /// What it says.
+            /// Returns the meaning of the word, as listed in the documentation.
             #[must_use]
             pub fn meaning(self) -> &'static str {
                 match self {
@@ -42,7 +43,7 @@ macro_rules! words {
 }
 
 words! {
-    /// The type of a condition.
+    /// The type of a status condition.
     ConditionType {
         Accepted = "ScheduledSurge, SurgeRun: the spec is valid, and an occurrence is planned.",
         Ready = "SurgeRun: everything is ready. SurgeCalendar: the feed was read.",
@@ -55,7 +56,7 @@ words! {
 }
 
 words! {
-    /// The reason of a condition.
+    /// The reason of a status condition.
     ConditionReason {
         Scheduled = "Accepted: an occurrence has its run, or will have it.",
         Invalid = "Accepted, Ready: the spec is invalid; the message names the fields.",
@@ -94,7 +95,7 @@ words! {
 }
 
 words! {
-    /// The reason of a line in the decision log, which is the reason of its Kubernetes Event too.
+    /// The reason of a decision log entry. The Kubernetes Event for the entry has the same reason.
     EventReason {
         Planned = "The run was created.",
         WarmingUp = "Targets and machines are being raised.",
@@ -138,7 +139,8 @@ words! {
 }
 
 impl EventReason {
-    /// A person should look at it: the type of its Kubernetes Event is Warning.
+    /// True if the Kubernetes Event for the reason has type `Warning`, because a person should
+    /// react.
     #[must_use]
     pub fn is_warning(self) -> bool {
         matches!(
@@ -152,45 +154,46 @@ impl EventReason {
         )
     }
 
-    /// The reason of a word, as it is stored; none where it is of another version.
+    /// Returns the reason for a stored word. Returns `None` if the word is unknown, for example
+    /// because another version of the operator wrote the word.
     #[must_use]
     pub fn of(word: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|reason| reason.as_str() == word)
     }
 }
 
-/// A condition as Kubernetes shows it.
+/// A status condition in the form of the Kubernetes API.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Condition {
-    /// A state, such as `Accepted`.
+    /// Type of the condition, such as `Accepted`.
     #[serde(rename = "type")]
     pub type_: String,
-    /// `True`, `False` or `Unknown`.
+    /// Status of the condition: `True`, `False` or `Unknown`.
     pub status: String,
-    /// One CamelCase word.
+    /// Reason of the condition: one `CamelCase` word.
     pub reason: String,
-    /// A sentence for people, with numbers.
+    /// Explanation for people, with numbers.
     pub message: String,
-    /// When the status last changed.
+    /// Time of the last change of `status`.
     pub last_transition_time: Instant,
 }
 
 impl Condition {
-    /// Its status is `True`.
+    /// True if `status` is `True`.
     #[must_use]
     pub fn holds(&self) -> bool {
         self.status == "True"
     }
 }
 
-/// The condition of a type, if it was set.
+/// Returns the condition of a type, or `None` if the list has no such condition.
 #[must_use]
 pub fn condition(list: &[Condition], type_: ConditionType) -> Option<&Condition> {
     list.iter().find(|c| c.type_ == type_.as_str())
 }
 
-/// Merges a condition into a list; the transition time changes only with the status.
+/// Sets a condition in a list. The function updates `lastTransitionTime` only if `status` changes.
 pub fn set_condition(
     list: &mut Vec<Condition>,
     type_: ConditionType,

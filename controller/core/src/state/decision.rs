@@ -1,4 +1,5 @@
-//! The decision log: each change of floor, stage or machine count is one line that a person understands.
+//! The decision log of a run: one readable entry for each change of a floor, a stage or a machine
+//! count.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -6,30 +7,32 @@ use serde::{Deserialize, Serialize};
 use crate::Instant;
 use crate::state::condition::EventReason;
 
-/// How many lines a run keeps; the oldest go first. An evening with a dozen targets writes about forty.
+/// Number of decision log entries that a run keeps. An evening with a dozen targets writes about
+/// forty entries.
 pub const KEPT: usize = 60;
 
-/// One line of the decision log.
+/// An entry of the decision log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Decision {
-    /// When.
+    /// Time of the decision.
     pub time: Instant,
-    /// A stable CamelCase word, such as `FloorRaised`; also the reason of the Kubernetes Event.
+    /// Stable `CamelCase` word, such as `FloorRaised`. The Kubernetes Event for the entry has the
+    /// same reason.
     pub reason: String,
-    /// What, from where to where, and why, in the on-call's units.
+    /// Change, old value, new value and cause, in the units of the surge author.
     pub message: String,
 }
 
 impl Decision {
-    /// A line.
+    /// Builds a log entry.
     #[must_use]
     pub fn new(time: Instant, reason: EventReason, message: String) -> Self {
         Self { time, reason: reason.as_str().to_owned(), message }
     }
 }
 
-/// Appends lines and forgets the oldest.
+/// Appends entries to the log and removes the oldest entries above the limit of [`KEPT`].
 pub fn append(log: &mut Vec<Decision>, lines: impl IntoIterator<Item = Decision>) {
     log.extend(lines);
     let surplus = log.len().saturating_sub(KEPT);

@@ -1,4 +1,5 @@
-//! A hold: the claims of all runs on one target, its baseline, and the level that is written.
+//! The `SurgeHold`: the claims of all runs on one target, the baseline of the target, and the level
+//! that the reconciler writes.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -7,48 +8,55 @@ use crate::Instant;
 use crate::state::announcement::Workload;
 use crate::state::observed::{Autoscaler, AutoscalerKind};
 
-/// What one run asks of a target.
+/// The replica bounds that one run asks of a target.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Claim {
     /// Name of the run.
     pub run: String,
-    /// It must not fall below this.
+    /// Minimum replicas that the run asks for.
     pub floor: u32,
-    /// It may climb to this.
+    /// Maximum replicas that signals and boosts of the run may ask for.
     pub ceiling: u32,
 }
 
-/// What was found when the target was first held. Written once.
+/// Replicas and autoscaler settings of the target before the first write of a run.
+///
+/// The planner records the replicas once. Later the planner updates only the autoscaler part, if a
+/// different autoscaler appears.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Baseline {
-    /// `spec.replicas`.
+    /// Value of `spec.replicas` of the workload.
     pub replicas: u32,
-    /// The autoscaler and its bounds.
+    /// Autoscaler of the workload, with minimum and maximum.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub autoscaler: Option<Autoscaler>,
-    /// It was paused.
+    /// True if the autoscaler was paused when the planner recorded the baseline.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub paused: bool,
-    /// The target had no autoscaler when it was first held; the one in `autoscaler` appeared later.
+    /// True if the target had no autoscaler when the hold was created. The autoscaler in
+    /// `autoscaler` appeared later.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub came_later: bool,
 }
 
-/// Values of the fields that we write.
+/// Values of the fields that the reconciler writes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Level {
-    /// `spec.replicas` of the scale subresource.
+    /// Value of `spec.replicas` of the scale subresource.
     pub replicas: u32,
-    /// The autoscaler's minimum.
+    /// Minimum of the autoscaler: `spec.minReplicas` of an HPA, `spec.minReplicaCount` of a
+    /// `ScaledObject`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub min: Option<u32>,
-    /// The autoscaler's maximum.
+    /// Maximum of the autoscaler: `spec.maxReplicas` of an HPA, `spec.maxReplicaCount` of a
+    /// `ScaledObject`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max: Option<u32>,
-    /// What KEDA keeps while none of its triggers is active. None while the target is held: it would go below the minimum.
+    /// Value of `spec.idleReplicaCount` of a `ScaledObject`. The field is unset while runs claim
+    /// the target, because KEDA would otherwise scale below the minimum.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idle: Option<u32>,
 }
@@ -57,41 +65,45 @@ pub struct Level {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Hold {
-    /// The workload that is held.
+    /// Workload that the hold raises.
     pub target_ref: Workload,
-    /// What was found, and what the target goes back to.
+    /// Replicas and autoscaler settings that the reconciler restores after the last claim.
     pub baseline: Baseline,
-    /// Who holds it, and at what floor. Floors combine by maximum.
+    /// Claims of the runs on the target. The highest floor and the highest ceiling apply.
     #[serde(default)]
     pub claims: Vec<Claim>,
-    /// What we write: the intent, recorded before the write.
+    /// Values that the reconciler writes. The planner persists the level before the first write.
     pub level: Level,
-    /// What we wrote before that: until the new level is reached, this is still ours.
+    /// Values that the reconciler wrote before the current level. A field with such a value counts
+    /// as written by Primetime until the reconciler writes the new level.
     pub previous: Level,
-    /// The level is not written before this instant.
+    /// Earliest time at which the reconciler writes the level.
     pub due_time: Instant,
-    /// When the target was first held.
+    /// Time at which the hold was created.
     pub since_time: Instant,
-    /// When reverts of another writer were repaired lately.
+    /// Times of recent repairs: another writer lowered a field and the reconciler raised the field
+    /// again.
     #[serde(default)]
     pub repair_times: Vec<Instant>,
-    /// The writer that keeps reverting it; it is not repaired any more.
+    /// Field manager that keeps lowering the target. The reconciler has stopped repairing the
+    /// target after three repairs within ten minutes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub contested_by: Option<String>,
 }
 
-/// A hold as the planner sees it.
+/// A hold as the planner sees the object.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HoldRecord {
-    /// Name of the object.
+    /// Name of the `SurgeHold`.
     pub name: String,
-    /// Its spec as last written.
+    /// Spec as last persisted.
     pub hold: Hold,
-    /// Its deletion was requested.
+    /// True if the `SurgeHold` has a deletion timestamp.
     pub deleting: bool,
 }
 
-/// The name of the hold on a workload: `deployment-web`, or `rollout.argoproj.io-web` outside the `apps` group.
+/// Returns the name of the hold on a workload, such as `deployment-web`. The name includes the API
+/// group if the group is not `apps`, such as `rollout.argoproj.io-web`.
 #[must_use]
 pub fn name(workload: &Workload) -> String {
     let group = workload.api_version.split_once('/').map(|(group, _)| group);
@@ -99,7 +111,7 @@ pub fn name(workload: &Workload) -> String {
     let length = workload.kind.len() + group.len() + workload.name.len() + 2;
     let mut name = String::with_capacity(length);
     name.push_str(&workload.kind);
-    // Kinds are ASCII: see `reference::KIND`.
+    // Kinds are ASCII, as `reference::KIND` requires.
     name.make_ascii_lowercase();
     if !group.is_empty() {
         name.push('.');
@@ -110,16 +122,16 @@ pub fn name(workload: &Workload) -> String {
     name
 }
 
-/// The fields that a hold writes, each with a value of its own.
+/// A value for each field that a hold writes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Fields<T> {
-    /// `spec.replicas` of the scale subresource.
+    /// Value for `spec.replicas` of the scale subresource.
     pub replicas: T,
-    /// The autoscaler's minimum.
+    /// Value for the minimum of the autoscaler.
     pub min: T,
-    /// The autoscaler's maximum.
+    /// Value for the maximum of the autoscaler.
     pub max: T,
-    /// KEDA's `idleReplicaCount`.
+    /// Value for `spec.idleReplicaCount` of a `ScaledObject`.
     pub idle: T,
 }
 
@@ -129,11 +141,11 @@ impl<T: Copy> Fields<T> {
     }
 }
 
-/// When each field was last seen in force at a level.
+/// The last time at which each live field had at least the value of the level.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reached {
     pub(crate) level: Level,
-    /// The autoscaler whose bounds these are.
+    /// Autoscaler that the times in `at` refer to.
     pub(crate) by: Option<(AutoscalerKind, String)>,
     pub(crate) at: Fields<Option<Instant>>,
 }

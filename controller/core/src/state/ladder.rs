@@ -1,4 +1,4 @@
-//! The ladder of graceful degradation: its steps, the values they write, and their status.
+//! The degradation ladder: steps, the values that steps write, and the status of steps.
 
 use chrono::TimeDelta;
 use schemars::JsonSchema;
@@ -7,93 +7,100 @@ use serde::{Deserialize, Serialize};
 use crate::Instant;
 use crate::decimal::Decimal;
 
-/// A step of the ladder.
+/// A degradation step (`spec.degrade[]`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step {
-    /// Name within the surge.
+    /// Name of the step within the surge.
     pub name: String,
-    /// When it is on.
+    /// Trigger and minimum trigger time of the step.
     pub when: When,
-    /// The step stays on for at least this long, unless an override or the release turns it off.
+    /// Minimum time that an active step stays active (`minimumSeconds`). An override or the release
+    /// may deactivate the step earlier.
     pub minimum: TimeDelta,
-    /// What it does while it is on.
+    /// Action of the step while the step is active.
     pub action: Action,
 }
 
-/// What a step does while it is on.
+/// The action of a step while the step is active.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// It writes a value, and gives back what stood there before.
+    /// The step writes a value. After the deactivation the reconciler restores the previous value.
     Write {
-        /// Where.
+        /// Field or key that the step writes.
         place: Place,
-        /// What.
+        /// Value that the step writes.
         value: String,
     },
-    /// It runs Jobs, which are among those of the announcement.
+    /// The step runs Jobs from the Job list of the announcement.
     Run(Work),
 }
 
-/// When a step is on.
+/// The trigger of a step, with the minimum time for the trigger to hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct When {
-    /// What is watched.
+    /// Signal or target that the step watches.
     pub condition: Trigger,
-    /// It holds, and later it has ceased to hold, for so long without a break.
+    /// Time that the trigger must hold without a break before the step changes (`forSeconds`). The
+    /// same time applies to activation and deactivation.
     pub for_time: TimeDelta,
 }
 
-/// What a step watches.
+/// The measurement that activates and deactivates a step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Trigger {
-    /// A signal is above a line; it has gone once it is below another one, not higher than the first.
+    /// The step activates if the signal exceeds `above`. The step deactivates if the signal drops
+    /// below `below`.
     Signal {
-        /// Name of the signal.
+        /// Name of the signal within the surge.
         signal: String,
-        /// The line above which the step is on.
+        /// Activation threshold (`when.above`).
         above: Decimal,
-        /// The line below which it goes off again.
+        /// Deactivation threshold (`when.below`), at most `above`.
         below: Decimal,
     },
-    /// Pods that are needed, by the floor or by the live load, are not ready; it has gone once none of them is missing.
+    /// The step activates if, after T0, at least `replicas` of the needed pods are not ready. The
+    /// step deactivates if the target has all the pods that the floor and the live load need.
     Behind {
-        /// Name of the target.
+        /// Name of the target within the surge.
         target: String,
-        /// So many, or more.
+        /// Minimum number of missing ready pods (`when.behindReplicas`).
         replicas: u32,
     },
 }
 
-/// A step as people see it; also the record of what stood where it writes.
+/// The status of a step. The status also records the value that the step has overwritten.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct StepStatus {
-    /// Name within the surge.
+    /// Name of the step within the surge.
     pub name: String,
-    /// It is on.
+    /// True if the step is active.
     #[serde(default)]
     pub engaged: bool,
-    /// Since when it is on, or off again.
+    /// Time of the last activation or deactivation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since_time: Option<Instant>,
-    /// Since when what would turn it the other way has held without a break.
+    /// Time since which the opposite trigger has held without a break. Once `forSeconds` have
+    /// passed, the planner activates or deactivates the step.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub turning_since: Option<Instant>,
-    /// A person has turned it on: it goes off when their word ends, unless its condition holds.
+    /// True if an override activated the step. The step deactivates with the end of the override,
+    /// unless the trigger holds.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub by_hand: bool,
-    /// What it has written, and what stood there before. It is owed as long as it is recorded.
+    /// Value that the step has written and the previous value. The planner clears the field after
+    /// the previous value is back, or after another writer has changed the value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owed: Option<Owed>,
-    /// What it writes was seen to stand there.
+    /// True if a read has found the value of the step, or if the Job of the step has succeeded.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub in_place: bool,
-    /// Why it is on, or why it was turned off.
+    /// Reason for the last activation or deactivation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
 }
 
-/// A value in the namespace of a surge.
+/// A key or field that a step may write, in the namespace of the surge.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Place {
@@ -101,14 +108,15 @@ pub enum Place {
     ConfigMap {
         /// Name of the `ConfigMap`.
         name: String,
-        /// The key.
+        /// Key in the `data` map of the `ConfigMap`.
         key: String,
     },
-    /// The weight of a backend of an `HTTPRoute` of the Gateway API.
+    /// The weight of a backend in an `HTTPRoute` of the Gateway API.
     HttpRoute {
         /// Name of the `HTTPRoute`.
         name: String,
-        /// Name of the rule; where absent the backend has to stand in one rule only.
+        /// Name of the rule. If absent, exactly one rule of the `HTTPRoute` must contain the
+        /// backend.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         rule: Option<String>,
         /// Name of the backend.
@@ -116,17 +124,19 @@ pub enum Place {
     },
 }
 
-/// What a place is part of: the platform team says which of them may be written.
+/// The object that contains a writable key or field. The platform team lists the writable objects
+/// in the chart values.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Object {
-    /// A `ConfigMap`.
+    /// Name of a `ConfigMap`.
     ConfigMap(String),
-    /// An `HTTPRoute`.
+    /// Name of an `HTTPRoute`.
     HttpRoute(String),
 }
 
 impl Place {
-    /// Whether both are one: who names no rule means the only one.
+    /// True if both places denote the same key or field. An `HTTPRoute` place without a rule name
+    /// equals every place with the same route and backend.
     #[must_use]
     pub fn is(&self, other: &Self) -> bool {
         match (self, other) {
@@ -138,7 +148,7 @@ impl Place {
         }
     }
 
-    /// What it is part of.
+    /// Returns the object that contains the key or field.
     #[must_use]
     pub fn object(&self) -> Object {
         match self {
@@ -149,7 +159,7 @@ impl Place {
 }
 
 impl Object {
-    /// The chart's value that grants the right to write it.
+    /// Returns the name of the chart value that grants write access to the object.
     #[must_use]
     pub fn chart_value(&self) -> &'static str {
         match self {
@@ -182,44 +192,47 @@ impl std::fmt::Display for Place {
     }
 }
 
-/// What was found at a place.
+/// The result of the last read of a `ConfigMap` key or an `HTTPRoute` weight.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seen {
-    /// Its value; none where the key, or the weight, is not set. Why it could not be read, otherwise.
+    /// Value that the read found, `None` if the key or weight is unset, or the error of the read.
     pub found: Result<Option<String>, Trouble>,
-    /// Why the last write there was refused, if it was.
+    /// Error of the last write, if the API server refused the write.
     pub refused: Option<String>,
-    /// It was read after this instant.
+    /// Time just before the read request.
     pub at: Instant,
 }
 
-/// Why a place could not be read.
+/// The error of a read of a `ConfigMap` key or an `HTTPRoute` weight.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Trouble {
-    /// The object does not exist, or has no such place any more: there is nothing to give back.
+    /// The object does not exist or no longer contains the key or the backend. The planner then has
+    /// no value to restore.
     Gone(String),
-    /// Anything else.
+    /// Any other error, such as a missing permission.
     Failed(String),
 }
 
-/// A value that a step has written, or is about to, and what stood there before: whatever becomes of the announcement.
+/// The record of a planned or completed write by a step: the new value and the previous value. The
+/// reconciler persists the record before the write. The planner keeps the record even if the
+/// announcement changes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Owed {
-    /// Where.
+    /// Key or field that the step writes.
     pub place: Place,
-    /// What the step writes there.
+    /// Value that the step writes.
     pub written: String,
-    /// What stood there before; absent where it was not set.
+    /// Value before the write. The field is absent if the key or weight was unset.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<String>,
 }
 
-/// The Jobs of a step, by their names among the Jobs of the announcement.
+/// The Jobs of a step, by name in the Job list of the announcement.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Work {
-    /// Run when the step goes on.
+    /// Name of the Job that the run creates on activation of the step.
     pub degrade: String,
-    /// Run when it goes off; none where nothing has to be undone.
+    /// Name of the Job that the run creates on deactivation. If `None`, the step needs no undo.
     pub restore: Option<String>,
 }

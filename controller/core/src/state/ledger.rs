@@ -1,4 +1,5 @@
-//! The ledger of a run: every call to the cloud, and every instance that came of it.
+//! The ledger of a run: every launch call to the cloud and every instance that the cloud started
+//! (`status.ledger`).
 
 use std::collections::BTreeMap;
 
@@ -8,49 +9,54 @@ use serde_json::Value;
 
 use crate::Instant;
 
-/// What one call to the cloud was asked, persisted before it is made. Frozen: an edit never changes it.
+/// The parameters and the result of one launch call to the cloud. The planner persists the
+/// parameters before the call, and a later edit of the surge does not change the parameters.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Batch {
-    /// The machine group.
+    /// Name of the machine group.
     pub group: String,
-    /// Which try of this group, from 1.
+    /// Number of the launch attempt within the group, counted from 1.
     pub attempt: u32,
-    /// Idempotency token and tag value: the same call twice starts the same instances once.
+    /// Idempotency token and tag value. A repeated call with the same token starts no additional
+    /// instances.
     pub token: String,
-    /// How many instances are asked for.
+    /// Number of requested instances.
     pub count: u32,
-    /// When the intent was written.
+    /// Time at which the planner recorded the launch.
     pub time: Instant,
-    /// What its class said then: the cloud, and how that starts instances.
+    /// Launch settings of the `InstanceClass` at the time of the record.
     #[schemars(schema_with = "any_block")]
     pub launch: Launch,
-    /// The cloud's last word is known: every instance it started is listed.
+    /// True if the outcome of the call is final, so that the planner expects no further instances.
     pub settled: bool,
-    /// What came.
+    /// Instances that the call started.
     #[serde(default)]
     pub instances: Vec<LedgerInstance>,
-    /// Why not everything came.
+    /// Reason for fewer instances than requested, usually the error message of the cloud.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shortfall: Option<String>,
-    /// The next try is not before this instant.
+    /// Earliest time of the next launch attempt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after_time: Option<Instant>,
 }
 
-/// How instances are started: a block that the crate of a cloud reads. To the core it is opaque.
+/// Launch settings for instances. The core does not interpret the settings; the crate of the cloud
+/// provider does.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Launch {
-    /// The cloud that the block is for. Ledgers of versions before 0.2 name none.
+    /// Cloud provider that the settings are for. Ledgers of EC2 and of versions before 0.2 leave
+    /// the field out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provider: Option<String>,
-    /// The block.
+    /// Provider-specific settings.
     #[serde(flatten)]
     pub block: BTreeMap<String, Value>,
 }
 
-/// Fields beside the provider are those of the cloud: the API server keeps them as they are.
+/// Returns the schema of [`Launch`]. The API server preserves unknown fields, because each cloud
+/// provider has different settings.
 fn any_block(_: &mut SchemaGenerator) -> Schema {
     schemars::json_schema!({
         "type": "object",
@@ -59,30 +65,31 @@ fn any_block(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
-/// An instance that this run started.
+/// An instance that the run started.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct LedgerInstance {
-    /// The cloud's id.
+    /// Instance ID of the cloud.
     pub id: String,
-    /// What is meant to become of it, and what was seen.
+    /// Lifecycle state of the instance.
     pub state: LedgerState,
-    /// Since when it is in this state.
+    /// Time of the last state change.
     pub since: Instant,
-    /// When it was first seen to be a node.
+    /// Time at which the planner first found a Node of the instance.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub join_time: Option<Instant>,
 }
 
-/// The life of an instance in the ledger.
+/// The lifecycle state of an instance in the ledger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum LedgerState {
-    /// It runs, or is starting.
+    /// The instance is starting or running.
     Live,
-    /// It is being drained and will be terminated.
+    /// The reconciler drains the Node of the instance. The termination follows.
     Draining,
-    /// Termination is decided; the call may have been made.
+    /// The planner has decided on the termination. The reconciler may already have sent the call.
     Terminating,
-    /// Seen terminated.
+    /// The cloud reports the instance as terminated, or has stopped listing the instance for ten
+    /// minutes after the termination call.
     Terminated,
 }

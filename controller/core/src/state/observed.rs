@@ -1,4 +1,5 @@
-//! What was observed outside our own objects. Every observation may be [`Seen::Unknown`], which never lowers anything.
+//! Observations of objects that Primetime does not own. An observation may be [`Seen::Unknown`],
+//! and the planner never lowers capacity because of an unknown observation.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,14 +9,15 @@ use crate::Instant;
 use crate::reference;
 use crate::state::ledger::Launch;
 
-/// An observation.
+/// An observation of an object or a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Seen<T> {
-    /// Seen.
+    /// The observed value.
     Known(T),
-    /// Looked for with a quorum read and not there.
+    /// The object does not exist, according to a complete list by the API server.
     Absent,
-    /// Not seen, and that says nothing.
+    /// The state is unknown, for the given reason. The planner draws no conclusion from an unknown
+    /// state.
     Unknown(String),
 }
 
@@ -26,7 +28,7 @@ impl<T> Default for Seen<T> {
 }
 
 impl<T> Seen<T> {
-    /// The value, if it was seen.
+    /// Returns the observed value, or `None` if the value is absent or unknown.
     pub fn known(&self) -> Option<&T> {
         match self {
             Self::Known(value) => Some(value),
@@ -35,57 +37,60 @@ impl<T> Seen<T> {
     }
 }
 
-/// The observed state of a workload and its autoscaler.
+/// The observed state of a workload and of the autoscaler of the workload.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TargetState {
-    /// `spec.replicas`.
+    /// Value of `spec.replicas`.
     pub replicas: u32,
-    /// Pods that are ready.
+    /// Number of ready pods (`status.readyReplicas`).
     pub ready: u32,
-    /// Some of its pods are of a template of before: a rollout is going on.
+    /// True if a rollout is in progress: some pods run an older pod template. The value is always
+    /// false for kinds other than Deployment and `StatefulSet`.
     pub rolling: bool,
-    /// The field manager that last wrote the replicas.
+    /// Field manager that last wrote `spec.replicas`.
     pub written_by: Option<String>,
-    /// What scales it.
+    /// Autoscaler of the workload.
     pub autoscaler: Option<Autoscaler>,
-    /// Its autoscaler is paused: the bounds have no effect for now.
+    /// True if the autoscaler is paused. The bounds of a paused autoscaler have no effect.
     pub paused: bool,
-    /// Replicas that the autoscaler keeps only because of the minimum it last read; `None` otherwise.
+    /// Replicas that the HPA keeps only because of the minimum. The value is
+    /// `status.desiredReplicas` of the last HPA sync, if the `ScalingLimited` condition has reason
+    /// `TooFewReplicas`.
     pub kept_at: Option<u32>,
 }
 
-/// What scales a workload.
+/// An autoscaler of a workload, with the configured bounds.
 #[derive(
     Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema,
 )]
 #[serde(rename_all = "camelCase")]
 pub struct Autoscaler {
-    /// Which kind.
+    /// Kind of the autoscaler.
     pub kind: AutoscalerKind,
-    /// Name of the object.
+    /// Name of the autoscaler object.
     #[schemars(length(min = 1, max = 253), regex(pattern = reference::NAME))]
     pub name: String,
-    /// Its minimum; absent where the field is not set.
+    /// Minimum replicas. The value is absent if the field is unset.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub min: Option<u32>,
-    /// Its maximum; absent where the field is not set.
+    /// Maximum replicas. The value is absent if the field is unset.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max: Option<u32>,
-    /// What KEDA keeps while none of its triggers is active, whatever the minimum is (`idleReplicaCount`); absent where the
-    /// field is not set.
+    /// Replicas that KEDA keeps while no trigger is active (`spec.idleReplicaCount`). KEDA then
+    /// ignores the minimum. The value is absent if the field is unset.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idle: Option<u32>,
 }
 
 impl Autoscaler {
-    /// Whether both are the same object.
+    /// True if both values describe the same autoscaler object.
     #[must_use]
     pub fn is(&self, other: &Self) -> bool {
         (self.kind, &self.name) == (other.kind, &other.name)
     }
 }
 
-/// The autoscalers whose floor can be raised.
+/// The kinds of autoscaler that Primetime supports.
 #[derive(
     Clone,
     Copy,
@@ -99,14 +104,15 @@ impl Autoscaler {
     schemars::JsonSchema,
 )]
 pub enum AutoscalerKind {
-    /// `autoscaling/v2`.
+    /// A `HorizontalPodAutoscaler` of `autoscaling/v2`.
     HorizontalPodAutoscaler,
-    /// KEDA: its own bounds are written, never those of the HPA it generates.
+    /// A KEDA `ScaledObject`. The reconciler writes the bounds of the `ScaledObject` and never the
+    /// bounds of the generated HPA.
     ScaledObject,
 }
 
 impl AutoscalerKind {
-    /// The kind as people write it.
+    /// Returns the kind as written in manifests.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -116,113 +122,116 @@ impl AutoscalerKind {
     }
 }
 
-/// An `InstanceClass`: the platform team's word on how machines start.
+/// An `InstanceClass`: the launch settings for machines, written by the platform team.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InstanceClass {
-    /// From asking until the node is Ready.
+    /// Lead time from the launch request until the Node is Ready (`spec.leadSeconds`).
     pub lead: TimeDelta,
-    /// What the cloud is asked.
+    /// Launch settings for the cloud provider.
     pub launch: Launch,
 }
 
-/// A `MetricsSource`.
+/// A `MetricsSource`: a Prometheus server that answers queries.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MetricsSource {
-    /// Older samples say nothing.
+    /// Maximum age of a usable sample (`spec.maxSampleAgeSeconds`).
     pub max_age: TimeDelta,
 }
 
-/// An instance that carries a run's tag.
+/// A cloud instance that carries the tag of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Instance {
-    /// The cloud's id.
+    /// Instance ID of the cloud.
     pub id: String,
-    /// The token of the batch it was started by.
+    /// Token of the ledger entry that started the instance.
     pub token: String,
-    /// It is terminated or shutting down for good.
+    /// True if the cloud reports the instance as terminated or shutting down.
     pub terminated: bool,
 }
 
-/// What the cloud says of a run's instances.
+/// The instances of a run, as listed by the cloud.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fleet {
-    /// All that carry the run's tag.
+    /// All instances that carry the tag of the run.
     pub instances: Vec<Instance>,
-    /// When the cloud was asked.
+    /// Time of the list request.
     pub at: Instant,
 }
 
-/// The cloud's answer to a launch.
+/// The result of a launch call to the cloud.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LaunchAnswer {
-    /// What came, and why not everything did.
+    /// The cloud started instances, possibly fewer than requested.
     Came {
-        /// Ids.
+        /// Instance IDs of the started instances.
         ids: Vec<String>,
-        /// In the cloud's words.
+        /// Reason for the missing instances, if the cloud started fewer than requested.
         shortfall: Option<Refusal>,
     },
-    /// Nothing came, and the cloud says so.
+    /// The cloud started no instance and gave a reason.
     Refused(Refusal),
 }
 
-/// Why the cloud did not give what was asked.
+/// The reason of the cloud for starting fewer instances than requested.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
-    /// Which kind of trouble.
+    /// Class of the error. The class determines the retry backoff.
     pub class: RefusalClass,
-    /// In the cloud's words.
+    /// Error code and message of the cloud.
     pub message: String,
 }
 
-/// Trouble of different kinds is answered differently.
+/// The class of a launch error. The longest retry backoff is 60 s for `Capacity`, 30 s for
+/// `Throttled`, and 300 s for `Quota` and `Invalid`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RefusalClass {
-    /// No machines of that type in that zone now.
+    /// The zone has no capacity for the instance type.
     Capacity,
-    /// The account may not have more: another zone does not help.
+    /// The account has reached a quota. Another zone does not help.
     Quota,
-    /// Asked too often.
+    /// The cloud throttles requests because of too many calls.
     Throttled,
-    /// The request is wrong: a missing template, a missing right.
+    /// The request is invalid, for example because a launch template or a permission is missing.
     Invalid,
 }
 
-/// A node that an instance became.
+/// A Node of a launched instance.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Node {
     /// Name of the Node.
     pub name: String,
-    /// Its Ready condition is True.
+    /// True if the `Ready` condition of the Node is `True`.
     pub ready: bool,
-    /// Cordoned.
+    /// True if the Node is cordoned (`spec.unschedulable`).
     pub unschedulable: bool,
-    /// Pods that must leave before it may be terminated (daemons and finished pods left out), once counted.
+    /// Number of pods that the drain must still evict, `None` before the first drain. `DaemonSet`
+    /// pods, mirror pods and finished pods do not count.
     pub pods_left: Option<u32>,
 }
 
-/// The Jobs of a namespace that runs speak of.
+/// The Jobs and Job templates that the runs of a namespace refer to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Jobs {
-    /// Names of what a Job can be made from, besides Jobs.
+    /// Names of existing `CronJob` objects that serve as templates.
     pub cron_jobs: BTreeSet<String>,
-    /// Jobs by name.
+    /// Existing Jobs by name, including Jobs that serve as templates.
     pub jobs: BTreeMap<String, Job>,
-    /// Names of Jobs that were asked for by name and are not there any more.
+    /// Names of Jobs that a GET request did not find.
     pub gone: BTreeSet<String>,
-    /// Why the last attempt to create a Job was refused, by name.
+    /// Error of the last refused creation, by Job name.
     pub errors: BTreeMap<String, String>,
 }
 
-/// A Job.
+/// A Job as the planner reads the object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Job {
-    /// Its uid.
+    /// Value of `metadata.uid`.
     pub uid: String,
-    /// The uid of the run that owns it, if one does.
+    /// UID of the run that created the Job, if the Job carries a run label.
     pub run_uid: Option<String>,
-    /// It does not run.
+    /// True if `spec.suspend` is true.
     pub suspended: bool,
-    /// It has succeeded, or failed and why; nothing while it goes on.
+    /// Outcome of the Job: success, or failure with a reason. The value is `None` while the Job is
+    /// running.
     pub outcome: Option<Result<(), String>>,
 }

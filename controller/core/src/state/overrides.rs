@@ -1,64 +1,65 @@
-//! What on-call asked for.
+//! The `SurgeOverride`: a request of a person to change the plan of a run.
 
 use crate::Instant;
 
-/// What an override does.
+/// The action of an override (`spec.action`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Nothing is lowered.
+    /// The planner lowers no floor and keeps the machines of the run.
     Hold,
-    /// A higher floor.
+    /// The planner raises the floor of a target.
     Boost {
-        /// The target; all targets where absent.
+        /// Name of the target. If absent, the boost applies to all targets.
         target: Option<String>,
-        /// How much.
+        /// Amount of the boost.
         amount: Boost,
     },
-    /// The event ends later: at the expiry of the override.
+    /// The planner moves the end of the event to the expiry of the override, if the expiry is
+    /// later.
     Extend,
-    /// Come down now, step by step.
+    /// The planner starts the release now, in steps.
     Release,
-    /// The event begins now, where it does not begin by itself.
+    /// The event starts now. The action has an effect only if `spec.startPolicy` is `Manual`.
     Start,
-    /// Steps of the ladder of degradation are on, or off, whatever they watch.
+    /// The planner activates or deactivates degradation steps regardless of the triggers.
     Degrade {
-        /// The step; all steps where absent.
+        /// Name of the step. If absent, the action applies to all steps.
         step: Option<String>,
-        /// On, or off.
+        /// True for activation, false for deactivation.
         on: bool,
     },
 }
 
-/// How much higher.
+/// The amount of a boost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Boost {
-    /// At least this many replicas.
+    /// Minimum replicas for the target.
     Replicas(u32),
-    /// At least this share of the planned floor.
+    /// Minimum replicas for the target, in percent of the planned floor.
     Percent(u32),
 }
 
-/// A `SurgeOverride`.
+/// A `SurgeOverride` as the planner reads the object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Override {
-    /// Name of the object.
+    /// Name of the `SurgeOverride`.
     pub name: String,
-    /// The surge whose runs it speaks of.
+    /// Name of the surge whose runs the override applies to.
     pub surge: String,
-    /// What it does.
+    /// Action of the override.
     pub action: Action,
-    /// Why, in the words of its author.
+    /// Reason given by the author.
     pub reason: String,
-    /// Who, as the API server recorded it.
+    /// User name of the author (`spec.author`), filled in or checked by the API server.
     pub author: String,
-    /// When it was created.
+    /// Value of `metadata.creationTimestamp`.
     pub created: Instant,
-    /// When it ends.
+    /// End of the override (`spec.expireTime`).
     pub expires: Instant,
 }
 
 impl Override {
-    /// One line for the decision log.
+    /// Returns a one-line description for the decision log.
     #[must_use]
     pub fn describe(&self) -> String {
         let what = match &self.action {

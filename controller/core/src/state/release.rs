@@ -1,46 +1,47 @@
-//! The release of a run: why it began, and the floor of each target on the way down.
+//! The release of a run: the cause of the release and the current floor of each target
+//! (`status.release`).
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::Instant;
 
-/// The way down.
+/// The release: the planner lowers the floors of a run to the baseline in steps.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Release {
-    /// When it began.
+    /// Start time of the release.
     pub start_time: Instant,
-    /// Why: the load has gone, the longest hold is over, an override, a deletion.
+    /// Cause of the release, such as a drop of the load or an override.
     pub cause: ReleaseCause,
-    /// When the last step was taken.
+    /// Time of the last release step. Before the first step, the value equals `startTime`.
     pub step_time: Instant,
-    /// When machines were last sent away.
+    /// Time of the last step that drained or terminated machines.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub machines_time: Option<Instant>,
-    /// The floor of each target on the way down.
+    /// Current floor of each target.
     pub floors: Vec<ReleaseFloor>,
 }
 
-/// Why a release began.
+/// The cause of a release.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum ReleaseCause {
-    /// The load stayed below the share of its peak for long enough.
+    /// The load stayed below the quiet threshold for `spec.hold.forSeconds`.
     LoadGone,
-    /// The end has passed and nothing was asked to wait for.
+    /// The event has ended and the surge has no hold phase.
     End,
-    /// The longest hold after the end is over.
+    /// The hold phase has reached the maximum duration (`spec.hold.maxSeconds`).
     HoldExpired,
-    /// No person said that the event begins.
+    /// The surge has `startPolicy: Manual` and no person started the event in time.
     NeverStarted,
-    /// A person said so.
+    /// A person requested the release with a `SurgeOverride`.
     Override,
-    /// The run was deleted.
+    /// A person deleted the run or the surge of the run.
     Deleted,
 }
 
 impl ReleaseCause {
-    /// The sentence for the decision log.
+    /// Returns the cause as a clause for the decision log.
     #[must_use]
     pub fn sentence(self) -> &'static str {
         match self {
@@ -53,23 +54,24 @@ impl ReleaseCause {
         }
     }
 
-    /// A person decided: live load no longer keeps the floor up.
+    /// True if a person requested the release. The planner then lowers floors regardless of the
+    /// live load.
     #[must_use]
     pub fn by_a_person(self) -> bool {
         matches!(self, Self::Override | Self::Deleted)
     }
 }
 
-/// The floor of one target on the way down.
+/// The floor of one target during the release.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ReleaseFloor {
-    /// Name of the target.
+    /// Name of the target within the surge.
     pub target: String,
-    /// The floor when the release began.
+    /// Floor at the start of the release.
     pub top: u32,
-    /// The floor now.
+    /// Current floor.
     pub floor: u32,
-    /// Nothing more is asked of this target.
+    /// True if the run no longer claims the target.
     pub done: bool,
 }

@@ -1,64 +1,67 @@
-//! The report of a run: forecast and actual, lead times achieved, advice for the next run.
+//! The report of a finished run: planned and actual replicas, measured lead times, and advice for
+//! the next run.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::state::release::ReleaseCause;
 
-/// The report of a run.
+/// The report of a finished run (`status.report`).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Report {
-    /// Everything was ready at T0.
+    /// True if all targets, machines and warm-up Jobs were ready at T0.
     pub ready_at_t0: bool,
-    /// Seconds between being ready and T0; negative when it was late, absent when it never was ready.
+    /// Seconds from readiness to T0, negative if the run was ready after T0. The value is absent if
+    /// the run was never ready.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slack_seconds: Option<i64>,
-    /// Why the way down began.
+    /// Cause of the release.
     pub release_cause: ReleaseCause,
-    /// Targets, in the order of the spec.
+    /// Reports of the targets, in the order of the spec.
     pub targets: Vec<TargetReport>,
-    /// Signals, in the order of the spec.
+    /// Reports of the signals, in the order of the spec.
     pub signals: Vec<SignalReport>,
-    /// Instances started.
+    /// Number of started instances.
     pub machines_launched: u32,
-    /// Instances seen terminated.
+    /// Number of instances that the cloud reported as terminated.
     pub machines_terminated: u32,
-    /// Seconds of all instances together, from the intent to start them until they were seen terminated.
+    /// Total run time of all instances in seconds, from the recorded launch to the observed
+    /// termination.
     pub machine_seconds: i64,
-    /// What to change for the next run.
+    /// Suggested changes to the spec of the surge.
     pub advice: Vec<String>,
 }
 
-/// What became of a target.
+/// The planned and actual values of one target.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TargetReport {
-    /// Name within the surge.
+    /// Name of the target within the surge.
     pub name: String,
-    /// Replicas before.
+    /// Replicas before the first write of the run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub baseline: Option<u32>,
-    /// Forecast.
+    /// Replicas planned for T0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub planned: Option<u32>,
-    /// Actual.
+    /// Highest floor that the run claimed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub highest_floor: Option<u32>,
-    /// Declared.
+    /// Lead time in seconds as declared in `leadSeconds`.
     pub lead_seconds: i64,
-    /// Measured.
+    /// Measured lead time in seconds, from the first write until the planned pods were ready.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub achieved_lead_seconds: Option<i64>,
 }
 
-/// What became of a signal.
+/// The measured load of one signal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SignalReport {
-    /// Name within the surge.
+    /// Name of the signal within the surge.
     pub name: String,
-    /// The highest load seen, as a decimal.
+    /// Highest measured load during the run, as a decimal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peak: Option<String>,
 }

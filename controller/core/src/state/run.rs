@@ -1,7 +1,8 @@
-//! The record of one occurrence: what must survive a crash, and what people read.
+//! The record of one occurrence: the `SurgeRun`, with the status that the next plan builds on.
 //!
-//! The stage and the verdict are written here for people and never read back; the ledger, the release and the
-//! evidence (peaks, quiet time) are records that the next plan builds upon.
+//! The planner writes the stage and the verdict for people and never reads either value back. The
+//! next plan, also after a crash, depends on the ledger, the release, the Jobs, the degradation
+//! steps, the load peaks and the quiet time.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -16,32 +17,33 @@ use crate::state::release::Release;
 use crate::state::report::Report;
 use crate::state::status::{JobStatus, MachineStatus, SignalStatus, TargetStatus};
 
-/// Where a run is in its life.
+/// The stage of a run, from planning to completion.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
 )]
 pub enum Stage {
-    /// Instants are resolved; nothing has been touched.
+    /// The times of the run are fixed and the reconciler has not written to any target.
     #[default]
     Planned,
-    /// Machines and pods are being raised.
+    /// The run raises machines and pods.
     WarmingUp,
-    /// Everything that serves users is there, and the event has not begun.
+    /// All targets, machines and warm-up Jobs are ready and the event has not started.
     Ready,
-    /// The event is on.
+    /// The event is in progress.
     Live,
-    /// The end has passed and the load has not gone yet.
+    /// The event has ended and the release has not begun.
     Holding,
-    /// Going back, step by step.
+    /// The planner lowers the floors step by step.
     Releasing,
-    /// Everything was given back.
+    /// The run has ended and has returned all capacity.
     Done,
-    /// Called off; everything was given back.
+    /// The run was called off and has returned all capacity. The release began before the start of
+    /// the event, or no person started the event.
     Cancelled,
 }
 
 impl Stage {
-    /// All stages, in the order of a life.
+    /// All stages, in chronological order.
     pub const ALL: [Self; 8] = [
         Self::Planned,
         Self::WarmingUp,
@@ -53,7 +55,7 @@ impl Stage {
         Self::Cancelled,
     ];
 
-    /// The word shown to people.
+    /// Returns the name of the stage as shown in the status.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -69,20 +71,21 @@ impl Stage {
     }
 }
 
-/// Whether the run will be, or is, ready.
+/// The verdict on the readiness of a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Verdict {
-    /// It will be ready at T0, by all that is known now.
+    /// The planner expects the run to be ready at T0.
     #[default]
     OnTrack,
-    /// It is not ready, or will not be; the message has the missing number.
+    /// The run is not ready at T0 or is likely to miss T0. The status message gives the missing
+    /// number of pods, machines or Jobs.
     AtRisk,
-    /// Ready pods, joined machines: counted, not hoped.
+    /// All pods, machines and warm-up Jobs of the run are ready, by count.
     Ready,
 }
 
 impl Verdict {
-    /// The word shown to people.
+    /// Returns the name of the verdict as shown in the status.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -122,101 +125,105 @@ impl From<Verdict> for ConditionReason {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RunStatus {
-    /// Where the run is in its life. Derived at every look, never read back.
+    /// Stage of the run. The planner computes the stage in each pass and never reads the stored
+    /// value.
     #[serde(default)]
     pub stage: Stage,
-    /// Whether it will be, or is, ready.
+    /// Verdict on the readiness of the run.
     #[serde(default)]
     pub verdict: Verdict,
-    /// One sentence with the numbers that matter now.
+    /// Summary for people, with the current numbers.
     #[serde(default)]
     pub message: String,
-    /// When the first step starts.
+    /// Time of the first step of the run: the first launch, write or warm-up Job.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub begin_time: Option<Instant>,
-    /// When the event starts, as people in its zone say it.
+    /// Start of the event in the time zone of the surge, formatted for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start_local: Option<String>,
-    /// The end in force, overrides included.
+    /// End of the event, including extensions by overrides.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub end_time: Option<Instant>,
-    /// When everything was first ready.
+    /// Time at which all targets, machines and warm-up Jobs were first ready.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ready_time: Option<Instant>,
-    /// When a person said that the event begins, where it does not begin by itself.
+    /// Time at which a person started the event. The field is set only for `startPolicy: Manual`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_time: Option<Instant>,
-    /// When everything was given back.
+    /// Time at which the run had returned all capacity.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub completion_time: Option<Instant>,
-    /// Targets, in the order of the spec.
+    /// Statuses of the targets, in the order of the spec.
     #[serde(default)]
     pub targets: Vec<TargetStatus>,
     /// Ready and wanted pods of all targets, such as `358/360`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ready_summary: Option<String>,
-    /// Machine groups, in the order of the spec.
+    /// Statuses of the machine groups, in the order of the spec.
     #[serde(default)]
     pub machines: Vec<MachineStatus>,
     /// Joined and wanted machines of all groups, such as `17/17`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub machine_summary: Option<String>,
-    /// Jobs, in the order of the spec.
+    /// Statuses of the Jobs, in the order of the spec.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub jobs: Vec<JobStatus>,
-    /// Steps of the ladder of degradation, in the order of the spec.
+    /// Statuses of the degradation steps, in the order of the spec.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub degrade: Vec<ladder::StepStatus>,
-    /// Signals, in the order of the spec.
+    /// Statuses of the signals, in the order of the spec.
     #[serde(default)]
     pub signals: Vec<SignalStatus>,
-    /// Since when the load has been below the share of its peak.
+    /// Time since which the load has stayed below the quiet threshold of `spec.hold`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quiet_since: Option<Instant>,
     /// Names of the overrides in force.
     #[serde(default)]
     pub overrides: Vec<String>,
-    /// Every call to the cloud and what came of it.
+    /// Launch calls to the cloud and the started instances.
     #[serde(default)]
     pub ledger: Vec<Batch>,
-    /// When the run, or the surge that announced it, was deleted. Nothing is lowered for a while then, and nothing at all once a
-    /// surge of the same name announces the run again.
+    /// Time at which the run or the surge of the run was deleted.
+    ///
+    /// The release waits until the delete grace period is over. If a surge of the same name
+    /// announces the run again, the run continues without a release.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deletion_time: Option<Instant>,
-    /// The way down, once begun.
+    /// State of the release, once the release has begun.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub release: Option<Release>,
-    /// The latest decisions, oldest first; bounded.
+    /// Latest decisions, oldest first. The list is bounded.
     #[serde(default)]
     pub decisions: Vec<Decision>,
-    /// Problems and states.
+    /// Conditions of the run, such as `Ready`.
     #[serde(default)]
     pub conditions: Vec<Condition>,
-    /// What the run leaves behind.
+    /// Report of the run, written at completion.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub report: Option<Report>,
 }
 
 impl RunStatus {
-    /// Instances that may exist in the cloud.
+    /// Returns the instances that may still exist in the cloud.
     pub fn living(&self) -> impl Iterator<Item = &LedgerInstance> {
         self.ledger.iter().flat_map(|b| &b.instances).filter(|i| i.state != LedgerState::Terminated)
     }
 
-    /// Whether anything outside our own records may have been touched or started.
+    /// True if the run may still have instances in the cloud: a launch call without a final
+    /// outcome, or an instance not yet seen terminated.
     #[must_use]
     pub fn owes_machines(&self) -> bool {
         self.ledger.iter().any(|b| !b.settled) || self.living().next().is_some()
     }
 
-    /// Whether something stands where a step has written that was not there before.
+    /// True if a degradation step has overwritten a value that the reconciler has not yet restored.
     #[must_use]
     pub fn owes_values(&self) -> bool {
         self.degrade.iter().any(|step| step.owed.is_some())
     }
 
-    /// Clamps recorded instants to `now`. An instant in the future was written by a wrong clock, and would delay every timer
-    /// that counts from it.
+    /// Clamps recorded times to `now`. A time in the future comes from a process with a wrong clock
+    /// and would delay every timer based on the time.
     pub fn bring_back_to(&mut self, now: Instant) {
         let mut instants: Vec<&mut Instant> = Vec::new();
         if let Some(release) = &mut self.release {
@@ -248,42 +255,51 @@ impl RunStatus {
     }
 }
 
-/// A run as the planner sees it.
+/// A run as the planner sees the object.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RunRecord {
-    /// Name of the object.
+    /// Name of the `SurgeRun`.
     pub name: String,
-    /// Its uid: ledger entries and tags carry it.
+    /// Value of `metadata.uid`. Ledger tokens and cloud tags contain the UID.
     pub uid: String,
-    /// The surge it belongs to; its own name where a person created it.
+    /// Name of the surge of the run (`spec.surgeName`). If `spec.surgeName` is absent, the value is
+    /// the name of the run.
     pub surge: String,
-    /// The uid of the surge that planned it; absent where a person created it.
+    /// UID of the surge that planned the run. The value is `None` if a person created the run.
     pub owner: Option<String>,
-    /// It is deleted together with that surge: it has not begun, or is over.
+    /// True if the run has an owner reference to the surge.
+    ///
+    /// The garbage collector then deletes the run together with the surge. The operator keeps the
+    /// reference only before the run begins and after the run ends.
     pub collected: bool,
-    /// The generation of the surge that it was planned from.
+    /// Generation of the surge spec that the planner copied into the run.
     pub surge_generation: Option<i64>,
-    /// The `deletionTimestamp` of the SurgeRun.
+    /// Value of `metadata.deletionTimestamp`.
     pub deletion_time: Option<Instant>,
-    /// Our finalizer is on it: it must not vanish before everything was given back.
+    /// True if the run carries the Primetime finalizer. The finalizer keeps the object until the
+    /// run has returned all capacity.
     pub guarded: bool,
-    /// The zone in which people read its instants.
+    /// Time zone for times shown to people (`spec.timeZone`).
     pub time_zone: Option<String>,
-    /// The event of a calendar that it is.
+    /// Identifier of the calendar event of the run (`spec.eventId`).
     pub event: Option<String>,
-    /// The SurgeRun was decoded. Otherwise its metadata and the start in its name are known, and nothing is decided from
-    /// `ready_by`, `end`, `event`, `surge_generation` and `status`.
+    /// True if the operator could decode the `SurgeRun`.
+    ///
+    /// If the value is false, the planner knows only the metadata and the start time in the name.
+    /// The planner then draws no conclusions from `ready_by`, `end`, `event`, `surge_generation`
+    /// and `status`.
     pub decoded: bool,
-    /// Instants.
+    /// T0, start and end of the occurrence.
     pub window: Window,
-    /// What it must have ready, or why that cannot be understood.
+    /// Frozen settings of the surge, or all validation errors.
     pub announcement: Result<Announcement, String>,
-    /// Its status as last written.
+    /// Status as last persisted.
     pub status: RunStatus,
 }
 
 impl RunRecord {
-    /// A surge announced it, and it goes on also where that surge is replaced: it has begun, is not over, and is not deleted.
+    /// True if the run continues after the deletion of the surge: the run has begun, has not ended,
+    /// and is not being deleted. A run that a person created has no surge.
     #[must_use]
     pub fn outlives_its_surge(&self) -> bool {
         self.owner.is_some()
@@ -293,7 +309,7 @@ impl RunRecord {
             && self.status.completion_time.is_none()
     }
 
-    /// Deletion was asked for.
+    /// True if the run has a deletion timestamp.
     #[must_use]
     pub fn deleting(&self) -> bool {
         self.deletion_time.is_some()

@@ -1,37 +1,41 @@
-//! One answer of a metrics source. `Unknown` is a value of its own: it is never 0.
+//! The answer of a metrics source to one query. `Unknown` is a separate value and never counts as a
+//! load of 0.
 
 use chrono::TimeDelta;
 
 use crate::Instant;
 use crate::state::condition::ConditionReason;
 
-/// Why a sample says nothing.
+/// The reason for an unknown sample.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Why {
-    /// Not asked yet.
+    /// The signal reader has not sent the query yet.
     NotAskedYet,
     /// The `MetricsSource` does not exist.
     NoSuchSource,
-    /// The query is not sent: it has a comment or a control character.
+    /// The signal reader rejects the query, because the query contains a comment or a control
+    /// character.
     NotSent(String),
-    /// No connection, a time-out, an HTTP error.
+    /// The request failed: no connection, a timeout, or an HTTP error.
     NoAnswer(String),
-    /// The answer was not what the API promises.
+    /// The answer does not conform to the Prometheus HTTP API.
     Malformed(String),
-    /// The source says that its answer lacks something: a store of Thanos or a shard of Mimir did not answer.
+    /// The source warns that the answer is incomplete, for example because a Thanos store or a
+    /// Mimir shard did not answer.
     Partial(String),
-    /// The query selected nothing.
+    /// The query selects no series.
     Empty,
-    /// NaN or an infinity.
+    /// The value is NaN or infinite, or the load of a signal with a target is negative.
     NotANumber,
-    /// More than one series: which one is meant?
+    /// The query returns more than one series, so that the load is ambiguous.
     ManySeries(usize),
-    /// The newest sample is older than allowed.
+    /// The newest sample is older than `spec.maxSampleAgeSeconds` of the `MetricsSource`.
     Old {
-        /// Age in seconds.
+        /// Age of the newest sample in seconds, negative for a time in the future.
         seconds: i64,
     },
-    /// A threshold says how full the pods are that carry the load: how many these are is not known.
+    /// The number of ready pods is unknown or 0. A signal with a `threshold` needs the number to
+    /// compute the required replicas.
     PodsUnknown,
 }
 
@@ -54,7 +58,7 @@ impl std::fmt::Display for Why {
 }
 
 impl Why {
-    /// A short, stable word for metrics and conditions.
+    /// Returns the reason as a stable word for metrics and conditions.
     #[must_use]
     pub fn reason(&self) -> ConditionReason {
         match self {
@@ -73,30 +77,31 @@ impl Why {
     }
 }
 
-/// What a metrics source said of a signal.
+/// The answer of a metrics source for a signal.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Sample {
-    /// A number that can be trusted.
+    /// A usable measurement.
     Known {
-        /// The load.
+        /// Measured load.
         value: f64,
-        /// When it was measured.
+        /// Time of the measurement.
         at: Instant,
     },
-    /// Nothing that can be acted upon.
+    /// An unusable answer, with the reason.
     Unknown(Why),
 }
 
 impl Sample {
-    /// The load and when it was measured, if the sample is known and not older than `max_age` at `now`.
+    /// Returns the load and the time of the measurement, if the sample is known and fresh at `now`.
     ///
     /// # Errors
     ///
-    /// Why it says nothing.
+    /// [`Why::NotANumber`] if the load is not finite. [`Why::Old`] if the time of the measurement
+    /// differs from `now` by more than `max_age`. The recorded reason if the sample is unknown.
     pub fn fresh(&self, now: Instant, max_age: TimeDelta) -> Result<(f64, Instant), Why> {
         match self {
             Self::Known { value, .. } if !value.is_finite() => Err(Why::NotANumber),
-            // A sample from the future is of a wrong clock: its age is unknown.
+            // A sample with a time in the future comes from a wrong clock, so the age is unknown.
             Self::Known { value, at } if now - *at <= max_age && *at - now <= max_age => {
                 Ok((*value, *at))
             }

@@ -1,26 +1,29 @@
-//! What a source has said lately of a signal, and how fast it rises.
+//! The recent samples of a signal, and the growth rate of the load.
 
 use chrono::TimeDelta;
 
 use crate::Instant;
 use crate::state::sample::{Sample, Why};
 
-/// Samples that tell a rise are so far apart at least: from one second to the next a load only trembles.
+/// Minimum time between two samples that the growth rate is based on. Differences over shorter
+/// times are mostly noise.
 const APART: TimeDelta = TimeDelta::seconds(10);
 
-/// A rise has gone on for so many samples in a row. One jump is no slope: how far it goes on is unknown.
+/// Number of consecutive growth rates that must be positive. A single jump does not show that the
+/// load continues to grow.
 // mutate: jump-load-slope
 const RISES: usize = 3;
 
-/// Samples are remembered for so long. Sources that are asked every 30 s still show a rise.
+/// Maximum age of a sample relative to the newest sample. The limit keeps enough samples for a
+/// source with a polling interval of 30 s.
 const REMEMBERED: TimeDelta = TimeDelta::seconds(120);
 
-/// The newest sample, and some before it.
+/// The newest sample of a signal and a history of earlier loads.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Series {
-    /// The newest.
+    /// Newest sample.
     pub latest: Sample,
-    /// Known loads, oldest first, [`APART`] from each other.
+    /// Known loads, oldest first, with a distance of at least [`APART`].
     before: Vec<(Instant, f64)>,
 }
 
@@ -39,10 +42,11 @@ impl From<Sample> for Series {
 }
 
 impl Series {
-    /// Takes in what the source says now.
+    /// Adds the newest sample and removes samples that are too old.
     pub fn hear(&mut self, sample: Sample) {
         if let Sample::Known { value, at } = sample {
-            // A clock that went back leaves samples of an hour that has not come.
+            // Samples with a later time than the newest sample were recorded before the clock was
+            // set back.
             self.before.retain(|(then, _)| *then < at && at - *then <= REMEMBERED);
             if self.before.last().is_none_or(|(then, _)| at - *then >= APART) {
                 self.before.push((at, value));
@@ -51,7 +55,10 @@ impl Series {
         self.latest = sample;
     }
 
-    /// By how much the load grows a second: the least of its last rises, and nothing unless it has risen each time.
+    /// Returns the growth of the load per second: the minimum of the last three growth rates.
+    ///
+    /// The result is 0 if the newest sample is unknown. The result is also 0 if the history has
+    /// fewer than three rates or a rate is not positive.
     #[must_use]
     pub fn rise(&self) -> f64 {
         let Sample::Known { value, at } = self.latest else { return 0.0 };

@@ -1,43 +1,45 @@
-//! What people read of the targets, machines, Jobs and signals of a run.
+//! The status of targets, machine groups, Jobs and signals of a run, as shown to people.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::Instant;
 
-/// A target as people see it.
+/// The status of a target.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TargetStatus {
-    /// Name within the surge.
+    /// Name of the target within the surge.
     pub name: String,
     /// Kind and name of the workload.
     pub workload: String,
-    /// Replicas found when it was first held.
+    /// Replicas before the first write of the run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub baseline: Option<u32>,
     /// Replicas planned for T0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub planned: Option<u32>,
-    /// The floor this run asks for now; absent while it asks for nothing.
+    /// Floor that the run claims now. The value is absent while the run has no claim on the target.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub floor: Option<u32>,
-    /// The highest floor this run has asked for.
+    /// Highest floor that the run has claimed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub highest_floor: Option<u32>,
-    /// Pods that serve users; absent while unknown.
+    /// Number of ready pods. The value is absent while the number is unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ready: Option<u32>,
-    /// When a revert of another writer was last repaired.
+    /// Time of the last repair: another writer lowered the target and the reconciler raised the
+    /// target again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repair_time: Option<Instant>,
-    /// The field manager that keeps lowering it, and is not fought any more.
+    /// Field manager that keeps lowering the target. The reconciler no longer repairs the target.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub contested_by: Option<String>,
-    /// A rollout is going on: some of its pods are of a template of before. The way down waits for it.
+    /// True if a rollout of the target is in progress: some pods run an older pod template. The
+    /// release waits for the rollout up to a time limit.
     #[serde(default, skip_serializing_if = "is_false")]
     pub rolling: bool,
-    /// Seconds from the first write until the planned pods were ready: the lead time achieved.
+    /// Measured lead time in seconds, from the first write until the planned pods were ready.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub achieved_lead_seconds: Option<i64>,
 }
@@ -47,50 +49,52 @@ fn is_false(yes: &bool) -> bool {
     !yes
 }
 
-/// A group of machines as people see it.
+/// The status of a machine group.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MachineStatus {
-    /// Name within the surge.
+    /// Name of the machine group within the surge.
     pub name: String,
-    /// How many are wanted.
+    /// Number of wanted instances.
     pub wanted: u32,
-    /// How many instances were launched and not yet terminated.
+    /// Number of launched instances, except instances that the run is draining or has terminated.
     pub launched: u32,
-    /// How many of them have joined the cluster and are Ready.
+    /// Number of launched instances whose Node is Ready.
     pub joined: u32,
 }
 
-/// A Job of the run as people see it; also the record that it may be created.
+/// The status of a Job step. The reconciler creates the Job only after the planner has persisted
+/// the state `Running`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct JobStatus {
     /// Name of the step within the surge.
     pub name: String,
-    /// What has become of it.
+    /// State of the Job.
     pub state: JobState,
-    /// Name of the Job; empty before the first attempt.
+    /// Name of the Job. The value is empty before the first attempt.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub job: String,
-    /// Which attempt, from 1. The pods that a Job starts again by itself are not counted.
+    /// Number of the attempt, counted from 1. Pod restarts within a Job do not count as attempts.
     #[serde(default)]
     pub attempt: u32,
-    /// When it was put on record that the Job may be created; once it was seen, when that was first.
+    /// Time at which the planner approved the creation of the Job. Once the Job exists, the value
+    /// is the time of the first observation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start_time: Option<Instant>,
-    /// The uid of the Job, once it was seen.
+    /// UID of the Job, once the planner has observed the Job.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uid: Option<String>,
-    /// When it was seen to have succeeded or failed.
+    /// Time at which the planner observed the success or failure of the Job.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub end_time: Option<Instant>,
-    /// What it waits for, or why it has failed.
+    /// Reason for waiting, or error of the failed Job.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
 }
 
 impl JobStatus {
-    /// A step whose time has not come.
+    /// Returns the status of a step that is not due yet.
     #[must_use]
     pub fn waiting(name: &str) -> Self {
         Self {
@@ -105,51 +109,54 @@ impl JobStatus {
         }
     }
 
-    /// It has ended so.
+    /// Records the final state of the Job, with the end time `now`.
     pub fn end(&mut self, state: JobState, message: Option<String>, now: Instant) {
         (self.state, self.message, self.end_time) = (state, message, Some(now));
     }
 }
 
-/// What has become of a Job.
+/// The state of a Job step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum JobState {
-    /// Its time has not come, or what comes before it is not ready.
+    /// The step is not due yet, or a prerequisite in `after` is not ready.
     Waiting,
-    /// It is on record that it may be created, or it runs.
+    /// The reconciler may create the Job, or the Job is running.
     Running,
-    /// Done.
+    /// The Job has succeeded.
     Succeeded,
-    /// Not done: too many of its pods have failed, or its deadline has passed.
+    /// The Job has failed, for example because of too many pod failures or the deadline.
     Failed,
 }
 
-/// A signal as people see it.
+/// The status of a signal.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SignalStatus {
-    /// Name within the surge.
+    /// Name of the signal within the surge.
     pub name: String,
-    /// The load now, as a decimal; absent while unknown.
+    /// Current load as a decimal. The value is absent while the load is unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub value: Option<String>,
-    /// Replicas that the load needs.
+    /// Replicas that the current load needs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub required: Option<u32>,
-    /// The highest load seen in this run, as a decimal.
+    /// Highest load during the run, as a decimal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peak: Option<String>,
-    /// Since when the load is unknown.
+    /// Time since which the load has been unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unknown_since: Option<Instant>,
-    /// Why it is unknown.
+    /// Reason for the unknown load.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unknown_because: Option<String>,
 }
 
 impl TargetStatus {
-    /// Pods that are asked for now: the plan, or the floor where that is higher; on the way down the floor, and what was there
-    /// before the event once the floor is gone. Nothing where that is not known.
+    /// Returns the number of pods that the run wants now, or `None` if the number is unknown.
+    ///
+    /// Before the release, the number is the planned floor or the current floor, whichever is
+    /// higher. During the release, the number is the current floor. After the last claim, the
+    /// number is the baseline.
     #[must_use]
     pub fn wanted(&self, releasing: bool) -> Option<u32> {
         if releasing { self.floor.or(self.baseline) } else { self.planned.max(self.floor) }

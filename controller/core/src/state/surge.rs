@@ -1,4 +1,4 @@
-//! A `ScheduledSurge`: what its spec says, and what its status remembers.
+//! The `ScheduledSurge`: the validated spec and the persisted status.
 
 use chrono::TimeDelta;
 
@@ -7,50 +7,51 @@ use crate::schedule::Schedule;
 use crate::state::announcement::Announcement;
 use crate::state::condition::Condition;
 
-/// A `ScheduledSurge`.
+/// A `ScheduledSurge` as the planner reads the object.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SurgeRecord {
-    /// Name of the object.
+    /// Name of the `ScheduledSurge`.
     pub name: String,
-    /// Its uid: an object created again under the same name is another one.
+    /// Value of `metadata.uid`. A surge that is deleted and created again has a new UID.
     pub uid: String,
-    /// Generation of its spec.
+    /// Value of `metadata.generation`.
     pub generation: i64,
-    /// Deletion was asked for: nothing new is created for it.
+    /// True if the surge has a deletion timestamp. The planner then creates no runs for the surge.
     pub deleting: bool,
-    /// Spec, or every reason why it cannot be understood.
+    /// Validated spec, or all validation errors.
     pub spec: Result<SurgeSpec, Vec<String>>,
-    /// Its status as last written.
+    /// Status as last persisted.
     pub status: SurgeStatus,
 }
 
-/// A validated `ScheduledSurge`.
+/// The validated spec of a `ScheduledSurge`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SurgeSpec {
-    /// When.
+    /// Rules for the start and the duration of occurrences (`spec.schedule`).
     pub schedule: Schedule,
-    /// Or: whenever a calendar says so.
+    /// Calendar that the surge follows. If set, the events of the calendar are the occurrences.
     pub follows: Option<Follows>,
-    /// How long before the start everything must be ready.
+    /// Time between T0 and the start of the event (`spec.readyBeforeSeconds`).
     pub ready_before: TimeDelta,
-    /// Nothing new is planned.
+    /// True if the planner creates no further runs (`spec.suspend`).
     pub suspend: bool,
-    /// An occurrence that could not be planned is missed this long after its start; without it, when it is over.
+    /// Time after the start of an occurrence within which the planner may still create the run
+    /// (`spec.startingDeadlineSeconds`). If absent, the limit is the end of the occurrence.
     pub starting_deadline: Option<TimeDelta>,
-    /// So many occurrences to come have a run already.
+    /// Number of future occurrences that have a run in advance (`spec.upcomingLimit`).
     pub upcoming_limit: usize,
-    /// So many runs that are over are kept.
+    /// Number of finished runs that the planner keeps (`spec.historyLimit`).
     pub history_limit: usize,
-    /// What.
+    /// Settings that the planner copies into each run.
     pub announcement: Announcement,
 }
 
-/// The calendar that says when.
+/// The calendar that determines the occurrences.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Follows {
-    /// Its name.
+    /// Name of the `SurgeCalendar`.
     pub calendar: String,
-    /// How long an event lasts of which the calendar says no end.
+    /// Duration of an event for which the calendar gives no end.
     pub duration: TimeDelta,
 }
 
@@ -60,41 +61,43 @@ pub struct Follows {
 )]
 #[serde(rename_all = "camelCase")]
 pub struct SurgeStatus {
-    /// The generation this status speaks of.
+    /// Generation of the spec that the status describes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// Starts of the occurrences that have, or had, a run and are not over. One whose run was deleted is cancelled, and not
-    /// planned again.
+    /// Start times of the occurrences with an existing or deleted run. An occurrence whose run a
+    /// person deleted is cancelled, and the planner creates no second run.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub scheduled_times: Vec<Instant>,
-    /// The events of a calendar that these are: a cancelled one stays cancelled where its calendar moves it.
+    /// Calendar events with an existing or deleted run. A cancelled event stays cancelled even if
+    /// the calendar moves the event.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub scheduled_events: Vec<ScheduledEvent>,
-    /// The uids of the runs that are taken back, until they are gone: that such a one is deleted cancels nothing.
+    /// UIDs of the runs that the planner is withdrawing. The deletion of a withdrawn run does not
+    /// cancel the occurrence.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub withdrawn_runs: Vec<String>,
-    /// The next or current occurrence, in UTC.
+    /// Start of the next or current occurrence, in UTC.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_start_time: Option<Instant>,
-    /// The same as people in the surge's zone say it.
+    /// Start of the next or current occurrence in the time zone of the surge, formatted for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_start_local: Option<String>,
-    /// The run of that occurrence.
+    /// Name of the run of the next or current occurrence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run: Option<String>,
-    /// Problems and states.
+    /// Conditions of the surge, such as `Accepted`.
     #[serde(default)]
     pub conditions: Vec<Condition>,
 }
 
-/// An event of a calendar that has, or had, a run.
+/// A calendar event with an existing or deleted run.
 #[derive(
     Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema,
 )]
 #[serde(rename_all = "camelCase")]
 pub struct ScheduledEvent {
-    /// What stays the same when it is moved.
+    /// Identifier of the event. The identifier stays the same if the calendar moves the event.
     pub event_id: String,
-    /// When its run starts, or where that was deleted, the event.
+    /// Start of the run, or start of the event if the run was deleted.
     pub start_time: Instant,
 }

@@ -1,7 +1,7 @@
-//! What the planner sees of one namespace: what was announced, what was observed, and our own records.
+//! The input of the planner for one namespace: specs, observations and persisted records.
 //!
-//! Every observation may be [`Seen::Unknown`], which never lowers anything. Maps are ordered: the same world gives
-//! the same plan.
+//! An observation may be [`Seen::Unknown`], and the planner never lowers capacity because of an
+//! unknown observation. The maps are ordered, so that equal worlds give equal plans.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, LazyLock};
@@ -22,71 +22,80 @@ use crate::state::run::RunRecord;
 use crate::state::series::Series;
 use crate::state::surge::SurgeRecord;
 
-/// One namespace, and what it may name of the cluster.
+/// The objects of one namespace, and the cluster-wide objects that the namespace may refer to.
 #[derive(Clone, Debug, Default)]
 pub struct World {
-    /// Announcements by name.
+    /// Surges by name.
     pub surges: BTreeMap<String, Row<SurgeRecord>>,
     /// Calendars by name.
     pub calendars: BTreeMap<String, Row<CalendarRecord>>,
-    /// The last look at the feed of each calendar.
+    /// Results of the last feed read, by calendar name.
     pub readings: BTreeMap<String, Arc<Reading>>,
-    /// Occurrences by name.
+    /// Runs by name.
     pub runs: BTreeMap<String, Row<RunRecord>>,
     /// Holds by name.
     pub holds: BTreeMap<String, Row<HoldRecord>>,
-    /// Holds that cannot be understood, by name, and why: their targets are left as they are.
+    /// Decoding errors of unreadable holds, by name. The planner leaves the targets of unreadable
+    /// holds unchanged.
     pub unreadable_holds: BTreeMap<String, String>,
-    /// What on-call asked for.
+    /// All overrides in the namespace.
     pub overrides: Vec<Override>,
-    /// Workloads named by surges, runs and holds.
+    /// States of the workloads that unfinished runs and holds refer to.
     pub targets: BTreeMap<Workload, Seen<TargetState>>,
-    /// Classes by name.
+    /// Instance classes by name.
     pub classes: BTreeMap<String, InstanceClass>,
-    /// Sources by name.
+    /// Metrics sources by name.
     pub sources: BTreeMap<String, MetricsSource>,
-    /// Workloads that were not listed since this process leads: what was seen of them may be old.
+    /// Workloads whose state may be stale, because no list has completed since the process became
+    /// leader.
     pub doubted: BTreeSet<Workload>,
-    /// Jobs that runs speak of; [`Seen::Absent`] where this installation may not create any.
+    /// Jobs and templates that runs refer to. The value is [`Seen::Absent`] if the chart value
+    /// `jobs.enabled` is off.
     pub jobs: Seen<Jobs>,
-    /// What steps of a ladder may write.
+    /// Objects that degradation steps may write, according to the chart values.
     pub may_degrade: BTreeSet<ladder::Object>,
-    /// What was seen where steps of a ladder write.
+    /// Results of the last reads of the keys and fields that degradation steps write.
     pub places: BTreeMap<ladder::Place, ladder::Seen>,
-    /// What sources have said lately, by source and query.
+    /// Recent samples, by metrics source and query.
     pub samples: BTreeMap<(String, String), Row<Series>>,
-    /// Instances by run uid.
+    /// Cloud instances, by run UID.
     pub fleets: BTreeMap<String, Seen<Row<Fleet>>>,
-    /// Answers to launches whose entry is not settled yet, by token.
+    /// Answers of the cloud to launch calls, by ledger token.
     pub launches: BTreeMap<String, LaunchAnswer>,
-    /// Nodes by instance id.
+    /// Nodes, by instance ID.
     pub nodes: BTreeMap<String, Node>,
-    /// When the list of all nodes was asked for that came last; nothing before the first.
+    /// Time of the request for the last complete list of Nodes. The value is `None` before the
+    /// first list.
     pub nodes_as_of: Option<Instant>,
-    /// When the fields of a hold's level were last seen in force, by hold: what is lower now was lowered by another writer.
+    /// Times at which live fields last had at least the value of the level, by hold. If a field is
+    /// lower now, another writer has lowered the field.
     pub reached: BTreeMap<String, Reached>,
-    /// Answers of the API server that was asked for a surge by name, by that name: the uid of the surge, or that there is none.
+    /// UIDs that the API server returned for surges requested by name. The value is `None` if the
+    /// API server has no surge of the name.
     pub surge_looks: BTreeMap<String, Option<String>>,
-    /// Nothing is lowered for so long after a deletion: it may be half of a replacement.
+    /// Grace period after the deletion of a run or surge (chart value `deleteGraceSeconds`). The
+    /// planner lowers nothing meanwhile, because the deletion may be part of a replacement.
     pub delete_grace: TimeDelta,
-    /// Nothing is lowered before this instant: a process that has just started, or just become leader, has not seen
-    /// enough.
+    /// Earliest time at which the planner may lower anything. A process that has just started, or
+    /// has just become leader, waits for fresh observations.
     pub may_lower_from: Instant,
-    /// By how much the clock that `now` is read from is ahead of the API server's, or behind it where negative; nothing
-    /// while they agree.
+    /// Difference between the clock behind `now` and the clock of the API server, positive if the
+    /// first is ahead. The value is `None` while the clocks agree.
     pub clock_error: Option<TimeDelta>,
-    /// Distinguishes the instances of this cluster from those of others in the same account.
+    /// Name of the cluster. The name separates instances of the cluster from other instances in the
+    /// same cloud account.
     pub cluster: String,
 }
 
 impl World {
-    /// The clock that `now` is read from is believed: it is the API server's, and has not jumped lately.
+    /// True if the clock behind `now` is reliable: the clock agrees with the API server, and
+    /// `may_lower_from` has passed.
     #[must_use]
     pub fn trusts_its_clock(&self, now: Instant) -> bool {
         self.clock_error.is_none() && now >= self.may_lower_from
     }
 
-    /// What is known of a workload.
+    /// Returns the observed state of a workload.
     #[must_use]
     pub fn target(&self, workload: &Workload) -> &Seen<TargetState> {
         static NOT_LOOKED_AT: LazyLock<Seen<TargetState>> = LazyLock::new(Seen::default);

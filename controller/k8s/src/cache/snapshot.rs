@@ -1,4 +1,4 @@
-//! One namespace as the planner sees it: a projection of the cache, without side effects.
+//! Snapshot of one namespace for the planner: a projection of the cache, without side effects.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,7 +16,7 @@ use crate::cache::store::Cache;
 use crate::cache::table::{Key, Table};
 
 impl Cache {
-    /// What is known of a workload.
+    /// Returns the cached state of a workload, or the reason why the state is unknown.
     fn target(&self, namespace: &str, workload: &Workload) -> Seen<TargetState> {
         let kind = (workload.api_version.clone(), workload.kind.clone());
         let Some(table) = self.workloads.get(&kind) else {
@@ -30,7 +30,8 @@ impl Cache {
         let key = (namespace.to_owned(), workload.name.clone());
         match table.get(&key) {
             Some(row) => match self.scaler(namespace, workload) {
-                // To take such a target for a plain one would fight KEDA, and lose.
+                // The cache must not report a target of KEDA as a target without autoscaler,
+                // because KEDA would revert every write to `spec.replicas`.
                 None if self.scaled_by_unseen_keda(namespace, workload) => {
                     Seen::Unknown("its ScaledObject is not listed yet".to_owned())
                 }
@@ -55,7 +56,9 @@ impl Cache {
         }
     }
 
-    /// What is known of a workload, or of what scales it, is from before this process led.
+    /// True if no list of the workload's kind began since this process became leader. The watch of
+    /// a standby may have missed events. If a `ScaledObject` scales the workload, the rule applies
+    /// to the list of `ScaledObject`s too.
     fn is_doubted(&self, workload: &Workload, seen: &Seen<TargetState>) -> bool {
         let Some(from) = self.leads_from else { return false };
         let kind = (workload.api_version.clone(), workload.kind.clone());
@@ -67,9 +70,10 @@ impl Cache {
             || (by_keda && !self.scaled_objects.listed_since(from))
     }
 
-    /// One namespace as the planner sees it.
+    /// Returns the planner's view of one namespace.
     ///
-    /// One table: each field of [`World`] stands beside the rows it is copied from.
+    /// The function is one table: each field of [`World`] stands beside the cache rows that supply
+    /// the field.
     #[must_use]
     pub fn world(
         &self,
@@ -95,7 +99,8 @@ impl Cache {
                 .surge_looks
                 .range((namespace.to_owned(), String::new())..)
                 .take_while(|((ns, _), _)| ns == namespace)
-                // What a list shows is newer than an answer that says something else.
+                // The cached row of a surge is newer than the answer to a GET with another uid, so
+                // the filter drops that answer.
                 .filter(|(key, look)| {
                     self.surges.get(key).is_none_or(|row| Some(&row.value.uid) == look.as_ref())
                 })
@@ -167,7 +172,9 @@ impl Cache {
         world
     }
 
-    /// The Jobs that runs of a namespace speak of, and their templates.
+    /// Returns the Jobs and the job templates that the open runs of a namespace name. Returns
+    /// [`Seen::Absent`] if this installation may not create Jobs. Returns [`Seen::Unknown`] until
+    /// this leader has listed `Job`s and `CronJob`s.
     fn jobs(&self, namespace: &str, world: &World) -> Seen<Jobs> {
         if !self.may_run_jobs {
             return Seen::Absent;
@@ -212,8 +219,12 @@ fn records<T>(table: &Table<Key, T>, namespace: &str) -> BTreeMap<String, Row<T>
 }
 
 impl Cache {
-    /// What scales a workload: the autoscaler that its hold has on record, as long as it is there; otherwise a `ScaledObject`
-    /// before the HPA it generates. A new one beside it (a Helm rename creates before it deletes) changes nothing yet.
+    /// Returns the autoscaler of a workload.
+    ///
+    /// The autoscaler recorded in the hold (`spec.baseline.autoscaler`) has priority as long as the
+    /// object exists. If that object is gone, a `ScaledObject` has priority over an HPA. An HPA
+    /// that KEDA generated does not count. A second autoscaler changes nothing before the recorded
+    /// autoscaler is gone: a Helm rename creates the new object before Helm deletes the old object.
     pub(super) fn scaler<'a>(
         &'a self,
         namespace: &'a str,
@@ -228,7 +239,8 @@ impl Cache {
         on_record.or_else(|| by_keda().next()).or_else(|| hpas().next())
     }
 
-    /// What scales it, or the HPA that KEDA has generated for it, would go below this, if it were not its minimum.
+    /// Returns the replicas that the workload's HPA keeps only because of `spec.minReplicas`. If a
+    /// `ScaledObject` scales the workload, the HPA that KEDA generated supplies the number.
     pub(super) fn kept_at(
         &self,
         namespace: &str,
@@ -242,14 +254,16 @@ impl Cache {
         of_workload(&self.hpas, namespace, workload).find(|hpa| hpa.generated)?.kept_at
     }
 
-    /// KEDA has generated an HPA for the workload, and the `ScaledObject` behind it was not seen.
+    /// True if the cache has an HPA that KEDA generated for the workload, but no `ScaledObject`
+    /// that scales the workload.
     pub(super) fn scaled_by_unseen_keda(&self, namespace: &str, workload: &Workload) -> bool {
         of_workload(&self.hpas, namespace, workload).any(|s| s.generated)
             && of_workload(&self.scaled_objects, namespace, workload).next().is_none()
     }
 }
 
-/// The scalers of a workload in a table.
+/// Returns the autoscalers in `table` that scale the workload. The comparison covers API group,
+/// kind and name.
 fn of_workload<'a>(
     table: &'a Scalers,
     namespace: &'a str,

@@ -1,4 +1,5 @@
-//! What the watches have seen, kept compactly: one small record per object, never the object itself.
+//! Cache of the shell: a compact record of each watched object, and the answers of the cloud, the
+//! feeds and the metrics sources.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -23,23 +24,23 @@ use primetime_core::{Instant, port};
 use crate::cache::scalers::Scalers;
 use crate::cache::table::{Key, Table};
 
-/// A metrics source as the shell needs it.
+/// A `MetricsSource`, as cached for the planner and for the signal reader.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Source {
-    /// What the planner needs.
+    /// Part of the spec that the planner needs (`spec.maxSampleAgeSeconds`).
     pub source: observed::MetricsSource,
-    /// How it is asked.
+    /// Address, timeout and maximum sample age of the queries.
     pub asked: port::Source,
-    /// Seconds between two questions.
+    /// Interval between two rounds of queries, in seconds (`spec.intervalSeconds`).
     pub interval_seconds: u32,
 }
 
-/// A calendar as the shell needs it.
+/// A `SurgeCalendar`, as cached for the planner and for the feed reader.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Calendar {
-    /// What the planner needs.
+    /// Record of the calendar for the planner.
     pub record: Row<CalendarRecord>,
-    /// What the reader of feeds needs, where that can be understood.
+    /// Settings for the feed reader. The value is `None` if the spec of the calendar is invalid.
     pub how: Option<HowToRead>,
 }
 
@@ -49,78 +50,84 @@ impl From<&SurgeCalendar> for Calendar {
     }
 }
 
-/// What a change can concern.
+/// Extent of a change: the namespaces that the planner has to plan again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Scope {
-    /// One namespace.
+    /// A single namespace.
     Namespace(String),
-    /// All of them.
+    /// Every namespace that holds a surge, a calendar, a run or a hold.
     Everything,
 }
 
-/// Everything that was seen.
+/// Observations of this process, and the namespaces that the planner has to plan again.
 #[derive(Debug, Default)]
 pub struct Cache {
-    /// `ScheduledSurge`.
+    /// `ScheduledSurge` objects.
     pub surges: Table<Key, SurgeRecord>,
-    /// Answers of the API server that was asked for a surge by name: the uid of the surge, or that there is none.
+    /// Answers of the API server to a GET of a surge by name. The value is the uid, or `None` if
+    /// the surge does not exist.
     pub surge_looks: BTreeMap<Key, Option<String>>,
-    /// `SurgeCalendar`. Not waited for: where the definition of the kind is older than the operator there are none.
+    /// `SurgeCalendar` objects. [`Cache::synced`] does not wait for the kind, because the kind does
+    /// not exist if the installed CRDs are older than the operator.
     pub calendars: Table<Key, Calendar>,
-    /// The last look at the feed of each.
+    /// Result of the last read of each calendar's feed.
     pub readings: BTreeMap<Key, Arc<Reading>>,
-    /// `SurgeRun`.
+    /// `SurgeRun` objects.
     pub runs: Table<Key, RunRecord>,
-    /// `SurgeHold`, or why one cannot be understood.
+    /// `SurgeHold` objects, or the reason why a hold cannot be decoded.
     pub holds: Table<Key, Result<Row<HoldRecord>, String>>,
-    /// `SurgeOverride`.
+    /// `SurgeOverride` objects.
     pub overrides: Table<Key, Override>,
-    /// `InstanceClass` by name.
+    /// `InstanceClass` objects by name.
     pub classes: Table<String, observed::InstanceClass>,
-    /// `MetricsSource` by name.
+    /// `MetricsSource` objects by name.
     pub sources: Table<String, Source>,
-    /// HPAs.
+    /// `HorizontalPodAutoscaler` objects.
     pub hpas: Scalers,
-    /// KEDA's `ScaledObject`s; empty where KEDA is not installed.
+    /// `ScaledObject`s of KEDA. The table is empty if the cluster has no KEDA.
     pub scaled_objects: Scalers,
-    /// Workloads by kind: (apiVersion, kind) to a table by namespace and name.
+    /// Workloads by kind: a map from (`apiVersion`, `kind`) to a table by namespace and name.
     pub workloads: BTreeMap<(String, String), Table<Key, Replicas>>,
-    /// Kinds that were looked up and cannot be held: not served, or without a scale subresource.
+    /// Kinds that the API server does not serve, or serves without a scale subresource. The planner
+    /// cannot hold a workload of such a kind.
     pub not_scalable: BTreeSet<(String, String)>,
-    /// This installation may create Jobs.
+    /// True if this installation may create Jobs.
     pub may_run_jobs: bool,
-    /// What steps of a ladder may write.
+    /// Objects (`ConfigMap`, `HTTPRoute`) that the steps of a ladder may write in this
+    /// installation.
     pub may_degrade: BTreeSet<Object>,
-    /// What was seen where steps of a ladder write, by namespace.
+    /// Last observation of each place that a ladder step writes, by namespace and place.
     pub places: BTreeMap<(String, ladder::Place), ladder::Seen>,
-    /// Jobs, those of other people too: they may be templates.
+    /// `Job` objects, including Jobs of other owners, because a suspended Job may be a template.
     pub jobs: Table<Key, observed::Job>,
-    /// `CronJob`s.
+    /// Keys of all `CronJob` objects. The planner needs only the existence of a `CronJob`.
     pub cron_jobs: Table<Key, ()>,
-    /// Why a Job could not be created.
+    /// Error of the last failed creation of each Job.
     pub job_errors: BTreeMap<Key, String>,
-    /// Jobs that were asked for by name and are not there.
+    /// Jobs for which a GET by name returned 404.
     pub jobs_gone: BTreeSet<Key>,
-    /// Since when this process leads.
+    /// Monotonic time at which this process became leader. The value is `None` before the first
+    /// leadership.
     pub leads_from: Option<tokio::time::Instant>,
-    /// Nodes by instance id.
+    /// `Node` objects by instance id.
     pub nodes: Table<String, Node>,
-    /// Pods left on nodes that are being drained, by node name.
+    /// Pods left on each Node during a drain, by name of the Node.
     pub pods_left: BTreeMap<String, u32>,
-    /// What sources have said lately, by namespace, source and query.
+    /// Recent samples of each signal, by namespace, source and query.
     pub samples: BTreeMap<(String, String, String), Row<Series>>,
-    /// Instances by run uid.
+    /// Cloud instances of each run, by uid of the run.
     pub fleets: BTreeMap<String, Seen<Row<Fleet>>>,
-    /// Answers to launches by token.
+    /// Answers of the cloud to launch requests, by token of the batch.
     pub launches: BTreeMap<String, LaunchAnswer>,
-    /// When the fields of a hold's level were last seen in force.
+    /// Time at which each field of a hold's level was last observed in force.
     reached: BTreeMap<Key, Reached>,
-    /// Namespaces in which something has changed since they were last planned.
+    /// Namespaces with a change since the last plan.
     dirty: BTreeSet<String>,
 }
 
 impl Cache {
-    /// Our own kinds, the autoscalers and the nodes have been seen completely.
+    /// True if the first list of every kind needed for planning is complete. The kinds are surges,
+    /// runs, holds, overrides, instance classes, metrics sources, HPAs and Nodes.
     #[must_use]
     pub fn synced(&self) -> bool {
         self.surges.synced()
@@ -133,8 +140,10 @@ impl Cache {
             && self.nodes.synced()
     }
 
-    /// Our own kinds, HPAs and nodes have been listed since this process leads: watches alone may have kept something to
-    /// themselves. Of other kinds only what they concern waits: see [`World::doubted`].
+    /// True if the last complete lists of surges, runs, holds, overrides, HPAs and Nodes all began
+    /// since this process became leader. The watch of a standby may have missed events. Workloads
+    /// and `ScaledObject`s do not count here, because [`World::doubted`] covers each target
+    /// separately.
     #[must_use]
     pub fn listed_since_it_leads(&self) -> bool {
         let Some(at) = self.leads_from else { return false };
@@ -146,7 +155,7 @@ impl Cache {
             && self.nodes.listed_since(at)
     }
 
-    /// Every kind of workload that is named in a namespace has been listed, or cannot be.
+    /// True if each workload kind named by an open run of the namespace is listed or not scalable.
     #[must_use]
     pub fn listed(&self, namespace: &str) -> bool {
         let runs = self.runs.of_namespace(namespace).map(|(_, row)| &row.value);
@@ -159,7 +168,8 @@ impl Cache {
         })
     }
 
-    /// A run of this surge, or of one of its name before it, has begun, is not over, and is an occurrence of this schedule.
+    /// True if a run of the named surge has begun, is not over, and starts at an occurrence of
+    /// `schedule`. The run may belong to a deleted surge of the same name.
     #[must_use]
     pub fn goes_on(&self, namespace: &str, surge: &str, schedule: &Schedule) -> bool {
         self.runs.of_namespace(namespace).map(|(_, row)| &row.value).any(|run| {
@@ -167,7 +177,9 @@ impl Cache {
         })
     }
 
-    /// Marks what a change concerns, and says whether there is anything of ours in it.
+    /// Marks the namespaces of `scope` for the next plan. Returns true for [`Scope::Everything`],
+    /// and for a namespace that the call newly marks. A namespace without surge, calendar, run and
+    /// hold stays unmarked.
     pub fn mark(&mut self, scope: Scope) -> bool {
         let before = self.dirty.len();
         match scope {
@@ -185,7 +197,7 @@ impl Cache {
         }
     }
 
-    /// Takes the namespaces in which something has changed.
+    /// Returns the marked namespaces and clears the marks.
     pub fn take_dirty(&mut self) -> BTreeSet<String> {
         std::mem::take(&mut self.dirty)
     }
@@ -197,7 +209,7 @@ impl Cache {
             || self.holds.of_namespace(namespace).next().is_some()
     }
 
-    /// Namespaces in which there is anything of ours.
+    /// Returns the namespaces that hold a surge, a calendar, a run or a hold.
     #[must_use]
     pub fn namespaces(&self) -> BTreeSet<String> {
         let surges = self.surges.iter().map(|((ns, _), _)| ns);
@@ -207,7 +219,7 @@ impl Cache {
         surges.chain(calendars).chain(runs).chain(holds).cloned().collect()
     }
 
-    /// Kinds of workloads that anything of ours names.
+    /// Returns the workload kinds that surges, runs and holds name.
     #[must_use]
     pub fn kinds(&self) -> BTreeSet<(String, String)> {
         let of = |w: &Workload| (w.api_version.clone(), w.kind.clone());
@@ -226,8 +238,9 @@ impl Cache {
         kinds
     }
 
-    /// Remembers which fields of the holds of a namespace are in force, as its world shows them, and says what is remembered.
-    /// Forgets answers that a list has overtaken.
+    /// Records which fields of each hold's level are in force in `world`, and returns the records
+    /// by name of the hold. Drops GET answers in `surge_looks` that a newer row of the surge
+    /// contradicts.
     pub fn observe(
         &mut self,
         namespace: &str,
@@ -250,8 +263,12 @@ impl Cache {
         all
     }
 
-    /// Takes over what the cloud says of a run's instances. Says whether that is to be planned with: it differs from what
-    /// was known, or the ledger waits for the cloud's silence to last.
+    /// Stores the cloud's answer about the instances of a run.
+    ///
+    /// Returns true if the planner has to plan the namespace again: the instances differ from the
+    /// known instances, or the ledger is not settled. An unsettled batch or a terminating instance
+    /// needs a plan after every answer, because the planner measures how long instances stay
+    /// absent.
     pub fn see_fleet(&mut self, uid: String, fleet: Fleet) -> bool {
         let known = self.fleets.get(&uid).and_then(Seen::known);
         let same = known.is_some_and(|known| known.instances == fleet.instances);
@@ -265,7 +282,8 @@ impl Cache {
         news.is_some_and(|namespace| self.mark(Scope::Namespace(namespace)))
     }
 
-    /// Forgets what belongs to runs that are over.
+    /// Drops the fleets, places, Job errors, launch answers, surge answers and drain counts that no
+    /// open run, known run or Node needs.
     pub fn forget_the_past(&mut self) {
         let open: BTreeSet<&str> = self
             .runs
@@ -300,15 +318,16 @@ impl Cache {
     }
 }
 
-/// What is kept of a [`Scalable`].
+/// Cached record of a [`Scalable`](crate::kinds::workload::Scalable).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Replicas {
-    /// `spec.replicas`.
+    /// Desired replicas (`spec.replicas`).
     pub wanted: u32,
-    /// `status.readyReplicas`.
+    /// Ready replicas (`status.readyReplicas`).
     pub ready: u32,
-    /// `status.updatedReplicas` is less than `status.replicas`: what `kubectl rollout status` waits for.
+    /// True if `status.updatedReplicas` is less than `status.replicas`: the rollout is incomplete,
+    /// as judged by `kubectl rollout status`.
     pub rolling: bool,
-    /// The field manager that last wrote `spec.replicas`.
+    /// Field manager that last wrote `spec.replicas`.
     pub written_by: Option<String>,
 }

@@ -1,53 +1,58 @@
-//! A table: the newer of two versions of each row, and what a relist no longer shows is forgotten.
+//! Table of cached rows: keeps the newer of two versions of each row, and drops rows that a relist
+//! no longer contains.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use primetime_core::row::Row;
 
-/// Namespace and name.
+/// Namespace and name of an object.
 pub type Key = (String, String);
 
-/// A record and the resourceVersion it was read at.
+/// A record, and the `resourceVersion` of the object that the record was read from.
 #[derive(Debug)]
 pub struct Versioned<T> {
-    /// The record.
+    /// Record of the object.
     pub value: Row<T>,
-    /// The resourceVersion.
+    /// `metadata.resourceVersion` of the object.
     pub version: String,
 }
 
-/// What else rows of a table are found by than their keys.
+/// Secondary index over the rows of a table.
 pub trait Lookup<K, T>: Default {
-    /// A row has come.
+    /// Adds a new row to the index.
     fn insert(&mut self, key: &K, row: &T);
-    /// A row has gone.
+    /// Removes a dropped or replaced row from the index.
     fn remove(&mut self, key: &K, row: &T);
 }
 
-/// Rows are found by their keys only.
+/// Implements the empty index, for tables that find rows by key only.
 impl<K, T> Lookup<K, T> for () {
     fn insert(&mut self, _: &K, _: &T) {}
     fn remove(&mut self, _: &K, _: &T) {}
 }
 
-/// A map that keeps the newer of two versions, and forgets what a relist no longer shows.
+/// Map that keeps the newer of two versions of each row, and drops rows that a relist no longer
+/// contains.
 #[derive(Debug)]
 pub struct Table<K, T, L = ()> {
     rows: BTreeMap<K, Versioned<T>>,
     lookup: L,
-    /// Keys seen by the relist that is going on.
+    /// Keys that the current relist has returned so far. The value is `None` if no relist is in
+    /// progress.
     relisting: Option<BTreeSet<K>>,
-    /// When it began.
+    /// Start of the current or the last relist.
     began: Option<tokio::time::Instant>,
-    /// When the last one that came to its end began, and was not doubted.
+    /// Start of the last complete relist that needs no confirmation.
     as_of: Option<tokio::time::Instant>,
-    /// When the last one that came to its end began.
+    /// Start of the last complete relist, confirmed or not.
     listed: Option<tokio::time::Instant>,
-    /// Keys that it did not show, too many to be believed of one list.
+    /// Keys that the last relist lacked. The table keeps the rows until a second relist confirms
+    /// the absence.
     missing: BTreeSet<K>,
-    /// What the API server said when it refused the last list or watch: the right is missing.
+    /// Message of the API server for the last refused list or watch (HTTP 403). A complete list
+    /// resets the value to `None`.
     forbidden: Option<String>,
-    /// Counts the changes of rows.
+    /// Number of row changes so far.
     revision: u64,
 }
 
@@ -67,8 +72,10 @@ impl<K, T, L: Default> Default for Table<K, T, L> {
     }
 }
 
-/// resourceVersions are opaque before Kubernetes 1.35 and comparable as numbers since (KEP-5504); every API server so
-/// far has numbers. Anything else counts as newer.
+/// True if `version` is a lower number than `than`.
+///
+/// `resourceVersion`s are opaque before Kubernetes 1.35 and comparable as numbers since (KEP-5504).
+/// Every API server so far uses numbers. A version that is not a number counts as newer.
 fn older(version: &str, than: &str) -> bool {
     match (version.parse::<u64>(), than.parse::<u64>()) {
         (Ok(a), Ok(b)) => a < b,
@@ -77,8 +84,8 @@ fn older(version: &str, than: &str) -> bool {
 }
 
 impl<K: Ord + Clone, T: PartialEq, L: Lookup<K, T>> Table<K, T, L> {
-    /// Takes a row over unless a newer one is known: our own write may be ahead of the watch. Says whether that
-    /// changed anything.
+    /// Stores a row, unless the cached row is newer. The reply to a write of this process may be
+    /// newer than the watch. Returns true if the row changed.
     pub fn apply(&mut self, key: K, value: T, version: String) -> bool {
         if let Some(seen) = self.relisting.as_mut() {
             seen.insert(key.clone());
@@ -86,7 +93,8 @@ impl<K: Ord + Clone, T: PartialEq, L: Lookup<K, T>> Table<K, T, L> {
         if self.rows.get(&key).is_some_and(|row| older(&version, &row.version)) {
             return false;
         }
-        // A list that is going on is judged when it is over; a watch is believed at once.
+        // During a relist, `relisted` judges the missing keys at the end. Outside of a relist, a
+        // watch event proves at once that the object exists.
         if self.relisting.is_none() {
             self.missing.remove(&key);
         }
@@ -106,21 +114,24 @@ impl<K: Ord + Clone, T: PartialEq, L: Lookup<K, T>> Table<K, T, L> {
 }
 
 impl<K: Ord + Clone, T, L: Lookup<K, T>> Table<K, T, L> {
-    /// Forgets a row that a watch saw deleted, unless the object was created again since.
+    /// Drops a row after a delete event of the watch, unless the cached row is newer than the
+    /// event.
     pub fn delete(&mut self, key: &K, version: &str) {
         if self.rows.get(key).is_some_and(|row| !older(version, &row.version)) {
             self.forget(key);
         }
     }
 
-    /// A relist begins.
+    /// Starts a relist. Each later call of [`Table::apply`] adds a key to the new list.
     pub fn relist(&mut self) {
         self.relisting = Some(BTreeSet::new());
         self.began = Some(tokio::time::Instant::now());
     }
 
-    /// A relist has shown everything there is. Where more than a fifth is missing, a second list has to say so too: who
-    /// believes half a list gives back half of what is held, as an autoscaler at Reddit did in 2016.
+    /// Ends a relist, and drops the rows that the list lacks. If more than a fifth of the rows is
+    /// missing, the table drops a row only after a second list lacks the row too. A partial list
+    /// must not release holds: an autoscaler at Reddit removed servers in 2016 because of partial
+    /// data.
     pub fn relisted(&mut self) {
         if let Some(seen) = self.relisting.take() {
             let missing: BTreeSet<K> =
@@ -135,36 +146,38 @@ impl<K: Ord + Clone, T, L: Lookup<K, T>> Table<K, T, L> {
         }
         self.forbidden = None;
         self.listed = self.began.or(self.listed);
-        // What is doubted has not been looked at. The first list can only be believed.
+        // A list that needs confirmation does not count as synced. The first list of a process
+        // always counts, because the table has no earlier rows.
         if self.missing.is_empty() {
             self.as_of = self.began.or(self.as_of);
         }
     }
 
-    /// The API server refuses to list the kind, and says why. Returns whether that is news.
+    /// Records the API server's message for a refused list or watch (HTTP 403). Returns true if the
+    /// message is new.
     pub fn forbid(&mut self, why: String) -> bool {
         self.forbidden.replace(why.clone()) != Some(why)
     }
 
-    /// Why the kind may not be listed; `None` once a list has come.
+    /// Returns the message of the last refused list or watch. Returns `None` after a complete list.
     #[must_use]
     pub fn forbidden(&self) -> Option<&str> {
         self.forbidden.as_deref()
     }
 
-    /// The last list is to be confirmed by another one.
+    /// True if the last list needs confirmation by a second list.
     #[must_use]
     pub fn is_doubted(&self) -> bool {
         !self.missing.is_empty()
     }
 
-    /// A row.
+    /// Returns the row of a key.
     #[must_use]
     pub fn get(&self, key: &K) -> Option<&Versioned<T>> {
         self.rows.get(key)
     }
 
-    /// Forgets a row that we deleted ourselves.
+    /// Drops a row at once, after this process deleted the object.
     pub fn forget(&mut self, key: &K) {
         if let Some(row) = self.rows.remove(key) {
             self.lookup.remove(key, &row.value);
@@ -173,35 +186,36 @@ impl<K: Ord + Clone, T, L: Lookup<K, T>> Table<K, T, L> {
         self.missing.remove(key);
     }
 
-    /// Another number after each change of a row: what was computed from the rows stays right while it is the same.
+    /// Returns the number of row changes so far. A value computed from the rows stays valid while
+    /// the number is unchanged.
     #[must_use]
     pub fn revision(&self) -> u64 {
         self.revision
     }
 
-    /// What else rows are found by.
+    /// Returns the secondary index.
     pub fn lookup(&self) -> &L {
         &self.lookup
     }
 
-    /// All rows.
+    /// Returns all keys and records.
     pub fn iter(&self) -> impl Iterator<Item = (&K, &T)> {
         self.rows.iter().map(|(key, row)| (key, &*row.value))
     }
 
-    /// Everything there was at some instant has been seen.
+    /// True if at least one complete relist needed no confirmation.
     #[must_use]
     pub fn synced(&self) -> bool {
         self.as_of.is_some()
     }
 
-    /// Everything that a list shows which began at this instant or later was seen.
+    /// True if the last complete list began at `at` or later.
     #[must_use]
     pub fn listed_since(&self, at: tokio::time::Instant) -> bool {
         self.listed.is_some_and(|listed| listed >= at)
     }
 
-    /// How long ago the last list that came to its end was asked for.
+    /// Returns the time since the start of the last complete list that needs no confirmation.
     #[must_use]
     pub fn age(&self) -> Option<std::time::Duration> {
         self.as_of.map(|at| at.elapsed())
@@ -209,7 +223,7 @@ impl<K: Ord + Clone, T, L: Lookup<K, T>> Table<K, T, L> {
 }
 
 impl<T, L> Table<Key, T, L> {
-    /// The rows of a namespace, by name.
+    /// Returns the rows of a namespace, by name of the object.
     pub fn of_namespace<'a>(
         &'a self,
         namespace: &'a str,

@@ -1,6 +1,6 @@
-//! What the narrow types of foreign kinds have in common.
+//! Helpers for the decoders of kinds of other projects.
 
-/// Declares a kind whose API resource is known at run time only.
+/// Implements `kube::Resource` for a kind whose `ApiResource` is known only at run time.
 macro_rules! dynamic_resource {
     ($kind:ident) => {
         impl kube::Resource for $kind {
@@ -31,7 +31,7 @@ macro_rules! dynamic_resource {
 
 pub(crate) use dynamic_resource;
 
-/// A count of the API, which is signed there.
+/// Converts a signed count of the API. An absent or negative count becomes 0.
 pub(crate) fn count(n: Option<i32>) -> u32 {
     n.and_then(|n| u32::try_from(n).ok()).unwrap_or(0)
 }

@@ -1,4 +1,5 @@
-//! Empties a node before its instance is terminated: cordon, then evict, PDBs respected.
+//! Drain of a Node before the instance terminates: cordons the Node, then evicts the pods, with
+//! respect for each `PodDisruptionBudget`.
 
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::Client;
@@ -8,8 +9,8 @@ use serde_json::json;
 
 use crate::call::{CallError, bounded};
 
-/// Pods that a drain leaves alone: daemons come back at once, mirror pods belong to the kubelet, finished pods are no
-/// capacity.
+/// True if a drain leaves the pod on the Node. The `DaemonSet` controller would recreate a daemon
+/// pod at once, the kubelet owns mirror pods, and finished pods use no capacity.
 fn stays(pod: &Pod) -> bool {
     let daemon = pod.owner_references().iter().any(|o| o.kind == "DaemonSet");
     let mirror = pod.annotations().contains_key("kubernetes.io/config.mirror");
@@ -17,11 +18,11 @@ fn stays(pod: &Pod) -> bool {
     daemon || mirror || matches!(phase, Some("Succeeded" | "Failed"))
 }
 
-/// Keeps new pods off a node; a node that is gone needs nothing.
+/// Cordons a Node by `spec.unschedulable: true`. Does nothing if the Node is gone.
 ///
 /// # Errors
 ///
-/// See [`CallError`].
+/// Any [`CallError`] except `NotFound`, if the patch fails.
 pub async fn cordon(client: &Client, node: &str) -> Result<(), CallError> {
     let nodes: Api<Node> = Api::all(client.clone());
     let cordon = json!({"spec": {"unschedulable": true}});
@@ -31,12 +32,15 @@ pub async fn cordon(client: &Client, node: &str) -> Result<(), CallError> {
     }
 }
 
-/// Cordons a node, asks each pod on it to leave, and says how many are still there. A pod that a disruption budget
-/// keeps is asked again at the next call.
+/// Cordons a Node, evicts each pod on the Node, and returns the number of pods still on the Node,
+/// terminating pods included.
+///
+/// If a `PodDisruptionBudget` forbids an eviction, the next call retries the eviction.
 ///
 /// # Errors
 ///
-/// See [`CallError`].
+/// A [`CallError`] if the cordon or the list of pods fails. `Refused`, `Invalid` or `TimedOut` if
+/// an eviction fails for that reason.
 pub async fn drain(client: &Client, node: &str) -> Result<u32, CallError> {
     cordon(client, node).await?;
     let all: Api<Pod> = Api::all(client.clone());
@@ -50,7 +54,7 @@ pub async fn drain(client: &Client, node: &str) -> Result<u32, CallError> {
         }
         let api: Api<Pod> = Api::namespaced(client.clone(), &pod.namespace().unwrap_or_default());
         match bounded(api.evict(&pod.name_any(), &EvictParams::default())).await {
-            // 429 is the disruption budget's no, which may be a yes later.
+            // The API server answers 429 if a `PodDisruptionBudget` forbids the eviction for now.
             Ok(_)
             | Err(
                 CallError::NotFound(_)

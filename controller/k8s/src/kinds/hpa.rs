@@ -1,4 +1,4 @@
-//! The `HorizontalPodAutoscaler`.
+//! Decoder and patches of the `HorizontalPodAutoscaler`.
 
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use kube::api::Api;
@@ -13,7 +13,8 @@ use crate::kinds::decode::count;
 use crate::kinds::patch::{changes, overtake};
 use crate::shared::Shared;
 
-/// Keeps what the planner needs of an HPA.
+/// Decodes the target, the bounds and the scaling limit of an HPA for the planner. Returns `None`
+/// if the HPA has no `spec`.
 #[must_use]
 pub fn scaler(hpa: &HorizontalPodAutoscaler) -> Option<Scaler> {
     let spec = hpa.spec.as_ref()?;
@@ -37,7 +38,8 @@ pub fn scaler(hpa: &HorizontalPodAutoscaler) -> Option<Scaler> {
     })
 }
 
-/// What an HPA keeps because its minimum forbids less
+/// Returns `status.desiredReplicas` if the condition `ScalingLimited` has the reason
+/// `TooFewReplicas`: the HPA would scale lower without `spec.minReplicas`
 /// (<https://kubernetes.io/docs/tasks/run-application/horizontal-pod-autoscale-walkthrough/#appendix-horizontal-pod-autoscaler-status-conditions>).
 fn kept_at(hpa: &HorizontalPodAutoscaler) -> Option<u32> {
     let status = hpa.status.as_ref()?;
@@ -49,7 +51,8 @@ fn kept_at(hpa: &HorizontalPodAutoscaler) -> Option<u32> {
     limited.then(|| count(Some(status.desired_replicas)))
 }
 
-/// Sets the bounds of an HPA, if they are what was seen, and shows the cache what came of it.
+/// Patches `spec.minReplicas` and `spec.maxReplicas` if both fields still have the observed values.
+/// Stores the result in the cache.
 pub(super) async fn set_bounds(
     client: &Client,
     shared: &Shared,
@@ -70,7 +73,7 @@ pub(super) async fn set_bounds(
     Ok(())
 }
 
-/// What an HPA says now: a quorum read.
+/// Reads the current state of an HPA with a quorum read.
 pub(super) async fn get(
     client: &Client,
     namespace: &str,

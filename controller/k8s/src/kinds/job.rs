@@ -1,4 +1,4 @@
-//! Jobs that are run for an event: what is read of them, and how one is made from its template.
+//! Jobs of a run: decodes a Job, and creates a Job from a template.
 
 use k8s_openapi::api::batch::v1::JobCondition;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
@@ -17,7 +17,7 @@ use crate::call::{CallError, bounded};
 use crate::kinds::decode::dynamic_resource;
 use crate::shared::Shared;
 
-/// The API resource of what a Job is, or can be made from.
+/// Returns the API resource of a template: `CronJob` or `Job` in `batch/v1`.
 #[must_use]
 pub fn resource(kind: TemplateKind) -> ApiResource {
     let name = match kind {
@@ -27,7 +27,7 @@ pub fn resource(kind: TemplateKind) -> ApiResource {
     ApiResource::from_gvk(&GroupVersionKind::gvk("batch", "v1", name))
 }
 
-/// Keeps what the planner needs of a Job.
+/// Decodes the uid, the run label, `spec.suspend` and the outcome of a Job for the planner.
 #[must_use]
 pub fn read(job: &Job) -> observed::Job {
     let conditions = job.status.conditions.iter();
@@ -49,12 +49,13 @@ fn why(failed: &JobCondition) -> String {
     said.into_iter().flatten().collect::<Vec<_>>().join(": ")
 }
 
-/// Creates the Job of a step from its template, and shows the cache what came of it.
+/// Creates the Job of a step from the template, and stores the result in the cache.
 ///
 /// # Errors
 ///
-/// See [`CallError`]; a Job of this name that is there already is a conflict. A template that is not there, or that is
-/// refused, is remembered for people to read.
+/// [`CallError::Conflict`] if a Job of this name exists. [`CallError::NotFound`] if the template
+/// does not exist. [`CallError::Invalid`] if the template is unusable. The cache keeps every error
+/// except a conflict, and the status of the run shows the error.
 pub async fn create(
     client: &Client,
     shared: &Shared,
@@ -75,11 +76,12 @@ pub async fn create(
     created.map(drop)
 }
 
-/// Asks for a Job that no list shows, and shows the cache what came of it.
+/// Reads a Job with a GET by name, if no list contains the Job. Stores the answer in the cache.
 ///
 /// # Errors
 ///
-/// See [`CallError`].
+/// Any [`CallError`] except `NotFound`. If the Job does not exist, the cache records the Job as
+/// gone.
 pub async fn look(
     client: &Client,
     shared: &Shared,
@@ -118,7 +120,8 @@ async fn make(client: &Client, namespace: &str, act: &NewJob) -> Result<Job, Cal
     bounded(client.request::<Job>(request)).await
 }
 
-/// Labels that the Job controller puts on a Job's pods: a copy gets its own.
+/// Labels that the Job controller adds to the pods of a Job. A copy must not inherit the labels,
+/// because the controller sets new values.
 const OF_THE_CONTROLLER: [&str; 4] = [
     "controller-uid",
     "job-name",
@@ -126,13 +129,16 @@ const OF_THE_CONTROLLER: [&str; 4] = [
     "batch.kubernetes.io/job-name",
 ];
 
-/// The annotation in which kubectl keeps what was applied.
+/// Annotation in which `kubectl apply` stores the last applied configuration.
 const APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
-/// A Job from a `CronJob`'s template, or from a suspended Job. It goes with its run, and not before: its logs are of use
-/// as long as the run is.
+/// Builds a Job from the template of a `CronJob`, or from a suspended Job.
+///
+/// The run owns the Job, so the garbage collector deletes the Job together with the run. The Job
+/// has no `ttlSecondsAfterFinished`, because users need the logs as long as the run exists.
 fn from_template(template: DynamicObject, act: &NewJob) -> Result<Value, &'static str> {
-    // A Job that runs, or has run, is no template: the author of a surge may lack the right to run it.
+    // A Job that runs or has run is no template. The author of a surge may lack the right to run
+    // the Job again.
     if act.template.kind == TemplateKind::Job
         && template.data.pointer("/spec/suspend") != Some(&json!(true))
     {
@@ -182,32 +188,32 @@ fn copy(template: DynamicObject, act: &NewJob) -> Option<Value> {
     Some(json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": spec}))
 }
 
-/// A Job, or what a Job can be made from: of a `CronJob` nothing but its name is kept.
+/// Decoded `Job` or `CronJob`. The planner needs only the name of a `CronJob`.
 #[derive(Clone, Debug, Default, Deserialize)]
 pub struct Job {
-    /// Metadata.
+    /// Metadata of the object.
     #[serde(default)]
     pub metadata: ObjectMeta,
-    /// What of its spec counts.
+    /// Decoded part of `spec`.
     #[serde(default)]
     pub spec: JobSpec,
-    /// What of its status counts.
+    /// Decoded part of `status`.
     #[serde(default)]
     pub status: JobStatus,
 }
 
-/// What of a Job's spec counts.
+/// Decoded part of a Job's `spec`.
 #[derive(Clone, Debug, Default, Deserialize)]
 pub struct JobSpec {
-    /// It does not run.
+    /// True if the Job is suspended.
     #[serde(default)]
     pub suspend: bool,
 }
 
-/// What of a Job's status counts.
+/// Decoded part of a Job's `status`.
 #[derive(Clone, Debug, Default, Deserialize)]
 pub struct JobStatus {
-    /// `Complete` or `Failed`, once it has ended.
+    /// Conditions of the Job. A finished Job has the condition `Complete` or `Failed`.
     #[serde(default)]
     pub conditions: Vec<JobCondition>,
 }

@@ -1,14 +1,15 @@
-//! Nodes that instances became.
+//! Decoder of Nodes that run on cloud instances.
 
 use k8s_openapi::api::core::v1::Node;
 use kube::ResourceExt;
 use primetime_core::state::observed;
 
-/// Keeps what the planner needs of a node: the instance id and the node, if it has one.
+/// Returns the instance id (from `spec.providerID`) and the fields of the Node that the planner
+/// needs. Returns `None` if the Node has no provider id.
 #[must_use]
 pub fn machine_node(node: &Node) -> Option<(String, observed::Node)> {
     let spec = node.spec.as_ref()?;
-    // aws:///eu-west-3a/i-0123456789abcdef0
+    // Example of a provider id: aws:///eu-west-3a/i-0123456789abcdef0
     let id = spec.provider_id.as_ref()?.rsplit('/').next()?.to_owned();
     let ready = node
         .status

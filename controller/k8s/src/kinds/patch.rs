@@ -1,4 +1,5 @@
-//! Patches of objects that others write too: each tests what was seen before it replaces it, in one call.
+//! JSON patches of objects with several writers. Each patch tests the observed values before the
+//! replacement, in a single call.
 
 use std::fmt::Debug;
 
@@ -16,11 +17,18 @@ pub(super) fn params() -> PatchParams {
     PatchParams { field_manager: Some(APP_FIELD_MANAGER.to_owned()), ..PatchParams::default() }
 }
 
-/// A workload that comes up has another status, and with it another resourceVersion, many times a second, and an
-/// autoscaler at each of its looks: then it is read and tried again, so often.
+/// Maximum number of attempts of a patch.
+///
+/// The pods of a starting workload change the status, and therefore `resourceVersion`, many times a
+/// second. Each sync of an autoscaler changes `resourceVersion` too. The function reads the object
+/// again before each further attempt.
 pub(super) const OVERTAKEN: u32 = 4;
 
-/// Patches an object whose status others write, if the fields are what was seen and this process still leads.
+/// Patches fields of an object, if the fields still have the observed values and this process still
+/// leads.
+///
+/// If another writer changed only other fields, the function reads the object and retries, with at
+/// most [`OVERTAKEN`] attempts.
 pub(super) async fn overtake<K>(
     api: &Api<K>,
     name: &str,
@@ -54,7 +62,10 @@ where
     }
 }
 
-/// A test that fails is answered 422, as a wrong value would be: both mean to look again, slower and slower.
+/// Awaits a patch, and maps HTTP 422 to [`CallError::Conflict`].
+///
+/// The API server answers 422 to a failed `test` operation and to an invalid value. The planner has
+/// to plan again in either case, with backoff.
 pub(super) async fn tested<T>(
     call: impl Future<Output = Result<T, kube::Error>>,
 ) -> Result<T, CallError> {
@@ -68,7 +79,8 @@ pub(super) fn changes<const N: usize>(fields: [(&str, Option<Change>); N]) -> Ve
     fields.into_iter().filter_map(|(field, change)| Some((field, change?))).collect()
 }
 
-/// A JSON patch: test the version, and each field that was set, then set or remove it.
+/// Builds a JSON patch. The patch tests `metadata.resourceVersion` first. The patch then tests the
+/// old value of each field, if the field had a value, and sets or removes the field.
 pub(super) fn patch(
     seen: Option<String>,
     changes: &[(&str, Change)],
@@ -84,7 +96,7 @@ pub(super) fn patch(
             operations.push(json!({"op": "test", "path": path, "value": from}));
         }
         match (change.from, change.to) {
-            // "add" replaces what is there.
+            // The operation `add` replaces an existing value.
             (_, Some(to)) => operations.push(json!({"op": "add", "path": path, "value": to})),
             (Some(_), None) => operations.push(json!({"op": "remove", "path": path})),
             (None, None) => {}

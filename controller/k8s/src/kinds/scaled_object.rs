@@ -1,4 +1,4 @@
-//! KEDA's `ScaledObject`.
+//! Decoder and patches of KEDA's `ScaledObject`.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{Api, ApiResource};
@@ -14,10 +14,10 @@ use crate::kinds::decode::{count, dynamic_resource};
 use crate::kinds::patch::{changes, overtake};
 use crate::shared::Shared;
 
-/// KEDA's `ScaledObject`.
+/// Decoded part of KEDA's `ScaledObject`.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub struct ScaledObject {
-    /// Metadata.
+    /// Metadata of the object.
     #[serde(default)]
     pub metadata: ObjectMeta,
     #[serde(default)]
@@ -45,7 +45,7 @@ struct ScaledObjectTarget {
 
 dynamic_resource!(ScaledObject);
 
-/// The API resource of KEDA's `ScaledObject`.
+/// Returns the API resource of KEDA's `ScaledObject` (`keda.sh/v1alpha1`).
 #[must_use]
 pub fn resource() -> ApiResource {
     ApiResource {
@@ -57,14 +57,15 @@ pub fn resource() -> ApiResource {
     }
 }
 
-/// Annotations by which people pause a `ScaledObject`
+/// Annotation by which users pause a `ScaledObject`
 /// (<https://keda.sh/docs/latest/concepts/scaling-deployments/#pausing-autoscaling>).
 const PAUSED: &str = "autoscaling.keda.sh/paused";
 
 const PAUSED_REPLICAS: &str = "autoscaling.keda.sh/paused-replicas";
 
 impl ScaledObject {
-    /// As KEDA reads it: with a number of replicas, or with anything but a no.
+    /// True if KEDA treats the `ScaledObject` as paused. The annotation `paused-replicas` pauses
+    /// with any value. The annotation `paused` pauses unless the value is a word for false.
     fn is_paused(&self) -> bool {
         const NO: [&str; 6] = ["0", "f", "F", "FALSE", "false", "False"];
         let annotations = self.annotations();
@@ -72,7 +73,7 @@ impl ScaledObject {
             || annotations.get(PAUSED).is_some_and(|word| !NO.contains(&word.as_str()))
     }
 
-    /// Keeps what the planner needs.
+    /// Decodes the target, the bounds and the pause state of the `ScaledObject` for the planner.
     #[must_use]
     pub fn scaler(&self) -> Scaler {
         let target = &self.spec.scale_target_ref;
@@ -96,8 +97,8 @@ impl ScaledObject {
     }
 }
 
-/// Sets the bounds of a `ScaledObject`, minimum, maximum and idle count, if they are what was seen, and shows the cache what
-/// came of it.
+/// Patches `spec.minReplicaCount`, `spec.maxReplicaCount` and `spec.idleReplicaCount`, if the
+/// fields still have the observed values. Stores the result in the cache.
 pub(super) async fn set_bounds(
     client: &Client,
     shared: &Shared,
@@ -120,7 +121,7 @@ pub(super) async fn set_bounds(
     Ok(())
 }
 
-/// What a `ScaledObject` says now: a quorum read.
+/// Reads the current state of a `ScaledObject` with a quorum read.
 pub(super) async fn get(
     client: &Client,
     namespace: &str,

@@ -1,4 +1,6 @@
-//! Values that steps of a ladder write: read with a quorum, and written only over what was seen.
+//! Values that ladder steps write: keys of `ConfigMap`s and backend weights of `HTTPRoute`s. The
+//! reconciler reads each value with a quorum read, and writes only if the place still has the
+//! observed value.
 
 mod value;
 
@@ -13,11 +15,12 @@ use primetime_core::state::ladder::{Object, Place, Seen, Trouble};
 use crate::call::{CallError, bounded};
 use crate::shared::Shared;
 
-/// Reads or writes a value, and shows the cache what stands there then.
+/// Reads or writes a value, and stores the value found in the cache.
 ///
 /// # Errors
 ///
-/// See [`CallError`]. An object that is not there is no error: it is shown as gone. What is refused is shown too.
+/// Any [`CallError`] except `NotFound`. If the object does not exist, the cache records the place
+/// as gone. The cache also records `Refused` and `Invalid`.
 pub async fn act(
     client: &Client,
     shared: &Shared,
@@ -57,7 +60,8 @@ pub async fn act(
                     Seen { refused: Some(error.to_string()), ..before }
                 }
             },
-            // What may work in a moment says nothing of the place.
+            // A transient error says nothing about the place, so the cache keeps the previous
+            // observation.
             Err(_) => return,
         };
         cache.places.insert(key, seen);
@@ -77,7 +81,7 @@ fn not_there(place: &Place) -> String {
     }
 }
 
-/// Objects of the kind that a place is part of, and the name of its object.
+/// Returns the API for the kind of the place's object, and the name of the object.
 fn objects(client: &Client, namespace: &str, place: &Place) -> (Api<DynamicObject>, String) {
     let (kind, name) = match place.object() {
         Object::ConfigMap(name) => (GroupVersionKind::gvk("", "v1", "ConfigMap"), name),
@@ -94,7 +98,10 @@ async fn read(client: &Client, namespace: &str, place: &Place) -> Result<Dynamic
     bounded(api.get(&name)).await
 }
 
-/// Writes a value over what was seen, if that still stands there; otherwise says what does.
+/// Writes a value if the place still has the observed value.
+///
+/// Returns the current value without a write if the place has another value. Fails with `Refused`
+/// if the API server stores a value other than the written value.
 async fn write(
     client: &Client,
     namespace: &str,

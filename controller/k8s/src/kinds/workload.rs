@@ -1,4 +1,4 @@
-//! Workloads: anything with a scale subresource whose replicas stand where Deployments have them.
+//! Workloads: kinds with a scale subresource, and with the replica fields of a Deployment.
 
 use k8s_openapi::api::autoscaling::v1::Scale;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, ObjectMeta};
@@ -15,16 +15,18 @@ use crate::kinds::decode::{count, dynamic_resource};
 use crate::kinds::patch::{OVERTAKEN, params, patch, tested};
 use crate::shared::Shared;
 
-/// The resource of a workload. Kinds are looked up once, when their watch starts; the plural of the common ones is
-/// regular.
+/// Returns the API resource of a workload.
+///
+/// The function derives the plural from the kind without a request; the common kinds have a regular
+/// plural. The watch asks the API server about each kind once, at the start of the watch.
 fn resource(workload: &Workload) -> ApiResource {
     let (group, version) =
         workload.api_version.split_once('/').unwrap_or(("", &workload.api_version));
     ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, &workload.kind))
 }
 
-/// Sets the replicas of a workload, if they are what was seen and this process still leads, and shows the cache what came of
-/// it.
+/// Sets `spec.replicas` through the scale subresource, if the field still has the observed value
+/// and this process still leads. Stores the result in the cache.
 pub(super) async fn scale(
     client: &Client,
     shared: &Shared,
@@ -39,7 +41,8 @@ pub(super) async fn scale(
         let table = cache.workloads.get(&(workload.api_version.clone(), workload.kind.clone()))?;
         Some(table.get(&(namespace.to_owned(), workload.name.clone()))?.version.clone())
     });
-    // A Scale leaves replicas out where they are 0: there is nothing to test then, and nothing to cut.
+    // A Scale with 0 replicas omits `spec.replicas`, so a `test` operation on the field would fail.
+    // The patch needs no test of 0, because no write can lower 0 replicas.
     let change = Change { from: Some(from).filter(|n| *n > 0), to: Some(to) };
     let mut attempts = 0;
     loop {
@@ -65,11 +68,12 @@ pub(super) async fn scale(
     }
 }
 
-/// Whether the target of a hold is really gone: a quorum read.
+/// True if the target of a hold no longer exists, according to a quorum read of the scale
+/// subresource.
 ///
 /// # Errors
 ///
-/// See [`CallError`].
+/// Any [`CallError`] except `NotFound`, if the read fails.
 pub async fn is_gone(
     client: &Client,
     namespace: &str,
@@ -101,10 +105,11 @@ fn show_replicas(cache: &mut Cache, namespace: &str, workload: &Workload, scale:
     table.apply(key, row, scale.metadata.resource_version.clone().unwrap_or_default());
 }
 
-/// Anything with a scale subresource whose replicas stand where Deployments have them.
+/// Decoded workload of a kind with a scale subresource, and with the replica fields of a
+/// Deployment.
 #[derive(Clone, Debug, Default, Deserialize)]
 pub struct Scalable {
-    /// Metadata.
+    /// Metadata of the object.
     #[serde(default)]
     pub metadata: ObjectMeta,
     #[serde(default)]
@@ -129,10 +134,12 @@ struct ScalableStatus {
 dynamic_resource!(Scalable);
 
 impl Scalable {
-    /// Keeps what the planner needs.
+    /// Decodes the replica counts, the rollout state and the last writer of `spec.replicas` for the
+    /// planner.
     #[must_use]
     pub fn replicas(&self, kind: &str) -> Replicas {
-        // A count of 0 is left out there; other kinds have other fields, or none.
+        // The status of a Deployment or StatefulSet omits a count of 0. Other kinds have other
+        // fields for updated replicas, or no such field.
         let rolls = matches!(kind, "Deployment" | "StatefulSet");
         let updated = self.status.updated_replicas.unwrap_or_default();
         Replicas {
@@ -144,7 +151,8 @@ impl Scalable {
     }
 }
 
-/// The latest field manager that owns `spec.replicas`.
+/// Returns the field manager that last wrote `spec.replicas`, according to
+/// `metadata.managedFields`.
 fn writer_of_replicas(metadata: &ObjectMeta) -> Option<String> {
     let owns = |entry: &&ManagedFieldsEntry| {
         entry

@@ -1,5 +1,5 @@
-//! Whether the wall clock goes as time goes. A clock that is set, or a machine that was asleep, is no reason to
-//! take capacity away: for a while after such a jump nothing is lowered, whatever the hour seems to be.
+//! Detector of wall-clock jumps. A changed clock or a suspended machine is no reason to remove
+//! capacity, so the planner lowers nothing for two minutes after a jump.
 
 use std::time::Duration;
 
@@ -7,14 +7,17 @@ use chrono::TimeDelta;
 use primetime_core::Instant;
 use tokio::time::Instant as Monotonic;
 
-/// A step of the wall clock by more than this between two looks, which are a second apart at most, is a jump: NTP slews
-/// by 0.5 ms a second (<https://man7.org/linux/man-pages/man2/adjtimex.2.html>).
+/// Tolerated drift of the wall clock from monotonic time between two comparisons.
+///
+/// The reconciler compares the clocks about once a second, and NTP slews by only 0.5 ms a second
+/// (<https://man7.org/linux/man-pages/man2/adjtimex.2.html>).
 const TOLERANCE: TimeDelta = TimeDelta::seconds(2);
 
-/// Nothing is lowered for so long after a jump: time for an administrator to see it, and for NTP to set it right.
+/// Time after a jump during which the planner lowers nothing. An administrator can notice the jump,
+/// and NTP can correct the clock, within this time.
 pub(super) const AFTER_A_JUMP: Duration = Duration::from_mins(2);
 
-/// The two clocks at the last look.
+/// State of both clocks at the last comparison, and the time of the last jump.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ClockJumps {
     wall: Instant,
@@ -27,7 +30,8 @@ impl ClockJumps {
         Self { wall, time, jumped: None }
     }
 
-    /// By how much the wall clock has jumped since the last look, if it has.
+    /// Compares both clocks, and returns the jump of the wall clock since the last comparison.
+    /// Returns `None` if the difference is within the tolerance.
     pub(super) fn look(&mut self, wall: Instant, time: Monotonic) -> Option<TimeDelta> {
         let passed = TimeDelta::from_std(time - self.time).unwrap_or(TimeDelta::MAX);
         let drift = (wall - self.wall) - passed;
@@ -40,7 +44,7 @@ impl ClockJumps {
         jumped.then_some(drift)
     }
 
-    /// How long nothing may be lowered yet, as of the last look.
+    /// Returns the time for which the planner may lower nothing, as of the last comparison.
     pub(super) fn unsteady_for(&self) -> Option<TimeDelta> {
         let left = AFTER_A_JUMP.checked_sub(self.time - self.jumped?)?;
         TimeDelta::from_std(left).ok()

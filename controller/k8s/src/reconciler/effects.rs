@@ -1,4 +1,4 @@
-//! Acts: each covered by a record that is persisted already.
+//! Acts: requests that affect other objects, each covered by a persisted record.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,16 +14,17 @@ use crate::kinds::{self, drain, job, values};
 use crate::reconciler::queue::Outcome;
 use crate::reconciler::{Look, Reconciler, Work};
 
-/// The expiry tag of an instance lies this long after the latest planned end of its run. A longer hold or extension exceeds it.
+/// Time between the latest planned end of a run and the expiry in the tag of an instance. A longer
+/// hold or extension exceeds the expiry.
 const INSTANCE_LIFE_AFTER_END: TimeDelta = TimeDelta::hours(6);
 
-/// A list of nodes is asked for again after this time, if it has not come.
+/// Minimum interval between two requests of a run for a list of the Nodes.
 const LIST_NODES_AGAIN: Duration = Duration::from_secs(15);
 
-/// A surge that no list shows is asked for again after this time.
+/// Minimum interval between two GETs of a surge that no list contains.
 const LOOK_FOR_SURGES_AGAIN: Duration = Duration::from_secs(5);
 
-/// A Job that no list shows is asked for again after this time, if it is there.
+/// Minimum interval between two GETs of a Job that exists but that no list contains.
 const LOOK_AT_JOBS_AGAIN: Duration = Duration::from_secs(15);
 
 impl Reconciler {
@@ -38,7 +39,8 @@ impl Reconciler {
             Act::Write { hold, writes, due } => {
                 let engine = self.clone();
                 let ns = namespace.to_owned();
-                // The lane of the hold's record: its writes and its record never overlap.
+                // The writes use the lane of the `SurgeHold`, so a write never overlaps with an
+                // update of the hold.
                 let lane = format!("hold/{namespace}/{hold}");
                 let work = Work { namespace, lane, kind: "write", due: Some(due), cloud: false };
                 self.start(work, look, async move {

@@ -1,5 +1,8 @@
-//! How many calls are on their way at once: half as many when the API server pushes back (429), and one more a second as
-//! long as it takes them. A busy API server gets fewer requests, and every request is sent in the end.
+//! Limit on concurrent calls.
+//!
+//! The limiter halves the limit if the API server answers 429, and raises the limit by 1 a second
+//! while calls succeed. An overloaded API server gets fewer concurrent requests, and the reconciler
+//! still sends every request eventually.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -7,10 +10,11 @@ use std::time::Duration;
 use tokio::sync::{AcquireError, Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 
-/// Between two changes: answers of the same second tell of the same trouble, or of the same relief.
+/// Minimum interval between two changes of the limit. Several answers within the same second report
+/// the same state of the API server.
 const BETWEEN: Duration = Duration::from_secs(1);
 
-/// Permits for calls.
+/// Semaphore with a variable number of permits for calls.
 #[derive(Debug)]
 pub(super) struct Limiter {
     free: Semaphore,
@@ -20,9 +24,9 @@ pub(super) struct Limiter {
 
 #[derive(Debug)]
 struct Now {
-    /// So many at once.
+    /// Current limit on concurrent calls.
     limit: usize,
-    /// So many that are in use are kept back when they are given back.
+    /// Number of permits in use that the limiter withdraws at the end of the calls.
     owed: usize,
     changed: Option<Instant>,
 }
@@ -43,12 +47,13 @@ impl Limiter {
         f(&mut self.now.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Waits for one.
+    /// Waits until a permit for a call is free.
     pub(super) async fn acquire(&self) -> Result<Permit<'_>, AcquireError> {
         Ok(Permit { of: self, permit: Some(self.free.acquire().await?) })
     }
 
-    /// The API server has answered 429. Says how many calls at once are left, if that has changed.
+    /// Halves the limit after a 429 answer. Returns the new limit, or `None` if the limit is 1 or
+    /// changed within the last second.
     pub(super) fn pushed_back(&self, at: Instant) -> Option<usize> {
         self.with(|now| {
             if now.limit == 1 || !now.may_change(at) {
@@ -62,7 +67,7 @@ impl Limiter {
         })
     }
 
-    /// The API server has done what it was asked for.
+    /// Raises the limit by 1 after a successful call, up to the maximum and at most once a second.
     pub(super) fn taken(&self, at: Instant) {
         self.with(|now| {
             if now.limit == self.most || !now.may_change(at) {
@@ -78,7 +83,7 @@ impl Limiter {
     }
 }
 
-/// One call may be on its way.
+/// Permit for one concurrent call.
 #[derive(Debug)]
 pub(super) struct Permit<'a> {
     of: &'a Limiter,

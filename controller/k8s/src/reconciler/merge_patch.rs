@@ -1,11 +1,12 @@
-//! Merge patches of our own objects: what changed in a field, and nothing else.
+//! Merge patches of Primetime's own objects. A patch contains only the changed parts of a field.
 
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::call::CallError;
 
-/// What a merge patch has to say to turn one object into another: null removes a field, lists are replaced whole.
+/// Returns the merge patch that turns `before` into `after`, or `None` if the values are equal.
+/// `null` removes a field, and the patch replaces a changed list as a whole.
 pub(super) fn difference(before: &Value, after: &Value) -> Option<Value> {
     if before == after {
         return None;

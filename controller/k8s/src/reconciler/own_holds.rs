@@ -1,4 +1,4 @@
-//! Holds: created, changed and deleted.
+//! Requests that create, patch and delete a `SurgeHold`.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt;
@@ -12,11 +12,11 @@ use crate::reconciler::merge_patch::patch_of;
 use crate::reconciler::own_objects::Records;
 
 impl Records<'_> {
-    /// Begins to hold a target.
+    /// Creates the `SurgeHold` of a target, with Primetime's finalizer.
     ///
     /// # Errors
     ///
-    /// See [`CallError`].
+    /// [`CallError::Conflict`] if the hold exists. Any other [`CallError`] if the request fails.
     pub async fn create_hold(&self, name: &str, hold: &Hold) -> Result<(), CallError> {
         let object = SurgeHold {
             metadata: ObjectMeta {
@@ -44,11 +44,12 @@ impl Records<'_> {
         });
     }
 
-    /// Writes what changed in a hold.
+    /// Patches the changed fields of a hold.
     ///
     /// # Errors
     ///
-    /// See [`CallError`].
+    /// [`CallError::Conflict`] if the hold no longer has the given `resourceVersion`. Any other
+    /// [`CallError`] if the request fails.
     pub async fn update_hold(
         &self,
         name: &str,
@@ -63,11 +64,13 @@ impl Records<'_> {
         Ok(())
     }
 
-    /// Deletes a hold whose target was given back, as it was planned from.
+    /// Removes the finalizer from a hold and deletes the hold, after the target is back at the
+    /// baseline. Succeeds if the hold is gone.
     ///
     /// # Errors
     ///
-    /// See [`CallError`].
+    /// [`CallError::Conflict`] if the hold no longer has the `resourceVersion` of the plan. Any
+    /// other [`CallError`] if a request fails.
     pub async fn delete_hold(&self, name: &str, version: &str) -> Result<(), CallError> {
         let api = self.api::<SurgeHold>();
         let patch = json!({"metadata": {"resourceVersion": version, "finalizers": null}});

@@ -1,4 +1,7 @@
-//! Our own records: persisted before the act they describe, each with the resourceVersion it was planned from.
+//! Requests that write runs and the status of surges and calendars.
+//!
+//! The reconciler persists each record before the act that the record covers. A request fails with
+//! a conflict if the object has changed since the read that the request is based on.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::ResourceExt;
@@ -22,13 +25,13 @@ use crate::call::{CallError, bounded};
 use crate::reconciler::merge_patch::patch_of;
 use crate::shared::Shared;
 
-/// Writes the records of one namespace.
+/// Writer for the records of one namespace.
 pub struct Records<'a> {
-    /// The API server.
+    /// Client of the API server.
     pub client: &'a Client,
-    /// Where replies are shown.
+    /// Cache that receives the replies.
     pub shared: &'a Shared,
-    /// The namespace.
+    /// Namespace of the records.
     pub namespace: &'a str,
 }
 
@@ -74,7 +77,8 @@ impl Records<'_> {
             .with(|cache| cache.runs.apply(self.key(&run.name_any()), run_record(run), version));
     }
 
-    /// The surge as it stands now, if it is still the one that was planned from.
+    /// Reads the surge of a planned run. Fails with a conflict if the uid or `metadata.generation`
+    /// differs from the plan, or if the surge is being deleted.
     async fn surge(&self, planned: &PlannedRun) -> Result<ScheduledSurge, CallError> {
         let surge = bounded(self.api::<ScheduledSurge>().get(&planned.surge)).await?;
         let metadata = &surge.metadata;
@@ -90,11 +94,12 @@ impl Records<'_> {
         )))
     }
 
-    /// Creates the run of an occurrence. A name can be created once.
+    /// Creates the run of an occurrence. The API server refuses a second run of the same name.
     ///
     /// # Errors
     ///
-    /// See [`CallError`].
+    /// [`CallError::Conflict`] if the surge has changed since the plan, or if the run exists. Any
+    /// other [`CallError`] if a request fails.
     pub async fn create_run(&self, planned: &PlannedRun) -> Result<(), CallError> {
         let surge = self.surge(planned).await?;
         let mut run = SurgeRun::new(&planned.name, run_spec(planned, &surge.spec));
@@ -106,16 +111,18 @@ impl Records<'_> {
         Ok(())
     }
 
-    /// Copies an edited surge into its run that has not begun.
+    /// Copies the spec of an edited surge into a run that has not begun.
     ///
     /// # Errors
     ///
-    /// See [`CallError`].
+    /// [`CallError::Conflict`] if the surge has changed since the plan, or if the run has begun.
+    /// Any other [`CallError`] if a request fails.
     pub async fn replan_run(&self, planned: &PlannedRun) -> Result<(), CallError> {
         let surge = self.surge(planned).await?;
         let api = self.api::<SurgeRun>();
         let mut run = bounded(api.get(&planned.name)).await?;
-        // It may have begun since it was planned.
+        // The finalizer shows that the run has begun since the plan, and the spec of such a run is
+        // frozen.
         if run.finalizers().iter().any(|f| f == FINALIZER) {
             return Err(CallError::Conflict(format!("run {} has begun", planned.name)));
         }
@@ -126,11 +133,12 @@ impl Records<'_> {
         Ok(())
     }
 
-    /// Moves the instants of a run that has begun, if it is as it was planned from.
+    /// Patches `spec.readyTime`, `spec.startTime` and `spec.endTime` of a run that has begun.
     ///
     /// # Errors
     ///
-    /// See [`CallError`].
+    /// [`CallError::Conflict`] if the run no longer has the `resourceVersion` of the plan. Any
+    /// other [`CallError`] if the request fails.
     pub async fn stretch_run(
         &self,
         name: &str,
@@ -146,11 +154,12 @@ impl Records<'_> {
         self.patch_run(name, patch).await
     }
 
-    /// Deletes a run that has not begun, or is long over, if it is as it was planned from.
+    /// Deletes a run that has not begun, or that ended long ago. Succeeds if the run is gone.
     ///
     /// # Errors
     ///
-    /// See [`CallError`].
+    /// [`CallError::Conflict`] if the run no longer has the uid and the `resourceVersion` of the
+    /// plan. Any other [`CallError`] if the request fails.
     pub async fn delete_run(&self, name: &str, uid: &str, version: &str) -> Result<(), CallError> {
         let only_this = DeleteParams {
             preconditions: Some(Preconditions {
@@ -170,12 +179,13 @@ impl Records<'_> {
         Ok(())
     }
 
-    /// Puts our finalizer on a run, and takes the reference to its surge off, which becomes an annotation: from now on the run
-    /// outlives its surge.
+    /// Adds Primetime's finalizer to a run. Replaces the owner reference to the surge with an
+    /// annotation, so that the run outlives the surge.
     ///
     /// # Errors
     ///
-    /// See [`CallError`].
+    /// [`CallError::Conflict`] if another writer changes the run between the read and the patch.
+    /// Any other [`CallError`] if a request fails.
     pub async fn add_finalizer(&self, name: &str) -> Result<(), CallError> {
         let api = self.api::<SurgeRun>();
         let run = bounded(api.get(name)).await?;
@@ -192,11 +202,14 @@ impl Records<'_> {
         self.patch_run(name, patch).await
     }
 
-    /// Takes our finalizer off a run, and refers to its surge again, where that is there.
+    /// Removes Primetime's finalizer from a run. Restores the owner reference to the surge if the
+    /// surge exists. Succeeds if the run is gone.
     ///
     /// # Errors
     ///
-    /// See [`CallError`].
+    /// [`CallError::Conflict`] if another writer changes the run between the read and the patch.
+    /// Any other [`CallError`] except `NotFound` if the read fails, and any [`CallError`] if the
+    /// patch fails.
     pub async fn remove_finalizer(&self, name: &str, owner: Option<&str>) -> Result<(), CallError> {
         let run = match bounded(self.api::<SurgeRun>().get(name)).await {
             Err(CallError::NotFound(_)) => return Ok(()),
@@ -213,11 +226,13 @@ impl Records<'_> {
         self.patch_run(name, patch).await
     }
 
-    /// Writes into a run that a surge created anew has taken it over, if the run is as it was planned from.
+    /// Records in a run that a recreated surge has adopted the run. Writes the uid of the surge as
+    /// an annotation, and `spec.surgeGeneration`.
     ///
     /// # Errors
     ///
-    /// See [`CallError`].
+    /// [`CallError::Conflict`] if the run no longer has the `resourceVersion` of the plan. Any
+    /// other [`CallError`] if the request fails.
     pub async fn adopt_run(
         &self,
         name: &str,
@@ -239,11 +254,13 @@ impl Records<'_> {
         Ok(())
     }
 
-    /// Writes what changed in the status of a run. Says whether the API server has kept all of it.
+    /// Patches the changed fields of a run's `status`. Returns false if the API server has dropped
+    /// a field, because the CRD is older than this process.
     ///
     /// # Errors
     ///
-    /// See [`CallError`].
+    /// [`CallError::Conflict`] if the run no longer has the `resourceVersion` of the plan. Any
+    /// other [`CallError`] if the request fails.
     pub async fn run_status(
         &self,
         name: &str,
@@ -263,11 +280,12 @@ impl Records<'_> {
         Ok(kept)
     }
 
-    /// Asks for a surge by name, and remembers the answer.
+    /// Reads a surge with a GET by name, and stores the answer in the cache.
     ///
     /// # Errors
     ///
-    /// See [`CallError`].
+    /// [`CallError::Refused`] if the name is not a valid object name. Any other [`CallError`]
+    /// except `NotFound`, if the request fails.
     pub async fn look_for_surge(&self, name: &str) -> Result<(), CallError> {
         reference::name(name).map_err(CallError::Refused)?;
         let surge = bounded(self.api::<ScheduledSurge>().get_opt(name)).await?;
@@ -282,11 +300,13 @@ impl Records<'_> {
         Ok(())
     }
 
-    /// Writes what changed in the status of a surge. Says whether the API server has kept all of it.
+    /// Patches the changed fields of a surge's `status`. Returns false if the API server has
+    /// dropped a field, because the CRD is older than this process.
     ///
     /// # Errors
     ///
-    /// See [`CallError`].
+    /// [`CallError::Conflict`] if the surge no longer has the `resourceVersion` of the plan. Any
+    /// other [`CallError`] if the request fails.
     pub async fn surge_status(
         &self,
         name: &str,
@@ -307,11 +327,12 @@ impl Records<'_> {
         Ok(kept)
     }
 
-    /// Writes what changed in the status of a calendar.
+    /// Patches the changed fields of a calendar's `status`.
     ///
     /// # Errors
     ///
-    /// See [`CallError`].
+    /// [`CallError::Conflict`] if the calendar no longer has the `resourceVersion` of the plan. Any
+    /// other [`CallError`] if the request fails.
     pub async fn calendar_status(
         &self,
         name: &str,

@@ -1,4 +1,5 @@
-//! Records: each written with the version it was planned from.
+//! Records: requests that write Primetime's own objects. A request that uses the values of a cached
+//! row carries the `resourceVersion` of that row.
 
 use kube::Resource;
 use std::sync::Arc;
@@ -25,14 +26,19 @@ use crate::reconciler::own_objects::Records;
 use crate::reconciler::queue::Outcome;
 use crate::reconciler::{Look, Reconciler, Work};
 
-/// A status that nothing waits for is written at most this often.
+/// Minimum interval between two writes of a run's `status` that are not urgent.
 const STATUS_INTERVAL: Duration = Duration::from_secs(2);
 
-/// The status of a surge, or of a run, is written again after this time where the API server keeps less than it says.
+/// Pause before the next write of a `status`, if the API server has dropped a field of the last
+/// write.
 const WHERE_LESS_IS_KEPT: Duration = Duration::from_secs(30);
 
 impl Reconciler {
-    /// One table: each kind of record stands beside the request that writes it.
+    /// Starts the request that writes a record. Returns the time for the next plan if the request
+    /// has to wait.
+    ///
+    /// The function is one table: each kind of record stands beside the request that writes the
+    /// record.
     pub(super) fn persist(
         self: &Arc<Self>,
         namespace: &str,
@@ -133,7 +139,8 @@ impl Reconciler {
         Records { client: &self.client, shared: &self.shared, namespace }
     }
 
-    /// The version a record was planned from; nothing if the cache has moved on, because then so must the plan.
+    /// Returns the `resourceVersion` of the row that the record was planned from. Returns `None` if
+    /// the cached row has changed since, because the planner has to plan the change first.
     fn version<T: PartialEq>(
         &self,
         namespace: &str,
@@ -182,7 +189,7 @@ impl Reconciler {
                 );
                 engine.events.tell(&about, decision);
             }
-            // What is not kept would be written again at once, for ever.
+            // The reconciler would otherwise write the dropped fields again at once, without end.
             Ok(if kept { Outcome::Done } else { Outcome::Again(WHERE_LESS_IS_KEPT) })
         })
     }
@@ -202,7 +209,7 @@ impl Reconciler {
         self.start(work(namespace, "surge", &name, "surge_status"), look, async move {
             let records = engine.records(&ns);
             let kept = records.surge_status(&name, &before.status, &status, &version).await?;
-            // What is not kept would be written again at once, for ever.
+            // The reconciler would otherwise write the dropped fields again at once, without end.
             Ok(if kept { Outcome::Done } else { Outcome::Again(WHERE_LESS_IS_KEPT) })
         })
     }
@@ -270,7 +277,8 @@ impl Reconciler {
         let engine = self.clone();
         let ns = namespace.to_owned();
         self.start(work(namespace, "hold", &name, "delete_hold"), look, async move {
-            // Absence in a list is not absence: a quorum read decides whether there is nothing to give back.
+            // A list without the target is no proof of deletion. A quorum read decides whether the
+            // target is gone and needs no restore.
             if absent && !workload::is_gone(&engine.client, &ns, &target).await? {
                 return Err(CallError::Conflict(format!("{target} is there after all")));
             }

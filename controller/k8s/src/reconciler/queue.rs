@@ -1,6 +1,8 @@
-//! Lanes: one piece of work at a time per object, backoff after a failure, a pace where one is asked for.
+//! Queue of requests in lanes, with a lane per object. Each lane runs one request at a time, with
+//! backoff after a failure and an optional minimum interval.
 //!
-//! Lanes count in monotonic time: a wall clock that is set back must not close them for an hour.
+//! The queue uses monotonic time. A wall clock that is set back by an hour would otherwise block
+//! every lane for an hour.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -11,27 +13,27 @@ use tokio::time::Instant;
 use crate::backoff;
 use crate::call::CallError;
 
-/// How a piece of work ended.
+/// Outcome of a successful request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// Done.
+    /// The request is complete.
     Done,
-    /// Done for now; the same may have to be done again, but not before this time has passed.
+    /// The request is complete for now. The lane accepts the next request after this duration.
     Again(Duration),
 }
 
-/// What a lane says to new work.
+/// Answer of a lane to a new request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Entry {
-    /// Come in.
+    /// The lane is free and accepts the request.
     Free,
-    /// Work is going on; its end rings the bell.
+    /// The lane runs another request. The reconciler plans again at the end of that request.
     Busy,
-    /// Not before this time has passed.
+    /// The lane accepts a request after this duration.
     After(Duration),
 }
 
-/// Lanes that have been idle for longer are forgotten once there are many.
+/// Idle time after which the queue removes a lane, if there are more than 10,000 lanes.
 const FORGOTTEN: Duration = Duration::from_mins(10);
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -42,19 +44,20 @@ struct Lane {
     last_done: Option<Instant>,
 }
 
-/// All lanes. Lanes that have been idle for long are forgotten.
+/// All lanes by name. The queue removes lanes with a long idle time.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     lanes: Mutex<BTreeMap<String, Lane>>,
 }
 
-/// How long a refused piece of work waits: repeating it soon does not help.
+/// Pause of a lane after a refused request. An early retry does not help.
 const REFUSED: Duration = Duration::from_secs(30);
 
-/// The pause of a lane after 429. The `Retry-After` header is not read. The pause does not grow: the limiter lowers the load.
+/// Pause of a lane after HTTP 429. The queue ignores the `Retry-After` header. The pause does not
+/// grow, because the limiter lowers the load.
 const PUSHED_BACK: Duration = Duration::from_secs(1);
 
-/// The longest pause after failures in a row.
+/// Maximum pause of a lane after consecutive failures.
 const PAUSE_AT_MOST: Duration = Duration::from_secs(15);
 
 impl Queue {
@@ -62,8 +65,9 @@ impl Queue {
         f(&mut self.lanes.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Enters a lane, if it is free. Work that was planned from a world seen before the last work in the lane had ended
-    /// was planned from a world that has passed, and would be done twice.
+    /// Enters a lane if the lane is free and not in backoff. The lane defers a request whose
+    /// snapshot (`seen`) is older than the end of the last request, because such a request would
+    /// repeat finished work.
     pub(super) fn enter(&self, name: &str, seen: Instant, now: Instant) -> Entry {
         self.with(|lanes| {
             if lanes.len() > 10_000 {
@@ -87,7 +91,8 @@ impl Queue {
         })
     }
 
-    /// How long work that is not urgent waits, so that it is done at most once per interval.
+    /// Returns the time for which a request that is not urgent has to wait. Returns `None` if
+    /// `interval` has passed since the last request in the lane.
     pub(super) fn paced(&self, name: &str, interval: Duration, now: Instant) -> Option<Duration> {
         self.with(|lanes| {
             let at = lanes.get(name)?.last_done? + interval;
@@ -95,7 +100,7 @@ impl Queue {
         })
     }
 
-    /// Frees a lane however its work ends.
+    /// Returns a guard that frees the lane, even after a panic of the request.
     pub(super) fn guard<'a>(&'a self, name: &'a str) -> Guard<'a> {
         Guard { lanes: self, name, left: false }
     }
@@ -112,7 +117,8 @@ impl Queue {
             lane.not_before = match result {
                 Ok(Outcome::Done) => None,
                 Ok(Outcome::Again(after)) => Some(now + *after),
-                // After a conflict the object is planned again at once, but not in a hot loop.
+                // After each of the first two conflicts in a row, the lane accepts a new request in
+                // 20 ms. The delay prevents a hot loop.
                 Err(CallError::Conflict(_)) if lane.failures < 3 => {
                     Some(now + Duration::from_millis(20))
                 }
@@ -124,7 +130,7 @@ impl Queue {
     }
 }
 
-/// Holds a lane.
+/// Guard of a busy lane. Dropping the guard frees the lane.
 pub(super) struct Guard<'a> {
     lanes: &'a Queue,
     name: &'a str,
@@ -132,7 +138,7 @@ pub(super) struct Guard<'a> {
 }
 
 impl Guard<'_> {
-    /// Leaves the lane with a result.
+    /// Frees the lane, and sets the backoff according to the result.
     pub(super) fn leave(mut self, result: &Result<Outcome, CallError>, now: Instant) {
         self.left = true;
         self.lanes.leave(self.name, Some(result), Some(now));

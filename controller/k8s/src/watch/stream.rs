@@ -1,4 +1,4 @@
-//! One kind, watched into one table.
+//! Watch of one kind into one table of the cache.
 
 use futures::StreamExt;
 use std::fmt::Debug;
@@ -21,35 +21,43 @@ fn version<K: Resource>(object: &K) -> String {
     object.meta().resource_version.clone().unwrap_or_default()
 }
 
-/// What a change of an object can concern.
+/// Returns the scope of a change: the namespace of the object, or everything if the object has no
+/// namespace.
 fn scope<K: Resource>(object: &K) -> Scope {
     object.meta().namespace.clone().map_or(Scope::Everything, Scope::Namespace)
 }
 
-/// A page of a list comes within this time, or is asked for again: a reply that was lost would else be waited for until
-/// the end of the event. Each time in a row the limit is doubled, up to [`LIST_TIMEOUT_AT_MOST`]: an API server that is
-/// that busy needs patience.
+/// Timeout for a page of a list.
+///
+/// A lost reply would otherwise block the list until the end of the event. The watch task doubles
+/// the timeout after each timeout in a row, up to [`LIST_TIMEOUT_AT_MOST`], because an overloaded
+/// API server answers late.
 // mutate: list-whose-answer-lost
 const LIST_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// See [`LIST_TIMEOUT`].
+/// Maximum of the timeout for a page of a list, after repeated doubling of [`LIST_TIMEOUT`].
 const LIST_TIMEOUT_AT_MOST: Duration = Duration::from_secs(80);
 
-/// As often everything is listed anew, whatever the watch has said: what a watch never said, or a watch that died in
-/// silence, is wrong no longer than this. Each kind comes a little earlier, so that they do not come together.
+/// Interval between two relists of a kind, independent of watch events.
+///
+/// A relist limits the effect of a missed event, or of a watch that died without an error. Each
+/// kind relists up to 1 minute earlier, by a different offset, so that the lists do not coincide.
 // mutate: watch-never-said-never
 const RELIST: Duration = Duration::from_mins(5);
 
-/// A list that lacks more than a fifth of what was known is confirmed by another one after this time.
+/// Delay before the confirming list, if a list lacks more than a fifth of the known objects.
 const CONFIRM: Duration = Duration::from_secs(30);
 
-/// Overrides are few, and a person waits for them.
+/// Interval between two relists of `SurgeOverride`. Overrides are few, and a user waits for the
+/// effect.
 const RELIST_OVERRIDES: Duration = Duration::from_secs(30);
 
-/// The longest pause after failures in a row: an API server that is back is noticed within it.
+/// Maximum pause after consecutive failures. The watch task notices a recovered API server within
+/// this time.
 const PAUSE_AT_MOST: Duration = Duration::from_secs(10);
 
-/// How often a kind is listed anew.
+/// Returns the relist interval of a kind: 30 s for `SurgeOverride`, and four to five minutes for
+/// every other kind.
 fn relist_after(kind: &str) -> Duration {
     if kind == "SurgeOverride" {
         return RELIST_OVERRIDES;
@@ -58,9 +66,11 @@ fn relist_after(kind: &str) -> Duration {
     RELIST.saturating_sub(Duration::from_millis(letters * 97 % 60_000))
 }
 
-/// Watches one kind into one table. `read` gives the row, or nothing if the object is of no interest.
+/// Watches one kind into one table. `read` returns the row of an object, or `None` if the cache has
+/// to ignore the object.
 ///
-/// One loop: `relist`, `failures` and `limit` change together with each event.
+/// The function is a single loop, because `relist`, `failures` and `limit` change together with
+/// each event.
 pub(super) async fn watch<K, I, T, L>(
     api: Api<K>,
     shared: Shared,
@@ -78,7 +88,7 @@ pub(super) async fn watch<K, I, T, L>(
     loop {
         let config = watcher::Config::default().timeout(290);
         let mut events = std::pin::pin!(watcher::watcher(api.clone(), config));
-        // None while it is being listed.
+        // Time of the next relist. The value is `None` during a list.
         let mut relist = None;
         let mut began = Instant::now();
         loop {
@@ -147,7 +157,8 @@ pub(super) async fn watch<K, I, T, L>(
     }
 }
 
-/// What the API server says where the right to list or watch is missing; `None` for every other error.
+/// Returns the message of the API server if the right to list or watch is missing (HTTP 403).
+/// Returns `None` for every other error.
 fn forbidden(error: &watcher::Error) -> Option<String> {
     let (watcher::Error::InitialListFailed(kube::Error::Api(status))
     | watcher::Error::WatchStartFailed(kube::Error::Api(status))
@@ -159,7 +170,8 @@ fn forbidden(error: &watcher::Error) -> Option<String> {
     (status.code == 403).then(|| status.message.clone())
 }
 
-/// Takes an event into its table. Says what it may concern, if it has changed anything.
+/// Applies an event to the table. Returns the scope that the planner has to plan again, or `None`
+/// if the event needs no plan.
 fn take_in<K, I, T, L>(
     table: &mut Table<I, T, L>,
     event: Event<K>,

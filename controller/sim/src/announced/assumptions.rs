@@ -1,44 +1,46 @@
-//! What is assumed of a cluster of which nothing is known, and who looks after an evening.
+//! Assumptions about a cluster of which the simulator has no data, and the scaling strategies.
 
 use std::collections::BTreeMap;
 
-/// Lead time of an InstanceClass that is only named, in seconds: the default of the kind.
+/// Lead time of an `InstanceClass` that the files do not contain, in seconds: the default of
+/// `spec.leadSeconds`.
 pub(super) const ASSUMED_LEAD_SECONDS: u32 = 600;
 
-/// Who looks after an evening.
+/// Scaling strategy that handles an evening.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Strategy {
-    /// This operator, above the HPA.
+    /// The Primetime operator together with the HPA.
     Primetime,
-    /// The HPA alone, with an autoscaler of nodes.
+    /// The HPA and a node autoscaler, without Primetime and without KEDA.
     Hpa,
-    /// The HPA with a window of fixed replicas from ten minutes before the start to the end, as KEDA's cron scaler tells
-    /// it, and an autoscaler of nodes.
+    /// The HPA with a KEDA cron window, and a node autoscaler. The cron scaler requests the planned
+    /// replicas from ten minutes before the start until the end of the event.
     KedaCron,
 }
 
-/// What is assumed of a cluster of which nothing is known.
+/// Assumptions about a cluster of which the simulator has no data.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Assumptions {
-    /// Replicas before the event, by target.
+    /// Replicas before the event, by name of the target.
     pub replicas: BTreeMap<String, u32>,
     /// Pods that fit on a machine.
     pub pods_per_node: u32,
-    /// Shortest and longest time from a pod's scheduling to its readiness, in seconds.
+    /// Shortest and longest time from the scheduling of a pod to its readiness, in seconds.
     pub pod_seconds: (u32, u32),
-    /// From the launch of a machine until its node is ready, in seconds.
+    /// Time from the launch of a machine to the readiness of its Node, in seconds.
     pub machine_seconds: u32,
-    /// How full, in percent, the HPA wants a replica to be.
+    /// Load per replica at which the HPA aims (`averageValue`), in percent of the announced load
+    /// per replica.
     pub hpa_percent: u32,
-    /// How long the HPA remembers its wishes on the way down (`stabilizationWindowSeconds`), in seconds.
+    /// Stabilization window of the HPA for scale-down (`stabilizationWindowSeconds`), in seconds.
     pub hpa_memory_seconds: u32,
-    /// How full, in percent, a replica is that carries what was announced of it.
+    /// Utilization of a replica at the announced load per replica, in percent.
     pub full_percent: u32,
 }
 
 impl Default for Assumptions {
-    /// Pods and machines as Bedrock Streaming measured them: 30 to 60 s, 120 to 240 s
-    /// (<https://tech.bedrockstreaming.com/2022/02/03/prescaling.html>).
+    /// Start-up times of pods and machines as measured by Bedrock Streaming: 30 to 60 s and 120 to
+    /// 240 s (<https://tech.bedrockstreaming.com/2022/02/03/prescaling.html>).
     fn default() -> Self {
         Self {
             replicas: BTreeMap::new(),

@@ -1,4 +1,5 @@
-//! The evening of a surge that a user wrote: the surge, its load, and what is assumed of the cluster.
+//! The evening of a surge that a user wrote: the surge, its load, and the assumptions about the
+//! cluster.
 
 use chrono::TimeDelta;
 use primetime_core::Instant;
@@ -9,30 +10,30 @@ use crate::announced::assumptions::Assumptions;
 use crate::announced::target::Target;
 use crate::curve::Curve;
 
-/// A surge with everything around it.
+/// A surge with its targets, its load and all objects around the surge.
 #[derive(Clone, Debug)]
 pub struct Evening {
     /// Name of the surge.
     pub name: String,
-    /// Its namespace.
+    /// Namespace of the surge.
     pub namespace: String,
-    /// The surge, validated.
+    /// Validated spec of the surge.
     pub spec: SurgeSpec,
-    /// When the event starts.
+    /// Start of the event (`spec.schedule.startTime`).
     pub start: Instant,
-    /// How long it lasts at least.
+    /// Minimum duration of the event: a hold after the end may extend the event.
     pub duration: TimeDelta,
-    /// When the clock starts.
+    /// Time at which the virtual clock starts.
     pub begin: Instant,
-    /// When it stops.
+    /// Time at which the virtual clock stops.
     pub end: Instant,
-    /// The targets.
+    /// Targets of the surge, with the load that one replica carries.
     pub targets: Vec<Target>,
-    /// The visitors.
+    /// Load over time.
     pub curve: Curve,
-    /// Machines that are there before.
+    /// Number of nodes before the event.
     pub base_nodes: u32,
-    /// What is assumed of the cluster.
+    /// Assumptions about the cluster.
     pub assumptions: Assumptions,
     pub(super) surge: Value,
     pub(super) given: Vec<Value>,

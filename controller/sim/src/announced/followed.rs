@@ -1,4 +1,4 @@
-//! Calendars that stand in the same file as the surge that follows them, each with its `ConfigMap`.
+//! Calendars in the same files as the surge that follows them, each with its `ConfigMap`.
 
 use primetime_api::{Place, SurgeCalendar, calendar_record, how_to_read};
 use primetime_core::schedule::Schedule;
@@ -10,11 +10,13 @@ use serde_json::Value;
 use crate::announced::objects::text;
 use crate::announced::surge::strict;
 
-/// When a surge is: as it says itself, or as the calendar beside it says, read at an instant.
+/// Returns the schedule of a surge. If the surge has a `spec.schedule.calendarRef`, the schedule
+/// comes from the calendar among the documents, read at `now`.
 ///
 /// # Errors
 ///
-/// Why the calendar beside it cannot be read.
+/// Returns an error if the documents lack the `SurgeCalendar`, the `ConfigMap` or its key. A
+/// calendar fails if its spec is invalid, if its source is a URL, or if the feed cannot be parsed.
 pub fn schedule(
     spec: &SurgeSpec,
     namespace: &str,

@@ -1,4 +1,4 @@
-//! The objects of an evening: those that were given, and those that are assumed.
+//! Objects of an evening: objects that the user gave, and objects that the simulator assumes.
 
 use chrono::TimeDelta;
 use primetime_core::state::announcement::{JobTemplate, TemplateKind};
@@ -14,17 +14,19 @@ use crate::cluster::nodes;
 use crate::load::Cron;
 use crate::scenario::shop::external;
 
-/// A KEDA cron window opens so long before the event's start.
+/// Time before the start of the event at which the KEDA cron window opens.
 const CRON_AHEAD: TimeDelta = TimeDelta::minutes(10);
 
 impl Evening {
-    /// The bounds of the HPA above a target: those of the user's, or from what is there to what was announced.
+    /// Returns `minReplicas` and `maxReplicas` of the HPA of a target. If the user gave no HPA, the
+    /// bounds are the baseline and the maximum of the target.
     #[must_use]
     pub fn bounds(&self, target: &Target) -> (u32, u32) {
         let given = self.given.iter().find(|o| scales(o, &target.workload));
         let bound = |field| given.and_then(|hpa| number(hpa, field));
         (
-            // A target at 0 has an HPA of 1: the API server refuses less.
+            // The API server refuses an HPA bound below 1, so a target with 0 replicas gets the
+            // bound 1.
             bound("/spec/minReplicas").unwrap_or_else(|| target.baseline.max(1)),
             bound("/spec/maxReplicas").unwrap_or_else(|| target.max.max(target.planned).max(1)),
         )
@@ -39,8 +41,8 @@ impl Evening {
         }
     }
 
-    /// What the API server holds when the evening begins. One list: each kind of object stands beside the
-    /// assumption made for it.
+    /// Returns the objects that the API server holds at the beginning of the evening. A single
+    /// function builds all kinds, so that each assumption stands beside its kind.
     pub(super) fn objects(&self, strategy: Strategy) -> Vec<Value> {
         let named = |api: &str, kind: &str, name: &str| {
             json!({"apiVersion": api, "kind": kind,
@@ -123,7 +125,8 @@ impl Evening {
 }
 
 impl Evening {
-    /// What a step writes is as it is given, or stands there once.
+    /// Adds the `ConfigMap` or `HTTPRoute` that a degradation step writes, if the object list does
+    /// not yet contain the object. If the user gave the object, the simulator uses a copy.
     pub(super) fn assume(&self, place: &Place, objects: &mut Vec<Value>) {
         let (api, kind, name) = match place {
             Place::ConfigMap { name, .. } => ("v1", "ConfigMap", name),
@@ -150,7 +153,8 @@ impl Evening {
     }
 }
 
-/// Whether what is given beside a surge belongs to it: what would change nothing is a mistake.
+/// Checks that each given `Deployment` and HPA belongs to a target of the surge. An object that
+/// belongs to no target would have no effect, so the check reports such an object as an error.
 pub(super) fn fits(given: &[Value], spec: &SurgeSpec, namespace: &str) -> Result<(), Vec<String>> {
     let mut errors = Vec::new();
     for object in given {

@@ -1,4 +1,4 @@
-//! Fields of the objects that a user has given.
+//! Accessors for fields of the objects that a user gave.
 
 use serde_json::Value;
 

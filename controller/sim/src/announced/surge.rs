@@ -1,4 +1,4 @@
-//! A surge as a person wrote it, read as strictly as the API server reads it.
+//! A surge as the user wrote the manifest, validated as strictly as the API server validates it.
 
 use primetime_api::{ScheduledSurge, named_surge};
 use primetime_core::state::surge::SurgeSpec;
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::server::kinds::Kind;
 use crate::server::schema;
 
-/// Field paths of `written` that `read` does not know.
+/// Collects the field paths of `written` that are missing in `read`.
 fn unknown_fields(written: &Value, read: &Value, path: &str, unknown: &mut Vec<String>) {
     match (written, read) {
         (Value::Object(a), Value::Object(b)) => {
@@ -31,11 +31,14 @@ fn unknown_fields(written: &Value, read: &Value, path: &str, unknown: &mut Vec<S
     }
 }
 
-/// Reads an object of ours: fields that it does not have are refused, and defaults are filled in.
+/// Reads an object of the API group `primetime.dev`. The reader refuses unknown fields, and fills
+/// in the defaults of the schema.
 ///
 /// # Errors
 ///
-/// Every reason why it would be refused.
+/// Returns every reason for which the API server would refuse the object. Reasons are a wrong
+/// `apiVersion`, a missing name, an unknown field, or a value that violates the schema or a CEL
+/// rule.
 pub fn strict<T: DeserializeOwned + Serialize>(object: &Value) -> Result<(T, Value), Vec<String>> {
     let text = |pointer| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
     let what = format!("{} {}", text("/kind"), text("/metadata/name"));
@@ -62,11 +65,11 @@ pub fn strict<T: DeserializeOwned + Serialize>(object: &Value) -> Result<(T, Val
     Ok((read, known))
 }
 
-/// Reads a surge as strictly as the API server does.
+/// Reads a `ScheduledSurge` as strictly as the API server does.
 ///
 /// # Errors
 ///
-/// Every reason why it would be refused.
+/// Returns every reason for which the API server would refuse the surge.
 pub fn read(object: &Value) -> Result<(ScheduledSurge, SurgeSpec), Vec<String>> {
     let (surge, _) = strict::<ScheduledSurge>(object)?;
     let name = surge.metadata.name.as_deref().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! What each target carries, and how many replicas there are before the event.
+//! Load that each target carries, and its replicas before the event.
 
 use chrono::TimeDelta;
 use primetime_core::state::announcement::{Carries, Target as Announced, Want};
@@ -10,45 +10,49 @@ use crate::announced::objects::{is, number, scales};
 use crate::curve::Curve;
 use crate::whole;
 
-/// Replicas before the event, of a target of which nothing says it.
+/// Default replicas before the event, if no document, assumption or load implies a number.
 const BASELINE: u32 = 5;
 
-/// A target and the load that it carries.
+/// A target and the load that its replicas carry.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Target {
-    /// Name within the surge.
+    /// Name of the target within the surge.
     pub name: String,
     /// Name of the workload.
     pub workload: String,
-    /// Load that one replica carries, as announced.
+    /// Load that one replica carries as announced.
     pub per_replica: f64,
-    /// Load that it can bear.
+    /// Load that one replica can bear at full utilization.
     pub bears: f64,
     /// Replicas before the event.
     pub baseline: u32,
-    /// Replicas that were announced.
+    /// Replicas that the surge announces for the event.
     pub planned: u32,
-    /// As far as autoscaling may climb.
+    /// Maximum replicas that autoscaling may reach.
     pub max: u32,
-    /// Seconds from raising it until its pods are ready, as announced.
+    /// Announced time from scale-up to readiness of the pods (`leadSeconds`).
     pub lead: TimeDelta,
 }
 
 impl Target {
-    /// Replicas that a load needs.
+    /// Returns the replicas that a load needs if every replica is full.
     #[must_use]
     pub fn demand(&self, load: f64) -> i64 {
         whole((load / self.bears).ceil().min(1e9))
     }
 
-    /// Replicas that carry a load as was announced: with some room in each, where they are not to be full.
+    /// Returns the replicas that carry a load at the announced load per replica. A `full_percent`
+    /// below 100 leaves headroom in each replica.
     #[must_use]
     pub fn with_headroom(&self, load: f64) -> i64 {
         whole((load / self.per_replica).ceil().min(1e9))
     }
 }
 
-/// What is said of a target's replicas before the event.
+/// Returns the replicas of a target before the event, if a source states the number.
+///
+/// The assumptions take precedence. If the assumptions do not name the target, the number is the
+/// higher of the `Deployment`'s `spec.replicas` and the HPA's `spec.minReplicas`.
 pub(super) fn stated(
     target: &Announced,
     given: &[Value],
@@ -61,7 +65,8 @@ pub(super) fn stated(
     assumptions.replicas.get(&target.name).copied().or_else(|| written.max(least))
 }
 
-/// Load that one replica of a target carries, where the surge says it.
+/// Returns the load that one replica of a target carries, if the surge states the load in a signal
+/// or in the target.
 fn per_replica(spec: &SurgeSpec, target: &Announced) -> Option<f64> {
     let raises = spec.announcement.signals_of(&target.name).next();
     let decimal = raises.and_then(|(_, raises)| match raises.carries {
@@ -76,8 +81,10 @@ fn per_replica(spec: &SurgeSpec, target: &Announced) -> Option<f64> {
     decimal.or(announced).filter(|n| *n > 0.0)
 }
 
-/// The load as it was announced, in the units of the first target of which the surge says what a replica carries;
-/// otherwise in replicas of the first.
+/// Builds the announced load curve.
+///
+/// The unit is the load of the first target for which the surge states a load per replica. If no
+/// target states a load per replica, the unit is replicas of the first target.
 pub(super) fn announced(spec: &SurgeSpec, baseline: &impl Fn(&Announced) -> Option<u32>) -> Curve {
     let targets = &spec.announcement.targets;
     let told = targets.iter().find(|t| per_replica(spec, t).is_some()).or_else(|| targets.first());
@@ -85,7 +92,7 @@ pub(super) fn announced(spec: &SurgeSpec, baseline: &impl Fn(&Announced) -> Opti
     let Some(target) = told else { return Curve::announced(1.0, 1.0, duration) };
     let one = per_replica(spec, target).unwrap_or(1.0);
     let before = baseline(target).unwrap_or_else(|| match target.want {
-        // The fixture's ratio: 10 pods become 180.
+        // The ratio of the test fixture: 10 pods become 180.
         Want::Replicas(_) | Want::Load { .. } => target.want.replicas(0).div_ceil(18),
         Want::Multiplier(_) => BASELINE,
     });
@@ -104,7 +111,7 @@ pub(super) fn targets(
     targets
         .map(|target| {
             let carried = per_replica(spec, target).or_else(|| match target.want {
-                // The plan is taken to fit the curve's peak.
+                // The simulator assumes that the planned replicas fit the peak of the curve.
                 Want::Replicas(n) => positive(curve.peak() / f64::from(n)),
                 Want::Multiplier(_) | Want::Load { .. } => None,
             });
@@ -112,11 +119,13 @@ pub(super) fn targets(
             let usual = usual.and_then(|n| u32::try_from(whole(n)).ok());
             let before = baseline(target).unwrap_or_else(|| usual.unwrap_or(BASELINE).max(1));
             let planned = target.want.replicas(before).max(before);
-            // Without a word on it, a replica carries what it carries on a usual evening.
+            // If the surge states no load per replica, the simulator divides the usual load by the
+            // replicas before the event.
             let one = carried
                 .or_else(|| positive(curve.usual() / f64::from(before)))
                 .or_else(|| positive(curve.peak() / f64::from(planned)))
-                // A multiple of no replicas: as much as if it ran before the event.
+                // If a multiplier applies to a baseline of 0 replicas, the simulator divides the
+                // usual load by the default baseline.
                 .or_else(|| positive(curve.usual() / f64::from(BASELINE)));
             let one = one.unwrap_or(1.0);
             Target {

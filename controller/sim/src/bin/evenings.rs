@@ -1,13 +1,19 @@
-//! What whole evenings cost: this operator, the HPA alone, a KEDA-like cron window and a strategy that knows the load beforehand,
-//! on the same loads, in one run. `make bench-evenings`.
+//! Benchmark of whole evenings: Primetime, the HPA alone, a KEDA cron window and two oracles that
+//! know the load in advance. `make bench-evenings` runs the benchmark.
 //!
-//! Each load is played as it was announced, and then with what goes wrong with forecasts: the show starts two minutes early or
-//! late, the plan is 30 % off, pods start half or one and a half times as fast, Prometheus is away for a minute in the rise.
-//! Each strategy leaves a tenth of each replica free. Short is counted from *ready* replicas and from T0 on, before which no strategy has
-//! promised anything; spare from replicas that are *asked for*, from long before to long after.
+//! All strategies get the same loads. The benchmark plays each load as announced, and then with
+//! typical forecast errors. The show starts two minutes early or late. The plan is 30 % too low or
+//! too high. Pods start in 50 % or 150 % of the usual time. Prometheus is unavailable for a minute
+//! during the rise.
 //!
-//! Two things are known beforehand only by who cannot be wrong: "least" has never one replica more than the load needs, and may
-//! lower them at any time; "floor" keeps the rules that this operator keeps, and lowers nothing before the end.
+//! Each strategy leaves a tenth of each replica free. The benchmark counts short replicas from
+//! *ready* replicas, from T0 on: before T0 no strategy promises anything. The benchmark counts
+//! spare replicas from *desired* replicas, over the whole evening.
+//!
+//! The oracle "least" has the announced replicas ready from T0 to the start of the event. After the
+//! start, the oracle "least" has exactly the replicas that the load needs, and may scale down at
+//! any time. The oracle "floor" follows the rules of Primetime, and scales nothing down before the
+//! end of the event.
 
 use std::process::ExitCode;
 
@@ -21,21 +27,22 @@ use primetime_sim::outcome::{Oracle, Outcome};
 use primetime_sim::script::{Part, Script};
 use serde_json::json;
 
-/// An evening as it was announced.
+/// An evening as announced.
 struct Show {
     curve: &'static str,
-    /// Load that a replica bears.
+    /// Load that one replica bears.
     each: f64,
-    /// Replicas before, planned, and at most, were they as full as can be.
+    /// Replicas before the event, planned replicas and maximum replicas, for replicas at 100 %
+    /// utilization.
     replicas: (u32, u32, u32),
-    /// From the start until the load begins to fall.
+    /// Seconds from the start of the event until the load begins to fall.
     seconds: u32,
 }
 
-/// How full replicas shall be, in percent.
+/// Planned utilization of a replica, in percent.
 const FULL: u32 = 90;
 
-/// How long an HPA remembers on the way down, in seconds: its default, and a minute.
+/// Scale-down stabilization windows of the HPA, in seconds: the Kubernetes default, and one minute.
 const MEMORIES: [u32; 2] = [300, 60];
 
 const SHOWS: [Show; 4] = [
@@ -45,17 +52,18 @@ const SHOWS: [Show; 4] = [
     Show { curve: "worldcup98", each: 1_000.0, replicas: (74, 215, 390), seconds: 10_800 },
 ];
 
-/// What is not as it was forecast.
+/// A deviation from the forecast.
 #[derive(Clone, Copy)]
 struct Twist {
     name: &'static str,
-    /// The load comes so many seconds later than announced.
+    /// Delay of the load against the announcement, in seconds. A negative value means that the load
+    /// is early.
     late: f64,
-    /// Announced replicas, in percent of what the load needs at its peak.
+    /// Announced replicas, in percent of the replicas that the load needs at its peak.
     plan: u32,
-    /// Start-up times of pods, in percent of what the announcement allows for.
+    /// Start-up times of pods, in percent of the times assumed by default.
     start_up: u32,
-    /// Prometheus is away for a minute, half a minute into the rise.
+    /// True if Prometheus is unavailable for one minute, from 30 s after the start of the event.
     outage: bool,
 }
 
@@ -111,7 +119,7 @@ fn evening(show: &Show, twist: Twist, memory: u32, now: Instant) -> Result<Eveni
         .map_err(|why| why.join("; "))
 }
 
-/// What it was worth to each of three, and to who knows beforehand.
+/// Results of three strategies and of two oracles that know the load in advance.
 struct Scores {
     primetime: Outcome,
     hpa: Outcome,
@@ -150,7 +158,7 @@ fn share(n: i64, of: i64) -> f64 {
     n as f64 / of.max(1) as f64
 }
 
-/// Prints all evenings for an HPA that remembers its own higher recommendations for `memory` seconds.
+/// Prints all evenings for an HPA with a scale-down stabilization window of `memory` seconds.
 fn table(memory: u32, now: Instant) -> Result<(), String> {
     println!("  an HPA that remembers for {memory} s");
     println!("{:<33}{:>27}{:>45}{:>18}", "", "short", "spare", "spare, ours of");
@@ -218,7 +226,7 @@ fn run() -> Result<(), String> {
     MEMORIES.into_iter().try_for_each(|memory| table(memory, now))
 }
 
-/// The geometric one.
+/// Returns the geometric mean.
 fn mean(ratios: &[f64]) -> f64 {
     let (sum, count) = ratios
         .iter()

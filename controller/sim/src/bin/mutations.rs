@@ -1,22 +1,28 @@
-//! Seeded mistakes: each must be caught by the tests of core, shell and simulator. `make mutations` plants one after the
-//! other in a copy of the project, as it is when it begins, and runs them: those of the core first, which take seconds,
-//! the others where those see nothing.
+//! Mutation tests: the tests of core, shell and simulator must catch each seeded mistake. `make
+//! mutations` runs all mutations.
+//!
+//! The program copies the project at the beginning, plants a single mutation at a time in the copy,
+//! and runs the tests of the copy. The tests of the core run first, because the core's tests take
+//! seconds. If the core's tests catch nothing, the tests of shell and simulator run too.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
-/// A mistake: a text, and what a person might have written instead.
+/// A mutation: the original text, and a plausible mistake that replaces the text.
 struct Mutation {
     name: &'static str,
     /// The text stands after the line `// mutate: MARKER`, in any file of the controller: it may move.
+    /// `plant` searches every Rust source of the controller for the marker.
     marker: &'static str,
     right: &'static str,
     wrong: &'static str,
 }
 
 impl Mutation {
-    /// The text of a file with the mistake in it; nothing where the file has no such marker, or where the text does not stand
-    /// in one of the [`NEAR`] lines after it.
+    /// Returns the text of a file with the mistake planted.
+    ///
+    /// Returns `None` if the file has no such marker, or if the [`NEAR`] lines after the marker do
+    /// not contain the original text.
     fn plant_in(&self, text: &str) -> Option<String> {
         let line = format!("// mutate: {}\n", self.marker);
         let from = text.find(&line)? + line.len();
@@ -28,7 +34,7 @@ impl Mutation {
     }
 }
 
-/// So many lines after its marker a text is looked for.
+/// Number of lines after a marker in which `plant_in` searches for the original text.
 const NEAR: usize = 6;
 
 const MUTATIONS: [Mutation; 43] = [
@@ -292,10 +298,12 @@ const MUTATIONS: [Mutation; 43] = [
     },
 ];
 
-/// The project's files as they were at the beginning: who works on them meanwhile disturbs nothing.
+/// The project's files as read at the beginning: later edits of the working tree do not affect the
+/// run.
 type Files = Vec<(String, Vec<u8>)>;
 
-/// A file that mistakes can be planted in.
+/// True if `plant` may put a mutation into the file: a Rust source of the controller other than
+/// this file.
 fn is_source(file: &str) -> bool {
     let rust = Path::new(file).extension().is_some_and(|extension| extension == "rs");
     rust && file.starts_with("controller/") && !file.ends_with("mutations.rs")
@@ -307,7 +315,7 @@ fn files(root: &Path) -> std::io::Result<Files> {
     listed.lines().map(|file| Ok((file.to_owned(), std::fs::read(root.join(file))?))).collect()
 }
 
-/// Writes the copy, with a mistake in it or none.
+/// Writes the copy of the project, with a single mutation or without a mutation.
 fn plant(files: &Files, copy: &Path, mutation: Option<&Mutation>) -> std::io::Result<()> {
     for (file, text) in files {
         let to = copy.join(file);
@@ -316,7 +324,7 @@ fn plant(files: &Files, copy: &Path, mutation: Option<&Mutation>) -> std::io::Re
             let planted = mutation.plant_in(&String::from_utf8_lossy(&text));
             text = planted.map_or(text, String::into_bytes);
         }
-        // Files that stay as they are keep their time, and need not be built again.
+        // Unchanged files keep their modification time, so cargo does not rebuild their crates.
         if std::fs::read(&to).is_ok_and(|there| there == text) {
             continue;
         }
@@ -328,7 +336,8 @@ fn plant(files: &Files, copy: &Path, mutation: Option<&Mutation>) -> std::io::Re
     Ok(())
 }
 
-/// The names of the tests of these packages that fail; nothing if all pass.
+/// Returns the names of the failing tests of the packages. The list is empty if all tests pass. If
+/// a package does not build, the function returns the compiler's message.
 fn failing(
     copy: &Path,
     target: &Path,
@@ -337,7 +346,8 @@ fn failing(
     let output = Command::new("cargo")
         .args(["test", "--locked", "--quiet"])
         .args(packages.iter().flat_map(|package| ["-p", package]))
-        // It would find every mistake: what is right is not there then.
+        // The skipped test fails for every planted mutation, because the original text is missing
+        // in the copy.
         .args(["--", "--skip", "every_mistake_can_still_be_made"])
         .current_dir(copy)
         .env("CARGO_TARGET_DIR", target)
@@ -355,10 +365,10 @@ fn failing(
     Ok(Ok(failed.into_iter().collect()))
 }
 
-/// The core's own tests, then those of everything that the core moves.
+/// Packages to test, stage by stage: first the core, then shell and simulator.
 const STAGES: [&[&str]; 2] = [&["primetime-core"], &["primetime-k8s", "primetime-sim"]];
 
-/// What the tests say of a copy: what they caught, or why it does not build.
+/// Returns the tests that fail in a copy, or the compiler's message if the copy does not build.
 fn verdict(copy: &Path, target: &Path) -> std::io::Result<Result<Vec<String>, String>> {
     for packages in STAGES {
         match failing(copy, target, packages)? {

@@ -1,6 +1,8 @@
-//! What an evening costs: the time to play, to judge and to hash each of the twelve, and the sum as a multiple of a fixed piece
-//! of work in the same run, so that machines can be compared. The first argument says how often each is played (3), the second
-//! names the only one.
+//! Benchmark of the simulator: the time to play, to judge and to hash each of the twelve evenings.
+//!
+//! The last line gives the sum as a multiple of a fixed amount of hashing in the same process. The
+//! multiple makes results of different machines comparable. The first argument is the number of
+//! repetitions (default 3). The second argument selects a single evening by name.
 
 use std::hash::Hasher;
 use std::time::{Duration, Instant};
@@ -14,7 +16,7 @@ use primetime_sim::script::Script;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// How long something takes, on average, and what came of it.
+/// Returns the average duration of a piece of work, and the result of the last repetition.
 fn timed<T>(times: u32, mut work: impl FnMut() -> T) -> (Duration, Option<T>) {
     #[expect(clippy::disallowed_methods, reason = "a benchmark")]
     let began = Instant::now();

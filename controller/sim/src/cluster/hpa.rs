@@ -1,4 +1,7 @@
-//! The HPA: bounds first, then its metrics with tolerance, doubling and memory, as in
+//! Model of the HPA.
+//!
+//! The bounds apply first, then the metrics with tolerance, scale-up limit and stabilization
+//! window, as in
 //! <https://kubernetes.io/docs/tasks/run-application/horizontal-pod-autoscale/#algorithm-details>.
 
 use primetime_core::Instant;
@@ -11,20 +14,21 @@ use crate::server::refusal::Refusal;
 use crate::server::scale;
 use crate::server::store::Part;
 
-/// A smaller deviation is none.
+/// Relative deviation of a metric from its target up to which the HPA keeps the current replicas.
 const TOLERANCE: f64 = 0.1;
 
-/// Nothing has limited it.
+/// Reason of the `ScalingLimited` condition if no limit applied.
 const WITHIN: &str = "DesiredWithinRange";
 
-/// What the metrics of an HPA ask for; `complete` if all of them could be read.
+/// Replicas that the metrics of an HPA request. `complete` is true if the HPA could read all of its
+/// metrics.
 struct Wish {
     replicas: i64,
     complete: bool,
 }
 
 impl Cluster {
-    /// One look at every HPA.
+    /// Runs a sync of every HPA.
     pub(super) fn autoscale(&mut self, now: Instant) -> Result<(), Refusal> {
         let hpas = kind("autoscaling/v2", "HorizontalPodAutoscaler")?;
         let deployments = kind("apps/v1", "Deployment")?;
@@ -35,12 +39,14 @@ impl Cluster {
                 let target: Key = (deployments, key.1.clone(), name.to_owned());
                 let Some(deployment) = store.get(&target) else { continue };
                 let current = number(deployment, "/spec/replicas").unwrap_or(1);
-                // A target at 0 is left alone: the implicit maintenance mode.
+                // The HPA ignores a target with 0 replicas, as in Kubernetes: the implicit
+                // maintenance mode.
                 if current == 0 {
                     continue;
                 }
                 let (desired, limited) = self.desired(&key, &hpa, current, now);
-                // Its status says what it has read: at each look something else.
+                // Each sync writes a different value into `status.currentMetrics`, as the real HPA
+                // does.
                 let conditions = limited.map_or_else(
                     || hpa["status"]["conditions"].clone(),
                     |reason| {
@@ -74,7 +80,8 @@ impl Cluster {
         })
     }
 
-    /// What it asks for, and what has limited it where its metrics had a say.
+    /// Returns the desired replicas, and the reason of the `ScalingLimited` condition. The reason
+    /// is `None` if the minimum or the maximum alone decided the number.
     fn desired(
         &mut self,
         key: &Key,
@@ -114,7 +121,8 @@ impl Cluster {
         (desired.min(pace).clamp(min, max), Some(limited))
     }
 
-    /// The highest of what the metrics ask for. An HPA without a metric asks for what there is.
+    /// Returns the highest number of replicas that any metric requests. An HPA without a readable
+    /// metric requests the current replicas.
     fn wish(&self, hpa: &Value, current: i64, now: Instant) -> Wish {
         let mut wish = Wish { replicas: 0, complete: true };
         let metrics = at(hpa, "/spec/metrics").and_then(Value::as_array);

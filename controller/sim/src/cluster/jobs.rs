@@ -1,4 +1,5 @@
-//! Job controller: what is not suspended is done after a while, or fails because it takes too long or was made to fail.
+//! Model of the Job controller. An unsuspended Job completes after a while, exceeds its deadline,
+//! or fails if the Job carries the annotation [`FAILS`].
 
 use chrono::TimeDelta;
 use primetime_core::Instant;
@@ -10,14 +11,14 @@ use crate::script::Part as Outage;
 use crate::server::refusal::Refusal;
 use crate::server::store::Part;
 
-/// A Job whose template carries this annotation fails once its retries are used up.
+/// Annotation on the template of a Job that lets the Job fail after its retries.
 pub const FAILS: &str = "simulated/fails";
 
-/// A Job whose template carries this annotation takes so many milliseconds.
+/// Annotation on the template of a Job with the duration of the Job in milliseconds.
 pub const TAKES: &str = "simulated/takes";
 
 impl Cluster {
-    /// One look at every Job.
+    /// Runs a pass over every Job.
     pub(super) fn jobs(&mut self, now: Instant) -> Result<(), Refusal> {
         let jobs = kind("batch/v1", "Job")?;
         let server = self.server.clone();

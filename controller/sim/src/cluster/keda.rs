@@ -1,5 +1,8 @@
-//! KEDA: the HPA of each `ScaledObject` is what the `ScaledObject` says, whatever is written to that HPA; and while none of its
-//! triggers is active, KEDA itself keeps `idleReplicaCount`, or the minimum.
+//! Model of KEDA.
+//!
+//! KEDA overwrites the HPA of each `ScaledObject` with the values of the `ScaledObject`. If no
+//! trigger is active, KEDA itself keeps the target at `spec.idleReplicaCount`, or at least at
+//! `spec.minReplicaCount`.
 
 use primetime_core::Instant;
 use serde_json::{Value, json};
@@ -10,10 +13,11 @@ use crate::server::object::Key;
 use crate::server::refusal::Refusal;
 use crate::server::store::Part;
 
-/// KEDA's own default of `maxReplicaCount`.
+/// KEDA's default of `spec.maxReplicaCount`.
 const MOST: i64 = 100;
 
-/// The HPA that KEDA makes of a `ScaledObject`. An HPA has no minimum of 0: KEDA itself does the step from 0 to 1.
+/// Builds the HPA that KEDA generates from a `ScaledObject`. An HPA has no minimum of 0: KEDA
+/// itself does the step from 0 to 1.
 fn generated(name: &str, scaled: &Value) -> Value {
     let triggers = at(scaled, "/spec/triggers").and_then(Value::as_array);
     let metrics: Vec<Value> = triggers
@@ -42,8 +46,8 @@ fn generated(name: &str, scaled: &Value) -> Value {
     })
 }
 
-/// What KEDA keeps itself, where none of the triggers is active: from so many to so many. A trigger with a query is active,
-/// because the site always has visitors.
+/// Returns the range of replicas that KEDA itself keeps while no trigger is active. A trigger with
+/// a query counts as active, because the simulated site always has visitors.
 fn kept(scaled: &Value) -> Option<std::ops::RangeInclusive<i64>> {
     let triggers = at(scaled, "/spec/triggers").and_then(Value::as_array);
     let mut triggers = triggers.into_iter().flatten();
@@ -55,7 +59,7 @@ fn kept(scaled: &Value) -> Option<std::ops::RangeInclusive<i64>> {
 }
 
 impl Cluster {
-    /// One look at every `ScaledObject`.
+    /// Runs a pass over every `ScaledObject`.
     pub(super) fn generate(&mut self, now: Instant) -> Result<(), Refusal> {
         if now < self.keda_due || self.load.script.is_out(crate::script::Part::Api, now) {
             return Ok(());
@@ -66,7 +70,8 @@ impl Cluster {
         let deployments = kind("apps/v1", "Deployment")?;
         self.server.with(|store| {
             for (key, scaled) in store.all(scaled) {
-                // Its status says when it looked: at each look something else.
+                // Each pass writes a different time into `status.lastActiveTime`, as the real KEDA
+                // does.
                 let status = json!({"lastActiveTime": now.to_rfc3339()});
                 store.change(&key, Part::Status, |scaled| {
                     scaled["status"] = status;

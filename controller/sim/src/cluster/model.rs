@@ -1,4 +1,4 @@
-//! The controllers of the model and what they remember.
+//! The controllers of the cluster model, and their state.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -13,53 +13,57 @@ use crate::server::kinds::Kind;
 use crate::server::object::Key;
 use crate::server::refusal::Refusal;
 
-/// How the cluster behaves.
+/// Timing and capacity of the simulated cluster.
 #[derive(Clone, Debug)]
 pub struct Pace {
-    /// Between two looks of every controller but the HPA.
+    /// Time between two passes of every controller but the HPA and KEDA.
     pub step: TimeDelta,
-    /// Pods that the controller manager creates a second in the whole cluster; stock is about 20.
+    /// Pods that the controller manager creates per second in the whole cluster. Kubernetes creates
+    /// about 20.
     pub pods_per_second: u32,
     /// Pods that fit on a node.
     pub pods_per_node: usize,
-    /// Pods that a namespace may have: beyond it none is made, and none is waiting.
+    /// Pod quota of a namespace. A workload controller creates no pod beyond the quota, not even a
+    /// pending pod.
     pub pods_per_namespace: usize,
-    /// Shortest and longest time from a pod's scheduling to its readiness, in milliseconds.
+    /// Shortest and longest time from the scheduling of a pod to its readiness, in milliseconds.
     pub start_up: (u64, u64),
-    /// Between two looks of the HPA; stock is 15 s.
+    /// Time between two syncs of the HPA or of KEDA. The Kubernetes default is 15 s.
     pub hpa_sync: TimeDelta,
-    /// The HPA's memory of its own higher recommendations; stock is 300 s.
+    /// Scale-down stabilization window of the HPA. The Kubernetes default is 300 s.
     pub hpa_memory: TimeDelta,
-    /// Machines that an autoscaler of nodes may start for pods that find no room; none without one.
+    /// Maximum number of machines that the node autoscaler may run for pods without room. A value
+    /// of 0 means no node autoscaler.
     pub node_autoscaler: u32,
 }
 
-/// A pod as its controller remembers it.
+/// Record of a pod in the memory of the workload controller.
 #[derive(Debug)]
 pub(super) struct Pod {
     pub(super) name: String,
     pub(super) node: String,
-    /// The template that it was made from.
+    /// Pod template (`spec.template`) from which the controller created the pod.
     pub(super) template: Arc<str>,
     pub(super) ready_at: Instant,
 }
 
-/// Pods by workload (namespace and name), in the order in which they were made, and what was seen of the store when they
-/// were looked at last.
+/// Pods by workload (namespace and name) in the order of creation, and the store's versions at the
+/// last pass.
 #[derive(Debug, Default)]
 pub(super) struct Pods {
     pub(super) of: BTreeMap<(String, String), Vec<Pod>>,
-    /// The resourceVersion up to which deletions were taken in.
+    /// `resourceVersion` up to which the controller has processed deletions.
     pub(super) told: u64,
-    /// The resourceVersions of deployments, pods and nodes; nothing before the first look: what is there then is up.
+    /// Versions of the store at the last change of a `Deployment`, pod or node. The value is `None`
+    /// before the first pass, whose pods are ready at once.
     pub(super) seen: Option<[u64; 3]>,
-    /// The next pod is ready then.
+    /// Earliest time at which a further pod becomes ready.
     pub(super) next_ready: Option<Instant>,
-    /// Pods are missing, whyever.
+    /// True if a pod is missing or an old pod cannot be removed yet, for any reason.
     pub(super) waiting: bool,
 }
 
-/// The controllers and what they remember.
+/// The controllers of the cluster model, and their state.
 pub struct Cluster {
     pub(super) server: Server,
     pub(super) cloud: CloudModel,
@@ -67,13 +71,13 @@ pub struct Cluster {
     pub(super) pace: Pace,
     pub(super) random: fastrand::Rng,
     pub(super) pods: Pods,
-    /// When each Job began, and when it is done.
+    /// Begin and planned end of each Job.
     pub(super) done_at: BTreeMap<Key, (Instant, Instant)>,
-    /// Pods that the controller manager may still create now.
+    /// Number of pods that the controller manager may still create in the current pass.
     pub(super) budget: f64,
-    /// Pods that are missing because there is no room for them.
+    /// Pods that are missing because no node has room.
     pub(super) homeless: usize,
-    /// Machines of the node autoscaler that carry nothing.
+    /// Start of the idle time of each empty machine of the node autoscaler, by instance id.
     pub(super) idle_since: BTreeMap<String, Instant>,
     pub(super) consolidation_due: Instant,
     pub(super) hpa_due: Instant,
@@ -86,7 +90,7 @@ pub(super) fn kind(api_version: &str, name: &str) -> Result<Kind, Refusal> {
 }
 
 impl Cluster {
-    /// Controllers of this server that have just started.
+    /// Builds the controllers of a server, as just started.
     #[must_use]
     pub fn new(
         server: Server,

@@ -1,4 +1,4 @@
-//! Machines that join when they have booted and leave when they are terminated, and an autoscaler of nodes.
+//! Machines that join after boot and leave after termination, and a node autoscaler.
 
 use std::collections::BTreeSet;
 
@@ -13,18 +13,18 @@ use crate::script::Part;
 use crate::server::object::Key;
 use crate::server::refusal::Refusal;
 
-/// The node autoscaler's machines carry this as their run.
+/// Run uid in the tags of the node autoscaler's machines.
 const AUTOSCALER: &str = "node-autoscaler";
 
-/// A machine of the node autoscaler that carries nothing for so long goes: the cluster autoscaler's default
-/// (`--scale-down-unneeded-time`, 10 min).
+/// Idle time after which the node autoscaler terminates one of its machines: the cluster
+/// autoscaler's default (`--scale-down-unneeded-time`, 10 min).
 const IDLE: TimeDelta = TimeDelta::minutes(10);
 
-/// Another autoscaler takes one empty machine in this time: Karpenter looks every ten seconds
-/// (<https://karpenter.sh/docs/concepts/disruption/>).
+/// Interval at which a foreign autoscaler removes one empty machine: Karpenter checks every ten
+/// seconds (<https://karpenter.sh/docs/concepts/disruption/>).
 const CONSOLIDATES: TimeDelta = TimeDelta::seconds(10);
 
-/// A node that is ready.
+/// Builds a ready Node.
 #[must_use]
 pub fn node(name: &str, instance: Option<&str>) -> Value {
     json!({
@@ -39,7 +39,8 @@ fn name(id: &str) -> String {
 }
 
 impl Cluster {
-    /// Machines that have booted join; terminated ones leave, and their pods with them.
+    /// Creates the Nodes of booted machines. Deletes the Nodes of terminated machines together with
+    /// their pods.
     pub(super) fn join_and_leave(&self, now: Instant) -> Result<(), Refusal> {
         let (nodes, pods) = (kind("v1", "Node")?, kind("v1", "Pod")?);
         let moves: Vec<(String, bool)> = self.cloud.with(|fleet| {
@@ -80,7 +81,8 @@ impl Cluster {
         })
     }
 
-    /// Takes a machine that carries no pod, whosever it is.
+    /// Terminates one machine without pods, of any owner, while the script's outage
+    /// [`Part::Consolidation`] lasts.
     pub(super) fn consolidate(&mut self, now: Instant) -> Result<(), Refusal> {
         if !self.load.script.is_out(Part::Consolidation, now) || now < self.consolidation_due {
             return Ok(());
@@ -96,7 +98,7 @@ impl Cluster {
         Ok(())
     }
 
-    /// Nodes that carry pods.
+    /// Returns the names of the nodes that carry pods.
     fn busy(&self) -> Result<BTreeSet<String>, Refusal> {
         let pods = kind("v1", "Pod")?;
         Ok(self.server.with(|store| {
@@ -105,7 +107,8 @@ impl Cluster {
         }))
     }
 
-    /// Starts machines for pods that find no room, and ends those that have carried nothing for long.
+    /// Starts machines for pods without room, and terminates machines that have carried no pod for
+    /// [`IDLE`].
     pub(super) fn autoscale_nodes(&mut self, now: Instant) -> Result<(), Refusal> {
         let most = usize::try_from(self.pace.node_autoscaler).unwrap_or(usize::MAX);
         let out = |part| self.load.script.is_out(part, now);

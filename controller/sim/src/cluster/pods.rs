@@ -1,4 +1,5 @@
-//! Workload controller, scheduler and kubelets: pods are made and put on nodes, become ready, and are taken away.
+//! Workload controller, scheduler and kubelets: the model creates, places and deletes pods, and
+//! marks pods ready.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,7 +17,8 @@ use crate::server::refusal::Refusal;
 use crate::server::store::{Part, Store};
 
 impl Pods {
-    /// Forgets what others have deleted: evictions, and nodes that took their pods with them.
+    /// Removes deleted pods from the memory of the workload controller. Other components delete
+    /// pods by eviction, or together with a Node.
     fn forget_deleted(&mut self, store: &Store, pods: Kind) {
         let events = store.since(self.told).filter(|e| e.key.0 == pods && e.what == "DELETED");
         for event in events {
@@ -29,18 +31,20 @@ impl Pods {
         self.told = store.version();
     }
 
-    /// How many pods there are in a namespace, but for those of one workload.
+    /// Returns the number of pods in a namespace, without the pods of one workload.
     fn others(&self, namespace: &str, name: &str) -> usize {
         let others = self.of.iter().filter(|((ns, of), _)| ns == namespace && of != name);
         others.map(|(_, pods)| pods.len()).sum()
     }
 }
 
-/// How many pods each open node carries: counted when the first pod is to be placed.
+/// Number of pods on each schedulable node. The scheduler counts the pods at the first placement of
+/// a pass.
 struct Room(Option<BTreeMap<String, usize>>);
 
 impl Room {
-    /// A place on the node with the most room, if any has some. `there` are the pods that `pods` does not know now.
+    /// Reserves a place on the node with the fewest pods, if any node has room. `there` holds pods
+    /// that `pods` does not contain at present.
     fn place(
         &mut self,
         store: &Store,
@@ -69,14 +73,14 @@ impl Room {
     }
 }
 
-/// Whose pods are made, and of what.
+/// Owner and template of the pods to create.
 struct Workload<'a> {
     namespace: &'a str,
     name: &'a str,
     template: Arc<str>,
 }
 
-/// What distinguishes pods of a rollout from those before it.
+/// Returns the pod template as text, which distinguishes the pods of a rollout from older pods.
 fn template(deployment: &Value) -> Arc<str> {
     deployment.pointer("/spec/template").map(Value::to_string).unwrap_or_default().into()
 }
@@ -86,7 +90,8 @@ fn ready(pods: &[Pod], now: Instant) -> usize {
 }
 
 impl Cluster {
-    /// One look of all of them; nothing is done if nothing has changed since the last.
+    /// Runs a pass of the workload controllers, the scheduler and the kubelets. The pass ends early
+    /// if no `Deployment`, pod or node has changed, no pod is missing and no pod becomes ready.
     pub(super) fn pods(&mut self, now: Instant) -> Result<(), Refusal> {
         let deployments = kind("apps/v1", "Deployment")?;
         let (pods, nodes) = (kind("v1", "Pod")?, kind("v1", "Node")?);
@@ -116,7 +121,8 @@ impl Cluster {
                 let wanted = usize::try_from(wanted).unwrap_or(0);
                 let (mut there, mut old): (Vec<Pod>, Vec<Pod>) =
                     mine.into_iter().partition(|pod| pod.template == template);
-                // A quarter more while pods are replaced, as a Deployment does by itself.
+                // During a rollout a Deployment may have a quarter more pods: the default
+                // `maxSurge` of 25 %.
                 let most = (wanted + wanted.div_ceil(4)).saturating_sub(old.len());
                 let new = if old.is_empty() { wanted } else { wanted.min(most) };
                 let workload = Workload { namespace, name, template };
@@ -128,7 +134,7 @@ impl Cluster {
                 let mut status =
                     json!({"replicas": there.len(), "readyReplicas": ready(&there, now)});
                 self.pods.of.insert(of, there);
-                // The real one leaves a count of 0 out.
+                // The real Deployment controller omits a count of 0 from the status.
                 if updated > 0 {
                     status["updatedReplicas"] = updated.into();
                 }
@@ -144,7 +150,7 @@ impl Cluster {
         })
     }
 
-    /// Takes pods of a template of before away, as far as enough are ready without them: none may be unavailable.
+    /// Deletes pods of an older template while enough other pods are ready: `maxUnavailable` is 0.
     #[expect(clippy::too_many_arguments, reason = "one step of a look")]
     fn retire(
         &mut self,
@@ -157,7 +163,7 @@ impl Cluster {
         now: Instant,
     ) -> Result<(), Refusal> {
         let mut serve = ready(old, now) + ready(new, now);
-        // Those that are not ready go first.
+        // The sort puts pods that are not ready last: the loop removes from the end.
         old.sort_by_key(|pod| pod.ready_at);
         while let Some(surplus) = old.last() {
             let serves = surplus.ready_at <= now;
@@ -172,7 +178,8 @@ impl Cluster {
         Ok(())
     }
 
-    /// Makes pods that are missing, as far as pace and room allow.
+    /// Creates missing pods, limited by the creation rate, the quota of the namespace and the room
+    /// on nodes.
     #[expect(clippy::too_many_arguments, reason = "one step of a look")]
     fn make(
         &mut self,
@@ -230,7 +237,7 @@ impl Workload<'_> {
     }
 }
 
-/// Takes pods away that are too many. Those that are not ready go first, as the `ReplicaSet` controller does.
+/// Deletes surplus pods. Pods that are not ready go first, as in the `ReplicaSet` controller.
 fn take(
     store: &mut Store,
     pods: Kind,

@@ -1,4 +1,4 @@
-//! People, and tools that are not ours: what they do in an evening.
+//! Actions of people and of foreign tools in an evening.
 
 use chrono::TimeDelta;
 use primetime_core::Instant;
@@ -9,66 +9,69 @@ use crate::server::object::Key;
 use crate::server::refusal::Refusal;
 use crate::server::store::{Part, Store};
 
-/// What a person, or a tool that is not ours, does.
+/// An action of a person, of a foreign tool or of the cloud provider.
 #[derive(Clone, Debug)]
 pub enum Act {
-    /// Creates an object: `apiVersion`, `kind`, `metadata`, `spec`.
+    /// Creates an object with `apiVersion`, `kind`, `metadata` and `spec`.
     Create(Value),
-    /// Merges a change into an object: `apiVersion`, `kind`, `metadata` say which; the manager is whose name is on it.
+    /// Merges a change into an object. The fields `apiVersion`, `kind` and `metadata` of the change
+    /// select the object.
     Change {
-        /// The change.
+        /// The merge patch.
         object: Value,
-        /// Who does it.
+        /// Field manager of the change.
         manager: &'static str,
     },
     /// Deletes an object.
     Delete(Value),
-    /// Replaces a field, whatever the schema says: another version of the definitions, or a disk that forgets.
+    /// Replaces a field in spite of the schema, as another version of the definitions or a faulty
+    /// disk would do.
     Corrupt {
-        /// Which object.
+        /// The object to change.
         object: Value,
-        /// Which field.
+        /// JSON pointer of the field.
         pointer: &'static str,
-        /// What it says from then on.
+        /// New value of the field.
         value: Value,
     },
-    /// The cloud takes so many instances away.
+    /// Lets the cloud reclaim the given number of instances.
     Reclaim(usize),
 }
 
-/// Something that happens in the middle of an evening.
+/// An action at a point in time.
 #[derive(Clone, Debug)]
 pub struct Deed {
-    /// When.
+    /// Time of the action.
     pub at: Instant,
-    /// What.
+    /// The action itself.
     pub act: Act,
 }
 
 impl Deed {
-    /// Creates an object at an instant.
+    /// Builds an action that creates an object at an instant.
     #[must_use]
     pub fn create(at: Instant, object: Value) -> Self {
         Self { at, act: Act::Create(object) }
     }
 }
 
-/// A tool that has its own idea of an object, and does not give up.
+/// A foreign tool that restores a value in an object whenever the object differs.
 #[derive(Clone, Debug)]
 pub struct Insist {
-    /// What it merges into the object as soon as that is otherwise: `apiVersion`, `kind`, `metadata`, `spec`.
+    /// Merge patch that the tool applies as soon as the object differs: `apiVersion`, `kind`,
+    /// `metadata` and `spec`.
     pub object: Value,
-    /// Whose name is on it.
+    /// Field manager of the tool's writes.
     pub manager: &'static str,
-    /// From when.
+    /// Begin of the tool's activity.
     pub from: Instant,
-    /// Until when.
+    /// End of the tool's activity.
     pub until: Instant,
-    /// How long it takes to notice.
+    /// Delay between a difference and the tool's write.
     pub after: TimeDelta,
 }
 
-/// Which object a person means.
+/// Returns the key of the object that a manifest names.
 fn key_of(object: &Value) -> Result<Key, Refusal> {
     let text = |pointer| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
     let kind = Kind::of(text("/apiVersion"), text("/kind"))
@@ -76,7 +79,7 @@ fn key_of(object: &Value) -> Result<Key, Refusal> {
     Ok((kind, text("/metadata/namespace").to_owned(), text("/metadata/name").to_owned()))
 }
 
-/// Whether an object that is there is not as a tool wants it.
+/// True if the object exists and differs from the values of the tool.
 pub(super) fn differs(store: &Store, insist: &Insist) -> bool {
     let Ok(key) = key_of(&insist.object) else { return false };
     store.get(&key).is_some_and(|there| {
@@ -100,7 +103,7 @@ pub(super) fn perform(store: &mut Store, act: &Act) -> Result<(), Refusal> {
         Act::Reclaim(_) => Ok(()),
         Act::Corrupt { pointer, value, .. } => store.corrupt(&key, pointer, value),
         Act::Create(object) => store.create(kind, &namespace, object.clone()).map(|_| ()),
-        // Who finds nothing to delete is content.
+        // The deletion of a missing object is not an error.
         Act::Delete(_) if store.get(&key).is_none() => Ok(()),
         Act::Delete(_) => store.delete(&key, None, None).map(|_| ()),
         Act::Change { object, manager } => store

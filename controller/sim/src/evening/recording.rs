@@ -1,4 +1,4 @@
-//! What came of an evening.
+//! Recording of an evening.
 
 use std::collections::hash_map::DefaultHasher;
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,63 +17,63 @@ use crate::server::kinds::Kind;
 use crate::server::object::Event;
 use crate::server::store::Store;
 
-/// A workload at one instant.
+/// State of a workload at an instant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Workload {
-    /// Its name.
+    /// Name of the workload.
     pub name: String,
-    /// What its spec asks for.
+    /// Desired replicas (`spec.replicas`).
     pub replicas: i64,
-    /// Ready pods.
+    /// Ready pods (`status.readyReplicas`).
     pub ready: i64,
-    /// What it is held at, if it is held.
+    /// Replicas of the workload's hold (`spec.level.replicas`), if a hold exists.
     pub held: Option<i64>,
 }
 
-/// What was there at one instant.
+/// State of all workloads and machines at an instant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Look {
-    /// The instant.
+    /// Time of the snapshot.
     pub at: Instant,
-    /// Workloads, by name: the same ones while nothing has changed.
+    /// Workloads by name. Consecutive snapshots share the list while the store is unchanged.
     pub workloads: Arc<[Workload]>,
-    /// Instances that are started and not ended.
+    /// Number of instances that are started and not terminated.
     pub machines: usize,
 }
 
-/// What came of an evening.
+/// Recording of an evening: the input of the oracles.
 #[derive(Clone, Debug, Default)]
 pub struct Recording {
-    /// Everything that happened to objects, in order.
+    /// All changes of objects, in order.
     pub history: Vec<Event>,
-    /// Workloads and machines, second by second.
+    /// Snapshots of workloads and machines, second by second.
     pub looks: Vec<Look>,
-    /// All instances that were ever started.
+    /// All instances that an evening started.
     pub machines: Vec<Machine>,
-    /// Launches whose token no persisted, guarded run knew.
+    /// Tokens of launches that stood in the ledger of no guarded run.
     pub unrecorded: Vec<String>,
-    /// Instances whose termination was asked for by a run that is not theirs.
+    /// Instances that belong to one run, but whose termination another run requested.
     pub foreign: Vec<String>,
-    /// What an operator asked for and the chart does not grant.
+    /// Requests of an operator that the chart's roles do not allow.
     pub forbidden: Vec<String>,
-    /// What operators asked for and were granted.
+    /// Verbs and resources that operators requested and that the chart's roles allow.
     pub used: BTreeSet<Asks>,
-    /// Every life of every operator.
+    /// Lives of all operator processes.
     pub lives: Vec<Life>,
-    /// When operators stood still.
+    /// Pauses of operator processes.
     pub pauses: Vec<Pause>,
-    /// When requests were done that had been sent [`crate::gate::LATE`] before.
+    /// Execution times of requests that an operator sent [`crate::gate::LATE`] earlier.
     pub late: Vec<Instant>,
-    /// What the operators asked for.
+    /// Requests of all operators, in order.
     pub requests: Vec<String>,
-    /// When all runs were over; nothing if they never were.
+    /// Time at which the last run completed. The value is `None` if a run never completed.
     pub over: Option<Instant>,
-    /// The model contradicted itself.
+    /// Error of the model, if the model contradicted itself.
     pub broken: Option<String>,
 }
 
 impl Recording {
-    /// A number that is the same for the same evening.
+    /// Returns a hash of requests and history. Equal evenings have equal hashes.
     #[must_use]
     pub fn hash(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
@@ -85,7 +85,7 @@ impl Recording {
         hasher.finish()
     }
 
-    /// The last state of every object that is still there, by kind and name.
+    /// Returns the last state of every remaining object, by kind and name.
     #[must_use]
     pub fn last(&self) -> BTreeMap<(&str, &str), &Value> {
         let mut last = BTreeMap::new();
@@ -100,7 +100,8 @@ impl Recording {
         last
     }
 
-    /// What happened to workloads, holds and runs, a line each, for a reader who looks for a reason.
+    /// Returns the changes of workloads, autoscalers, holds and runs as lines of text, for a reader
+    /// who investigates a failure.
     #[must_use]
     pub fn story(&self) -> Vec<String> {
         let mut told: BTreeMap<(&str, &str), String> = BTreeMap::new();

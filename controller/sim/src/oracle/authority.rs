@@ -1,4 +1,4 @@
-//! In whose name workloads are raised.
+//! Authority for raised workloads: each raise needs a run, and each run needs its surge.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,7 +8,7 @@ use crate::field::{at, number, text};
 use crate::oracle::case::{Broken, Case, workload_of};
 use crate::server::object::Event;
 
-/// What an announcement names: workloads, and how many of each.
+/// Returns `spec.targets` of a surge or run: workloads with their replicas.
 fn announced(object: &Value) -> Option<&Value> {
     at(object, "/spec/targets")
 }
@@ -19,13 +19,14 @@ fn names<'a>(object: &'a Value, workload: &str) -> bool {
     targets.into_iter().flatten().filter_map(name).any(|name| name == workload)
 }
 
-/// Which generation of which surge a run was made from.
+/// Returns the uid and the generation of the surge from which the planner made a run.
 fn origin(run: &Value) -> Option<(&str, i64)> {
     let surge = at(run, "/metadata/annotations")?.get(primetime_api::SURGE_UID)?.as_str()?;
     Some((surge, number(run, "/spec/surgeGeneration")?))
 }
 
-/// S11: what a run asks for is what its surge said in the generation that the run names.
+/// S11: `spec.targets` of a run equals `spec.targets` of the surge in the generation that the run
+/// names (`spec.surgeGeneration`).
 pub(super) fn runs_say_what_their_surge_said(case: Case<'_>) -> Option<Broken> {
     let mut said: BTreeMap<(&str, i64), &Value> = BTreeMap::new();
     case.recording.history.iter().find_map(|event| {
@@ -48,7 +49,7 @@ pub(super) fn runs_say_what_their_surge_said(case: Case<'_>) -> Option<Broken> {
     })
 }
 
-/// S11: a workload is raised while a run that is there names it.
+/// S11: an operator raises a workload only while an existing run names the workload.
 pub(super) fn raised_in_the_name_of_a_run(case: Case<'_>) -> Option<Broken> {
     let mut runs: BTreeMap<&str, &Event> = BTreeMap::new();
     let raises: BTreeSet<u64> = super::floors::raises(case).collect();

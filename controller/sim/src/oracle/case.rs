@@ -1,4 +1,4 @@
-//! An evening, what it was meant to be, and what went wrong in it.
+//! Input of the rules: the recording of an evening, its promise and its faults.
 
 use chrono::TimeDelta;
 use primetime_core::Instant;
@@ -8,46 +8,47 @@ use crate::field::text;
 use crate::script::Script;
 use crate::server::object::Event;
 
-/// What an evening was meant to be.
+/// Promise of an evening: the expected states and times, without faults.
 #[derive(Clone, Debug)]
 pub struct Promise {
-    /// Everything is ready from this instant on.
+    /// Time from which all floors are ready.
     pub ready_by: Instant,
-    /// Nothing is taken away from this instant on.
+    /// Time from which the operator lowers nothing.
     pub window_from: Instant,
-    /// The end of the event as it was announced: nothing is raised after it.
+    /// Announced end of the event: the operator raises nothing after the end.
     pub end: Instant,
-    /// Nothing goes below the floors before this instant.
+    /// Time until which no workload goes below its floor.
     pub until: Instant,
-    /// Until when a release waits for evidence.
+    /// Time until which a release waits for evidence, for example for the end of a rollout.
     pub patience_ends: Instant,
-    /// The floor of each workload.
+    /// Floor of each workload.
     pub floors: Vec<(&'static str, i64)>,
-    /// What each object has to be like afterwards: kind, name, pointer, value.
+    /// Expected fields after the evening: kind, name, JSON pointer, value.
     pub afterwards: Vec<(&'static str, &'static str, &'static str, i64)>,
-    /// How many instances the evening needs.
+    /// Number of instances that the evening needs.
     pub machines: usize,
-    /// No workload is ever asked for more than this.
+    /// Maximum replicas that the operator may request for each workload.
     pub caps: Vec<(&'static str, i64)>,
-    /// When people change what is planned, and when what they said ends: a floor may fall then.
+    /// Times at which people change a plan, or at which an override ends: a floor may fall at such
+    /// a time.
     pub edits: Vec<Instant>,
-    /// What people said: workload, from, until, replicas.
+    /// Overrides of on-call: workload, begin, end, replicas.
     pub words: Vec<(&'static str, Instant, Instant, i64)>,
-    /// How much may be taken away at once, in percent of what there was at the end.
+    /// Maximum size of a release step, in percent of the highest held replicas.
     pub step_percent: i64,
-    /// The time between two such steps.
+    /// Time between two release steps.
     pub step: TimeDelta,
-    /// How long an operator lowers nothing after its start.
+    /// Time after the start of an operator in which the operator lowers nothing.
     pub settle: TimeDelta,
 }
 
-/// An evening, what it was meant to be, and what went wrong in it.
+/// A recording with the promise and the script of the evening.
 #[derive(Clone, Copy)]
 pub(super) struct Case<'a> {
     pub(super) recording: &'a Recording,
     pub(super) promise: &'a Promise,
     pub(super) script: &'a Script,
-    /// The promised T0, whatever has gone wrong.
+    /// T0 as promised, without any allowance for faults.
     pub(super) t0: Instant,
 }
 
@@ -56,7 +57,8 @@ impl<'a> Case<'a> {
         self.recording.history.iter().filter(move |e| e.key.0.kind == kind)
     }
 
-    /// The latest instant at which trouble that cannot be helped has passed.
+    /// Returns the time by which the operator has recovered from all faults: [`RECOVERY`] after the
+    /// last outage, but not before `since` plus [`SETBACK`] per request fault.
     pub(super) fn recovered(self, since: Instant) -> Instant {
         let setbacks = i32::try_from(self.script.faults.len()).unwrap_or(i32::MAX);
         let outage = self.script.last_outage().map_or(since, |last| last + RECOVERY);
@@ -64,16 +66,19 @@ impl<'a> Case<'a> {
     }
 }
 
-/// A rule that an evening broke.
+/// Message about a rule that an evening broke.
 pub type Broken = String;
 
-/// After an outage, everything is ready again within this time: restart, watches that back off, machines that boot.
+/// Time after an outage within which all floors are ready: the restart, the backoff of watches and
+/// the boot of machines.
 pub(super) const RECOVERY: TimeDelta = TimeDelta::seconds(45);
 
-/// What one fault at a request may cost: a call that hangs for 10 s, and the pause before the next.
+/// Maximum delay by one request fault: a call that times out after 10 s, and the backoff before the
+/// next call.
 pub(super) const SETBACK: TimeDelta = TimeDelta::seconds(15);
 
-/// The workload that an event is about: of an autoscaler the one that it scales, whatever its own name is.
+/// Returns the workload of an event. If the event concerns an autoscaler, the workload is the
+/// target in `spec.scaleTargetRef`.
 pub(super) fn workload_of(event: &Event) -> &str {
     let scales = match event.key.0.kind {
         "HorizontalPodAutoscaler" if !event.key.2.starts_with("keda-hpa-") => {

@@ -1,4 +1,4 @@
-//! How an evening ends.
+//! Rules about the end of an evening.
 
 use chrono::TimeDelta;
 use serde_json::Value;
@@ -7,7 +7,7 @@ use crate::field::{at, number, text};
 use crate::oracle::case::{Broken, Case};
 use crate::server::object::Event;
 
-/// L1, L6: all runs come to their end, and nothing guards them any more.
+/// L1, L6: all runs complete, and the planner removes the finalizer of each run.
 pub(super) fn it_ends(case: Case<'_>) -> Option<Broken> {
     case.recording.over.is_none().then(|| {
         let last = case.recording.last();
@@ -22,7 +22,8 @@ pub(super) fn it_ends(case: Case<'_>) -> Option<Broken> {
     })
 }
 
-/// L3: bounds and replicas are back, no hold and no mark of ours is left, every instance is terminated.
+/// L3: bounds and replicas equal the baseline, no hold and no mark of the operator remains, and
+/// every instance is terminated.
 pub(super) fn everything_is_returned(case: Case<'_>) -> Option<Broken> {
     let last = case.recording.last();
     if let Some((_, name)) = last.keys().find(|(kind, _)| *kind == "SurgeHold") {
@@ -34,7 +35,7 @@ pub(super) fn everything_is_returned(case: Case<'_>) -> Option<Broken> {
     let theirs = last.iter().filter(|((_, _), object)| {
         text(object, "/apiVersion").is_some_and(|version| !version.starts_with("primetime.dev"))
     });
-    // A Job goes with its run.
+    // The garbage collector deletes a Job together with its run: the rule ignores such a Job.
     let ours =
         |object: &Value| text(object, "/metadata/ownerReferences/0/kind") == Some("SurgeRun");
     let theirs = theirs.filter(|(_, object)| !ours(object));
@@ -52,8 +53,10 @@ pub(super) fn everything_is_returned(case: Case<'_>) -> Option<Broken> {
     })
 }
 
-/// S20: once everything was given back, no operator changes anything but its lease any more. A calendar goes on being read,
-/// and what comes of that is said by it and by those that follow it.
+/// S20: five seconds after the last completion, operators write nothing but their lease and Events.
+///
+/// The operator goes on reading a calendar, so the rule exempts a `SurgeCalendar` and the surges
+/// that follow a calendar.
 pub(super) fn quiet_afterwards(case: Case<'_>) -> Option<Broken> {
     let quiet_from = case.recording.over? + TimeDelta::seconds(5);
     let writes = case.recording.history.iter().filter(|e| e.by.is_some() && e.at >= quiet_from);

@@ -1,4 +1,4 @@
-//! What two evenings have in common that were meant to end alike.
+//! Comparison of two evenings that must end in the same state.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,7 +7,8 @@ use serde_json::Value;
 use crate::evening::recording::Recording;
 use crate::field::at;
 
-/// E1: what is left at the end, but for what each evening draws for itself: times, uids, versions, instance ids, words.
+/// E1: returns the final state without values that differ between evenings: times, uids, versions,
+/// instance ids and messages.
 fn left(recording: &Recording) -> BTreeMap<String, String> {
     let last = recording.last();
     last.iter()
@@ -21,7 +22,7 @@ fn left(recording: &Recording) -> BTreeMap<String, String> {
                 "ScheduledSurge" => format!("{:?}", show("/metadata/finalizers")),
                 "SurgeRun" => {
                     let mut spec = object.get("spec").cloned().unwrap_or_default();
-                    // Which word of an announcement it was is a count, as a resourceVersion is.
+                    // `spec.surgeGeneration` is a counter, like a `resourceVersion`.
                     spec.as_object_mut().map(|fields| fields.remove("surgeGeneration"));
                     format!("{spec} {:?}", show("/status/stage"))
                 }
@@ -32,9 +33,11 @@ fn left(recording: &Recording) -> BTreeMap<String, String> {
         .collect()
 }
 
-/// E2: how often objects of ours were made and deleted, and instances started and ended. Which runs are planned and taken
-/// back before they begin depends on when a calendar was read; and whether a Job is run on when what it waits for was seen to
-/// be ready: that it is run once is S8.
+/// E2: counts creations and deletions of surges, runs and holds, and started and ended instances.
+///
+/// The count ignores runs withdrawn before their begin, because such runs depend on the time of a
+/// calendar read. The count ignores Jobs, because a Job depends on the time at which the operator
+/// observes a ready target. Rule S8 checks that a Job runs only once.
 fn counts(recording: &Recording) -> BTreeMap<String, usize> {
     let mut counts = BTreeMap::new();
     let begun: BTreeSet<&str> = recording
@@ -60,7 +63,7 @@ fn counts(recording: &Recording) -> BTreeMap<String, usize> {
     counts
 }
 
-/// Where an evening ends otherwise than another.
+/// Returns the differences between the final states and counts of two evenings.
 #[must_use]
 pub fn differences(is: &Recording, other: &Recording) -> Vec<String> {
     let mut all = Vec::new();

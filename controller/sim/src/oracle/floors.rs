@@ -1,4 +1,4 @@
-//! What is asked of workloads and their autoscalers.
+//! Rules about replicas and minima of workloads and their autoscalers.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,21 +14,22 @@ use crate::oracle::case::{Broken, Case, workload_of};
 use crate::script::{Jump, Part};
 use crate::server::object::Event;
 
-/// A sample is believed for so long, and a look takes a moment.
+/// Time for which a sample stays valid after the last answer of Prometheus, including the time of a
+/// reconcile pass.
 const STILL_KNOWN: TimeDelta = TimeDelta::seconds(12);
 
-/// A field of a workload or an autoscaler that an operator has set.
+/// A change of `spec.replicas` or of a minimum.
 struct Command<'a> {
-    /// Of which workload.
+    /// Name of the workload.
     name: &'a str,
-    /// `replicas` or `min`.
+    /// Field: `replicas` or `min`.
     field: &'static str,
     from: Option<i64>,
     to: i64,
     event: &'a Event,
 }
 
-/// What every event did to replicas and minima, operators' and others'.
+/// Returns all changes of replicas and minima, by operators and by other writers.
 fn changes(recording: &Recording) -> Vec<Command<'_>> {
     let mut stands: BTreeMap<(&str, &str), i64> = BTreeMap::new();
     let changed = recording.history.iter().filter_map(|event| {
@@ -46,7 +47,7 @@ fn changes(recording: &Recording) -> Vec<Command<'_>> {
     changed.collect()
 }
 
-/// What operators did to them.
+/// Returns the changes by operators.
 fn commanded(recording: &Recording) -> impl Iterator<Item = Command<'_>> {
     changes(recording).into_iter().filter(|c| c.event.by.is_some())
 }
@@ -55,24 +56,25 @@ fn commands(case: Case<'_>) -> impl Iterator<Item = Command<'_>> {
     commanded(case.recording)
 }
 
-/// The versions at which operators asked for more.
+/// Returns the `resourceVersion`s at which operators raised a value.
 pub(super) fn raises(case: Case<'_>) -> impl Iterator<Item = u64> {
     commands(case).filter(|c| c.from.is_some_and(|from| c.to > from)).map(|c| c.event.version)
 }
 
-/// Everything that happened to the holds of a workload.
+/// Returns all events of the holds of a workload.
 fn holds<'a>(case: Case<'a>, name: &'a str) -> impl Iterator<Item = &'a Event> {
     case.of("SurgeHold")
         .filter(move |hold| text(&hold.object, "/spec/targetRef/name") == Some(name))
 }
 
-/// The hold as it stood when a command was done.
+/// Returns the last event of the hold before a command.
 fn hold_of<'a>(case: Case<'a>, command: &Command<'a>) -> Option<&'a Event> {
     let version = command.event.version;
     holds(case, command.name).take_while(move |hold| hold.version < version).last()
 }
 
-/// What operators asked for, in order, workload by workload: what two evenings that are the same have in common.
+/// Returns the commands of the operators as text, in order, workload by workload. Equal evenings
+/// have equal commands.
 #[must_use]
 pub fn told(recording: &Recording) -> Vec<String> {
     let mut all: Vec<_> = commanded(recording).collect();
@@ -95,7 +97,8 @@ impl Command<'_> {
     }
 }
 
-/// L2, L8: if capacity exists, ready pods reach the floor by T0 and stay there to the end.
+/// L2, L8: if capacity exists, ready pods reach the floor by T0 and stay at the floor until the
+/// end.
 pub(super) fn ready_at_t0(case: Case<'_>) -> Option<Broken> {
     let promise = case.promise;
     let looks = case.recording.looks.iter();
@@ -114,7 +117,8 @@ pub(super) fn ready_at_t0(case: Case<'_>) -> Option<Broken> {
     None
 }
 
-/// S1, S2: what was raised is not lowered in the window, by any writer.
+/// S1, S2: in the window of the promise (T0 to the end), no writer lowers raised replicas below the
+/// floor.
 pub(super) fn never_lowered_in_the_window(case: Case<'_>) -> Option<Broken> {
     let promise = case.promise;
     let mut replicas: BTreeMap<&str, i64> = BTreeMap::new();
@@ -148,7 +152,8 @@ fn in_the_window(case: Case<'_>, at: Instant) -> bool {
     at >= case.promise.window_from && at < case.promise.until
 }
 
-/// S1: what an operator asks for in the window is the floor, or more.
+/// S1: in the window of the promise (T0 to the end), every command of an operator requests at least
+/// the floor.
 pub(super) fn commands_keep_the_floor(case: Case<'_>) -> Option<Broken> {
     let floor = |name: &str| case.promise.floors.iter().find(|(of, _)| *of == name);
     commands(case)
@@ -157,7 +162,8 @@ pub(super) fn commands_keep_the_floor(case: Case<'_>) -> Option<Broken> {
         .map(|c| c.tell("S1", "below the floor"))
 }
 
-/// S2: in the window an operator's commands climb, but for what people change.
+/// S2: in the window of the promise (T0 to the end), an operator lowers nothing, except after an
+/// edit by people.
 pub(super) fn commands_climb_only(case: Case<'_>) -> Option<Broken> {
     commands(case)
         .filter(|c| in_the_window(case, c.event.at) && c.lowers())
@@ -165,7 +171,7 @@ pub(super) fn commands_climb_only(case: Case<'_>) -> Option<Broken> {
         .map(|c| c.tell("S2", "lowered in the window"))
 }
 
-/// S3: an operator asks for no more than the cap, and never for more than the autoscaler may give.
+/// S3: an operator requests at most the cap, and sets no minimum above the autoscaler's maximum.
 pub(super) fn commands_keep_the_cap(case: Case<'_>) -> Option<Broken> {
     let cap = |name: &str| case.promise.caps.iter().find(|(of, _)| *of == name);
     commands(case)
@@ -178,7 +184,8 @@ pub(super) fn commands_keep_the_cap(case: Case<'_>) -> Option<Broken> {
         .map(|c| c.tell("S3", "beyond the cap"))
 }
 
-/// S4: nothing is lowered while the load is unknown, unless a person says so or the longest hold is over.
+/// S4: an operator lowers nothing while the load is unknown. Exceptions are an override, a
+/// deletion, an edit, and the end of the longest hold.
 pub(super) fn unknown_never_lowers(case: Case<'_>) -> Option<Broken> {
     let blind = |at: Instant| {
         let silent = [Part::Prometheus, Part::MetricsStale];
@@ -194,7 +201,7 @@ pub(super) fn unknown_never_lowers(case: Case<'_>) -> Option<Broken> {
             causes.entry(&event.key.2).or_insert(event.at);
         }
     }
-    // What was decided before may be done later.
+    // An operator may execute a decision after a delay, so the rule uses the time of the hold.
     commands(case)
         .filter(|c| c.lowers() && blind(hold_of(case, c).map_or(c.event.at, |hold| hold.at)))
         .filter(|c| !causes.values().any(|since| c.event.at >= *since))
@@ -202,13 +209,13 @@ pub(super) fn unknown_never_lowers(case: Case<'_>) -> Option<Broken> {
         .map(|c| c.tell("S4", "lowered while the load is unknown"))
 }
 
-/// S5: nothing that ran is sent to 0, and no autoscaler's minimum is below 1.
+/// S5: an operator requests neither 0 replicas nor a minimum of 0.
 pub(super) fn never_zero(case: Case<'_>) -> Option<Broken> {
     commands(case).find(|c| c.to < 1).map(|c| c.tell("S5", "to nothing"))
 }
 
-/// S7, S12: a command is what the hold says at that moment; one that is late, or comes from a leader of the past, is not
-/// done.
+/// S7, S12: each command equals `spec.level` of the hold at that time. A late command, or a command
+/// of a former leader, has no effect.
 pub(super) fn intent_stands_before_the_command(case: Case<'_>) -> Option<Broken> {
     let mut held: BTreeMap<&str, &Value> = BTreeMap::new();
     let mut commands = commands(case).peekable();
@@ -235,7 +242,8 @@ pub(super) fn intent_stands_before_the_command(case: Case<'_>) -> Option<Broken>
     None
 }
 
-/// S13, L5: within five seconds a word of on-call is what is asked for, until it ends.
+/// S13, L5: from five seconds after the begin of an override until its end, the operator requests
+/// exactly the override's replicas.
 pub(super) fn a_word_of_on_call_wins(case: Case<'_>) -> Option<Broken> {
     case.promise.words.iter().find_map(|(name, from, until, value)| {
         let obeyed_by = case.recovered(*from + TimeDelta::seconds(5));
@@ -256,9 +264,9 @@ pub(super) fn a_word_of_on_call_wins(case: Case<'_>) -> Option<Broken> {
     })
 }
 
-/// S14: what is taken back is what an operator has put there.
+/// S14: an operator lowers only a value that an operator wrote last.
 pub(super) fn the_last_writer_is_respected(case: Case<'_>) -> Option<Broken> {
-    // Under an autoscaler replicas are the autoscaler's.
+    // If a workload has an autoscaler, `spec.replicas` belongs to the autoscaler.
     let autoscalers = case.of("HorizontalPodAutoscaler").chain(case.of("ScaledObject"));
     let scaled: BTreeSet<&str> =
         autoscalers.filter_map(|hpa| text(&hpa.object, "/spec/scaleTargetRef/name")).collect();
@@ -273,7 +281,8 @@ pub(super) fn the_last_writer_is_respected(case: Case<'_>) -> Option<Broken> {
     None
 }
 
-/// S15: what another writer sets back is repaired three times in ten minutes, and not for ever.
+/// S15: an operator repairs a value at most three times in ten minutes after another writer has
+/// reverted the value.
 pub(super) fn no_fight_for_ever(case: Case<'_>) -> Option<Broken> {
     let mut last: BTreeMap<(&str, &str), i64> = BTreeMap::new();
     let mut repaired: BTreeMap<(&str, &str), Vec<Instant>> = BTreeMap::new();
@@ -292,16 +301,18 @@ pub(super) fn no_fight_for_ever(case: Case<'_>) -> Option<Broken> {
     None
 }
 
-/// S16: on the way down no step takes more than its share.
+/// S16: during the release no step lowers a workload by more than `step_percent` of the highest
+/// level.
 pub(super) fn way_down_in_steps(case: Case<'_>) -> Option<Broken> {
     let promise = case.promise;
-    // What was meant counts, also where it could not be written.
+    // The highest level of the holds counts, even if the operator could not write that level.
     let top = |name: &str| {
         let levels = holds(case, name);
         let levels = levels.filter_map(|hold| number(&hold.object, "/spec/level/replicas"));
         levels.max().unwrap_or_default()
     };
-    // An autoscaler that is let go has its own pace from where it was found.
+    // If a hold has no claims and a value is at or below the baseline, the autoscaler sets the
+    // pace: the rule ignores the command.
     let let_go = |c: &Command<'_>| {
         hold_of(case, c).is_some_and(|hold| {
             at(&hold.object, "/spec/claims").and_then(Value::as_array).is_none_or(Vec::is_empty)
@@ -317,7 +328,7 @@ pub(super) fn way_down_in_steps(case: Case<'_>) -> Option<Broken> {
         .map(|c| c.tell("S16", "too much at once"))
 }
 
-/// F32: while a rollout replaces pods none are taken away besides, unless a person says so or patience has ended.
+/// F32: an operator lowers nothing while a rollout replaces pods, until `patience_ends`.
 pub(super) fn no_step_during_a_rollout(case: Case<'_>) -> Option<Broken> {
     let mut rolling: BTreeMap<&str, Instant> = BTreeMap::new();
     let mut commands = commands(case).peekable();
@@ -333,7 +344,7 @@ pub(super) fn no_step_during_a_rollout(case: Case<'_>) -> Option<Broken> {
         }
         let command = commands.next_if(|c| c.event.version == event.version)?;
         let since = rolling.get(command.name)?;
-        // The step before may be on its way.
+        // The command of an earlier step may still be in flight when the rollout begins.
         let late = command.event.at > *since + ON_ITS_WAY;
         let patient = command.event.at < case.promise.patience_ends;
         (command.lowers() && late && patient)
@@ -341,16 +352,19 @@ pub(super) fn no_step_during_a_rollout(case: Case<'_>) -> Option<Broken> {
     })
 }
 
-/// Clocks that are kept in time are moved so far.
+/// Largest jump that time synchronization may cause: the operator tolerates such a jump.
 const NO_JUMP: TimeDelta = TimeDelta::seconds(2);
 
-/// A clock that is wrong by less is not found by the answers.
+/// Clock error up to which the operator does not detect a difference from the API server's `Date`
+/// header.
 const NOT_TOLD: TimeDelta = TimeDelta::seconds(20);
 
-/// What is on its way when the clock jumps is not called back.
+/// Time within which a request in flight may still take effect after a clock jump or the begin of a
+/// rollout.
 const ON_ITS_WAY: TimeDelta = TimeDelta::seconds(1);
 
-/// S23: nothing is lowered right after a start, or for two minutes after the clock has jumped.
+/// S23: an operator lowers nothing during `settle` after its start, or for two minutes after a
+/// clock jump. An operator with a clock error above 20 s lowers nothing.
 pub(super) fn nothing_is_lowered_blindly(case: Case<'_>) -> Option<Broken> {
     let blind = |c: &Command<'_>| {
         let mut lives = case.recording.lives.iter().rev();
@@ -358,14 +372,14 @@ pub(super) fn nothing_is_lowered_blindly(case: Case<'_>) -> Option<Broken> {
         else {
             return false;
         };
-        // What was sent long ago is not called back.
+        // The operator cannot cancel a late request, so the rule uses the send time.
         let late = case.recording.late.contains(&c.event.at);
         let sent = if late { c.event.at - LATE } else { c.event.at };
-        // A process that begins after a jump has not seen it.
+        // A process that starts after a jump has not observed the jump.
         let seen = |at: Instant| at >= life.from && at + ON_ITS_WAY < sent;
-        // The clock of the first operator's machine.
+        // The script moves the clock of the first operator only.
         let far = |jump: &&Jump| jump.by.abs() > NO_JUMP && life.operator == 0;
-        // Who stood still while the clock went there and came back has not seen it.
+        // A process that was paused during the whole jump has not observed the jump.
         let slept = |jump: &&Jump| {
             let mut pauses = case.recording.pauses.iter().filter(|p| p.operator == c.event.by);
             pauses.any(|p| p.from <= jump.from && jump.until <= p.until)
@@ -373,7 +387,8 @@ pub(super) fn nothing_is_lowered_blindly(case: Case<'_>) -> Option<Broken> {
         let jumps = case.script.jumps.iter().filter(far).filter(|jump| !slept(jump));
         let jumps = jumps.flat_map(|jump| [jump.from, jump.until]);
         let jumped = |at: Instant| seen(at) && sent - at < TimeDelta::minutes(2);
-        // A process that begins with a wrong clock reads the time in each answer.
+        // A process that starts with a wrong clock detects the error in the `Date` header of the
+        // first answer.
         let wrong = |jump: &Jump| {
             let told = jump.from.max(life.from) + ON_ITS_WAY;
             jump.by.abs() > NOT_TOLD && sent >= told && sent < jump.until

@@ -1,4 +1,4 @@
-//! Jobs that are run for an event.
+//! Rules about Jobs that an operator runs for an event.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,13 +7,14 @@ use serde_json::Value;
 use crate::field::{at, text};
 use crate::oracle::case::{Broken, Case};
 
-/// The Jobs that a run has on record, by step.
+/// Returns the Jobs in `status.jobs` of a run: name of the step and name of the Job.
 fn on_record(run: &Value) -> impl Iterator<Item = (&str, &str)> {
     let jobs = at(run, "/status/jobs").and_then(Value::as_array);
     jobs.into_iter().flatten().filter_map(|job| Some((text(job, "/name")?, text(job, "/job")?)))
 }
 
-/// S7: a Job stands in the status of its run before it is created, and belongs to that run.
+/// S7: `status.jobs` of a run names a Job before an operator creates the Job, and the Job's owner
+/// is that run.
 pub(super) fn recorded_before_created(case: Case<'_>) -> Option<Broken> {
     let mut recorded: BTreeSet<(String, String)> = BTreeSet::new();
     for event in &case.recording.history {
@@ -37,7 +38,8 @@ pub(super) fn recorded_before_created(case: Case<'_>) -> Option<Broken> {
     None
 }
 
-/// How often each step of the ladder went on, as runs say.
+/// Returns the number of activations of each ladder step, as recorded in
+/// `status.degrade[].engaged`.
 fn times_on(case: Case<'_>) -> BTreeMap<String, usize> {
     let mut on: BTreeMap<(String, String), bool> = BTreeMap::new();
     let mut times: BTreeMap<String, usize> = BTreeMap::new();
@@ -53,7 +55,8 @@ fn times_on(case: Case<'_>) -> BTreeMap<String, usize> {
     times
 }
 
-/// S8: one Job a step, and each time that a step of the ladder goes on, unless the one before it has failed.
+/// S8: an operator creates a single Job per step, and a single Job per activation of a ladder step.
+/// A failed Job permits another Job.
 pub(super) fn created_once(case: Case<'_>) -> Option<Broken> {
     let times_on = times_on(case);
     let mut made: BTreeMap<String, usize> = BTreeMap::new();
@@ -76,7 +79,7 @@ pub(super) fn created_once(case: Case<'_>) -> Option<Broken> {
         })
 }
 
-/// S19: who says that it is ready has seen its warm-up succeed.
+/// S19: a run with the verdict `Ready` has recorded a completed Job for each of its warm-up steps.
 pub(super) fn ready_means_warm(case: Case<'_>) -> Option<Broken> {
     let mut done: BTreeSet<&str> = BTreeSet::new();
     for event in &case.recording.history {

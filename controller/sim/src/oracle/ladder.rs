@@ -1,4 +1,4 @@
-//! What steps of a ladder write, and that it is given back.
+//! Rules about values that ladder steps write, and about the return of these values.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use crate::field::{at, text};
 use crate::oracle::case::{Broken, Case};
 use crate::server::object::Event;
 
-/// A value that has changed: a key of a `ConfigMap`, or the weight of a backend.
+/// A changed value: a key of a `ConfigMap`, or the weight of a backend in an `HTTPRoute`.
 struct Change<'a> {
     event: &'a Event,
     object: &'a str,
@@ -17,7 +17,7 @@ struct Change<'a> {
     to: Option<String>,
 }
 
-/// What stands in an object that steps may write.
+/// Returns the values of an object that ladder steps may write.
 fn values(event: &Event) -> BTreeMap<String, String> {
     let data = event.object.get("data").cloned().unwrap_or_default();
     let data: BTreeMap<String, String> = serde_json::from_value(data).unwrap_or_default();
@@ -33,7 +33,7 @@ fn values(event: &Event) -> BTreeMap<String, String> {
     data.into_iter().chain(weights).collect()
 }
 
-/// Every change of a value, with who made it.
+/// Returns every change of a value, with its event.
 fn changes(case: Case<'_>) -> Vec<Change<'_>> {
     let mut last: BTreeMap<&str, BTreeMap<String, String>> = BTreeMap::new();
     let mut all = Vec::new();
@@ -49,7 +49,8 @@ fn changes(case: Case<'_>) -> Vec<Change<'_>> {
     all
 }
 
-/// S7: what stood at a place stands in the status of a run before anything is written there.
+/// S7: an operator writes a value only after a run has recorded the previous value in
+/// `status.degrade[].owed`.
 pub(super) fn on_record_before_written(case: Case<'_>) -> Option<Broken> {
     let owes = |run: &Event| {
         let steps = at(&run.object, "/status/degrade").and_then(Value::as_array);
@@ -68,7 +69,8 @@ pub(super) fn on_record_before_written(case: Case<'_>) -> Option<Broken> {
     })
 }
 
-/// L3: a value is what it was before an operator wrote there, unless another writer has changed it since.
+/// L3: at the end each value equals the value before the operator's first write, unless another
+/// writer has changed the value since.
 pub(super) fn values_are_returned(case: Case<'_>) -> Option<Broken> {
     let mut before: BTreeMap<(String, String), Option<String>> = BTreeMap::new();
     let mut now: BTreeMap<(String, String), Option<String>> = BTreeMap::new();
@@ -87,14 +89,15 @@ pub(super) fn values_are_returned(case: Case<'_>) -> Option<Broken> {
     })
 }
 
-/// What was run for a step, and for its undoing.
+/// State of a step's Jobs: `runs` is true while a Job of the step runs, `owed` is true until the
+/// restore Job exists.
 #[derive(Default)]
 struct Worked {
     runs: bool,
     owed: bool,
 }
 
-/// The step that a Job of the ladder belongs to, and whether it undoes it.
+/// Returns the ladder step of a Job. The second value is true if the Job restores the step.
 fn step_of<'a>(run: &'a Value, job: &str) -> Option<(&'a str, bool)> {
     let steps = at(run, "/spec/degrade").and_then(Value::as_array);
     let recorded = at(run, "/status/jobs").and_then(Value::as_array);
@@ -114,10 +117,11 @@ fn is_on(run: &Value, step: &str) -> bool {
     shown.and_then(|s| s.get("engaged")) == Some(&Value::Bool(true))
 }
 
-/// L3: what a step has run is undone, not before it has ended, and before its run is done.
+/// L3: the operator undoes the Job of each step before the run completes. The restore Job does not
+/// start while the Job still runs or while the step is active.
 pub(super) fn work_is_undone(case: Case<'_>) -> Option<Broken> {
     let mut runs: BTreeMap<&str, &Value> = BTreeMap::new();
-    // Each Job with the step that some record has named it for.
+    // Each Job, with the step to which a run's `status.jobs` assigns the Job.
     let mut known: BTreeMap<(&str, &str), (&str, bool)> = BTreeMap::new();
     let mut worked: BTreeMap<(&str, &str), Worked> = BTreeMap::new();
     for event in &case.recording.history {

@@ -1,4 +1,4 @@
-//! Instances: started once, written down before, sent away in order.
+//! Rules about instances: a single start, a record before the launch, and an ordered termination.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,14 +12,18 @@ use crate::oracle::case::{Broken, Case};
 use crate::script::Part;
 use crate::server::object::Event;
 
-/// S7, S18: a launch's token stands in the ledger of a guarded run before the call.
+/// S7, S18: the token of a launch stands in the ledger of a guarded run before the call to the
+/// cloud.
 pub(super) fn intent_before_effect(case: Case<'_>) -> Option<Broken> {
     let first = case.recording.unrecorded.first()?;
     Some(format!("S7: {first} was launched and stood in no ledger"))
 }
 
-/// S8, S9: as many instances as asked for, and not one more but for those that a person ended; fewer only where the cloud
-/// could not be asked for a part of the event. Where they do not join, three times as many at most.
+/// S8, S9: operators start exactly the requested number of instances.
+///
+/// Each instance that another autoscaler has terminated permits another instance. If the cloud
+/// failed during the event, fewer instances are permitted. If machines never join, three times the
+/// requested number is permitted.
 pub(super) fn nothing_is_started_twice(case: Case<'_>) -> Option<Broken> {
     let (started, asked) = (case.recording.machines.len(), case.promise.machines);
     let consolidated = case.script.outages.iter().any(|o| o.part == Part::Consolidation);
@@ -33,7 +37,8 @@ pub(super) fn nothing_is_started_twice(case: Case<'_>) -> Option<Broken> {
         .then(|| format!("S8: {started} instances were started for {asked}"))
 }
 
-/// S8: a tenth more than asked for, or one, is the most that is alive at once.
+/// S8, S9: the instances alive at the same time exceed the requested number by at most a tenth, and
+/// at least 1 is permitted.
 pub(super) fn few_are_replaced_at_once(case: Case<'_>) -> Option<Broken> {
     let asked = case.promise.machines;
     case.recording.machines.iter().find_map(|last| {
@@ -45,7 +50,8 @@ pub(super) fn few_are_replaced_at_once(case: Case<'_>) -> Option<Broken> {
     })
 }
 
-/// S16: no more than a step's share of a run's instances is chosen to go within a step's time.
+/// S16: within the time of a release step a run selects at most the step's share of its instances
+/// for termination.
 pub(super) fn sent_away_in_steps(case: Case<'_>) -> Option<Broken> {
     let mut chosen: BTreeMap<&str, Vec<(Instant, i64)>> = BTreeMap::new();
     case.of("SurgeRun").find_map(|run| {
@@ -56,7 +62,8 @@ pub(super) fn sent_away_in_steps(case: Case<'_>) -> Option<Broken> {
         let gone = all - i64::try_from(left).unwrap_or(i64::MAX);
         let share = (meant * case.promise.step_percent / 100).max(1);
         let steps = chosen.entry(run.key.2.as_str()).or_default();
-        // What was taken away by the cloud is not chosen.
+        // The run did not select instances that the cloud reclaimed: the rule adds these instances
+        // to the share.
         let reclaimed = case.recording.machines.iter().filter(|m| m.reclaimed).count();
         let reclaimed = i64::try_from(reclaimed).unwrap_or(i64::MAX);
         let before = steps.iter().rev().find(|(at, _)| *at <= run.at - case.promise.step);
@@ -74,7 +81,8 @@ fn ledger(run: &Value) -> impl Iterator<Item = &Value> {
     instances.flatten()
 }
 
-/// S24: an instance is closed and emptied, then ended, then seen to be gone, then forgotten.
+/// S24: the operator cordons and drains a Node, terminates the instance, observes the termination,
+/// and then records `Terminated`.
 pub(super) fn emptied_and_ended_in_order(case: Case<'_>) -> Option<Broken> {
     let mut closed: BTreeSet<&str> = BTreeSet::new();
     let by_us = |id: &str| {
@@ -94,7 +102,8 @@ pub(super) fn emptied_and_ended_in_order(case: Case<'_>) -> Option<Broken> {
             None
         }
         "Pod" if event.what == "DELETED" && event.by.is_none() => {
-            // A pod that the workload controller has not deleted was on a node that went.
+            // If the workload controller did not delete a pod, the pod was on a Node that
+            // disappeared.
             let id = text(&event.object, "/spec/nodeName")?.strip_prefix("burst-")?;
             let ended = by_us(id)?.ended_at?;
             (event.at >= ended)
@@ -113,7 +122,8 @@ pub(super) fn emptied_and_ended_in_order(case: Case<'_>) -> Option<Broken> {
     })
 }
 
-/// L4: three minutes after its launch an instance stands in a ledger, or is gone; where no operator could look, once that is over.
+/// L4: three minutes after its launch an instance stands in a ledger or is gone. If an outage
+/// delays the check, the limit is 45 s after the outage.
 pub(super) fn known_to_their_ledger(case: Case<'_>) -> Option<Broken> {
     let mut known: BTreeMap<&str, Instant> = BTreeMap::new();
     let mut runs: BTreeSet<&str> = BTreeSet::new();
@@ -132,11 +142,14 @@ pub(super) fn known_to_their_ledger(case: Case<'_>) -> Option<Broken> {
     })
 }
 
-/// An event that is started by hand may end so much later than its run says, six hours before its instances expire.
+/// Maximum time between `spec.endTime` of a run and the expiry of its instances. A manual start may
+/// delay the end by up to 18 hours, and an instance expires six hours after the latest end.
 const LONGEST: TimeDelta = TimeDelta::hours(24);
 
-/// L7: an instance carries the instant from which any sweeper may end it: after the end of its event, within a
-/// day. None that has an operator lives to see it.
+/// L7: an instance carries an expiry tag, from which any clean-up tool may terminate the instance.
+///
+/// The expiry lies after the end of the event, by at most a day. An instance with a working
+/// operator ends before the expiry.
 pub(super) fn gone_when_they_expire(case: Case<'_>) -> Option<Broken> {
     case.recording.machines.iter().find_map(|machine| {
         let of_it = |run: &&Event| text(&run.object, "/metadata/uid") == Some(&machine.run_uid);

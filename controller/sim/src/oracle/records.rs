@@ -1,4 +1,4 @@
-//! Records, and what they say to people.
+//! Rules about records, and about the statuses that people read.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,8 @@ use crate::field::{at, number, text};
 use crate::oracle::case::{Broken, Case};
 use crate::script::Part;
 
-/// S6: the baseline of a hold is written once; an autoscaler that comes later, or in place of another one, is added to it.
+/// S6: an operator writes the baseline of a hold once. The operator adds an autoscaler to the
+/// baseline if the autoscaler appears later or replaces another autoscaler.
 pub(super) fn a_baseline_is_written_once(case: Case<'_>) -> Option<Broken> {
     let mut baselines: BTreeMap<(&str, &str, &str), &Value> = BTreeMap::new();
     case.of("SurgeHold").find_map(|event| {
@@ -25,7 +26,7 @@ pub(super) fn a_baseline_is_written_once(case: Case<'_>) -> Option<Broken> {
     })
 }
 
-/// S18: a run is guarded while an instance of its lives, and a hold while its target is not given back.
+/// S18: a run keeps its finalizer while an instance of the run is alive.
 pub(super) fn guarded_until_nothing_is_left(case: Case<'_>) -> Option<Broken> {
     let guarded = |object: &Value| at(object, "/metadata/finalizers").is_some();
     case.of("SurgeRun").filter(|run| run.what == "DELETED" || !guarded(&run.object)).find_map(
@@ -41,7 +42,7 @@ pub(super) fn guarded_until_nothing_is_left(case: Case<'_>) -> Option<Broken> {
     )
 }
 
-/// Since when a run says that it is ready.
+/// Returns `lastTransitionTime` of the `Ready` condition of a run, if the condition is `True`.
 fn says_ready(run: &Value) -> Option<&str> {
     let conditions = at(run, "/status/conditions").and_then(Value::as_array)?;
     let ready = conditions.iter().find(|c| text(c, "/type") == Some("Ready"))?;
@@ -49,14 +50,16 @@ fn says_ready(run: &Value) -> Option<&str> {
     (text(ready, "/status") == Some("True")).then_some(since)
 }
 
-/// S19: who says that it is ready has seen the pods, in the last half minute.
+/// S19: a run becomes `Ready` only if all of its planned pods were ready at some time in the last
+/// 30 s.
 pub(super) fn ready_is_said_of_what_is_ready(case: Case<'_>) -> Option<Broken> {
     let mut said: BTreeMap<&str, &str> = BTreeMap::new();
     let mut ready: BTreeMap<&str, i64> = BTreeMap::new();
     let mut planned: BTreeMap<&str, Vec<(String, i64)>> = BTreeMap::new();
     let mut last_all_ready: BTreeMap<String, Instant> = BTreeMap::new();
     for event in &case.recording.history {
-        // What was ready until now, was so until now.
+        // Before the event changes a count, the rule records the event's time for each run with all
+        // planned pods ready.
         for (run, targets) in &planned {
             let there = |(name, wanted): &(String, i64)| {
                 ready.get(name.as_str()).is_some_and(|ready| ready >= wanted)
@@ -94,7 +97,8 @@ pub(super) fn ready_is_said_of_what_is_ready(case: Case<'_>) -> Option<Broken> {
     None
 }
 
-/// What stands in the way of machines and pods, and of nothing that an operator needs to see or to say it.
+/// Outages that delay machines and pods, but affect neither the observations nor the writes of the
+/// operator.
 const OF_CAPACITY: [Part; 6] = [
     Part::Images,
     Part::NeverJoins,
@@ -104,15 +108,16 @@ const OF_CAPACITY: [Part; 6] = [
     Part::Consolidation,
 ];
 
-/// It is said when three quarters of a lead time of 15 s have passed, and that takes a moment.
+/// Margin for the verdict `AtRisk`. The planner writes the verdict after three quarters of a lead
+/// time of 15 s, and the write takes a moment.
 const TO_SAY_IT: TimeDelta = TimeDelta::seconds(3);
 
-/// L2: where not everything is ready at T0, `AtRisk` was said before.
+/// L2: if a target is not ready at T0, a run had the verdict `AtRisk` before T0.
 pub(super) fn at_risk_is_said_in_time(case: Case<'_>) -> Option<Broken> {
     let script = case.script;
     let of_capacity = script.outages.iter().all(|o| OF_CAPACITY.contains(&o.part));
     let others = !script.faults.is_empty() || !script.jumps.is_empty();
-    // Who is called off before T0 promises nothing any more.
+    // If the run ends before T0, the rule does not apply.
     if !of_capacity || others || case.promise.until <= case.t0 {
         return None;
     }
@@ -129,7 +134,8 @@ pub(super) fn at_risk_is_said_in_time(case: Case<'_>) -> Option<Broken> {
     (!said).then(|| format!("L2: {name} is not at {floor} at T0, and no run says AtRisk: {last:?}"))
 }
 
-/// The workloads of a run and what it plans for them: that is what it may call ready.
+/// Returns the workloads of a run with their planned replicas from `status.targets`, which the run
+/// may report as ready.
 fn targets(run: &Value) -> Vec<(String, i64)> {
     let targets = at(run, "/status/targets").and_then(Value::as_array);
     let planned = targets.into_iter().flatten().filter_map(|target| {
@@ -139,9 +145,10 @@ fn targets(run: &Value) -> Vec<(String, i64)> {
     planned.collect()
 }
 
-/// S19, S22: one run of an occurrence, and its life goes one way.
+/// S19, S22: each occurrence has one run, and the stages of the run only advance.
 pub(super) fn one_run_and_one_life(case: Case<'_>) -> Option<Broken> {
-    // A load that rises before the show asks for more than is ready: until the event begins that is a way back.
+    // If the load rises before the start, a run may return from `Ready` to `WarmingUp`. The rule
+    // gives both stages the same rank.
     let ready = Stage::Ready.as_str();
     let rank = |stage: &str| {
         let stage = if stage == ready { Stage::WarmingUp.as_str() } else { stage };
@@ -151,7 +158,8 @@ pub(super) fn one_run_and_one_life(case: Case<'_>) -> Option<Broken> {
     let mut made: BTreeMap<&str, usize> = BTreeMap::new();
     case.of("SurgeRun").find_map(|run| {
         let name = run.key.2.as_str();
-        // What was sent long ago is not called back; it is taken back again.
+        // A late create request may create a run again, and the planner then withdraws the run. The
+        // rule ignores late creations.
         if run.what == "ADDED" && !case.recording.late.contains(&run.at) {
             let times = made.entry(name).or_default();
             *times += 1;
@@ -165,13 +173,15 @@ pub(super) fn one_run_and_one_life(case: Case<'_>) -> Option<Broken> {
     })
 }
 
-/// S10: operators ask for nothing that the chart does not grant, and end no instance of others.
+/// S10: operators request only what the chart's roles allow, and terminate no instance of another
+/// run.
 pub(super) fn nothing_but_what_is_granted(case: Case<'_>) -> Option<Broken> {
     let foreign = case.recording.foreign.first().map(|id| format!("S10: {id} is not its own"));
     case.recording.forbidden.first().map(|what| format!("S10: {what}")).or(foreign)
 }
 
-/// S17: a process ends because it is killed, or because it does not lead any more.
+/// S17: a single operator process ends only if the simulator kills the process. If several
+/// operators run, a process may end after the loss of the lease.
 pub(super) fn no_process_gives_up(case: Case<'_>) -> Option<Broken> {
     let alone = case.recording.lives.iter().all(|life| life.operator == 0);
     let gave_up = case.recording.lives.iter().find(|life| life.gave_up)?;

@@ -1,4 +1,4 @@
-//! The shop of the evenings, and what people create there.
+//! Objects of the shop in the simulated evenings, and objects that people create in the shop.
 
 use chrono::TimeDelta;
 use chrono::TimeZone;
@@ -10,25 +10,26 @@ use crate::cluster::nodes;
 use crate::evening::SHOP;
 use crate::load::Load;
 
-/// The evening lasts so long, at least.
+/// Minimum duration of the event, in seconds.
 pub const DURATION: i64 = 60;
 
-/// T0 is so long before the show.
+/// Time from T0 to the start of the show, in seconds.
 pub(super) const READY_BEFORE: i64 = 10;
 
-/// The show of all scenarios: the "Capital" evening.
+/// Returns the start of the show in all scenarios: the "Capital" evening of 12 January 2014.
 #[must_use]
 pub fn show() -> Instant {
     chrono::Utc.with_ymd_and_hms(2014, 1, 12, 20, 0, 0).single().unwrap_or_default()
 }
 
-/// Seconds, as a time.
+/// Converts a number of seconds to a duration.
 #[must_use]
 pub fn seconds(n: i64) -> TimeDelta {
     TimeDelta::seconds(n)
 }
 
-/// The visitors: usual, then the show, then gone.
+/// Returns the visitors: 2,000, then `peak` from the start of the show until 5 s after the end,
+/// then 2,000.
 #[must_use]
 pub fn visitors(peak: f64) -> Load {
     let curve = move |at: Instant| {
@@ -38,7 +39,7 @@ pub fn visitors(peak: f64) -> Load {
     Load::of(curve)
 }
 
-/// A metric of an HPA: so much of it is one pod's.
+/// Returns an HPA metric of type `External`. `average` is the load that a pod carries.
 #[must_use]
 pub fn external(metric: &str, average: &str) -> Value {
     json!({"type": "External", "external": {
@@ -46,7 +47,8 @@ pub fn external(metric: &str, average: &str) -> Value {
     }})
 }
 
-/// The shop of the example: `web` under an HPA, `search` beside it, base nodes, a class and a source.
+/// Returns the objects of the example: `web` under an HPA, `search` without an HPA, 20 base Nodes,
+/// an `InstanceClass` and a `MetricsSource`.
 pub(super) fn shop() -> Vec<Value> {
     let deployment = |name: &str, replicas: u32| {
         json!({
@@ -97,7 +99,8 @@ pub(super) fn shop() -> Vec<Value> {
     objects
 }
 
-/// The announcement of the example, its clock made 60 times faster.
+/// Returns the `ScheduledSurge` of the "Capital" evening. One second stands for one minute of
+/// `examples/capital-2014.yaml`.
 pub(super) fn capital(name: &str) -> Value {
     json!({
         "apiVersion": "primetime.dev/v1alpha1", "kind": "ScheduledSurge",
@@ -129,7 +132,7 @@ pub(super) fn capital(name: &str) -> Value {
     })
 }
 
-/// A word of on-call, in force until an instant.
+/// Returns a `SurgeOverride` of on-call that expires at `until`.
 #[must_use]
 pub fn override_until(action: &str, until: Instant) -> Value {
     json!({
@@ -142,7 +145,8 @@ pub fn override_until(action: &str, until: Instant) -> Value {
     })
 }
 
-/// A calendar with the show at an instant, or with nothing in it.
+/// Returns a `ConfigMap` with an iCalendar feed. The feed contains the show at `start`, or no event
+/// if `start` is `None`.
 pub(super) fn guide(start: Option<Instant>) -> Value {
     let stamp = |at: Instant| at.format("%Y%m%dT%H%M%SZ").to_string();
     let event = start.map(|start| {
@@ -157,7 +161,8 @@ pub(super) fn guide(start: Option<Instant>) -> Value {
     })
 }
 
-/// What a Job is made from; one that fails at each attempt, if so wanted.
+/// Returns a suspended CronJob as a Job template. If `fails` is true, every attempt of a Job of the
+/// template fails.
 #[must_use]
 pub fn cron_job(name: &str, fails: bool) -> Value {
     let annotations = if fails { json!({FAILS: "yes"}) } else { json!({}) };

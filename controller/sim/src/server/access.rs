@@ -1,4 +1,4 @@
-//! What the operator may do: the rules of the shipped chart, and nothing else.
+//! Rights of the operator: exactly the rules of the shipped chart.
 
 use std::sync::LazyLock;
 
@@ -6,20 +6,21 @@ use serde::Deserialize;
 
 use crate::server::refusal::Refusal;
 
-/// The chart's roles, rendered with its defaults into the namespace `primetime-system`.
+/// Roles of the chart, rendered with the default values into the namespace `primetime-system`.
 const GRANTED: &str = include_str!("granted.yaml");
 
-/// The role and the cluster role that the operator's account is bound to, in the chart's release `primetime`.
+/// Names of the role and the cluster role of the operator's service account, in the chart's release
+/// `primetime`.
 const ITS_OWN: [&str; 2] = ["primetime", "primetime-lease"];
 
-/// A verb on a resource, as a request asks for it.
+/// A verb on a resource, as in a request.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Asks {
-    /// `get`, `list`, `watch`, `create`, `update`, `patch`, `delete`.
+    /// Verb: `get`, `list`, `watch`, `create`, `update`, `patch` or `delete`.
     pub verb: &'static str,
-    /// Group; empty for the core.
+    /// API group. The core group is empty.
     pub group: String,
-    /// Resource, with its subresource after a slash.
+    /// Resource, with the subresource after a slash.
     pub resource: String,
 }
 
@@ -46,7 +47,7 @@ struct Role {
     rules: Vec<Rule>,
 }
 
-/// What an account may do.
+/// Rights of a service account.
 #[derive(Debug)]
 pub struct Access {
     roles: Vec<Role>,
@@ -55,11 +56,11 @@ pub struct Access {
 static SHIPPED: LazyLock<Result<Access, Refusal>> = LazyLock::new(Access::read);
 
 impl Access {
-    /// What the chart grants to the operator.
+    /// Returns the rights that the chart grants to the operator.
     ///
     /// # Errors
     ///
-    /// If the rendered roles cannot be read.
+    /// Returns an error if the rendered roles cannot be parsed.
     pub fn shipped() -> Result<&'static Self, Refusal> {
         SHIPPED.as_ref().map_err(Clone::clone)
     }
@@ -77,7 +78,7 @@ impl Access {
         Ok(Self { roles })
     }
 
-    /// Every verb on every resource that is granted.
+    /// Returns every granted verb on every resource.
     #[must_use]
     pub fn granted(&self) -> Vec<Asks> {
         let verbs = ["get", "list", "watch", "create", "update", "patch", "delete"];
@@ -99,11 +100,11 @@ impl Access {
         all
     }
 
-    /// Refuses what is not granted.
+    /// Refuses a request without a grant.
     ///
     /// # Errors
     ///
-    /// If no rule grants it.
+    /// Returns `Forbidden` if no rule of a role grants the verb on the resource.
     pub fn check(&self, asks: &Asks, namespace: &str, name: Option<&str>) -> Result<(), Refusal> {
         let grants = |role: &Role| {
             role.metadata.namespace.as_deref().is_none_or(|of| of == namespace)

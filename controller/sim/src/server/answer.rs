@@ -1,4 +1,4 @@
-//! What requests do to objects, and how answers are worded.
+//! Effects of requests on objects, and the format of answers.
 
 use http::{Method, Response};
 use http_body_util::BodyExt;
@@ -11,7 +11,7 @@ use crate::server::protobuf;
 use crate::server::refusal::Refusal;
 use crate::server::request::{APPLY, Answer, Asked};
 
-/// Whether an object has all labels of a selector of the form `a=b,c=d`.
+/// True if an object has all labels of a selector of the form `a=b,c=d`.
 pub(super) fn is_labelled(object: &Value, selector: &str) -> bool {
     selector.split(',').filter_map(|pair| pair.split_once('=')).all(|(name, value)| {
         let labels = object.get("metadata").and_then(|m| m.get("labels"));
@@ -20,7 +20,7 @@ pub(super) fn is_labelled(object: &Value, selector: &str) -> bool {
     })
 }
 
-/// Leaves every other object of a list out.
+/// Removes every second item of a list.
 pub(super) fn halve(list: &mut Value) {
     if let Some(items) = list["items"].as_array_mut() {
         let mut keep = false;
@@ -31,12 +31,12 @@ pub(super) fn halve(list: &mut Value) {
     }
 }
 
-/// What it says of itself.
+/// Returns the Kubernetes version of the model.
 pub(super) fn version() -> Value {
     json!({"major": "1", "minor": "33", "gitVersion": "v1.33.0-simulated"})
 }
 
-/// What a deletion is answered when the object is gone at once.
+/// Returns the `Status` that answers a deletion if the object is gone at once.
 pub(super) fn success(kind: Kind, object: &Value) -> Value {
     let meta = |name: &str| object.pointer(&format!("/metadata/{name}"));
     json!({
@@ -48,7 +48,7 @@ pub(super) fn success(kind: Kind, object: &Value) -> Value {
     })
 }
 
-/// JSON, as everybody sends it, YAML, as an apply may be, or what of protobuf is known.
+/// Parses a request body: JSON, YAML as in an apply, or a `Secret` in protobuf.
 pub(super) fn read(bytes: &[u8]) -> Value {
     let text = || serde_json::from_slice(bytes).or_else(|_| serde_yaml::from_slice(bytes));
     protobuf::read(bytes).or_else(|| text().ok()).unwrap_or_default()
@@ -58,10 +58,11 @@ pub(super) fn unserved(asked: &Asked) -> Refusal {
     Refusal::Unserved(format!("{} {} {}", asked.method, asked.path, asked.content_type))
 }
 
-/// Does to an object what a request's body says.
+/// Applies the body of a request to an object.
 pub(super) fn edit(object: &mut Value, asked: &Asked) -> Result<(), Refusal> {
     match asked.content_type.as_str() {
-        // Of the two that know lists by their keys the model knows that they replace lists.
+        // Strategic merge patch and apply merge lists by key in a real API server. The model
+        // replaces lists in both cases.
         "application/merge-patch+json" | "application/strategic-merge-patch+json" | APPLY => {
             json_patch::merge(object, &asked.body);
             Ok(())

@@ -1,25 +1,26 @@
-//! The kinds that the model serves.
+//! Kinds that the model serves.
 
 use serde_json::{Value, json};
 
-/// A kind and where it is served.
+/// A kind, with its group, version and path.
 #[derive(Clone, Copy, Debug)]
 pub struct Kind {
-    /// Group; empty for the core.
+    /// API group. The core group is empty.
     pub group: &'static str,
-    /// Version.
+    /// API version, for example `v1alpha1`.
     pub version: &'static str,
-    /// Plural, as in paths.
+    /// Plural name in paths, for example `deployments`.
     pub plural: &'static str,
-    /// Kind, as in objects.
+    /// Name in the field `kind` of objects.
     pub kind: &'static str,
-    /// It lives in namespaces.
+    /// True if objects of the kind belong to a namespace.
     pub namespaced: bool,
-    /// Its status is a subresource of its own.
+    /// True if the kind has the subresource `status`.
     pub status: bool,
-    /// It has a scale subresource.
+    /// True if the kind has the subresource `scale`.
     pub scale: bool,
-    /// Its place in [`ALL`]: every look into the store compares kinds.
+    /// Index in [`ALL`]. Comparisons use the index, because every access to the store compares
+    /// kinds.
     rank: usize,
 }
 
@@ -32,7 +33,7 @@ const fn namespaced(
     Kind { group, version, plural, kind, namespaced: true, status: true, scale: false, rank: 0 }
 }
 
-/// A kind whose status the model does not need.
+/// Builds a namespaced kind without the subresource `status`, which the model does not need.
 const fn plain(
     group: &'static str,
     version: &'static str,
@@ -51,7 +52,7 @@ const fn cluster(
     Kind { namespaced: false, ..plain(group, version, plural, kind) }
 }
 
-/// All of them.
+/// All kinds that the model serves.
 pub const ALL: [Kind; 32] = ranked([
     namespaced("primetime.dev", "v1alpha1", "scheduledsurges", "ScheduledSurge"),
     namespaced("primetime.dev", "v1alpha1", "surgeruns", "SurgeRun"),
@@ -81,7 +82,7 @@ pub const ALL: [Kind; 32] = ranked([
     Kind { namespaced: false, ..namespaced("", "v1", "nodes", "Node") },
     Kind { status: false, ..namespaced("coordination.k8s.io", "v1", "leases", "Lease") },
     Kind { status: false, ..namespaced("events.k8s.io", "v1", "events", "Event") },
-    // What a chart brings.
+    // Kinds that a Helm chart installs.
     cluster("", "v1", "namespaces", "Namespace"),
     plain("", "v1", "configmaps", "ConfigMap"),
     plain("", "v1", "secrets", "Secret"),
@@ -142,7 +143,7 @@ impl PartialOrd for Kind {
 }
 
 impl Kind {
-    /// `apps/v1`, or `v1` for the core.
+    /// Returns `apiVersion`: `apps/v1`, or `v1` for the core group.
     #[must_use]
     pub fn api_version(&self) -> String {
         if self.group.is_empty() {
@@ -152,19 +153,20 @@ impl Kind {
         }
     }
 
-    /// Whether objects of this kind count the changes of what they ask for.
+    /// True if the server counts changes of `spec` in `metadata.generation` for the kind.
     #[must_use]
     pub fn counts_generations(&self) -> bool {
         matches!(self.group, "primetime.dev" | "apps" | KEDA | GATEWAY)
     }
 
-    /// Whether it comes from a custom resource definition.
+    /// True if the kind comes from a `CustomResourceDefinition`.
     #[must_use]
     pub fn is_custom(&self) -> bool {
         matches!(self.group, "primetime.dev" | KEDA | GATEWAY)
     }
 
-    /// An object as lists show it: those of the built-in kinds do not say what they are.
+    /// Returns an object as an item of a list. Items of built-in kinds have neither `apiVersion`
+    /// nor `kind`.
     #[must_use]
     pub fn listed(&self, mut object: Value) -> Value {
         if let Some(fields) = object.as_object_mut().filter(|_| !self.is_custom()) {
@@ -174,7 +176,8 @@ impl Kind {
         object
     }
 
-    /// The kind that objects name so.
+    /// Returns the kind for an `apiVersion` and a `kind`. Returns `None` if the model does not
+    /// serve the kind.
     #[must_use]
     pub fn of(api_version: &str, kind: &str) -> Option<Self> {
         let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
@@ -182,14 +185,14 @@ impl Kind {
         ALL.iter().find(|k| named(k)).copied()
     }
 
-    /// Its place in [`ALL`].
+    /// Returns the index of the kind in [`ALL`].
     #[must_use]
     pub fn rank(&self) -> usize {
         self.rank
     }
 }
 
-/// What the discovery of all groups says.
+/// Builds the `APIGroupList` that answers the discovery of all groups.
 #[must_use]
 pub fn groups(keda: bool) -> Value {
     let mut seen: Vec<&str> = Vec::new();
@@ -206,7 +209,8 @@ pub fn groups(keda: bool) -> Value {
     json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": groups})
 }
 
-/// What the discovery of a group and version says; nothing if it is not served.
+/// Builds the `APIResourceList` of a group and version. Returns `None` if the model does not serve
+/// the group and version.
 #[must_use]
 pub fn discovery(group: &str, version: &str) -> Option<Value> {
     let verbs = json!(["create", "delete", "get", "list", "patch", "update", "watch"]);

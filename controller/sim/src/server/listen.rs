@@ -1,4 +1,5 @@
-//! The same server on a socket, for kubectl and Helm. Time is what the runtime says it is; nothing goes wrong.
+//! The model API server on a TCP socket, for kubectl and Helm. The tokio runtime provides the time,
+//! and the script contains no faults.
 
 use http::Request;
 use http_body_util::BodyExt;
@@ -13,11 +14,12 @@ use crate::script::Script;
 use crate::server::Server;
 
 impl Server {
-    /// Serves every connection without authentication: listen on the loopback interface only.
+    /// Serves every connection without authentication. The caller must listen on the loopback
+    /// interface only.
     ///
     /// # Errors
     ///
-    /// If connections cannot be accepted any more.
+    /// Returns the error of the listener if the listener cannot accept a connection.
     pub async fn listen(self, listener: TcpListener) -> std::io::Result<()> {
         let gate = Gate::new(Script::default(), self.clock.clone());
         loop {
@@ -32,7 +34,7 @@ impl Server {
                         Ok::<_, hyper::Error>(server.serve(&gate, parts, &bytes).await)
                     }
                 });
-                // A client that hangs up has read enough.
+                // The server ignores the error of a client that closes the connection.
                 let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), answer).await;
             });
         }

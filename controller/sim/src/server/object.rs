@@ -1,4 +1,4 @@
-//! Objects as the model keeps them, and what has become of them.
+//! Objects in the store, and events about changes of objects.
 
 use std::ops::Deref;
 use std::sync::{Arc, OnceLock};
@@ -8,10 +8,10 @@ use serde_json::Value;
 
 use crate::server::kinds::Kind;
 
-/// Kind, namespace, name.
+/// Key of an object: kind, namespace and name.
 pub type Key = (Kind, String, String);
 
-/// A state of an object. All answers that send it share its text.
+/// A version of an object. All answers that contain the version share the serialized text.
 #[derive(Debug, Default)]
 pub struct Object {
     pub(super) value: Value,
@@ -19,7 +19,7 @@ pub struct Object {
 }
 
 impl Object {
-    /// The object as JSON.
+    /// Returns the object as JSON text.
     pub fn text(&self) -> &str {
         self.text.get_or_init(|| self.value.to_string())
     }
@@ -45,19 +45,20 @@ impl PartialEq for Object {
     }
 }
 
-/// What happened to an object, as a watch tells it.
+/// A change of an object, as a watch reports the change.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Event {
-    /// The resourceVersion of this event.
+    /// `resourceVersion` of the event.
     pub version: u64,
-    /// `ADDED`, `MODIFIED`, `DELETED`.
+    /// Type of the event: `ADDED`, `MODIFIED` or `DELETED`.
     pub what: &'static str,
-    /// Which object.
+    /// Key of the object.
     pub key: Key,
-    /// The object after it, or its last state.
+    /// The object after the change, or the last state of a deleted object.
     pub object: Arc<Object>,
-    /// When.
+    /// Time of the change.
     pub at: Instant,
-    /// The operator that did it; none if it was a person or a controller.
+    /// Index of the operator that made the change. The value is `None` for a person or a
+    /// controller.
     pub by: Option<usize>,
 }

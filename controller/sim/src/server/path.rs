@@ -1,38 +1,38 @@
-//! What a request's path and query name.
+//! Parser of the path and the query of a request.
 
 use crate::server::kinds::{ALL, Kind};
 
-/// An object or a collection, and a part of it.
+/// An object or a collection, with an optional subresource.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
-    /// The kind.
+    /// Kind of the objects.
     pub kind: Kind,
-    /// The namespace; empty for all of them and for kinds that live in none.
+    /// Namespace. The value is empty for all namespaces and for cluster-scoped kinds.
     pub namespace: String,
-    /// The object, where one is named.
+    /// Name of the object. The value is `None` for a collection.
     pub name: Option<String>,
-    /// `status`, `scale`, `eviction`.
+    /// Subresource: `status`, `scale` or `eviction`.
     pub part: Option<String>,
 }
 
-/// What a path means.
+/// Meaning of a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Path {
-    /// Objects.
+    /// An object or a collection of objects.
     Objects(Place),
     /// The discovery of a group and version.
     Discovery(String, String),
-    /// The versions of the core.
+    /// The discovery of the core versions (`/api`).
     Core,
-    /// All other groups.
+    /// The discovery of all other groups (`/apis`).
     Groups,
-    /// Which Kubernetes this is.
+    /// The Kubernetes version (`/version`).
     Version,
-    /// Nothing that the model serves.
+    /// A path that the model does not serve.
     Nowhere,
 }
 
-/// Reads a path.
+/// Parses the path of a request.
 #[must_use]
 pub fn read(path: &str) -> Path {
     let mut parts = path.split('/').filter(|p| !p.is_empty());
@@ -52,7 +52,8 @@ pub fn read(path: &str) -> Path {
         return Path::Discovery(group.to_owned(), version.to_owned());
     }
     let mut namespace = String::new();
-    // A namespace is itself an object.
+    // The path `namespaces/NAME` alone names the `Namespace` object. A longer path names objects in
+    // the namespace.
     if let ["namespaces", name, _, ..] = rest.as_slice() {
         (*name).clone_into(&mut namespace);
         rest.drain(..2);
@@ -73,7 +74,7 @@ pub fn read(path: &str) -> Path {
     Path::Objects(Place { kind: *kind, namespace, name, part })
 }
 
-/// The value of a query parameter, percent-decoded as far as the client encodes.
+/// Returns the decoded value of a query parameter. The parser decodes `%XX` sequences and `+`.
 #[must_use]
 pub fn parameter(query: &str, name: &str) -> Option<String> {
     let pairs = query.split('&').filter_map(|pair| pair.split_once('='));

@@ -1,4 +1,6 @@
-//! The envelope in which Go clients send built-in kinds, as far as Helm needs it to keep its releases: Secrets.
+//! Decoder of the Kubernetes protobuf envelope, limited to Secrets: Helm sends releases as Secrets
+//! in the protobuf encoding.
+//!
 //! <https://kubernetes.io/docs/reference/using-api/api-concepts/#kubernetes-protobuf-encoding>
 
 use base64::Engine as _;
@@ -8,7 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use prost::Message;
 use serde_json::{Value, json};
 
-/// Every message in this encoding begins with it.
+/// Prefix of every message in the Kubernetes protobuf encoding.
 const MAGIC: &[u8] = b"k8s\0";
 
 #[derive(Message)]
@@ -51,7 +53,7 @@ struct Secret {
     type_: String,
 }
 
-/// A Secret as JSON has it; nothing if it is something else.
+/// Returns a `Secret` as JSON. Returns `None` if the bytes contain anything but a `Secret`.
 pub(super) fn read(bytes: &[u8]) -> Option<Value> {
     let unknown = Unknown::decode(bytes.strip_prefix(MAGIC)?).ok()?;
     let type_meta = unknown.type_meta.filter(|t| t.kind == "Secret")?;

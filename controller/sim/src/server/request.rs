@@ -1,4 +1,4 @@
-//! A request, read, and the body of its answer.
+//! A parsed request, and the body of its answer.
 
 use http::Method;
 use http_body_util::combinators::UnsyncBoxBody;
@@ -7,20 +7,21 @@ use serde_json::Value;
 
 use crate::server::path::{Place, parameter};
 
-/// The body of an answer: whole, or a watch that goes on.
+/// Body of an answer: a complete text, or the stream of a watch.
 pub(super) type Answer = UnsyncBoxBody<Bytes, std::convert::Infallible>;
 
-/// An apply creates what is not there.
+/// Content type of a server-side apply. An apply creates a missing object.
 pub(super) const APPLY: &str = "application/apply-patch+yaml";
 
-/// What a request asks for, read.
+/// A parsed request.
 pub(super) struct Asked {
     pub(super) method: Method,
     pub(super) path: String,
     pub(super) query: String,
     pub(super) content_type: String,
     pub(super) body: Value,
-    /// The operator that asks; none for a person or a controller, who may do everything.
+    /// Index of the requesting operator. The value is `None` for a person or a controller, to whom
+    /// the roles do not apply.
     pub(super) by: Option<usize>,
 }
 

@@ -1,10 +1,10 @@
-//! The scale subresource of a workload.
+//! The `scale` subresource of a workload.
 
 use serde_json::{Value, json};
 
 use crate::server::refusal::Refusal;
 
-/// The Scale of a workload.
+/// Builds the `Scale` of a workload.
 #[must_use]
 pub fn of(object: &Value) -> Value {
     let meta = |name: &str| object.get("metadata").and_then(|m| m.get(name)).cloned();
@@ -19,18 +19,18 @@ pub fn of(object: &Value) -> Value {
         "spec": {},
         "status": {"replicas": object.pointer("/status/replicas").cloned().unwrap_or_else(|| 0.into())},
     });
-    // Zero replicas are left out, as the real one's `omitempty` does.
+    // The server omits a value of 0, because the real field has the option `omitempty`.
     if replicas != json!(0) {
         scale["spec"]["replicas"] = replicas;
     }
     scale
 }
 
-/// Takes a changed Scale over into its workload.
+/// Copies `spec.replicas` of a changed `Scale` into the workload.
 ///
 /// # Errors
 ///
-/// If the replicas are no count.
+/// Returns `Invalid` if `spec.replicas` is not an integer, or negative.
 pub fn into(object: &mut Value, scale: &Value, manager: &str) -> Result<(), Refusal> {
     let wanted = scale.pointer("/spec/replicas").cloned().unwrap_or_else(|| 0.into());
     if wanted.as_i64().is_none_or(|n| n < 0) {
@@ -43,7 +43,7 @@ pub fn into(object: &mut Value, scale: &Value, manager: &str) -> Result<(), Refu
     Ok(())
 }
 
-/// Records the field manager that wrote the replicas last.
+/// Records in `metadata.managedFields` the field manager that last wrote `spec.replicas`.
 pub fn owned_by(object: &mut Value, manager: &str) {
     object["metadata"]["managedFields"] = json!([{
         "manager": manager, "operation": "Update", "fieldsType": "FieldsV1",

@@ -1,5 +1,5 @@
-//! The custom resource definitions as they are shipped: what is left out, filled in and refused. Errors read as those of
-//! the API server do.
+//! Validation against the shipped custom resource definitions: pruning, defaults, and errors in the
+//! API server's wording.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use crate::server::kinds::Kind;
 use crate::server::refusal::Refusal;
 
-/// A definition, its rules compiled.
+/// A custom resource definition with compiled CEL rules.
 struct Schema {
     kind: String,
     fields: Value,
@@ -24,7 +24,7 @@ thread_local! {
     static PATTERNS: RefCell<BTreeMap<String, Option<regex::Regex>>> = RefCell::default();
 }
 
-/// Where a value is; written out only when there is something to say of it.
+/// Path of a value within an object. The validator formats the path only for an error.
 #[derive(Clone, Copy)]
 enum Path<'a> {
     Root,
@@ -53,17 +53,18 @@ fn schemas() -> Vec<Schema> {
     primetime_api::crds().into_iter().filter_map(read).collect()
 }
 
-/// Leaves out what the schema of a kind does not know and fills its defaults in.
+/// Removes unknown fields from an object and fills in the defaults of its schema.
 ///
 /// # Errors
 ///
-/// If what is left breaks the schema or, where the spec is not the one that was there before, a rule.
+/// Returns `Invalid` if the object violates the schema. If `spec` has changed, a violation of a CEL
+/// rule is an error too.
 pub fn admit(kind: Kind, object: &mut Value, before: Option<&Value>) -> Result<(), Refusal> {
     let errors = complete(kind, object, before);
     if errors.is_empty() { Ok(()) } else { Err(Refusal::Invalid(errors.join(", "))) }
 }
 
-/// The same, and says each thing that is wrong by itself.
+/// Completes an object as [`admit`] does, and returns each error as a separate text.
 pub fn complete(kind: Kind, object: &mut Value, before: Option<&Value>) -> Vec<String> {
     if kind.group != "primetime.dev" {
         return Vec::new();
@@ -83,15 +84,18 @@ pub fn complete(kind: Kind, object: &mut Value, before: Option<&Value>) -> Vec<S
     })
 }
 
-/// Rules are not judged where a value is missing, too long or of another type; an API server judges them beside all other
-/// errors (`hasBlockingErr` in apiextensions-apiserver's `pkg/registry/customresource/strategy.go`).
+/// True if an error prevents the evaluation of CEL rules: a missing, too long or wrongly typed
+/// value.
+///
+/// The API server still evaluates the rules after any other error (`hasBlockingErr` in
+/// apiextensions-apiserver's `pkg/registry/customresource/strategy.go`).
 fn blocks_rules(error: &str) -> bool {
     ["Required value", "Too long", "Too many", "in body must be of type"]
         .iter()
         .any(|kind| error.contains(kind))
 }
 
-/// Leaves out what the schema does not know, and fills in what is missing and has a default.
+/// Removes fields that the schema does not contain, and fills in the defaults of missing fields.
 fn complete_fields(schema: &Value, fields: &mut Map<String, Value>, root: bool) {
     let Some(known) = schema.get("properties").and_then(Value::as_object) else { return };
     let always = ["apiVersion", "kind", "metadata"];
@@ -100,7 +104,8 @@ fn complete_fields(schema: &Value, fields: &mut Map<String, Value>, root: bool) 
         let Some(schema) = known.get(name) else {
             return keeps_all || (root && always.contains(&name.as_str()));
         };
-        // A null that may not be one is as if it were not there, where there is a default.
+        // If a field has a default and is not nullable, the API server treats `null` as a missing
+        // field.
         let nullable = schema.get("nullable") == Some(&Value::Bool(true));
         nullable || !value.is_null() || schema.get("default").is_none()
     });
@@ -111,7 +116,8 @@ fn complete_fields(schema: &Value, fields: &mut Map<String, Value>, root: bool) 
     }
 }
 
-/// Completes a value and checks it, from the outside in. What was there before was taken in before: it stays as it is.
+/// Completes and checks a value, from the outer to the inner fields. An unchanged value stays as
+/// stored, because an earlier request has already validated the value.
 fn take_in(
     schema: &Value,
     value: &mut Value,
@@ -255,7 +261,7 @@ fn check_text(schema: &Value, value: &str, path: Path<'_>, errors: &mut Vec<Stri
     }
 }
 
-/// A pattern that is none matches nothing.
+/// True if the value matches the pattern. An invalid pattern matches no value.
 fn matches(pattern: &str, value: &str) -> bool {
     PATTERNS.with_borrow_mut(|patterns| {
         let compiled = patterns

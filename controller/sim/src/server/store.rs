@@ -1,4 +1,4 @@
-//! Objects with one global resourceVersion, and the history that watches follow.
+//! Store of objects with a global `resourceVersion`, and the history that watches read.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -11,28 +11,29 @@ use crate::server::object::{Event, Key, Object};
 use crate::server::refusal::Refusal;
 use crate::server::schema;
 
-/// All objects.
+/// All objects of the server, with their history.
 #[derive(Debug, Default)]
 pub struct Store {
     objects: BTreeMap<Key, Arc<Object>>,
-    /// What belongs to an object, by its uid.
+    /// Keys of dependent objects, by uid of the owner.
     owned: BTreeMap<String, BTreeSet<Key>>,
     history: Vec<Event>,
     version: u64,
     changed: BTreeMap<Kind, u64>,
     uids: u64,
-    /// What the clock shows.
+    /// Current time of the virtual clock.
     pub now: Instant,
-    /// The operator whose request is answered; none for a person or a controller.
+    /// Index of the operator whose request the server answers. The value is `None` for a person or
+    /// a controller.
     pub by: Option<usize>,
 }
 
-/// The part of an object that a request may change.
+/// Part of an object that a request may change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
-    /// Everything but the status, where that is a subresource.
+    /// All fields of the object. If the kind has the subresource `status`, the status is excluded.
     Main,
-    /// The status alone.
+    /// The status only.
     Status,
 }
 
@@ -49,7 +50,7 @@ fn finalizers(object: &Value) -> usize {
     list.and_then(Value::as_array).map_or(0, Vec::len)
 }
 
-/// The uids of what an object belongs to.
+/// Returns the uids of the owners of an object.
 fn owners(object: &Value) -> impl Iterator<Item = &str> {
     let owners = object.get("metadata").and_then(|m| m.get("ownerReferences"));
     let owners = owners.and_then(Value::as_array).into_iter().flatten();
@@ -65,42 +66,43 @@ fn seconds(now: Instant) -> String {
 }
 
 impl Store {
-    /// The resourceVersion of the latest change.
+    /// Returns the `resourceVersion` of the latest change.
     #[must_use]
     pub fn version(&self) -> u64 {
         self.version
     }
 
-    /// The resourceVersion of the latest change of a kind.
+    /// Returns the `resourceVersion` of the latest change of a kind.
     #[must_use]
     pub fn changed(&self, kind: Kind) -> u64 {
         self.changed.get(&kind).copied().unwrap_or_default()
     }
 
-    /// Everything that has happened, taken out.
+    /// Removes the history from the store and returns all events.
     pub fn take_history(&mut self) -> Vec<Event> {
         std::mem::take(&mut self.history)
     }
 
-    /// What has happened since a resourceVersion.
+    /// Returns the events after a `resourceVersion`.
     pub fn since(&self, version: u64) -> impl Iterator<Item = &Event> {
         let from = self.history.partition_point(|e| e.version <= version);
         self.history.iter().skip(from)
     }
 
-    /// An object.
+    /// Returns the current version of an object. Returns `None` if the object does not exist.
     #[must_use]
     pub fn get(&self, key: &Key) -> Option<&Value> {
         self.objects.get(key).map(|object| &***object)
     }
 
-    /// An object, as it stands now.
+    /// Returns a shared reference to the current version of an object.
     #[must_use]
     pub fn shared(&self, key: &Key) -> Option<Arc<Object>> {
         self.objects.get(key).cloned()
     }
 
-    /// All objects of a kind, of one namespace or of all.
+    /// Returns all objects of a kind, in one namespace or, if `namespace` is empty, in all
+    /// namespaces.
     pub fn list<'a>(
         &'a self,
         kind: Kind,
@@ -115,7 +117,7 @@ impl Store {
             .map(|(key, object)| (key, &***object))
     }
 
-    /// The same, to be kept.
+    /// Returns shared references to all objects of a kind, in all namespaces.
     #[must_use]
     pub fn all(&self, kind: Kind) -> Vec<(Key, Arc<Object>)> {
         let from = (kind, String::new(), String::new());
@@ -123,7 +125,8 @@ impl Store {
         of_kind.map(|(key, object)| (key.clone(), object.clone())).collect()
     }
 
-    /// The same as they were at an instant, and the resourceVersion of then: what a cache shows that lags behind.
+    /// Returns the objects of a kind at an earlier instant, and the `resourceVersion` of that
+    /// instant. A stale watch cache shows such a list.
     #[must_use]
     pub fn list_as_of(
         &self,
@@ -185,7 +188,8 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// If it has no name, or exists.
+    /// Returns `Invalid` if the object has no name or violates the schema. Returns `AlreadyExists`
+    /// if the name is in use.
     pub fn create(
         &mut self,
         kind: Kind,
@@ -225,12 +229,16 @@ impl Store {
         Ok(self.remember("ADDED", &key, object))
     }
 
-    /// Changes an object: `edit` gets it as it is. What may not be changed so stays as it was; a change that changes
-    /// nothing is no event.
+    /// Changes an object with the function `edit`.
+    ///
+    /// The store restores immutable metadata and the part of the object that the request may not
+    /// change. A change without a difference produces no event.
     ///
     /// # Errors
     ///
-    /// If it is not there, is not the version that the edit names, or `edit` says so.
+    /// Returns `NotFound` if the object does not exist. Returns `Conflict` if `edit` sets another
+    /// `resourceVersion`. Returns `Invalid` if the result violates the schema. Returns any error of
+    /// `edit`.
     pub fn change(
         &mut self,
         key: &Key,
@@ -246,7 +254,8 @@ impl Store {
             return Err(Refusal::Conflict(what()));
         }
         if kind.status {
-            // The other part stays what it was.
+            // A request changes either the status or all other fields: the store restores the other
+            // part.
             if part == Part::Status {
                 let status = after.get_mut("status").map_or(Value::Null, Value::take);
                 after = Value::clone(&before);
@@ -283,11 +292,11 @@ impl Store {
         Ok(self.remember(if gone { "DELETED" } else { "MODIFIED" }, key, after))
     }
 
-    /// Replaces a field of an object, whatever its schema says.
+    /// Replaces a field of an object, without validation.
     ///
     /// # Errors
     ///
-    /// If it is not there.
+    /// Returns `NotFound` if the object or the field does not exist.
     pub fn corrupt(&mut self, key: &Key, pointer: &str, value: &Value) -> Result<(), Refusal> {
         let missing = || Refusal::NotFound(format!("{} \"{}\" {pointer}", key.0.plural, key.2));
         let mut object = self.objects.get(key).ok_or_else(missing)?.value.clone();
@@ -296,11 +305,13 @@ impl Store {
         Ok(())
     }
 
-    /// Deletes an object, or marks it as deleting while it has finalizers. What it owns goes with it.
+    /// Deletes an object and its dependents. If the object has finalizers, the store sets
+    /// `metadata.deletionTimestamp` only.
     ///
     /// # Errors
     ///
-    /// If it is not there or is not the one that the preconditions name.
+    /// Returns `NotFound` if the object does not exist. Returns `Conflict` if the uid or the
+    /// `resourceVersion` differs from the preconditions.
     pub fn delete(
         &mut self,
         key: &Key,
@@ -326,7 +337,7 @@ impl Store {
         } else {
             let mut object = Value::clone(&there);
             if let Some(meta) = metadata(&mut object) {
-                // The wish to be gone is a change of what is asked for.
+                // The deletion request increments `metadata.generation`, as in the real API server.
                 if let Some(generation) = meta.get("generation").and_then(Value::as_i64) {
                     meta.insert("generation".into(), (generation + 1).into());
                 }
@@ -335,7 +346,8 @@ impl Store {
             }
             self.remember("MODIFIED", key, object)
         };
-        // The garbage collector, at once: background propagation.
+        // The store deletes dependents at once. The real garbage collector does so in the
+        // background.
         if !self.objects.contains_key(key) {
             let owned = self.owned.get(&own_uid).into_iter().flatten();
             let dependents: Vec<Key> =

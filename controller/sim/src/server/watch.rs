@@ -1,4 +1,4 @@
-//! Watches: what has happened since a resourceVersion, and what happens from now on.
+//! Watches: past events since a `resourceVersion`, followed by new events.
 
 use http_body_util::BodyExt;
 use std::convert::Infallible;
@@ -19,23 +19,24 @@ use crate::server::path::{self, Path, parameter};
 use crate::server::request::{Answer, Asked};
 use crate::server::{Server, status};
 
-/// As often as kube-apiserver sends bookmarks.
+/// Interval between bookmarks, as in kube-apiserver.
 const BOOKMARK: Duration = Duration::from_mins(1);
 
-/// A watch that is going on.
+/// State of an open watch.
 struct Watch {
     server: Server,
     kind: Kind,
     namespace: String,
-    /// Everything up to here was told.
+    /// `resourceVersion` up to which the watch has sent events.
     told: u64,
     ends: Instant,
-    /// When something was said last.
+    /// Time of the last line that the watch sent.
     said: Instant,
     gate: Gate,
-    /// The objects that are there, and then a word that these were all of them, are still to be told.
+    /// True until the watch has sent the existing objects and the final bookmark
+    /// (`sendInitialEvents`).
     initial: bool,
-    /// It resumes from a resourceVersion that is gone.
+    /// True if the watch resumes from a `resourceVersion` that the server has discarded.
     gone: bool,
 }
 
@@ -69,7 +70,7 @@ impl Server {
 }
 
 impl Watch {
-    /// The next lines, or nothing when the watch has reached its end.
+    /// Waits for the next lines. Returns `None` at the end of the watch.
     async fn next(&mut self) -> Option<String> {
         let server = self.server.clone();
         let bell = server.bell(self.kind)?;
@@ -109,12 +110,13 @@ impl Watch {
         }
     }
 
-    /// Besides events a watch waits for the next bookmark, and for what the script takes away or gives back.
+    /// Returns the maximum wait until the next check: the interval of bookmarks, or the next change
+    /// of the script's faults.
     fn look_again(&self) -> Duration {
         self.gate.next_turn().map_or(BOOKMARK, |turn| turn.min(BOOKMARK))
     }
 
-    /// What has happened since the last look.
+    /// Returns the events since the last call as lines.
     fn lines(&mut self) -> Vec<String> {
         let (lines, version) = self.server.with(|store| {
             let ours = |key: &Key| {
@@ -132,7 +134,8 @@ impl Watch {
         lines
     }
 
-    /// Everything that is there, as if it had just come, and a bookmark that says so.
+    /// Returns all existing objects as `ADDED` events, followed by the bookmark with the annotation
+    /// `k8s.io/initial-events-end`.
     fn everything(&mut self) -> String {
         let (lines, version) = self.server.with(|store| {
             let there = store.list(self.kind, &self.namespace);

@@ -1,4 +1,4 @@
-//! Many evenings on all cores, and what they broke.
+//! Player of many evenings on all cores, and collector of the broken rules.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
@@ -19,26 +19,27 @@ pub use share::Share;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Optimised builds play so many times more.
+/// True in optimised builds, which play more evenings.
 pub const THOROUGH: bool = !cfg!(debug_assertions);
 
-/// A number from the environment.
+/// Reads a number from an environment variable.
 pub fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().and_then(|s| s.parse().ok())
 }
 
-/// An evening to be played.
+/// Evening to be played.
 pub struct Case {
-    /// How to play it again.
+    /// Command line that plays the evening again.
     pub name: String,
     pub evening: usize,
     pub script: Script,
     pub seed: u64,
-    /// It is played twice, and has to be the same evening.
+    /// True if the test plays the evening twice and requires equal recordings.
     pub twice: bool,
 }
 
-/// What an evening broke, and its hash; `same` is how it has to end.
+/// Plays an evening and returns the broken rules and the hash of the recording. If `same` is given,
+/// the end state of the evening must match `same`.
 fn broken(
     (scenario, promise): &(Scenario, Promise),
     script: &Script,
@@ -51,7 +52,7 @@ fn broken(
     (broken, recording.hash())
 }
 
-/// Where two evenings begin to differ, as far as that is seen in their requests.
+/// Describes the first request at which two recordings of an evening differ.
 fn differ(one: &[String], other: &[String]) -> String {
     let both = one.iter().zip(other).enumerate();
     let first = both.into_iter().find(|(_, (a, b))| a != b);
@@ -59,8 +60,11 @@ fn differ(one: &[String], other: &[String]) -> String {
     told.unwrap_or_else(|| "not in its requests".to_owned())
 }
 
-/// Plays a share of them, and says how many these were. Says of each that broke a rule which, and the shortest script that breaks it. Where `same` has an
-/// evening without a fault, those with one have to end as it does.
+/// Plays the cases of the share on all cores and panics with a list of the broken evenings.
+///
+/// The list has, for each broken evening, the broken rules and the shortest script that still
+/// breaks the first rule. If `same` has a recording for the evening, the end state of each played
+/// evening must match that recording.
 pub fn play_all(
     evenings: &[(Scenario, Promise)],
     cases: &[Case],
@@ -82,7 +86,8 @@ pub fn play_all(
                         rules.push(format!("the same seed gives another evening: {told}"));
                     }
                     let Some(first) = rules.first() else { continue };
-                    // The shortest script that breaks the same rule, which is named before the colon.
+                    // The name of a rule precedes the colon. The shortest script must break the
+                    // same rule.
                     let rule = first.split(':').next().unwrap_or_default();
                     let breaks = |script: &Script| {
                         let (rules, _) = broken(evening, script, case.seed, same);

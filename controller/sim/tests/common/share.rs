@@ -1,5 +1,8 @@
-//! The part of all evenings that is played: everything, or as much as there is time for, in an order that the tree of the
-//! commit draws. The same commit plays the same evenings first; another one plays others.
+//! Share of the evenings that a test run plays: all evenings, or as many as fit into the time
+//! limit.
+//!
+//! The git tree of the commit determines a random order. The same commit plays the same evenings
+//! first, another commit plays other evenings.
 
 use std::process::Command;
 use std::sync::OnceLock;
@@ -10,17 +13,18 @@ use siphasher::sip::SipHasher13;
 
 use super::number;
 
-/// Seconds of play where the build is not optimised: the release build plays the share that counts.
+/// Time limit in seconds for builds without optimisation. The release build plays the decisive
+/// share.
 const IN_PASSING: u64 = 5;
 
-/// A share that starves proves nothing.
+/// Fewest evenings of a share. A share that gets no CPU time would prove nothing.
 const AT_LEAST: usize = if super::THOROUGH { 100 } else { 10 };
 
-/// Which evenings, and for how long.
+/// Share of the evenings: their order and a time limit.
 pub struct Share {
-    /// What draws the order; nothing where everything is played.
+    /// Git tree that seeds the order, or `None` if the test plays all evenings in the given order.
     tree: Option<String>,
-    /// How long; nothing where time does not matter.
+    /// Time limit, or `None` without a limit.
     time: Option<Duration>,
     ends: OnceLock<Instant>,
     most: usize,
@@ -28,7 +32,10 @@ pub struct Share {
 }
 
 impl Share {
-    /// Everything with `PRIMETIME_SOAK=1`; otherwise `seconds`, or `PRIMETIME_SECONDS`, or `PRIMETIME_PLAYS` evenings.
+    /// Returns the share of a test run.
+    ///
+    /// If `PRIMETIME_SOAK` is set, the share has all evenings. If `PRIMETIME_PLAYS` is set, the
+    /// share has that number of evenings. `PRIMETIME_SECONDS` replaces the time limit `seconds`.
     pub fn of(seconds: u64) -> Self {
         let most = number("PRIMETIME_PLAYS").and_then(|n| usize::try_from(n).ok());
         let soak = std::env::var_os("PRIMETIME_SOAK").is_some();
@@ -43,13 +50,13 @@ impl Share {
         }
     }
 
-    /// Everything that is asked for.
+    /// Returns a share that contains every case.
     pub fn all() -> Self {
         let (ends, played) = (OnceLock::new(), AtomicUsize::new(0));
         Self { tree: None, time: None, ends, most: usize::MAX, played }
     }
 
-    /// Brings what could be played into the order in which it is.
+    /// Shuffles the cases into the order of the share.
     pub fn order<T>(&self, all: &mut [T]) {
         use std::hash::Hasher;
         let Some(tree) = &self.tree else { return };
@@ -58,8 +65,10 @@ impl Share {
         fastrand::Rng::with_seed(hasher.finish()).shuffle(all);
     }
 
-    /// The place of the next evening, if there is time for one. The clock starts at the first;
-    /// [`AT_LEAST`] are played whatever it says.
+    /// Returns the index of the next case, or `None` after the time limit.
+    ///
+    /// The time limit starts at the first call. The share contains at least [`AT_LEAST`] cases,
+    /// even after the time limit.
     pub fn next(&self) -> Option<usize> {
         #[expect(clippy::disallowed_methods, reason = "how long real work goes on")]
         let over = self.time.is_some_and(|time| {
@@ -72,7 +81,7 @@ impl Share {
         taken.ok()
     }
 
-    /// What was covered, and how to play it again.
+    /// Returns a summary of the played share, with the command that plays the same share again.
     pub fn told(&self, what: &str, all: usize, test: &str) -> String {
         let played = self.played.load(Ordering::Relaxed).min(all);
         assert!(played > 0, "{what}: none of {all} was played");
@@ -87,7 +96,8 @@ impl Share {
     }
 }
 
-/// The tree of the commit that is checked out, or `PRIMETIME_TREE`.
+/// Returns the value of `PRIMETIME_TREE`. If the variable is not set, returns the git tree of
+/// `HEAD`, or "unknown" without git.
 fn tree() -> String {
     let asked = || {
         let git = Command::new("git")

@@ -1,4 +1,4 @@
-//! Which runs a surge has, from look to look.
+//! Tests of the runs of a surge over several passes of the planner.
 
 use super::*;
 use crate::fixtures::persist;
@@ -24,10 +24,10 @@ fn every(cron: &str) -> Schedule {
     Schedule { zone, rules: vec![rule], exclude: vec![] }
 }
 
-/// A surge on Sundays in a namespace with nothing else in it.
+/// A surge on Sundays in a namespace without other objects.
 struct Small {
     world: World,
-    /// What people were told of runs that were taken back.
+    /// Messages about withdrawn runs.
     told: Vec<String>,
 }
 
@@ -72,7 +72,10 @@ impl Small {
         edit(surge.spec.as_mut().unwrap());
     }
 
-    /// Looks until nothing changes; the records of runs and of the surge are all that counts.
+    /// Runs the planner five times and persists the records.
+    ///
+    /// The function fails if a sixth pass still changes runs or the surge. Returns the names of the
+    /// runs.
     fn look(&mut self, now: &str) -> Vec<String> {
         for _ in 0..5 {
             for record in plan(&self.world, at(now)).records {
@@ -85,7 +88,7 @@ impl Small {
         self.world.runs.keys().cloned().collect()
     }
 
-    /// Runs stay as they were created: what they do themselves is not looked at here.
+    /// Persists a record, but ignores the records of the runs themselves: runs stay as created.
     fn persist(&mut self, record: Record) {
         match &record {
             Record::RunStatus { .. } | Record::AddFinalizer { .. } => return,
@@ -114,7 +117,7 @@ fn the_next_ones_have_their_runs_whenever_somebody_looks() {
     let mut small = Small::new();
     let friday = small.look("2026-03-20T00:00:00Z");
     assert_eq!(friday, ["show-20260322t195000z", "show-20260329t185000z"]);
-    // While one is going on there are two more to come.
+    // The planner keeps two future runs beside the run in progress.
     let sunday = small.look("2026-03-22T20:00:00Z");
     assert_eq!(sunday.len(), 3);
     assert_eq!(
@@ -142,7 +145,8 @@ fn a_run_that_somebody_deletes_is_cancelled_and_the_next_is_not() {
     assert!(!small.accepted().1.contains("cancelled"));
 }
 
-/// A rollback of the operator meets what a newer one wrote: that is not a deletion.
+/// After a rollback the operator cannot decode a run of a newer version. The planner does not treat
+/// such a run as deleted.
 #[test]
 fn a_run_that_cannot_be_decoded_keeps_its_occurrence() {
     for guarded in [false, true] {
@@ -166,7 +170,8 @@ fn a_run_that_cannot_be_decoded_keeps_its_occurrence() {
                 "{message}"
             );
         }
-        // Neither an edit nor a suspension takes back, or writes to, what is not known.
+        // An edit or a suspension neither deletes nor changes a run that the operator cannot
+        // decode.
         small.edit(|spec| spec.schedule = every("50 21 * * SAT"));
         assert!(small.look("2026-03-22T20:01:00Z").contains(&runs[0]));
         small.edit(|spec| spec.schedule = every("50 20 * * SUN"));
@@ -211,7 +216,8 @@ fn a_plan_that_comes_again_while_its_run_is_being_deleted_is_not_cancelled() {
     for record in taken_back {
         small.persist(record);
     }
-    // The deletions are sent, their answers are lost, and no watch has shown yet that the runs are gone.
+    // The shell has sent the deletions but lost the answers, and no watch event has shown the
+    // deletions.
     let sent = plan(&small.world, now).records;
     assert_eq!(sent.iter().filter(|r| matches!(r, Record::DeleteRun { .. })).count(), 2);
     small.edit(|spec| spec.suspend = false);
@@ -335,7 +341,7 @@ fn a_surge_that_is_created_again_has_runs_of_its_own() {
     let planned = small.look("2026-03-20T00:00:00Z");
     let surge = small.world.surges.get_mut("show").unwrap();
     (surge.uid, surge.status) = ("second".into(), SurgeStatus::default());
-    // Those of the first are still there, and go one after the other.
+    // The runs of the first surge still exist. The garbage collector deletes each run in turn.
     assert_eq!(small.look("2026-03-20T00:00:01Z"), planned);
     small.world.runs.clear();
     assert_eq!(small.look("2026-03-20T00:00:02Z"), planned);

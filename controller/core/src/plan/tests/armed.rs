@@ -1,4 +1,4 @@
-//! Events that a person starts.
+//! Tests of events that a person starts (`startPolicy: Manual`).
 
 use super::*;
 

@@ -1,8 +1,9 @@
-//! Autoscalers that come down beside us.
+//! Tests of the release while an autoscaler scales down the same target.
 
 use super::*;
 
-/// An evening after the first step down: the floor went from 180 to 146, and the HPA still keeps 180 pods.
+/// Returns an evening after the first release step: the floor is 146 instead of 180, and the HPA
+/// still keeps 180 pods.
 fn coming_down() -> Evening {
     let mut evening = Evening::new();
     evening.pass(start() + seconds(60), seconds(30));
@@ -25,7 +26,8 @@ fn a_step_down_waits_until_the_autoscaler_has_seen_the_one_before() {
     evening.pass(evening.now + seconds(130), seconds(10));
     assert_eq!(evening.web().1, 112, "{}", evening.log());
 
-    // It stays higher because its load wants that, not because of its minimum: nothing is waited for.
+    // The HPA keeps more pods because of the load, not because of the minimum. The planner waits
+    // for no sync of the HPA.
     evening.state("web").kept_at = None;
     evening.pass(evening.now + seconds(130), seconds(10));
     assert_eq!(evening.web().1, 78, "{}", evening.log());

@@ -1,4 +1,4 @@
-//! The ladder of graceful degradation.
+//! Tests of the degradation ladder.
 
 use super::*;
 use crate::output::SwitchAct;
@@ -27,7 +27,8 @@ pub(super) fn step(name: &str, condition: Trigger, key: &str, value: &str) -> la
 }
 
 impl Evening {
-    /// What the API server makes of an act, or of one whose answer is lost.
+    /// Applies a read or write of a place as the API server would. The world stores the present
+    /// value as the answer to the act.
     pub(super) fn switch_act(&mut self, act: SwitchAct) {
         let (place, write) = match act {
             SwitchAct::Read { place } => (place, None),
@@ -93,7 +94,8 @@ fn order_capture_is_on_at_45_000_and_leaves_by_itself() {
     assert!(log.contains("order-capture on: 47200 sessions, above 45000 for 30 s"), "{log}");
     assert!(log.contains("checkout in ConfigMap shop-flags \"normal\" -> \"capture\""), "{log}");
 
-    // Between its lines, and before its time, it stays.
+    // The step stays on while the load lies between the two thresholds and while the minimum time
+    // has not passed.
     load(&mut evening, 42_000.0);
     evening.pass(start() + seconds(600), seconds(10));
     assert_eq!(evening.flag("checkout"), Some("capture"));
@@ -175,7 +177,7 @@ fn pods_that_are_missing_turn_a_step_on_from_t0_and_a_clip_is_missing_too() {
     evening.pass(t0() - seconds(60), seconds(5));
     assert_eq!(evening.flag("checkout"), Some("normal"), "what is on its way is not behind");
     evening.pass(start(), seconds(30));
-    // maxReplicas allows 260, and 300 are needed.
+    // The maximum (`maxReplicas`) is 260, and the load needs 300 pods.
     load(&mut evening, 60_000.0);
     evening.pass(start() + seconds(60), seconds(5));
     assert_eq!(evening.flag("checkout"), Some("light"), "{}", evening.log());
@@ -222,7 +224,7 @@ fn whatever_is_on_at_the_end_is_given_back_whoever_dies_in_between() {
         let mut evening = with(vec![capture()]);
         evening.crash_every = crash_every;
         evening.pass(start(), seconds(30));
-        // What a person has turned on goes with the event too.
+        // The planner also turns off a step that a person turned on, at the end of the event.
         let on = Action::Degrade { step: None, on: true };
         evening.world.overrides.push(person(on, 24 * 60, &evening));
         evening.pass(start() + seconds(60), seconds(5));
@@ -351,7 +353,7 @@ fn what_cannot_be_given_back_keeps_nothing_else_from_it() {
     assert_eq!((evening.flag("checkout"), evening.flag("page")), (Some("normal"), Some("static")));
     assert!(evening.says().contains("it is immutable"), "{}", evening.says());
 
-    // The right to write is taken away as well; a person sets it back by hand.
+    // The operator also loses the write permission. A person restores the value by hand.
     evening.world.may_degrade.clear();
     evening.pass(end() + seconds(3600), seconds(30));
     assert_ne!(evening.run().status.stage, Stage::Done);

@@ -1,9 +1,10 @@
-//! A run, or its surge, is deleted in the middle of the event.
+//! Tests of the deletion of a run, or of the surge of a run, during the event.
 
 use super::*;
 use crate::state::surge::Follows;
 
-/// Live, under a load that needs all of the plan; a deletion lowers nothing for two minutes.
+/// Returns a live evening with a load that needs all planned replicas. The planner lowers nothing
+/// for two minutes after a deletion.
 fn live() -> Evening {
     let mut evening = Evening::new();
     evening.world.delete_grace = seconds(120);
@@ -13,7 +14,7 @@ fn live() -> Evening {
     evening
 }
 
-/// The surge that a person creates again has another uid, and its status is empty.
+/// Returns the surge that a person creates again: another uid, and an empty status.
 fn again(change: impl FnOnce(&mut SurgeSpec)) -> SurgeRecord {
     let mut surge = SurgeRecord { uid: "uid-again".into(), ..capital() };
     change(surge.spec.as_mut().unwrap());

@@ -1,4 +1,4 @@
-//! Jobs that are run for an event.
+//! Tests of Jobs that a run creates.
 
 use super::*;
 use crate::output::JobAct;
@@ -14,7 +14,8 @@ impl Evening {
         }
     }
 
-    /// A Job that goes on until [`Evening::ends`] says what came of it.
+    /// Creates a Job that runs until [`Evening::ends`] sets the outcome of the Job, or looks up a
+    /// Job by name.
     pub(super) fn job_act(&mut self, act: JobAct) {
         let job = match act {
             JobAct::Create(job) => *job,
@@ -57,7 +58,7 @@ pub(super) fn step(name: &str, moment: Moment, minutes: u32, after: &[&str]) -> 
     }
 }
 
-/// The photos are put into the cache once `web` is up, then the CDN is warmed through it.
+/// Returns an evening with the given warm-up steps and a `CronJob` template for each step.
 pub(super) fn warming(steps: Vec<JobStep>) -> Evening {
     let mut evening = Evening::new();
     let cron_jobs = steps.iter().map(|step| step.template.name.clone()).collect();
@@ -77,7 +78,7 @@ fn photos_then_cdn() -> Evening {
 #[test]
 fn everything_starts_early_enough_for_what_comes_after_it() {
     let mut evening = photos_then_cdn();
-    // web needs 300 s, the photos 900, the CDN 300.
+    // The target `web` needs 300 s, the Job `photos` 900 s, and the Job `cdn` 300 s.
     evening.pass(t0() - seconds(1510), seconds(10));
     assert_eq!(evening.web().1, 10);
     assert_eq!(evening.state_of("photos"), JobState::Waiting);
@@ -261,7 +262,7 @@ fn what_deletes_every_job_does_not_have_it_run_for_ever() {
 fn what_could_not_be_created_in_its_time_is_not_created_after_it() {
     let mut evening = warming(vec![step("banner", Moment::Live, 5, &[])]);
     evening.pass(start() - seconds(10), seconds(10));
-    // Whatever is created is refused: it is never seen.
+    // The API server refuses the creation of the Job, and the planner never sees a Job.
     while evening.now < end() + seconds(7200) {
         for record in plan(&evening.world, evening.now).records {
             evening.persist(record);

@@ -1,8 +1,9 @@
-//! A target that is not known, or cannot be raised, is at risk while there is time to act.
+//! Tests of targets that the operator cannot observe or raise: the run is `AtRisk` while a person
+//! can still act.
 
 use super::*;
 
-/// Days before: nothing is due.
+/// Returns an evening a day before T0, at a time when the planner has no step to start.
 fn days_before() -> Evening {
     let mut evening = Evening::new();
     evening.now = t0() - seconds(86_400);
@@ -48,7 +49,7 @@ fn a_multiple_of_nothing_is_at_risk_days_before() {
     assert!(said.contains("search: 18 times 0 replicas is 0: state replicas"), "{said}");
     evening.state("search").replicas = 1;
     assert_eq!(word(&mut evening).0, Verdict::OnTrack);
-    // A number is a number: a target at 0 is lifted to it.
+    // A target with an absolute number of replicas can be raised from 0.
     evening.state("web").replicas = 0;
     assert_eq!(word(&mut evening).0, Verdict::OnTrack);
 }

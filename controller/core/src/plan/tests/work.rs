@@ -1,4 +1,4 @@
-//! Steps of the ladder that run Jobs.
+//! Tests of ladder steps that run Jobs.
 
 use super::*;
 use JobState::{Failed, Running, Succeeded, Waiting};
@@ -9,7 +9,10 @@ use crate::state::announcement::Moment;
 use crate::state::ladder::{Action as Does, Object, Step, When, Work};
 use crate::state::status::JobState;
 
-/// The page is handed to a CDN above 48,000 sessions, and taken back below 47,000; orders are captured above 45,000.
+/// Returns an evening with two ladder steps.
+///
+/// The step `cdn` runs above 48,000 sessions and is undone below 47,000. The step `order-capture`
+/// is on above 45,000.
 fn with_a_cdn() -> Evening {
     let mut evening = warming(vec![
         step("cdn", Moment::Degrade, 2, &[]),
@@ -109,7 +112,7 @@ fn a_job_that_cannot_be_made_is_said_days_before_and_keeps_nothing_for_ever() {
     evening.pass(start() + seconds(60), seconds(5));
     evening.ends("cdn", Ok(()));
     load(&mut evening, 500.0);
-    // A restore job that never ends, because no controller runs it.
+    // The restore Job never ends, because no controller runs the Job.
     evening.pass(end() + seconds(3 * 3600), seconds(30));
     assert_eq!(evening.flag("checkout"), Some("normal"), "{}", evening.log());
     assert!(evening.run().status.completion_time.is_some(), "{}", evening.says());
@@ -119,7 +122,7 @@ fn a_job_that_cannot_be_made_is_said_days_before_and_keeps_nothing_for_ever() {
 fn a_step_that_goes_off_before_its_job_was_created_does_not_create_it_any_more() {
     let mut evening = with_a_cdn();
     evening.pass(start(), seconds(30));
-    // No Job can be created for a while: what is on record stays on record.
+    // The operator cannot create Jobs for a while. The persisted intent stays in `status`.
     let jobs = std::mem::take(&mut evening.world.jobs);
     let on = Action::Degrade { step: Some("cdn".into()), on: true };
     evening.world.overrides.push(person(on, 1, &evening));
@@ -160,7 +163,7 @@ fn a_job_that_may_be_there_is_looked_for_before_it_is_called_not_created() {
     evening.pass(start(), seconds(30));
     load(&mut evening, 50_000.0);
     evening.pass(start() + seconds(40), seconds(5));
-    // It was created, the answer was lost, and no list shows it.
+    // The shell created the Job and lost the answer, and no list shows the Job.
     let job = evening.job("cdn").job.clone();
     let created = evening.jobs().jobs.remove(&job).unwrap();
     let name = evening.run().name.clone();

@@ -1,7 +1,8 @@
-//! Steps that run Jobs: one when the step goes on, and one that undoes it when the step goes off.
+//! Steps that run Jobs: a degrade Job on activation and a restore Job on deactivation.
 //!
-//! The Jobs are kept and created as all others are (see [`crate::run::jobs`]); here is when. What undoes is run once what it
-//! undoes has ended, and after what is further down the ladder was undone.
+//! The module [`crate::run::jobs`] records and creates the Jobs; the functions below decide when. A
+//! restore Job runs after the degrade Job has ended and after the planner has undone all later
+//! steps.
 
 use chrono::TimeDelta;
 
@@ -14,24 +15,25 @@ use crate::state::run::RunStatus;
 use crate::state::status::{JobState, JobStatus};
 use crate::state::world::World;
 
-/// A write, or the creation of a Job, of a process that led before may arrive so much later: three times as long as a call
-/// may take.
+/// Longest delay of a write or of a Job creation that a former leader has sent: 30 s.
+///
+/// The value is three times the timeout of an API call (10 s).
 pub(super) const IN_FLIGHT: TimeDelta = TimeDelta::seconds(30);
 
-/// What is known of a run whose steps run Jobs.
+/// Inputs for decisions about the Jobs of the ladder.
 #[derive(Clone, Copy, Debug)]
 pub struct Known<'a> {
-    /// Its status: as recorded, where something is done about it.
+    /// Status of the run. The planner derives acts from the recorded status only.
     pub status: &'a RunStatus,
-    /// What it announces.
+    /// Announcement of the run.
     pub announcement: &'a Announcement,
-    /// The world around it.
+    /// Snapshot of the namespace.
     pub world: &'a World,
-    /// Now.
+    /// Current time.
     pub now: Instant,
 }
 
-/// The Jobs of the step that is shown so, if it runs any.
+/// Returns the Jobs of the step with the given status, or `None` if the step writes a value.
 fn of<'a>(announcement: &'a Announcement, shown: &StepStatus) -> Option<&'a Work> {
     let step = announcement.degrade.iter().find(|step| step.name == shown.name)?;
     match &step.action {
@@ -44,20 +46,20 @@ fn find<'a>(status: &'a RunStatus, name: &str) -> Option<&'a JobStatus> {
     status.jobs.iter().find(|job| job.name == name)
 }
 
-/// A Job that belongs to a step of the ladder.
+/// True if the Job belongs to a step of the ladder.
 #[must_use]
 pub fn is_of_a_step(job: &JobStep) -> bool {
     matches!(job.moment, Moment::Degrade | Moment::Restore)
 }
 
-/// When a Job that has begun is ended at the latest.
+/// Returns the latest time at which a started Job ends: start, plus deadline, plus `IN_FLIGHT`.
 fn ends(job: &JobStatus, announcement: &Announcement) -> Option<Instant> {
     let step = announcement.jobs.iter().find(|step| step.name == job.name)?;
     Some(job.start_time? + step.deadline + IN_FLIGHT)
 }
 
 impl<'a> Known<'a> {
-    /// The step of the ladder that a Job belongs to, its place in the ladder, and its Jobs.
+    /// Returns the step to which the Job belongs: position in the ladder, status, and Jobs.
     fn step_of(self, job: &JobStep) -> Option<(usize, &'a StepStatus, &'a Work)> {
         let mut all = self.status.degrade.iter().enumerate();
         all.find_map(|(n, shown)| {
@@ -67,7 +69,7 @@ impl<'a> Known<'a> {
         })
     }
 
-    /// True if the Job has ended, or is older than its deadline allows and was not ended.
+    /// True if the Job succeeded or failed, or if a running Job is past the deadline.
     fn has_ended(self, name: &str) -> bool {
         find(self.status, name).is_some_and(|job| match job.state {
             JobState::Waiting => false,
@@ -76,13 +78,17 @@ impl<'a> Known<'a> {
         })
     }
 
-    /// A clock that has just jumped says nothing of how long it runs.
+    /// True if the Job is past the deadline.
+    ///
+    /// The result is false while the clock is not trusted, because the age of the Job is then
+    /// unknown.
     fn is_late(self, job: &JobStatus) -> bool {
         let late = ends(job, self.announcement).is_some_and(|at| self.now >= at);
         late && self.world.trusts_its_clock(self.now)
     }
 
-    /// A step that is off has run a Job that goes on, or that was not undone yet.
+    /// True if a deactivated step started a degrade Job, and the degrade or restore Job has not
+    /// ended.
     pub(super) fn goes_on(self, shown: &StepStatus) -> bool {
         let work = of(self.announcement, shown).filter(|_| !shown.engaged);
         work.is_some_and(|Work { degrade, restore }| {
@@ -93,13 +99,19 @@ impl<'a> Known<'a> {
         })
     }
 
-    /// A step that is off has run a Job, and that has not been undone yet. It is waited for as long as Jobs can be created.
+    /// True if a restore Job of a deactivated step still has to run or to end.
+    ///
+    /// The result is false if the operator cannot create Jobs, because the run must not wait for
+    /// ever.
     pub(super) fn owes(self, shown: &StepStatus) -> bool {
         let undoes = of(self.announcement, shown).is_some_and(|work| work.restore.is_some());
         undoes && !matches!(self.world.jobs, Seen::Absent) && self.goes_on(shown)
     }
 
-    /// The time of a Job of the ladder has come: its step is on, or is off and what it undoes has ended.
+    /// True if a Job of the ladder may start now.
+    ///
+    /// A degrade Job may start while the step is active. A restore Job may start if the step is
+    /// inactive, the degrade Job has ended, and no later step has something to restore.
     #[must_use]
     pub fn is_due(self, job: &JobStep) -> bool {
         let Some((n, shown, work)) = self.step_of(job) else { return false };
@@ -107,15 +119,20 @@ impl<'a> Known<'a> {
             return shown.engaged && job.moment == Moment::Degrade;
         }
         let ended = self.has_ended(&work.degrade);
-        // Those that are on stay on: what a person turns off is not kept waiting.
+        // An active later step with a degrade Job does not block the restore Job. A later step with
+        // a recorded value does, whether active or not.
         let mut later = self.status.degrade.iter().skip(n + 1);
         let waits = later.any(|later| owes(later, self));
         // mutate: step-runs-undone-while
         ended && !waits && !matches!(self.world.jobs, Seen::Absent)
     }
 
-    /// The time of a Job of the ladder that was not created by now has gone. What undoes is tried until it is refused; in a
-    /// namespace that goes (`deleting`) nothing is created any more.
+    /// True if the planner gives up a Job of the ladder that does not exist yet.
+    ///
+    /// The planner gives up a degrade Job 30 s (`IN_FLIGHT`) after the deactivation of the step.
+    /// The planner gives up a restore Job if the creation is refused until the deadline. A refusal
+    /// for 30 s suffices in a deleted run (`deleting`), because a terminating namespace accepts no
+    /// new objects.
     #[must_use]
     pub fn is_over(self, job: &JobStep, deleting: bool) -> bool {
         let Some((_, shown, _)) = self.step_of(job) else { return true };
@@ -129,7 +146,7 @@ impl<'a> Known<'a> {
         })
     }
 
-    /// A Job is not created once its step is off.
+    /// True if the planner may create the Job. A degrade Job requires an active step.
     #[must_use]
     pub fn may_create(self, job: &JobStep) -> bool {
         let step = self.step_of(job);
@@ -137,7 +154,7 @@ impl<'a> Known<'a> {
     }
 }
 
-/// A step has run a Job which was not undone: what undoes it has failed, or could not be created.
+/// True if the degrade Job of a step ran and the restore Job did not succeed.
 pub(super) fn is_left(shown: &StepStatus, status: &RunStatus, announcement: &Announcement) -> bool {
     let Some(work) = of(announcement, shown) else { return false };
     let did = find(status, &work.degrade).is_some_and(|job| job.uid.is_some());
@@ -148,7 +165,7 @@ fn has_succeeded(name: &str, status: &RunStatus) -> bool {
     find(status, name).is_some_and(|job| job.state == JobState::Succeeded)
 }
 
-/// When Jobs of the ladder are ended, or given up, at the latest.
+/// Returns the latest times at which running Jobs of the ladder end or are given up.
 pub(super) fn next_end<'a>(
     announcement: &'a Announcement,
     status: &'a RunStatus,
@@ -162,7 +179,7 @@ pub(super) fn next_end<'a>(
     running.filter(of_ladder).flat_map(move |job| ends(job).into_iter().flatten())
 }
 
-/// A step that has just gone on runs its Jobs anew.
+/// Resets the Jobs of a step that has just been activated, so that the Jobs run again.
 pub(super) fn begin_again(shown: &StepStatus, status: &mut RunStatus, announcement: &Announcement) {
     let Some(work) = of(announcement, shown) else { return };
     for job in &mut status.jobs {
@@ -172,12 +189,14 @@ pub(super) fn begin_again(shown: &StepStatus, status: &mut RunStatus, announceme
     }
 }
 
-/// What it does is done.
+/// True if the degrade Job has succeeded.
 pub(super) fn is_done(work: &Work, status: &RunStatus) -> bool {
     has_succeeded(&work.degrade, status)
 }
 
-/// A step that is off has something to give back, and it can be given back as things are: nothing waits for what cannot.
+/// True if a step has a recorded value or a Job to undo, and the restore is possible now.
+///
+/// A step with a blocked restore does not delay other steps.
 pub(super) fn owes(shown: &StepStatus, known: Known<'_>) -> bool {
     (shown.owed.is_some() && !is_stuck(shown, known.world)) || known.owes(shown)
 }

@@ -1,4 +1,4 @@
-//! Whether a place may be written, and what is stuck there.
+//! Write permission for a place, and detection of a blocked restore.
 
 use crate::state::ladder::{Owed, Place, Seen, StepStatus, Trouble};
 use crate::state::world::World;
@@ -7,7 +7,9 @@ pub(super) fn has_right(place: &Place, world: &World) -> bool {
     world.may_degrade.contains(&place.object())
 }
 
-/// What a step owes cannot be given back as things are: nothing else waits for it.
+/// True if the planner cannot restore the recorded value of a step now.
+///
+/// The cause is a missing permission, a refused write or a failed read. Other steps do not wait.
 pub(super) fn is_stuck(shown: &StepStatus, world: &World) -> bool {
     shown.owed.as_ref().is_some_and(|Owed { place, .. }| {
         let failed =

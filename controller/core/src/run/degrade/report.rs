@@ -1,4 +1,4 @@
-//! The ladder of degradation of a run: kept, acted upon, told.
+//! Ladder of a run: update of the status, acts, conditions and lines of the decision log.
 
 use crate::format;
 use crate::output::{Act, Draft, Wake};
@@ -14,7 +14,8 @@ use crate::state::run::{RunRecord, RunStatus};
 use crate::state::world::World;
 
 impl Run<'_> {
-    /// Steps of the ladder go on and off; what was seen where they write is taken over.
+    /// Updates the steps in `status.degrade`, and records the values read at the places of the
+    /// steps.
     pub(in crate::run) fn keep_ladder(&self, status: &mut RunStatus) -> Wake {
         let way = self.record.status.release.as_ref();
         let let_go = way.is_some_and(|way| {
@@ -34,7 +35,7 @@ impl Run<'_> {
         Wake::at_first(degrade::next_turn(self.announcement, status), self.now)
     }
 
-    /// What was switched, or may be, is looked at and written.
+    /// Adds the reads and writes of places that the recorded steps require.
     pub(in crate::run) fn switch(&self, draft: &mut Draft) -> Wake {
         for act in values::acts(self.record, self.world, self.now) {
             draft.plan.acts.push(Act::Switch(act));
@@ -42,7 +43,7 @@ impl Run<'_> {
         Wake::at_first(values::next_look(self.record, self.world, self.now), self.now)
     }
 
-    /// What is known of its steps that run Jobs.
+    /// Returns the inputs for decisions about the Jobs of the ladder.
     pub(in crate::run) fn ladder<'a>(&'a self, status: &'a RunStatus) -> jobs::Known<'a> {
         let (announcement, world, now) = (self.announcement, self.world, self.now);
         jobs::Known { status, announcement, world, now }
@@ -52,7 +53,8 @@ impl Run<'_> {
         obstacle(step, shown, self.record, self.announcement, self.world)
     }
 
-    /// What is degraded, and what could not be.
+    /// Writes active steps and obstacles into `status.message` and the conditions `Degraded` and
+    /// `LadderReady`.
     pub(in crate::run) fn say_what_is_degraded(&self, status: &mut RunStatus) {
         let steps = &self.announcement.degrade;
         if steps.is_empty() {
@@ -98,7 +100,7 @@ impl Run<'_> {
     }
 }
 
-/// What is new of it in the decision log: reason and sentence.
+/// Returns the changes of the ladder for the decision log: reason and sentence.
 pub(in crate::run) fn news(before: &RunStatus, after: &RunStatus) -> Vec<(EventReason, String)> {
     let nothing = StepStatus::default();
     let steps = after.degrade.iter().filter_map(|step| {
@@ -109,7 +111,7 @@ pub(in crate::run) fn news(before: &RunStatus, after: &RunStatus) -> Vec<(EventR
     steps.chain(trouble.map(|why| (EventReason::LadderTrouble, why.to_owned()))).collect()
 }
 
-/// What the ladder has done.
+/// Returns the line for a step that changed state, or whose value was written or restored.
 fn change(current: &StepStatus, old: &StepStatus) -> Option<(EventReason, String)> {
     let name = &current.name;
     if current.engaged != old.engaged {
@@ -142,7 +144,7 @@ fn trouble(status: &RunStatus) -> Option<&str> {
     (!ladder.holds()).then_some(ladder.message.as_str())
 }
 
-/// What stands in the way of a step, if anything does: said days before.
+/// Returns the obstacle to a step, if any. The status names the obstacle days before the event.
 fn obstacle(
     step: &Step,
     shown: Option<&StepStatus>,
@@ -156,7 +158,7 @@ fn obstacle(
     }
 }
 
-/// What stands in the way of the Jobs of a step, if anything does.
+/// Returns the obstacle to the Jobs of a step, if any.
 fn obstacle_of_jobs(
     work: &Work,
     announcement: &Announcement,

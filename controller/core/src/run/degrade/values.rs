@@ -1,7 +1,8 @@
-//! What steps have written: what stood there is recorded, what is ours is given back.
+//! Values that steps write: record of the original value, and restore on deactivation.
 //!
-//! Steps of one run, and of several, may write at one place. The step that was activated last sets the value of a
-//! place. When it is deactivated, the value of the step activated before it returns. After the last step, the original value returns.
+//! Several steps, of a single run or of several runs, may write the same place. The step activated
+//! last sets the value. If that step is deactivated, the planner restores the value of the step
+//! activated before. After the last deactivation the planner restores the original value.
 
 use chrono::TimeDelta;
 
@@ -14,16 +15,20 @@ use crate::state::ladder::{Action, Owed, Place, Seen, StepStatus, Trouble};
 use crate::state::run::{RunRecord, RunStatus};
 use crate::state::world::World;
 
-/// A value that matters is read again after this time: another writer may have changed it.
+/// Interval between reads of a place with an active step or a recorded value: 15 s.
+///
+/// Another writer may change the value in between.
 const LOOK_AGAIN: TimeDelta = TimeDelta::seconds(15);
 
-/// What will matter some day is looked at again after this.
+/// Interval between reads of a place that no step uses yet: 10 min.
 const LOOK_AHEAD: TimeDelta = TimeDelta::minutes(10);
 
-/// More than this is not kept in the status of a run, in bytes: what a step writes is no longer either.
+/// Longest value, in bytes, that the planner keeps in the status of a run.
+///
+/// The schema limits the value that a step writes to the same length.
 const LONGEST: usize = 4096;
 
-/// A step of some run that has a place on record.
+/// Step of a run that has recorded the original value of a place.
 struct Entry<'a> {
     run: &'a str,
     index: usize,
@@ -32,13 +37,16 @@ struct Entry<'a> {
 }
 
 impl Entry<'_> {
-    /// Sort key: the greatest wins. A later activation is greater, then a place further down the ladder, then the run name.
+    /// Returns the sort key of the step; the greatest key sets the value of the place.
+    ///
+    /// A later activation is greater. Ties are decided by the position in the ladder, then by the
+    /// run name.
     fn turn(&self) -> (Option<Instant>, usize, &str) {
         (self.shown.since_time, self.index, self.run)
     }
 }
 
-/// The steps, as recorded, that have a place on record.
+/// Returns the steps of uncompleted runs that have recorded the original value of the place.
 fn entries<'a>(world: &'a World, place: &'a Place) -> impl Iterator<Item = Entry<'a>> {
     let open = world.runs.values().filter(|run| run.status.completion_time.is_none());
     let all = open.flat_map(|run| {
@@ -57,7 +65,7 @@ fn others<'a>(
     entries(world, place).filter(move |entry| (entry.run, entry.shown.name.as_str()) != (run, step))
 }
 
-/// The other step that has put a value there, if it is one that a step has put there.
+/// Returns another step that writes the given value to the place, if any.
 fn put_there_by<'a>(
     world: &'a World,
     place: &'a Place,
@@ -67,24 +75,28 @@ fn put_there_by<'a>(
     others(world, place, me).find(|other| value == Some(&other.owed.written))
 }
 
-/// Whether no other step that is on went on later.
+/// True if the step is the active step of the place that was activated last.
 fn stands(world: &World, place: &Place, run: &str, step: &str) -> bool {
     let on = entries(world, place).filter(|entry| entry.shown.engaged);
     let last = on.max_by(|a, b| a.turn().cmp(&b.turn()));
     last.is_some_and(|last| (last.run, last.shown.name.as_str()) == (run, step))
 }
 
-/// What shall stand there once a step is off: what the one writes that it took the place from, or what stood there before.
+/// Returns the value to restore on deactivation of a step.
+///
+/// The result is the value of the other active step that was activated last, or else the original
+/// value.
 fn rests_at(world: &World, run: &str, step: &str, owed: &Owed) -> Option<String> {
     let place = &owed.place;
-    // A value that another writer has set in between is restored.
+    // If another writer changed the place between two activations, the recorded originals differ.
+    // The planner then restores the value of the other writer.
     let on = others(world, place, (run, step))
         .filter(|other| other.shown.engaged && other.owed.before == owed.before)
         .max_by(|a, b| a.turn().cmp(&b.turn()));
     on.map_or_else(|| owed.before.clone(), |other| Some(other.owed.written.clone()))
 }
 
-/// What was seen at a place since an instant.
+/// Returns the last read of a place, if the read happened between `since` and `now`.
 fn seen_since<'a>(
     world: &'a World,
     place: &Place,
@@ -95,7 +107,9 @@ fn seen_since<'a>(
     (since.is_none_or(|since| seen.at >= since) && seen.at <= now).then_some(seen)
 }
 
-/// From this instant a read shows the final effect of a step that is off: a late write would have arrived before.
+/// Returns the earliest time at which a read of a deactivated step is conclusive.
+///
+/// Every write in flight has landed by then.
 fn settles_at(shown: &StepStatus, world: &World, run: &str) -> Option<Instant> {
     let place = &shown.owed.as_ref()?.place;
     let shared = others(world, place, (run, &shown.name)).next().is_some();
@@ -103,10 +117,10 @@ fn settles_at(shown: &StepStatus, world: &World, run: &str) -> Option<Instant> {
     Some(shown.since_time? + late)
 }
 
-/// Takes over what was seen where steps write.
+/// Records the values read at the places of the steps.
 pub fn take_over(status: &mut RunStatus, run: &RunRecord, world: &World, now: Instant) {
     for shown in &mut status.degrade {
-        // What is not on record yet is not acted upon yet.
+        // The planner acts on a step only after the state of the step is recorded.
         let recorded = run.status.degrade.iter().find(|s| s.name == shown.name);
         if recorded
             .is_none_or(|old| (old.engaged, old.since_time) != (shown.engaged, shown.since_time))
@@ -125,7 +139,7 @@ pub fn take_over(status: &mut RunStatus, run: &RunRecord, world: &World, now: In
     }
 }
 
-/// Puts on record what stands where a step that is on will write.
+/// Records the value of the place before an active step writes there.
 fn begin(
     shown: &mut StepStatus,
     (place, written): (&Place, &str),
@@ -138,7 +152,8 @@ fn begin(
     if !has_right(place, world) || is_too_long(value.as_ref()) {
         return;
     }
-    // What another step has put there is not what stood there before.
+    // A value that another step wrote is not the original value, so the planner copies the original
+    // value recorded for the other step.
     let theirs = put_there_by(world, place, (&run.name, &shown.name), value.as_ref());
     shown.owed = Some(Owed {
         place: place.clone(),
@@ -158,7 +173,8 @@ fn go_on(shown: &mut StepStatus, owed: &Owed, run: &RunRecord, world: &World, no
     }
     let me = (run.name.as_str(), shown.name.as_str());
     let of_another = put_there_by(world, place, me, value.as_ref()).is_some();
-    // Another writer has changed it between our read and our write.
+    // Another writer changed the value between the read and the write, so the planner records the
+    // new original value.
     if !shown.in_place && !of_another && !is_too_long(value.as_ref()) {
         shown.owed = Some(Owed { before: value.clone(), ..owed.clone() });
     }
@@ -184,7 +200,7 @@ fn is_too_long(value: Option<&String>) -> bool {
     value.is_some_and(|value| value.len() > LONGEST)
 }
 
-/// From when on the place of a step has to have been seen.
+/// Returns the time since which the planner must have read the place of a step.
 fn wanted_since(shown: Option<&StepStatus>, world: &World, run: &str, now: Instant) -> Instant {
     let Some(shown) = shown.filter(|s| s.engaged || s.owed.is_some()) else {
         return now - LOOK_AHEAD;
@@ -194,7 +210,7 @@ fn wanted_since(shown: Option<&StepStatus>, world: &World, run: &str, now: Insta
     settles.filter(|at| *at <= now).map_or(again, |at| at.max(again))
 }
 
-/// The steps of a run that write: name, place and value.
+/// Returns name, place and value of each step of a run that writes a value.
 fn writes(run: &RunRecord) -> impl Iterator<Item = (&String, &Place, &String)> {
     let steps = run.announcement.iter().flat_map(|announcement| &announcement.degrade);
     steps.filter_map(|step| match &step.action {
@@ -203,7 +219,9 @@ fn writes(run: &RunRecord) -> impl Iterator<Item = (&String, &Place, &String)> {
     })
 }
 
-/// Every place of a run, with the step that has it on record or, if none has, the one that may come to write there.
+/// Returns every place of a run with the status of a step.
+///
+/// The step is the step that has recorded the place, or else the step that may write there.
 fn places(run: &RunRecord) -> Vec<(Place, Option<&StepStatus>)> {
     let recorded = run.status.degrade.iter();
     let owed = recorded.filter_map(|s| Some((s.owed.as_ref()?.place.clone(), Some(s))));
@@ -214,12 +232,12 @@ fn places(run: &RunRecord) -> Vec<(Place, Option<&StepStatus>)> {
     owed.chain(announced).collect()
 }
 
-/// Where a run writes, or may come to write, and where it has to give something back.
+/// Returns the places that a run writes, may write or has to restore.
 pub fn places_of(run: &RunRecord) -> impl Iterator<Item = Place> {
     places(run).into_iter().map(|(place, _)| place)
 }
 
-/// What has to be done of what is on record.
+/// Returns the reads and writes of places that the recorded status requires.
 #[must_use]
 pub fn acts(run: &RunRecord, world: &World, now: Instant) -> Vec<SwitchAct> {
     let mut acts: Vec<SwitchAct> = Vec::new();
@@ -243,7 +261,7 @@ pub fn acts(run: &RunRecord, world: &World, now: Instant) -> Vec<SwitchAct> {
     acts
 }
 
-/// The write that a step needs, if it needs one.
+/// Returns the write that a step requires, if any.
 fn write(
     shown: &StepStatus,
     later_owes: bool,
@@ -257,7 +275,8 @@ fn write(
     let from = seen_since(world, &place, Some(since), now)?.found.clone().ok()?;
     let ours = from.as_ref() == Some(&owed.written);
     let to = match shown.engaged {
-        // It is written over what is recorded to have stood there, or over what another step has put there.
+        // The write replaces the recorded original value or the value of another step, and no other
+        // value.
         true if !ours && !shown.in_place && stands(world, &place, &run.name, &shown.name) => {
             let me = (run.name.as_str(), shown.name.as_str());
             let known =
@@ -271,7 +290,7 @@ fn write(
     (to != from && has_right(&place, world)).then_some(SwitchAct::Write { place, from, to })
 }
 
-/// When a place of a run has to be looked at again.
+/// Returns the next time at which the planner has to read a place of the run.
 #[must_use]
 pub fn next_look(run: &RunRecord, world: &World, now: Instant) -> Option<Instant> {
     let next = places(run).into_iter().filter_map(|(place, shown)| {
@@ -284,7 +303,7 @@ pub fn next_look(run: &RunRecord, world: &World, now: Instant) -> Option<Instant
     next.min()
 }
 
-/// What stands in the way of a step that writes, if anything does.
+/// Returns the obstacle to a step that writes a value, if any.
 pub(super) fn trouble(
     announced: &Place,
     name: &str,

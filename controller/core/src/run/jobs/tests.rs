@@ -1,4 +1,4 @@
-//! Names of Jobs, and how long a warm-up takes.
+//! Tests of Job names and of the planned duration of a warm-up.
 
 use super::*;
 use crate::timeline::{longest, time_of, times_after};

@@ -1,4 +1,4 @@
-//! What is new in the decision log, in the on-call's units.
+//! New lines of the decision log (`status.decisions`), worded in the units of the on-call engineer.
 
 use crate::format;
 use crate::run::context::Run;
@@ -11,9 +11,11 @@ use crate::state::run::{RunStatus, Stage, Verdict};
 use crate::state::status::{JobState, JobStatus, TargetStatus};
 use crate::timeline;
 
-/// Each change of stage, floor, machines, knowledge and overrides is one line.
+/// Returns the new lines of the decision log: a line for each change between two statuses.
 ///
-/// One table: each change of the status stands beside its sentence.
+/// The function covers overrides, deletion, floors, machines, Jobs, degradation steps, signals,
+/// stage and verdict. The code places the sentence of the log beside the change that causes the
+/// sentence.
 pub(in crate::run) fn lines(before: &RunStatus, after: &RunStatus, run: &Run<'_>) -> Vec<Decision> {
     let mut lines = Vec::new();
     let mut say = |reason: EventReason, message: String| {
@@ -81,7 +83,8 @@ pub(in crate::run) fn lines(before: &RunStatus, after: &RunStatus, run: &Run<'_>
     lines
 }
 
-/// Machines that were launched, have joined, were terminated, or did not come.
+/// Returns a line for each group whose machines were launched, joined, were terminated or fell
+/// short.
 fn machine_lines(before: &RunStatus, after: &RunStatus) -> Vec<(EventReason, String)> {
     let mut lines = Vec::new();
     let mut say = |reason: EventReason, message: String| lines.push((reason, message));
@@ -118,7 +121,7 @@ fn machine_lines(before: &RunStatus, after: &RunStatus) -> Vec<(EventReason, Str
     lines
 }
 
-/// Signals that have become unknown, or are known again.
+/// Returns a line for each signal that became unknown or is known again.
 fn signal_lines(
     before: &RunStatus,
     after: &RunStatus,
@@ -186,7 +189,7 @@ fn floor_change(
     }
 }
 
-/// What has become of a Job.
+/// Returns the line for a Job whose `state` or `attempt` has changed.
 fn job_change(
     current: &JobStatus,
     old: &JobStatus,
@@ -218,7 +221,8 @@ fn job_change(
     }
 }
 
-/// What another writer does to a target while it is held.
+/// Returns the line for a change that another writer caused on a target: contest, repair or
+/// rollout.
 fn what_others_did(current: &TargetStatus, old: &TargetStatus) -> Option<(EventReason, String)> {
     let name = &current.name;
     match (&current.contested_by, &old.contested_by) {
@@ -249,7 +253,9 @@ fn what_others_did(current: &TargetStatus, old: &TargetStatus) -> Option<(EventR
     }
 }
 
-/// Why the live load needs more than the floor before, in the on-call's units.
+/// Returns the sentence that says why the live load needs more replicas than the old floor.
+///
+/// The sentence states value, prediction and sample age in the units of the on-call engineer.
 fn signal_sentence(target: &str, old: u32, after: &RunStatus, run: &Run<'_>) -> Option<String> {
     let signal = run
         .announcement

@@ -1,4 +1,4 @@
-//! What people read of a run: counts, verdict, stage, conditions.
+//! Status fields of a run for people: counts, verdict, stage, message and conditions.
 
 use chrono::TimeDelta;
 
@@ -18,11 +18,11 @@ use crate::state::sample::Why;
 use crate::state::status::{JobState, JobStatus, MachineStatus, TargetStatus};
 use crate::timeline;
 
-/// A step of the warm-up that begins so long after its time is not late yet.
+/// Tolerated delay of a warm-up Job. A Job that starts within 10 s of the planned start is on time.
 const A_MOMENT: TimeDelta = TimeDelta::seconds(10);
 
 impl Run<'_> {
-    /// Everything that must be there, and how much of it is.
+    /// Returns the required and the present amount of every target, machine group and warm-up Job.
     fn progress(&self, status: &RunStatus) -> Vec<Progress> {
         let targets =
             self.announcement.targets.iter().zip(&self.timeline.targets).map(|(t, start)| {
@@ -75,10 +75,11 @@ impl Run<'_> {
         targets.chain(machines).chain(self.warm_up(status)).collect()
     }
 
-    /// The Jobs that have to be done at T0.
+    /// Returns the progress of the warm-up Jobs, which must succeed by T0.
     fn warm_up(&self, status: &RunStatus) -> Vec<Progress> {
         let steps = self.announcement.warm_up().zip(&self.timeline.warm_up);
-        // A process that has just begun to lead lists Jobs first.
+        // A new leader has not listed Jobs yet. The status therefore reports unknown Jobs only from
+        // `may_lower_from` on.
         let unknown = |done: bool| match &self.world.jobs {
             Seen::Unknown(why) if !done && self.now >= self.world.may_lower_from => {
                 Some(why.clone())
@@ -88,7 +89,8 @@ impl Run<'_> {
         let step = |(step, start): (&JobStep, &Instant)| {
             let job = status.jobs.iter().find(|job| job.name == step.name);
             let done = job.is_some_and(|job| job.state == JobState::Succeeded);
-            // What is planned to the second is not late by the moment that it takes to begin it.
+            // The planned start counts if the Job began at most `A_MOMENT` later. The creation of a
+            // Job takes a few seconds, which must not count as late.
             let began = job.and_then(|job| job.start_time).unwrap_or(self.now);
             let start = if began > *start + A_MOMENT { began } else { *start };
             Progress {
@@ -111,7 +113,9 @@ impl Run<'_> {
         })
     }
 
-    /// A multiple of no replicas is none: such a target would be called ready with nothing in it.
+    /// Returns a warning if a multiplier applies to a baseline of 0 replicas.
+    ///
+    /// The run would otherwise report the target as ready while the target has no pods.
     fn multiplies_nothing(&self, target: &Target) -> Option<String> {
         let Want::Multiplier(by) = target.want else { return None };
         let nothing = baseline_of(target, self.world) == Some(0);
@@ -151,7 +155,7 @@ impl Run<'_> {
             .collect();
     }
 
-    /// Fills in what people read of that.
+    /// Fills stage, verdict, message, summaries and conditions of the status from the counts.
     pub(in crate::run) fn explain(&self, status: &mut RunStatus) {
         let progress = self.progress(status);
         let (verdict, message) = progress::judge(&progress, self.window.ready_by, self.now);
@@ -274,7 +278,8 @@ impl Run<'_> {
         shown.workload = target.workload.to_string();
         let hold = self.world.holds.get(&hold::name(&target.workload));
         shown.baseline = hold.map(|h| h.hold.baseline.replicas).or(shown.baseline);
-        // A number is known before the target is.
+        // A plan from `replicas` or `load` is known before the planner has seen the target. A plan
+        // from `multiplier` needs the baseline.
         let known = (!target.want.needs_baseline()).then_some(0);
         shown.planned = baseline_of(target, self.world)
             .or(known)

@@ -1,30 +1,32 @@
-//! Ready, on track, or at risk with the missing number: early enough to act.
+//! Verdict on a run (`Ready`, `OnTrack` or `AtRisk`), with the missing counts while people can act.
 
 use chrono::TimeDelta;
 
 use crate::Instant;
 use crate::state::run::Verdict;
 
-/// One thing that must be there at T0.
+/// Target, machine group or Job that must be ready at T0.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Progress {
-    /// How people call it: `web`, `machines burst`.
+    /// Name in messages, such as `web` or `machines burst`.
     pub name: String,
-    /// The unit of `there` and `wanted` in messages: `pods`, `joined` or `jobs`.
+    /// Unit of `there` and `wanted` in messages: `pods`, `joined` or `jobs`.
     pub unit: &'static str,
-    /// How much of it is there; `None` while unknown.
+    /// Amount that is present; `None` while unknown.
     pub there: Option<u32>,
-    /// How much must be there.
+    /// Amount that is required.
     pub wanted: u32,
-    /// When its step starts, or has really started.
+    /// Planned start, or the actual start if the work began later.
     pub start: Instant,
-    /// How long the step takes.
+    /// Planned duration from `start` until the full amount is present.
     pub lead: TimeDelta,
-    /// What stands in its way, if anything does.
+    /// Obstacle in words, if any.
     pub trouble: Option<String>,
 }
 
-/// From this share of a lead time on, what is still missing is a risk: the rest of the time is for people to act.
+/// Share of the lead time, in percent, after which missing units are a risk.
+///
+/// The remaining 25 percent of the lead time are for people to act.
 const RISK_SHARE_PERCENT: i32 = 75;
 
 impl Progress {
@@ -51,7 +53,8 @@ impl Progress {
         }
     }
 
-    /// Why this is a risk at `now`, if it is.
+    /// Returns the reason why the thing endangers T0, or `None` if the thing is complete or on
+    /// schedule.
     fn risk(&self, ready_by: Instant, now: Instant) -> Option<String> {
         if let Some(trouble) = &self.trouble {
             return Some(if self.complete() {
@@ -63,7 +66,7 @@ impl Progress {
         if self.complete() {
             return None;
         }
-        // What is not known is not on track, however much time is left.
+        // An unknown amount is a risk at any time before T0.
         if now >= ready_by || self.there.is_none() {
             return Some(self.missing());
         }
@@ -82,7 +85,7 @@ impl Progress {
     }
 }
 
-/// Judges a run. The sentence has the numbers that matter.
+/// Returns the verdict on a run, and a sentence with the counts or the risks.
 #[must_use]
 pub fn judge(things: &[Progress], ready_by: Instant, now: Instant) -> (Verdict, String) {
     let risks: Vec<_> = things.iter().filter_map(|p| p.risk(ready_by, now)).collect();
@@ -166,11 +169,12 @@ mod tests {
     #[test]
     fn the_eta_counts_from_the_start_of_the_step() {
         let mut late = web(Some(20));
-        // It began four minutes late: two minutes after T0 it is there.
+        // The raise begins 160 s late, so the pods are expected 160 s after T0.
         late.start = t0() - seconds(240);
         let why = late.risk(t0(), t0() - seconds(200)).unwrap();
         assert!(why.contains("expected at"), "{why}");
-        // It began in time, and should be there: what is late is said, and no ETA of the past.
+        // The raise began on time. The message names the missing pods and no expected time, because
+        // the expected time has passed.
         late.start = t0() - seconds(400);
         let why = late.risk(t0(), t0() - seconds(10)).unwrap();
         assert!(why.ends_with("with 10 s left"), "{why}");

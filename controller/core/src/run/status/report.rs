@@ -1,4 +1,4 @@
-//! What a run leaves behind: forecast and actual, lead times achieved, advice for the next run.
+//! Report of a completed run: forecast and actual replicas, achieved lead times, and advice.
 
 use crate::Instant;
 use crate::state::announcement::{Announcement, Window};
@@ -7,7 +7,7 @@ use crate::state::release::ReleaseCause;
 use crate::state::report::{Report, SignalReport, TargetReport};
 use crate::state::run::RunStatus;
 
-/// Writes the report of a run that has given everything back.
+/// Builds `status.report` for a run that has restored everything.
 #[must_use]
 pub fn write(
     announcement: &Announcement,

@@ -1,10 +1,10 @@
-//! Where a value stands within an object.
+//! Position of a value within an object, for reads and for merge patches.
 
 use kube::api::DynamicObject;
 use primetime_core::state::ladder::{Place, Trouble};
 use serde_json::{Value, json};
 
-/// The value at a place of an object; none where it is not set.
+/// Returns the value at a place of an object. Returns `None` if the key or the weight is not set.
 pub(super) fn of(place: &Place, object: &DynamicObject) -> Result<Option<String>, Trouble> {
     match place {
         Place::ConfigMap { key, .. } => {
@@ -19,13 +19,15 @@ pub(super) fn of(place: &Place, object: &DynamicObject) -> Result<Option<String>
     }
 }
 
-/// The merge patch that makes it so. A write in between, anywhere in the object, makes it fail.
+/// Builds the merge patch that sets or removes a value. The patch carries
+/// `metadata.resourceVersion`, so a concurrent write anywhere in the object causes a conflict.
 pub(super) fn patch(place: &Place, object: &DynamicObject, to: Option<&String>) -> Value {
     let metadata = json!({"resourceVersion": object.metadata.resource_version});
     match place {
         Place::ConfigMap { key, .. } => json!({"metadata": metadata, "data": {key: to}}),
         Place::HttpRoute { rule, backend, .. } => {
-            // A list is merged as a whole.
+            // A merge patch replaces a list as a whole, so the patch contains all rules of the
+            // route.
             let mut rules = rules(object);
             let it = backend_of(&mut rules, rule.as_deref(), backend, place);
             if let Some(it) = it.ok().and_then(Value::as_object_mut) {
@@ -53,14 +55,16 @@ fn refers_to(rule: &Value, backend: &str) -> bool {
     backends.is_some_and(|all| all.iter().any(|b| is_called(b, backend)))
 }
 
-/// The one entry that a backend has, in the rule of a name or in all of them.
+/// Returns the entry of a backend in `backendRefs`, in the named rule or in all rules. Fails if the
+/// number of entries is not exactly 1.
 fn backend_of<'a>(
     rules: &'a mut [Value],
     rule: Option<&str>,
     backend: &str,
     place: &Place,
 ) -> Result<&'a mut Value, Trouble> {
-    // A rule that has another name now still has our weight.
+    // A person has renamed the rule if another rule refers to the backend. The route then still
+    // contains the weight that the run wrote, so the function does not return `Trouble::Gone`.
     let renamed = rule.is_some_and(|name| !rules.iter().any(|r| is_called(r, name)));
     if renamed && rules.iter().any(|r| refers_to(r, backend)) {
         return Err(Trouble::Failed("there is no rule of this name any more".to_owned()));

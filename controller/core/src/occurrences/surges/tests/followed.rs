@@ -1,10 +1,10 @@
-//! Surges that follow a calendar.
+//! Tests of surges that follow a calendar.
 
 use super::*;
 use crate::state::calendar::{CalendarRecord, CalendarSpec, CalendarStatus, Entry};
 use crate::state::surge::Follows;
 
-/// The same surge, when a calendar says so.
+/// Returns a [`Small`] world whose surge follows the calendar `m6` with the events `entries`.
 fn following(entries: &[(&str, &str, &str)]) -> Small {
     let mut small = Small::new();
     small.edit(|spec| {
@@ -26,7 +26,7 @@ fn following(entries: &[(&str, &str, &str)]) -> Small {
 }
 
 impl Small {
-    /// The calendar has these events now: id, start, end.
+    /// Replaces the events of the calendar: id, start, end.
     fn says(&mut self, entries: &[(&str, &str, &str)]) {
         let entry = |(id, start, end): &(&str, &str, &str)| Entry {
             start_time: at(start),
@@ -106,12 +106,13 @@ fn a_run_that_has_begun_is_stretched_with_its_event_and_never_shortened_or_taken
     small.says(&[]);
     assert_eq!(small.look(soon), [RUN]);
     assert_eq!(small.window(RUN).0, at("2026-11-22T19:50:00Z"));
-    // Early: everything has to be ready earlier.
+    // An earlier start makes `spec.readyTime` earlier too, and the targets must be ready sooner.
     small.says(&[("a", "2026-11-22T19:46:00Z", "2026-11-22T21:00:00Z")]);
     assert_eq!(small.look(soon), [RUN]);
     assert_eq!(small.window(RUN).0, at("2026-11-22T19:46:00Z"));
     assert_eq!(small.window(RUN).1, at("2026-11-22T22:12:00Z"));
-    // Moved to another day it is another run, and this one goes on until its end.
+    // A move of the event to another day gives a second run. The first run goes on until the end of
+    // the first run's window.
     small.says(&[("a", "2026-11-24T20:00:00Z", "2026-11-24T22:00:00Z")]);
     assert_eq!(small.look(soon), [RUN, "show-20261124t200000z"]);
     assert_eq!(small.window(RUN).1, at("2026-11-22T22:12:00Z"));
@@ -167,7 +168,7 @@ fn an_event_that_is_moved_there_and_back_while_its_run_is_being_deleted_is_not_c
             small.persist(record);
         }
     }
-    // The deletion that no watch has shown is seen at last.
+    // The watch shows the deletion of the withdrawn run.
     small.world.runs.remove(RUN);
     assert_eq!(small.look(FRIDAY), [RUN]);
     assert_eq!(small.accepted().0, "Scheduled");
@@ -176,7 +177,8 @@ fn an_event_that_is_moved_there_and_back_while_its_run_is_being_deleted_is_not_c
 #[test]
 fn an_event_that_a_person_cancelled_stays_cancelled_where_it_moves_and_the_next_one_is_planned() {
     let next = ("b", "2026-11-29T19:50:00Z", "");
-    // The calendar moves it after the cancellation was seen, or at the same moment.
+    // The calendar moves the event either after the planner has recorded the cancellation, or
+    // before.
     for at_once in [false, true] {
         let mut small = following(&[("a", "2026-11-22T19:50:00Z", "2026-11-22T22:00:00Z"), next]);
         small.look(FRIDAY);
@@ -189,7 +191,7 @@ fn an_event_that_a_person_cancelled_stays_cancelled_where_it_moves_and_the_next_
         assert!(small.accepted().1.contains("2026-11-22T20:02:00Z is cancelled"));
         small.says(&[("a", "2026-11-23T20:02:00Z", ""), next]);
         assert_eq!(small.look("2026-11-22T21:00:00Z"), ["show-20261129t195000z"]);
-        // It is forgotten once it is over.
+        // The planner forgets the cancellation after the event is over.
         small.says(&[next]);
         small.look("2026-11-22T21:00:00Z");
         small.look("2026-12-01T00:00:00Z");
