@@ -169,7 +169,12 @@ fn schedule_fields() {
 /// The result is an error, or a bounded and sorted list of events without control characters.
 fn reads(feed: &str, format: Format) {
     let zone = Zone::named("Europe/Paris").unwrap();
-    let horizon = Horizon { from: now(), until: now() + TimeDelta::days(400), zone: &zone };
+    let horizon = Horizon {
+        from: now(),
+        until: now() + TimeDelta::days(400),
+        zone: &zone,
+        zone_is_stated: true,
+    };
     let found = read(feed.as_bytes(), format, horizon);
     assert_eq!(found, read(feed.as_bytes(), format, horizon));
     match found {

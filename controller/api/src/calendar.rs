@@ -154,6 +154,8 @@ pub struct HowToRead {
     pub format: Format,
     /// Zone of times without a zone.
     pub zone: Zone,
+    /// True if `spec.timeZone` is set. Otherwise `X-WR-TIMEZONE` of the feed counts.
+    pub zone_is_stated: bool,
     /// Criteria for the events that surges follow.
     pub select: Select,
     /// Time in seconds between two reads of the feed.
@@ -197,6 +199,7 @@ pub fn how_to_read(spec: &SurgeCalendarSpec) -> Result<HowToRead, Vec<String>> {
             CalendarFormat::Xmltv => Format::Xmltv,
         },
         zone,
+        zone_is_stated: spec.time_zone.is_some(),
         select: Select { channel, title, category },
         interval_seconds: spec.interval_seconds.max(10),
     })
@@ -211,7 +214,8 @@ impl HowToRead {
     /// Returns a sentence with the reason why the parser rejects the feed.
     pub fn read(&self, bytes: &[u8], now: Instant) -> Result<Feed, String> {
         let (from, until) = (now - LOOKED_BACK, now + LOOKED_AHEAD);
-        let horizon = Horizon { from, until, zone: &self.zone };
+        let horizon =
+            Horizon { from, until, zone: &self.zone, zone_is_stated: self.zone_is_stated };
         let feed = primetime_calendar::read(bytes, self.format, horizon);
         feed.map(|feed| entries(feed, &self.select, now)).map_err(|why| why.to_string())
     }

@@ -10,6 +10,7 @@
 //! | `lines` | content lines and components of an iCalendar file |
 //! | `ical` | events of an iCalendar file, with moved and cancelled occurrences |
 //! | `time` | zone of each time in an iCalendar file |
+//! | `windows` | zones by their names in Windows and Outlook |
 //! | `recurrence` | local times of a recurrence rule |
 //! | `xmltv` | programmes of a guide |
 //! | [`select`] | selection of the events that a surge follows |
@@ -20,6 +21,7 @@ mod lines;
 mod recurrence;
 pub mod select;
 mod time;
+mod windows;
 mod xmltv;
 
 use std::sync::Arc;
@@ -82,9 +84,12 @@ pub enum FeedError {
         /// Limit in bytes.
         most: usize,
     },
-    /// The feed is compressed: the first bytes belong to gzip, ZIP, bzip2 or xz.
-    #[error("the feed is compressed; serve it as plain text")]
+    /// The feed is compressed: the first bytes belong to ZIP, bzip2 or xz.
+    #[error("the feed is compressed in a way that is not read; serve it as plain text or gzip")]
     Compressed,
+    /// The feed is compressed with gzip, and cannot be decompressed.
+    #[error("the feed is compressed with gzip and cannot be decompressed: {0}")]
+    Damaged(String),
     /// The text is in another format than the calendar expects.
     #[error("the feed is {found} and no {expected}")]
     SomethingElse {
@@ -93,9 +98,9 @@ pub enum FeedError {
         /// Expected format.
         expected: &'static str,
     },
-    /// The feed is not in UTF-8.
-    #[error("the feed is not in UTF-8")]
-    NotUtf8,
+    /// The feed is neither in UTF-8 nor in the encoding that its XML declaration names.
+    #[error("the feed is not in {0}")]
+    NotUtf8(String),
     /// The feed nests components or elements deeper than [`limits::DEPTH`].
     #[error("the feed is nested more than {most} deep")]
     TooDeep {
@@ -107,14 +112,6 @@ pub enum FeedError {
     TooMany {
         /// Limit of the number of events.
         most: usize,
-    },
-    /// The recurrence rules of the feed need more steps than [`limits::STEPS`].
-    #[error(
-        "the rules of the feed take more than {most} steps to follow; let old ones end, or begin later"
-    )]
-    TooMuchToFollow {
-        /// Limit of the number of steps.
-        most: u64,
     },
     /// The feed breaks off, or is not well-formed.
     #[error("the feed cannot be read: {0}")]
@@ -130,6 +127,8 @@ pub struct Horizon<'a> {
     pub until: Instant,
     /// Zone of floating times and all-day events.
     pub zone: &'a Zone,
+    /// True if a person stated the zone. Otherwise the zone that the feed names for itself counts.
+    pub zone_is_stated: bool,
 }
 
 /// Format of a feed.
@@ -148,11 +147,12 @@ pub enum Format {
 /// Returns the [`FeedError`] for which the parser rejects the whole feed. Problems of single events
 /// go to [`Feed::problems`].
 pub fn read(bytes: &[u8], format: Format, horizon: Horizon<'_>) -> Result<Feed, FeedError> {
-    let text = limits::text(bytes, format)?;
+    let limits::Text { text, note } = limits::text(bytes, format)?;
     let mut feed = match format {
-        Format::ICalendar => ical::read(text, horizon)?,
-        Format::Xmltv => xmltv::read(text, horizon)?,
+        Format::ICalendar => ical::read(&text, horizon)?,
+        Format::Xmltv => xmltv::read(&text, horizon)?,
     };
+    feed.problems.splice(0..0, note);
     for event in &mut feed.events {
         event.key = limits::key(std::mem::take(&mut event.key));
     }

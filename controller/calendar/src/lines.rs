@@ -5,7 +5,7 @@
 //! begins with a blank or a tab continues the previous line.
 
 use crate::FeedError;
-use crate::limits::{DEPTH, EVENTS, word};
+use crate::limits::{DEPTH, EVENTS, PROBLEMS, word};
 
 /// A property, such as `DTSTART;TZID=Europe/Paris:20140112T210000`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,28 +98,60 @@ pub(crate) fn unfolded(text: &str) -> String {
     lines
 }
 
+/// Components of a file, and messages about lines that the parser skipped.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Parsed<'a> {
+    pub components: Vec<Component<'a>>,
+    /// One message for each skipped line, at most [`PROBLEMS`].
+    pub odd: Vec<String>,
+}
+
+/// Properties that the reader uses. The parser drops all others, so that a file of a million lines needs little memory.
+const USED: [&str; 18] = [
+    "CATEGORIES",
+    "DTEND",
+    "DTSTART",
+    "DURATION",
+    "EXDATE",
+    "EXRULE",
+    "RDATE",
+    "RECURRENCE-ID",
+    "RRULE",
+    "SEQUENCE",
+    "STATUS",
+    "SUMMARY",
+    "TZID",
+    "TZOFFSETFROM",
+    "TZOFFSETTO",
+    "UID",
+    "X-WR-TIMEZONE",
+    "X-LIC-LOCATION",
+];
+
 /// Parses the components of a file with unfolded lines. The parser skips lines outside all
-/// components.
+/// components, and lines that are not `NAME:VALUE`: real feeds contain unescaped line breaks.
 ///
 /// # Errors
 ///
 /// Returns [`FeedError::TooDeep`] above [`DEPTH`] levels and [`FeedError::TooMany`] above
-/// [`EVENTS`] events. Returns [`FeedError::Malformed`] if a line is not `NAME:VALUE`, or if an
-/// `END` is missing or wrong.
-pub(crate) fn components(unfolded: &str) -> Result<Vec<Component<'_>>, FeedError> {
+/// [`EVENTS`] events. Returns [`FeedError::Malformed`] if an `END` is missing or wrong.
+pub(crate) fn components(unfolded: &str) -> Result<Parsed<'_>, FeedError> {
     let malformed = |n: usize, what: String| FeedError::Malformed(format!("line {n}: {what}"));
-    let (mut whole, mut open, mut events) = (Vec::new(), Vec::<Component<'_>>::new(), 0_usize);
+    let (mut parsed, mut open, mut events) =
+        (Parsed::default(), Vec::<Component<'_>>::new(), 0_usize);
     for (n, line) in unfolded.lines().enumerate().map(|(n, line)| (n + 1, line)) {
         if line.trim().is_empty() {
             continue;
         }
         let Some(property) = content_line(line) else {
-            // Skip a single word, as some real feeds contain. Skip all text outside components:
-            // caches append comments after the end.
-            if open.is_empty() || is_name(line.trim()) {
-                continue;
+            // Some real feeds contain single words. Caches append comments after the end.
+            let harmless = open.is_empty() || is_name(line.trim());
+            if !harmless && parsed.odd.len() < PROBLEMS {
+                parsed
+                    .odd
+                    .push(format!("line {n} is skipped: \"{}\" is not NAME:VALUE", shown(line)));
             }
-            return Err(malformed(n, format!("\"{}\" is not NAME:VALUE", word(line))));
+            continue;
         };
         if property.name.eq_ignore_ascii_case("BEGIN") {
             if open.len() >= DEPTH {
@@ -143,16 +175,23 @@ pub(crate) fn components(unfolded: &str) -> Result<Vec<Component<'_>>, FeedError
             };
             match open.last_mut() {
                 Some(outer) => outer.components.push(done),
-                None => whole.push(done),
+                None => parsed.components.push(done),
             }
-        } else if let Some(component) = open.last_mut() {
+        } else if let Some(component) = open.last_mut()
+            && USED.iter().any(|used| property.name.eq_ignore_ascii_case(used))
+        {
             component.properties.push(property);
         }
     }
     if !open.is_empty() {
         return Err(FeedError::Malformed("it breaks off in the middle".to_owned()));
     }
-    Ok(whole)
+    Ok(parsed)
+}
+
+/// Returns the begin of a line, for a message.
+fn shown(line: &str) -> String {
+    word(&line.chars().take(60).collect::<String>())
 }
 
 fn content_line(line: &str) -> Option<Property<'_>> {
@@ -195,17 +234,17 @@ mod tests {
             format!("{}({})", component.name, inner.join(" "))
         }
         let lines = unfolded(text);
-        let whole = components(&lines).map_err(|why| why.to_string())?;
-        Ok(whole.iter().map(told).collect())
+        let parsed = components(&lines).map_err(|why| why.to_string())?;
+        Ok(parsed.components.iter().map(told).collect())
     }
 
     #[test]
     fn every_line_end_is_one_and_a_blank_folds() {
         for end in ["\r\n", "\n", "\r"] {
-            let text = ["BEGIN:A", "x:1", " 2", "\t3", "begin:b", "END:B", "", "END:a"].join(end);
-            assert_eq!(read(&text).unwrap(), ["A(x=123 b())"], "{end:?}");
+            let text = ["BEGIN:A", "uid:1", " 2", "\t3", "begin:b", "END:B", "", "END:a"].join(end);
+            assert_eq!(read(&text).unwrap(), ["A(uid=123 b())"], "{end:?}");
         }
-        assert_eq!(read("BEGIN:A\r\nX:\nEND:A\rBEGIN:B\nEND:B").unwrap(), ["A(X=)", "B()"]);
+        assert_eq!(read("BEGIN:A\r\nUID:\nEND:A\rBEGIN:B\nEND:B").unwrap(), ["A(UID=)", "B()"]);
     }
 
     #[test]
@@ -230,11 +269,24 @@ mod tests {
             ("BEGIN:A\nEND:B", "line 2: END:B, where END:A is due"),
             ("END:A", "line 1: END:A ends nothing"),
             ("BEGIN:A\n", "breaks off in the middle"),
-            ("BEGIN:A\nno colon\nEND:A", "line 2: \"no colon\" is not NAME:VALUE"),
-            ("BEGIN:A\n<p>: x\nEND:A", "line 2: \"<p>: x\" is not NAME:VALUE"),
         ] {
             let why = read(text).unwrap_err();
             assert!(why.contains(said), "{text:?}: {why}");
+        }
+        for (line, skipped) in [
+            ("no colon", Some("no colon")),
+            ("<p>: x", Some("<p>: x")),
+            ("ORGANIZER=\"mailto:x\"", Some("ORGANIZER=\"mailto:x\"")),
+            ("SUMMARY=test", Some("SUMMARY=test")),
+            ("rosoftInternetExplorer4</p>=0D=0A", Some("rosoftInternetExplorer4</p>=0D=0A")),
+            ("word", None),
+            ("X-ODD:1", None),
+        ] {
+            let text = format!("BEGIN:A\n{line}\nUID:1\nEND:A");
+            let parsed = components(&text).unwrap();
+            let said = skipped.map(|s| format!("line 2 is skipped: \"{s}\" is not NAME:VALUE"));
+            assert_eq!(parsed.odd, said.into_iter().collect::<Vec<_>>());
+            assert_eq!(parsed.components.first().unwrap().properties.len(), 1, "{line}");
         }
         let around = "X:1\nBEGIN:A\nword\nEND:A\n \n# after\nBEGIN:B\nEND:B";
         assert_eq!(read(around).unwrap(), ["A()", "B()"]);

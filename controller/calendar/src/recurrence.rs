@@ -8,8 +8,7 @@ use chrono::{Datelike, NaiveDateTime, TimeDelta, TimeZone, Timelike, Utc};
 use jiff::civil;
 use rrule::{Frequency, RRule, RRuleSet, Tz, Unvalidated};
 
-use crate::FeedError;
-use crate::limits::{RULE, STEPS};
+use crate::limits::{RULE, RULE_STEPS, STEPS};
 
 /// Number of steps that the rules of a feed may still take.
 #[derive(Debug)]
@@ -26,10 +25,15 @@ impl Default for Budget {
 const IN_VAIN: u64 = 100_000;
 
 impl Budget {
-    /// Subtracts steps from the budget. Fails if fewer steps are left.
-    pub(crate) fn take(&mut self, steps: u64) -> Result<(), FeedError> {
-        let left = self.0.checked_sub(steps).ok_or(FeedError::TooMuchToFollow { most: STEPS })?;
-        self.0 = left;
+    /// Subtracts steps from the budget.
+    ///
+    /// # Errors
+    ///
+    /// Returns a sentence if fewer steps are left: the rule of the caller is left out.
+    pub(crate) fn take(&mut self, steps: u64) -> Result<(), String> {
+        let none =
+            || format!("all rules of the feed take more than {STEPS} steps; let old ones end");
+        self.0 = self.0.checked_sub(steps).ok_or_else(none)?;
         Ok(())
     }
 }
@@ -51,32 +55,44 @@ pub(crate) struct Span {
 ///
 /// # Errors
 ///
-/// Returns the outer error if the rules of the feed exceed the budget. Returns the inner error if
-/// the text is no rule, or if the parser does not support the rule.
+/// Returns a sentence if the text is no rule, if the parser does not support the rule, if the rule
+/// takes more than [`RULE_STEPS`], or if the rules of the feed exceed the budget.
 pub(crate) fn clocks(
     rule: &str,
     span: Span,
     budget: &mut Budget,
-) -> Result<Result<Vec<civil::DateTime>, String>, FeedError> {
+) -> Result<Vec<civil::DateTime>, String> {
     let until = span.last.map_or(span.until, |last| last.min(span.until));
-    let set = match set(rule, span, until) {
-        Ok(Some(set)) => set,
-        Ok(None) => return Ok(Ok(Vec::new())),
-        Err(why) => return Ok(Err(why)),
-    };
-    let unit = set.get_rrule().first().map_or(TimeDelta::days(1), |rule| unit(rule.get_freq()));
+    let Some(set) = set(rule, span, until)? else { return Ok(Vec::new()) };
+    let unit = set.get_rrule().first().map_or(TimeDelta::days(1), |rule| {
+        unit(rule.get_freq()) * i32::from(rule.get_interval().max(1))
+    });
     let looked_at = naive(until).map(|until| until - set.get_dt_start().naive_utc());
     let units = looked_at.unwrap_or_default().num_seconds() / unit.num_seconds().max(1);
-    budget.take(u64::try_from(units).unwrap_or_default() + 1)?;
-    let mut found = Vec::new();
+    let units = u64::try_from(units).unwrap_or_default() + 1;
+    let too_long = || format!("rule \"{}\" takes more than {RULE_STEPS} steps", shown(rule));
+    if units > RULE_STEPS {
+        return Err(too_long());
+    }
+    budget.take(units)?;
+    let (mut found, mut steps) = (Vec::new(), 0);
     for clock in &set.limit() {
+        steps += 1;
+        if steps > RULE_STEPS {
+            return Err(too_long());
+        }
         budget.take(1)?;
         found.extend(civil_of(clock.naive_utc()));
     }
     if found.is_empty() {
         budget.take(IN_VAIN)?;
     }
-    Ok(Ok(found))
+    Ok(found)
+}
+
+/// Returns the begin of a rule, for a message.
+fn shown(rule: &str) -> String {
+    rule.chars().take(80).collect()
 }
 
 /// Returns the shortest step of a frequency. Months and years count as 28 days.
@@ -91,23 +107,43 @@ fn unit(frequency: Frequency) -> TimeDelta {
 
 /// Returns a later start for a rule, whole steps after `first`, with the same times from `from` on.
 ///
-/// A rule with `COUNT` keeps `first`, because each occurrence counts. A monthly or yearly rule
-/// keeps `first`, because such steps are few and differ in length.
+/// A rule with `COUNT` keeps `first`, because each occurrence counts.
 fn skipped(rule: &RRule<Unvalidated>, first: NaiveDateTime, from: NaiveDateTime) -> NaiveDateTime {
-    let months = matches!(rule.get_freq(), Frequency::Yearly | Frequency::Monthly);
-    if rule.get_count().is_some() || months || rule.get_interval() == 0 {
+    if rule.get_count().is_some() || rule.get_interval() == 0 {
         return first;
+    }
+    let interval = i32::from(rule.get_interval());
+    match rule.get_freq() {
+        Frequency::Yearly => return months_later(first, from, interval * 12),
+        Frequency::Monthly => return months_later(first, from, interval),
+        _ => {}
     }
     let stride = unit(rule.get_freq()).num_seconds() * i64::from(rule.get_interval());
     let steps = (from - first).num_seconds().div_euclid(stride) - 1;
     first + TimeDelta::seconds(stride * steps.max(0))
 }
 
+/// Returns the last start, a multiple of `stride` months after `first`, that lies more than a stride and a year before `from`
+/// and has the day of `first`: the 29th to 31st are not in every month.
+fn months_later(first: NaiveDateTime, from: NaiveDateTime, stride: i32) -> NaiveDateTime {
+    let index = |at: NaiveDateTime| at.year() * 12 + i32::try_from(at.month0()).unwrap_or_default();
+    let mut steps = (index(from) - index(first) - 12).div_euclid(stride) - 1;
+    while steps > 0 {
+        let to = index(first) + steps * stride;
+        let nth = u32::try_from(to.rem_euclid(12)).unwrap_or_default();
+        let date = chrono::NaiveDate::from_ymd_opt(to.div_euclid(12), nth + 1, first.day());
+        if let Some(date) = date {
+            return date.and_time(first.time());
+        }
+        steps -= 1;
+    }
+    first
+}
+
 /// Parses a rule for the `rrule` crate and replaces `UNTIL` with `until`. Returns `None` if `until`
 /// lies before the first start.
 fn set(rule: &str, span: Span, until: civil::DateTime) -> Result<Option<RRuleSet>, String> {
-    let shown = || rule.chars().take(80).collect::<String>();
-    let none = |why: String| format!("rule \"{}\" cannot be followed: {why}", shown());
+    let none = |why: String| format!("rule \"{}\" cannot be followed: {why}", shown(rule));
     if rule.len() > RULE {
         return Err(none(format!("it is longer than {RULE} characters")));
     }
@@ -144,6 +180,9 @@ fn as_meant(rule: &str, first: civil::DateTime) -> Result<String, String> {
         .filter(|part| !named(part, "UNTIL") && !part.is_empty())
         .map(|part| part.split_once('=').unwrap_or((part, "")))
         .map(|(key, value)| (key.trim().to_ascii_uppercase(), value.trim().to_ascii_uppercase()))
+        // Some programs write a comma after the last value, and -1 for a rule without a count.
+        .map(|(key, value)| (key, value.trim_end_matches(',').to_owned()))
+        .filter(|(key, value)| key != "COUNT" || !value.starts_with('-'))
         .collect();
     let value = |parts: &[(String, String)], key: &str| {
         parts.iter().find(|(name, _)| name == key).map(|(_, value)| value.clone())
@@ -249,7 +288,7 @@ mod tests {
         let clock = |text: &str| text.parse::<civil::DateTime>().unwrap();
         let (first, from, until) = (clock(first), clock(from), clock(until));
         let span = Span { first, last: None, from, until };
-        let found = clocks(rule, span, &mut Budget::default()).unwrap()?;
+        let found = clocks(rule, span, &mut Budget::default())?;
         let found = found.iter().filter(|clock| **clock >= from);
         Ok(found.map(ToString::to_string).collect())
     }
@@ -266,6 +305,8 @@ mod tests {
             "FREQ=HOURLY;INTERVAL=7",
             "FREQ=MONTHLY;BYDAY=-1TH",
             "FREQ=YEARLY;BYMONTH=12;BYMONTHDAY=24",
+            "FREQ=YEARLY;INTERVAL=3;BYMONTH=1,12;BYDAY=MO",
+            "FREQ=MONTHLY;INTERVAL=5;BYMONTHDAY=1,15",
             "FREQ=DAILY;COUNT=2530",
         ] {
             let mut whole = follow(rule, first, until).unwrap();

@@ -1,5 +1,7 @@
 //! Selection of the events of a feed that a surge follows.
 
+use icu_normalizer::ComposingNormalizerBorrowed;
+
 use crate::Event;
 
 /// Criteria for an event. An absent criterion matches every event.
@@ -21,11 +23,15 @@ impl Select {
         let titles =
             || std::iter::once(&*event.title).chain(event.other_titles.iter().map(AsRef::as_ref));
         let title = self.title.as_ref().is_none_or(|t| titles().any(|title| is_like(title, t)));
-        let one_of = |wanted: &String| {
-            event.categories.iter().any(|c| c.to_lowercase() == wanted.to_lowercase())
-        };
+        let one_of = |wanted: &String| event.categories.iter().any(|c| folded(c) == folded(wanted));
         channel && title && self.category.as_ref().is_none_or(one_of)
     }
+}
+
+/// Returns a text without the differences that people do not see: upper case, and accents written as characters of their own
+/// (Unicode NFC).
+fn folded(text: &str) -> String {
+    ComposingNormalizerBorrowed::new_nfc().normalize(&text.to_lowercase()).into_owned()
 }
 
 /// True if the text matches the pattern, in which `*` stands for any text.
@@ -33,7 +39,7 @@ impl Select {
 /// The function takes the earliest match of each part between two `*` and never backtracks. The
 /// time is therefore proportional to the lengths of text and pattern.
 fn is_like(text: &str, pattern: &str) -> bool {
-    let (text, pattern) = (text.to_lowercase(), pattern.to_lowercase());
+    let (text, pattern) = (folded(text), folded(pattern));
     let mut parts = pattern.split('*');
     let Some(mut rest) = parts.next().and_then(|first| text.strip_prefix(first)) else {
         return false;
@@ -54,6 +60,11 @@ fn is_like(text: &str, pattern: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn accents_are_the_same_however_they_are_written() {
+        assert!(is_like("E\u{301}conomie", "\u{e9}co*") && is_like("\u{e9}conomie", "e\u{301}co*"));
+    }
 
     #[test]
     fn a_star_is_anything_and_case_does_not_matter() {

@@ -1,18 +1,18 @@
 //! Times of an iCalendar file: in UTC, in a named zone, in a zone of the file (`VTIMEZONE`), or
 //! without a zone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{TimeDelta, TimeZone, Utc};
+use jiff::SignedDuration;
 use jiff::civil;
-use jiff::{SignedDuration, ToSpan};
 use primetime_core::Instant;
 use primetime_core::schedule::Zone;
 
 use crate::limits::word;
 use crate::lines::{Component, Property};
 use crate::recurrence::{self, Budget, Span, naive, utc_clock};
-use crate::{FeedError, Horizon};
+use crate::{Horizon, windows};
 
 /// Zone of a time.
 #[derive(Clone, Debug)]
@@ -51,8 +51,7 @@ impl Moment<'_> {
         }
     }
 
-    /// Returns the local time at an instant. The result may be up to two hours late in a zone of
-    /// the file.
+    /// Returns the local time at an instant.
     pub(crate) fn shown(&self, at: Instant) -> civil::DateTime {
         match &self.whose {
             Whose::Zone(zone) => zone.clock(at),
@@ -65,11 +64,17 @@ impl Moment<'_> {
     /// 23:59:59.
     pub(crate) fn until(&self, text: &str) -> Option<civil::DateTime> {
         match written(text)? {
+            // An instant cannot end a series of days: its date counts (RFC 5545, 3.3.10 wants a date).
+            (clock, _, true) if self.is_date => Some(end_of_day(clock)),
             (clock, _, true) => Some(self.shown(Utc.from_utc_datetime(&naive(clock)?))),
-            (clock, true, false) => clock.date().to_datetime(civil::time(23, 59, 59, 0)).into(),
+            (clock, true, false) => Some(end_of_day(clock)),
             (clock, false, false) => Some(clock),
         }
     }
+}
+
+fn end_of_day(clock: civil::DateTime) -> civil::DateTime {
+    clock.date().to_datetime(civil::time(23, 59, 59, 0))
 }
 
 /// Parses a time such as `20140112`, `20140112T210000` or `20140112T200000Z`. The first flag is
@@ -86,8 +91,8 @@ fn written(text: &str) -> Option<(civil::DateTime, bool, bool)> {
     if !well_formed {
         return None;
     }
-    // Zones of Windows begin in 1601.
-    let year = i16::try_from(number(0, 4)?).ok().filter(|year| (1601..9900).contains(year))?;
+    // Zones of Windows begin in 1601, and those of Exchange in year 1.
+    let year = i16::try_from(number(0, 4)?).ok().filter(|year| (1..9900).contains(year))?.max(1601);
     let date = civil::Date::new(year, small(4, 6)?, small(6, 8)?).ok()?;
     let Some(_) = time else {
         return Some((date.to_datetime(civil::Time::midnight()), true, false));
@@ -99,25 +104,58 @@ fn written(text: &str) -> Option<(civil::DateTime, bool, bool)> {
 }
 
 /// Zones for the times of a file: the zone of the reader and the zones that the file defines.
-pub(crate) struct Times<'a> {
-    reader: &'a Zone,
-    defined: BTreeMap<String, Defined>,
+pub(crate) struct Times {
+    reader: Zone,
+    defined: BTreeMap<String, Definition>,
 }
 
-impl<'a> Times<'a> {
+/// A zone that the file defines.
+enum Definition {
+    /// The file names a zone of the database beside its definition (`X-LIC-LOCATION`).
+    Named(Zone),
+    /// The changes that the file lists.
+    Changes(Defined),
+}
+
+impl Times {
+    /// Reads the zones that events of the calendar use.
+    ///
+    /// `X-WR-TIMEZONE` is the zone of times without a zone, unless the `SurgeCalendar` states one.
     pub(crate) fn of(
         calendar: &Component<'_>,
-        horizon: Horizon<'a>,
+        horizon: Horizon<'_>,
         budget: &mut Budget,
-    ) -> Result<Self, FeedError> {
+        problems: &mut Vec<String>,
+    ) -> Self {
+        let own = calendar.one("X-WR-TIMEZONE").map(|p| p.value.trim());
+        let own = own.filter(|_| !horizon.zone_is_stated).and_then(|name| {
+            let found = known(name);
+            if found.is_none() {
+                problems.push(format!("X-WR-TIMEZONE \"{}\" is not a known time zone", word(name)));
+            }
+            found
+        });
+        let events = calendar.components.iter().filter(|c| c.is("VEVENT"));
+        let used: BTreeSet<&str> =
+            events.flat_map(|e| &e.properties).filter_map(|p| p.param("TZID")).collect();
         let mut defined = BTreeMap::new();
         for zone in calendar.components.iter().filter(|c| c.is("VTIMEZONE")) {
-            let id = zone.one("TZID").map(|p| p.value.to_owned());
-            if let (Some(id), Some(zone)) = (id, Defined::read(zone, horizon, budget)?) {
-                defined.insert(id, zone);
+            let Some(id) = zone.one("TZID").map(|p| p.value.trim()) else { continue };
+            if !used.contains(id) || iana(id).is_some() {
+                continue;
+            }
+            let location = zone.one("X-LIC-LOCATION").and_then(|p| iana(p.value.trim()));
+            let definition = match location {
+                Some(zone) => Ok(Some(Definition::Named(zone))),
+                None => Defined::read(zone, horizon, budget).map(|z| z.map(Definition::Changes)),
+            };
+            match definition {
+                Ok(Some(zone)) => drop(defined.insert(id.to_owned(), zone)),
+                Ok(None) => {}
+                Err(why) => problems.push(format!("VTIMEZONE \"{}\": {why}", word(id))),
             }
         }
-        Ok(Self { reader: horizon.zone, defined })
+        Self { reader: own.unwrap_or_else(|| horizon.zone.clone()), defined }
     }
 
     /// Reads the time of a property.
@@ -167,32 +205,56 @@ impl<'a> Times<'a> {
         let whose = match property.param("TZID") {
             _ if utc => Whose::Zone(Zone::utc()),
             Some(id) if !is_date => self.zone(id)?,
-            _ => Whose::Reader(self.reader),
+            _ => Whose::Reader(&self.reader),
         };
         Ok(Moment { clock, is_date, whose })
     }
 
-    /// Finds the zone of a `TZID`. Some programs put a prefix before the name:
-    /// `/citadel.org/20210210_1/Europe/Paris`.
+    /// Finds the zone of a `TZID`: a name of the database, a zone that the file defines, or a name of Windows.
     fn zone(&self, id: &str) -> Result<Whose<'_>, String> {
-        let slashes = id.match_indices('/').map(|(at, _)| id.get(at + 1..).unwrap_or_default());
-        let named = std::iter::once(id).chain(slashes).find_map(|name| Zone::named(name).ok());
-        if let Some(zone) = named {
+        if let Some(zone) = iana(id) {
             return Ok(Whose::Zone(zone));
         }
-        self.defined.get(id).map(Whose::Defined).ok_or_else(|| {
+        match self.defined.get(id) {
+            Some(Definition::Named(zone)) => return Ok(Whose::Zone(zone.clone())),
+            Some(Definition::Changes(zone)) => return Ok(Whose::Defined(zone)),
+            None => {}
+        }
+        windows::zone(id).map(Whose::Zone).ok_or_else(|| {
             format!("TZID \"{}\" is neither a time zone's name nor defined in the file", word(id))
         })
     }
 }
 
-/// A zone that the file defines: local times of the changes, and the offset from UTC after each
-/// change.
+/// Finds a zone of the database. Some programs put a prefix before the name:
+/// `/citadel.org/20210210_1/Europe/Paris`.
+fn iana(id: &str) -> Option<Zone> {
+    let slashes = id.match_indices('/').map(|(at, _)| id.get(at + 1..).unwrap_or_default());
+    std::iter::once(id).chain(slashes).find_map(Zone::of_feed)
+}
+
+/// Finds a zone by a name of the database or of Windows.
+fn known(name: &str) -> Option<Zone> {
+    iana(name).or_else(|| windows::zone(name))
+}
+
+/// A zone that the file defines: the changes, and the offset from UTC after each change.
 #[derive(Clone, Debug)]
 pub(crate) struct Defined {
     /// Offset from UTC before the first change.
     before: SignedDuration,
-    changes: Vec<(civil::DateTime, SignedDuration)>,
+    changes: Vec<Change>,
+}
+
+/// A change of the offset from UTC.
+#[derive(Clone, Copy, Debug)]
+struct Change {
+    /// Local time from which the new offset counts.
+    from: civil::DateTime,
+    /// The same in UTC.
+    utc: civil::DateTime,
+    /// Offset after the change.
+    to: SignedDuration,
 }
 
 impl Defined {
@@ -200,55 +262,89 @@ impl Defined {
         zone: &Component<'_>,
         horizon: Horizon<'_>,
         budget: &mut Budget,
-    ) -> Result<Option<Self>, FeedError> {
-        let Some(until) = utc_clock(horizon.until + TimeDelta::days(400)) else { return Ok(None) };
+    ) -> Result<Option<Self>, String> {
+        let (Some(from), Some(until)) = (
+            utc_clock(horizon.from - TimeDelta::days(800)),
+            utc_clock(horizon.until + TimeDelta::days(400)),
+        ) else {
+            return Ok(None);
+        };
         let mut all = Vec::new();
         for change in &zone.components {
-            let value = |name: &str| change.one(name).map(|p| p.value);
-            let offset = |name: &str| value(name).and_then(offset);
-            let start = value("DTSTART").and_then(written).map(|(clock, ..)| clock);
-            let (Some(from), Some(to), Some(start)) =
-                (offset("TZOFFSETFROM"), offset("TZOFFSETTO"), start)
-            else {
-                continue;
-            };
-            let mut clocks = vec![start];
-            let span = Span { first: start, last: None, from: start, until };
-            if let Some(rule) = value("RRULE")
-                && let Ok(more) = recurrence::clocks(rule, span, budget)?
-            {
-                clocks = more;
-            }
-            // RFC 5545, 3.3.5 reads a skipped local time with the offset before the gap. The new
-            // offset therefore applies from the end of the gap. A local time that exists twice is
-            // the first of the two.
-            let skipped = (to - from).max(SignedDuration::ZERO);
-            let counts =
-                |clock: civil::DateTime| Some((clock.checked_add(skipped).ok()?, from, to));
-            all.extend(clocks.into_iter().filter_map(counts));
+            all.extend(changes(change, from, until, budget)?);
         }
-        all.sort_by_key(|(clock, ..)| *clock);
-        let before = all.first().map(|(_, from, _)| *from);
-        let changes = all.into_iter().map(|(clock, _, to)| (clock, to)).collect();
+        all.sort_by_key(|(change, _)| change.utc);
+        let before = all.first().map(|(_, before)| *before);
+        let changes = all.into_iter().map(|(change, _)| change).collect();
         Ok(before.map(|before| Self { before, changes }))
     }
 
-    fn offset(&self, clock: civil::DateTime) -> SignedDuration {
-        let n = self.changes.partition_point(|(from, _)| *from <= clock);
-        n.checked_sub(1).and_then(|n| self.changes.get(n)).map_or(self.before, |(_, to)| *to)
-    }
-
     fn resolve(&self, clock: civil::DateTime) -> Option<Instant> {
-        let utc = clock.checked_sub(self.offset(clock)).ok()?;
+        let n = self.changes.partition_point(|change| change.from <= clock);
+        let utc = clock.checked_sub(self.offset_after(n)).ok()?;
         Some(Utc.from_utc_datetime(&naive(utc)?))
     }
 
     fn clock(&self, at: Instant) -> civil::DateTime {
         let utc = utc_clock(at).unwrap_or(civil::DateTime::MAX);
-        // Add an hour, so that the result is not early around a change. A horizon may therefore end
-        // late.
-        utc.checked_add(self.offset(utc)).unwrap_or(utc).saturating_add(1.hour())
+        let n = self.changes.partition_point(|change| change.utc <= utc);
+        utc.checked_add(self.offset_after(n)).unwrap_or(utc)
     }
+
+    /// Returns the offset after the first `n` changes.
+    fn offset_after(&self, n: usize) -> SignedDuration {
+        n.checked_sub(1).and_then(|n| self.changes.get(n)).map_or(self.before, |change| change.to)
+    }
+}
+
+/// Returns the changes of a `STANDARD` or `DAYLIGHT` part, each with the offset before it: the first, those of `RRULE` up to
+/// its `UNTIL`, and those of `RDATE` (RFC 5545, 3.6.5).
+fn changes(
+    part: &Component<'_>,
+    from: civil::DateTime,
+    until: civil::DateTime,
+    budget: &mut Budget,
+) -> Result<Vec<(Change, SignedDuration)>, String> {
+    let value = |name: &str| part.one(name).map(|p| p.value.trim());
+    let offset = |name: &str| value(name).and_then(offset);
+    let start = value("DTSTART").and_then(written).map(|(clock, ..)| clock);
+    let (Some(before), Some(to), Some(start)) =
+        (offset("TZOFFSETFROM"), offset("TZOFFSETTO"), start)
+    else {
+        return Ok(Vec::new());
+    };
+    let mut clocks = vec![start];
+    for rule in part.all("RRULE") {
+        let last = rule.value.split(';').find(|part| recurrence::named(part, "UNTIL"));
+        let last = last.and_then(|part| written(part.split_once('=')?.1.trim()));
+        // `UNTIL` is in UTC here, and the rule in the local time before the change.
+        let last = last.map(|(clock, is_date, utc)| match (is_date, utc) {
+            (true, _) => end_of_day(clock),
+            (false, true) => clock.checked_add(before).unwrap_or(clock),
+            (false, false) => clock,
+        });
+        if last.is_some_and(|last| last < start) {
+            continue;
+        }
+        clocks.extend(recurrence::clocks(
+            rule.value,
+            Span { first: start, last, from, until },
+            budget,
+        )?);
+    }
+    let further = part.all("RDATE").flat_map(|p| p.value.split(','));
+    clocks.extend(further.filter_map(|text| {
+        let (clock, _, utc) = written(text.split('/').next()?.trim())?;
+        if utc { clock.checked_add(before).ok() } else { Some(clock) }
+    }));
+    // RFC 5545, 3.3.5 reads a skipped local time with the offset before the gap. The new offset therefore applies from the end
+    // of the gap. A local time that exists twice is the first of the two.
+    let skipped = (to - before).max(SignedDuration::ZERO);
+    let change = |clock: civil::DateTime| {
+        let (from, utc) = (clock.checked_add(skipped).ok()?, clock.checked_sub(before).ok()?);
+        Some((Change { from, utc, to }, before))
+    };
+    Ok(clocks.into_iter().filter_map(change).collect())
 }
 
 /// Parses an offset from UTC: `+0100`, `-0330` or `+010000`.

@@ -259,7 +259,11 @@ mod tests {
         let text = format!(
             "<?xml version=\"1.0\"?><!DOCTYPE tv SYSTEM \"xmltv.dtd\"><tv>{programmes}</tv>"
         );
-        read(text.as_bytes(), Format::Xmltv, Horizon { from, until, zone: &zone })
+        read(
+            text.as_bytes(),
+            Format::Xmltv,
+            Horizon { from, until, zone: &zone, zone_is_stated: true },
+        )
     }
 
     #[test]
@@ -333,6 +337,7 @@ mod tests {
             from: at("2014-01-12T00:00:00Z"),
             until: at("2014-01-19T00:00:00Z"),
             zone: &zone,
+            zone_is_stated: true,
         };
         let feed = read(bomb.as_bytes(), Format::Xmltv, horizon).unwrap();
         assert_eq!(feed.events.first().map(|e| &*e.title), Some(""));

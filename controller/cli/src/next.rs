@@ -65,8 +65,8 @@ struct Known {
     surge: SurgeRecord,
     /// Schedule of the surge, or the reasons why the schedule is unknown.
     schedule: Result<Schedule, Vec<String>>,
-    /// Message of the `Ready` condition of the `SurgeCalendar`, if the condition is not true.
-    trouble: Option<String>,
+    /// Messages about the `SurgeCalendar`: the feed cannot be read, or the reader left something out.
+    trouble: Vec<String>,
     planned: BTreeSet<Instant>,
     cancelled: BTreeSet<Instant>,
 }
@@ -139,6 +139,9 @@ pub async fn show(place: &Where, args: &Args) -> Result<ExitCode> {
             for (place, why) in invalid(&known) {
                 eprintln!("{place} is left out: {why}");
             }
+            for (place, why) in troubles(&known) {
+                eprintln!("{place}: {why}");
+            }
             screen::show(&format!("{}\n", serde_json::to_string_pretty(&lines)?))?;
         }
         Output::Table => screen::show(&table(&known, &coming, args))?,
@@ -178,6 +181,7 @@ async fn in_cluster(cluster: &Cluster) -> Result<Vec<Known>> {
             let trouble = world.calendars.get(name)?.status.trouble()?;
             Some(format!("SurgeCalendar {name}: {trouble}"))
         });
+        let trouble = trouble.into_iter().collect();
         Known { namespace, surge, schedule, trouble, planned, cancelled }
     });
     Ok(known.collect())
@@ -218,12 +222,12 @@ fn in_files(args: &Args) -> Result<Vec<Known>> {
             }
             let read = surge::read(object).and_then(|(surge, spec)| {
                 let namespace = surge.namespace().unwrap_or_else(|| "default".to_owned());
-                let (schedule, _) = followed::schedule(&spec, &namespace, &all, from)?;
+                let followed = followed::schedule(&spec, &namespace, &all, from)?;
                 Ok(Known {
                     namespace,
                     surge: surge_record(&surge),
-                    schedule: Ok(schedule),
-                    trouble: None,
+                    schedule: Ok(followed.schedule),
+                    trouble: followed.left_out,
                     planned: BTreeSet::new(),
                     cancelled: BTreeSet::new(),
                 })
@@ -267,6 +271,7 @@ fn coming(known: &[Known], from: Instant, until: Instant) -> Vec<Coming<'_>> {
             if let Start::Manual { .. } = spec.announcement.start {
                 warnings.push("armed: it begins when a person starts it".to_owned());
             }
+            // A program that reads JSON finds the trouble here, a person below the table.
             warnings.extend(one.trouble.clone());
             let (start, end) = (occurrence.start, occurrence.end);
             all.push(Coming {
@@ -334,7 +339,18 @@ fn table(known: &[Known], coming: &[Coming<'_>], args: &Args) -> String {
     for (place, why) in invalid(known) {
         let _ = writeln!(out, "! {place}: {why}");
     }
+    for (place, why) in troubles(known) {
+        let _ = writeln!(out, "! {place}: {why}");
+    }
     out
+}
+
+/// Returns the surges whose calendar has trouble, each with the message.
+fn troubles(known: &[Known]) -> impl Iterator<Item = (String, &String)> + '_ {
+    known.iter().flat_map(|one| {
+        let place = format!("{}/{}", one.namespace, one.surge.name);
+        one.trouble.iter().map(move |why| (place.clone(), why))
+    })
 }
 
 /// Returns the surges with an invalid spec or an unknown schedule, and the reasons.
@@ -364,7 +380,7 @@ mod tests {
         Known {
             namespace: "shop".into(),
             schedule: Ok(surge.spec.clone().unwrap().schedule),
-            trouble: None,
+            trouble: Vec::new(),
             surge,
             planned: BTreeSet::new(),
             cancelled: BTreeSet::new(),

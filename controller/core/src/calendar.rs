@@ -58,11 +58,13 @@ impl CalendarStatus {
         self.last_read_time.is_some()
     }
 
-    /// Returns the message of the `Ready` condition if that condition is not `True`.
+    /// Returns the message of the `Ready` condition if that condition is not `True`, or if the reader left
+    /// out an event.
     #[must_use]
     pub fn trouble(&self) -> Option<&str> {
-        let ready = condition(&self.conditions, ConditionType::Ready).filter(|c| !c.holds())?;
-        Some(&ready.message)
+        let lost = self.left_out.is_some();
+        let ready = condition(&self.conditions, ConditionType::Ready);
+        ready.filter(|ready| lost || !ready.holds()).map(|ready| ready.message.as_str())
     }
 
     /// Returns the events of the calendar as a schedule with a one-off rule for each event.

@@ -19,6 +19,7 @@ use serde_json::{Value, json};
 
 use crate::announced::assumptions::{ASSUMED_LEAD_SECONDS, Assumptions, Strategy};
 use crate::announced::evening::Evening;
+use crate::announced::followed::Followed;
 use crate::announced::given::fits;
 use crate::announced::objects::{is, number, text};
 use crate::announced::surge::{read as read_surge, strict};
@@ -64,7 +65,12 @@ impl Evening {
                 "ScheduledSurge" => surges.push(document.clone()),
                 "InstanceClass" => given.push(strict::<InstanceClass>(document)?.1),
                 "MetricsSource" => given.push(strict::<MetricsSource>(document)?.1),
-                "Deployment" | "HorizontalPodAutoscaler" | "ConfigMap" | "HTTPRoute" => {
+                "Deployment"
+                | "HorizontalPodAutoscaler"
+                | "ConfigMap"
+                | "HTTPRoute"
+                | "ResourceQuota"
+                | "LimitRange" => {
                     given.push(document.clone());
                 }
                 // `followed::schedule` looks up a `SurgeCalendar` in the documents if a surge
@@ -74,7 +80,7 @@ impl Evening {
                 kind => {
                     return Err(vec![format!(
                         "{kind} {}: not understood here; simulate reads one ScheduledSurge, and Deployment, \
-                     HorizontalPodAutoscaler, InstanceClass, MetricsSource, SurgeCalendar, ConfigMap, HTTPRoute, CronJob and Job beside it",
+                     HorizontalPodAutoscaler, InstanceClass, MetricsSource, SurgeCalendar, ConfigMap, HTTPRoute, ResourceQuota, LimitRange, CronJob and Job beside it",
                         text(document, "/metadata/name")
                     )]);
                 }
@@ -85,7 +91,7 @@ impl Evening {
         };
         let (mut surge, mut spec) = read_surge(object)?;
         let namespace = surge.metadata.namespace.clone().unwrap_or_else(|| "default".to_owned());
-        let (schedule, _) = followed::schedule(&spec, &namespace, documents, now)?;
+        let Followed { schedule, .. } = followed::schedule(&spec, &namespace, documents, now)?;
         let next = schedule.next_or_last(now);
         let Occurrence { start, end, .. } = next.ok_or_else(|| {
             vec!["spec.schedule: nothing is to come, or every day is excluded".to_owned()]
@@ -245,7 +251,7 @@ impl Evening {
                 step: TimeDelta::seconds(1),
                 pods_per_second: 20,
                 pods_per_node: usize::try_from(self.assumptions.pods_per_node).unwrap_or(10),
-                pods_per_namespace: usize::MAX,
+                pods_per_namespace: self.pods_allowed(),
                 start_up: (u64::from(least) * 1000, u64::from(most.max(least)) * 1000),
                 hpa_sync: TimeDelta::seconds(15),
                 hpa_memory: TimeDelta::seconds(self.assumptions.hpa_memory_seconds.into()),

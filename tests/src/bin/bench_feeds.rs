@@ -95,7 +95,12 @@ fn peak() -> Result<i64> {
 
 fn measure(name: &str, text: &str, format: Format) -> Result<()> {
     let zone = Zone::named("Europe/Paris")?;
-    let horizon = Horizon { from: now()?, until: now()? + TimeDelta::days(400), zone: &zone };
+    let horizon = Horizon {
+        from: now()?,
+        until: now()? + TimeDelta::days(400),
+        zone: &zone,
+        zone_is_stated: true,
+    };
     let select = Select { title: Some("*7".to_owned()), ..Select::default() };
     let look =
         || read(text.as_bytes(), format, horizon).map(|feed| entries(feed, &select, horizon.from));

@@ -22,10 +22,27 @@ pub fn schedule(
     namespace: &str,
     documents: &[Value],
     now: Instant,
-) -> Result<(Schedule, Option<CalendarStatus>), Vec<String>> {
-    let Some(follows) = &spec.follows else { return Ok((spec.schedule.clone(), None)) };
-    let status = read(&follows.calendar, namespace, documents, now)?;
-    Ok((status.schedule(&spec.schedule, follows.duration), Some(status)))
+) -> Result<Followed, Vec<String>> {
+    let Some(follows) = &spec.follows else {
+        return Ok(Followed { schedule: spec.schedule.clone(), ..Followed::default() });
+    };
+    let (status, left_out) = read(&follows.calendar, namespace, documents, now)?;
+    let schedule = status.schedule(&spec.schedule, follows.duration);
+    let events = status.left_out.unwrap_or_default();
+    Ok(Followed { schedule, status: Some(status), left_out, events_left_out: events })
+}
+
+/// Schedule of a surge, and what the reader of its calendar left out.
+#[derive(Clone, Debug, Default)]
+pub struct Followed {
+    /// Schedule of the surge.
+    pub schedule: Schedule,
+    /// Status of the calendar, if the surge follows one.
+    pub status: Option<CalendarStatus>,
+    /// Messages about lines, properties and events that the reader left out, each with the reason. At most 20.
+    pub left_out: Vec<String>,
+    /// Number of events and rules that the reader left out.
+    pub events_left_out: u64,
 }
 
 fn find<'a>(documents: &'a [Value], kind: &str, namespace: &str, name: &str) -> Option<&'a Value> {
@@ -43,7 +60,7 @@ fn read(
     namespace: &str,
     documents: &[Value],
     now: Instant,
-) -> Result<CalendarStatus, Vec<String>> {
+) -> Result<(CalendarStatus, Vec<String>), Vec<String>> {
     let said = |why: String| vec![format!("SurgeCalendar {name}: {why}")];
     let object = find(documents, "SurgeCalendar", namespace, name)
         .ok_or_else(|| said(format!("is not among these files, in namespace {namespace}")))?;
@@ -62,6 +79,9 @@ fn read(
     let feed = map.get("data").and_then(|data| data.get(&at.key)).and_then(Value::as_str);
     let feed = feed.ok_or_else(|| said(format!("ConfigMap {} has no key {}", at.name, at.key)))?;
     let found = how.read(feed.as_bytes(), now).map_err(said)?;
+    let left_out =
+        found.problems.iter().map(|why| format!("SurgeCalendar {name}: left out: {why}"));
+    let left_out = left_out.collect();
     let reading = Reading { what: how.words(), at: now, found: Ok(found) };
-    Ok(calendar::read(&calendar_record(&calendar), Some(&reading), false, now))
+    Ok((calendar::read(&calendar_record(&calendar), Some(&reading), false, now), left_out))
 }

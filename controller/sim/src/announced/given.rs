@@ -32,6 +32,18 @@ impl Evening {
         )
     }
 
+    /// Returns the pods that the given `ResourceQuota`s allow in the namespace. The simulator plays no other resource of a
+    /// quota; the preflight rules of the run judge all of them.
+    pub(super) fn pods_allowed(&self) -> usize {
+        let quotas = self.given.iter().filter(|o| text(o, "/kind") == "ResourceQuota");
+        let hard = quotas.filter_map(|quota| {
+            let hard = quota.pointer("/spec/hard")?;
+            let pods = hard.get("pods").or_else(|| hard.get("count/pods"))?;
+            pods.as_u64().or_else(|| pods.as_str()?.parse().ok())
+        });
+        hard.min().and_then(|pods| usize::try_from(pods).ok()).unwrap_or(usize::MAX)
+    }
+
     pub(super) fn cron(&self, target: &Target) -> Cron {
         Cron {
             metric: format!("cron-{}", target.name),
@@ -64,11 +76,21 @@ impl Evening {
                 "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": target.workload},
                 "minReplicas": min, "maxReplicas": max, "metrics": metrics,
             });
+            let given = self.given.iter().find(|o| scales(o, &target.workload));
+            if let Some(behavior) = given.and_then(|hpa| hpa.pointer("/spec/behavior")) {
+                hpa["spec"]["behavior"] = behavior.clone();
+            }
             objects.push(hpa);
         }
         let platform = |kind: &str| {
             self.given.iter().filter(|o| text(o, "/kind") == kind).cloned().collect::<Vec<_>>()
         };
+        for kind in ["ResourceQuota", "LimitRange"] {
+            objects.extend(platform(kind).into_iter().map(|mut object| {
+                object["metadata"]["namespace"] = self.namespace.clone().into();
+                object
+            }));
+        }
         objects.extend(platform("InstanceClass"));
         objects.extend(platform("MetricsSource"));
         for group in &self.spec.announcement.machines {
