@@ -104,8 +104,8 @@ async fn review(State(served): State<Served>, Json(review): Json<Value>) -> Resp
     };
     let verdict = judge(request, &served).await;
     let response = match verdict {
-        Ok(None) => json!({"uid": uid, "allowed": true}),
-        Ok(Some(warning)) => json!({"uid": uid, "allowed": true, "warnings": [warning]}),
+        Ok(warnings) if warnings.is_empty() => json!({"uid": uid, "allowed": true}),
+        Ok(warnings) => json!({"uid": uid, "allowed": true, "warnings": warnings}),
         Err(reasons) => json!({
             "uid": uid,
             "allowed": false,
@@ -120,15 +120,15 @@ fn at<'a>(value: &'a Value, pointer: &str) -> &'a Value {
     value.pointer(pointer).unwrap_or(&Value::Null)
 }
 
-/// Validates the surge in an admission request. Returns an optional warning, or every reason for
-/// refusing the surge.
-async fn judge(request: &Value, served: &Served) -> Result<Option<String>, Vec<String>> {
+/// Validates the surge in an admission request. Returns the warnings, or every reason for refusing
+/// the surge.
+async fn judge(request: &Value, served: &Served) -> Result<Vec<String>, Vec<String>> {
     let surge: ScheduledSurge = serde_json::from_value(at(request, "/object").clone())
         .map_err(|e| vec![format!("spec: {e}")])?;
     // Accept the surge without validation if the request leaves `spec` unchanged. Labels,
     // finalizers and owners of an accepted surge stay editable.
     if at(request, "/oldObject/spec") == at(request, "/object/spec") {
-        return Ok(None);
+        return Ok(Vec::new());
     }
     let schedule = "/spec/schedule";
     let moved = at(at(request, "/oldObject"), schedule) != at(at(request, "/object"), schedule);
@@ -140,9 +140,9 @@ async fn judge(request: &Value, served: &Served) -> Result<Option<String>, Vec<S
     let goes_on = |schedule: &Schedule| {
         is_new && served.shared.with(|cache| cache.goes_on(namespace, &name, schedule))
     };
-    let warning = reasons_against(&surge, moved, goes_on, served.clock.now())?;
+    let warnings = reasons_against(&surge, moved, goes_on, served.clock.now())?;
     kinds_scale(&surge, &served.client).await?;
-    Ok(warning)
+    Ok(warnings)
 }
 
 fn reasons_against(
@@ -150,13 +150,13 @@ fn reasons_against(
     moved: bool,
     goes_on: impl Fn(&Schedule) -> bool,
     now: Instant,
-) -> Result<Option<String>, Vec<String>> {
+) -> Result<Vec<String>, Vec<String>> {
     let spec = named_surge(surge)?;
     if !moved || goes_on(&spec.schedule) {
-        return Ok(None);
+        return Ok(Vec::new());
     }
     validate::not_in_the_past(&spec.schedule, now).map_err(|e| vec![e])?;
-    Ok(validate::short_of_time(&spec, now))
+    Ok(validate::warnings(&spec, now))
 }
 
 /// Refuses each target whose kind is unknown or has no scale subresource. If discovery fails, the
@@ -202,6 +202,6 @@ mod tests {
         let now = "2026-11-22T20:30:00Z".parse().unwrap();
         let refused = reasons_against(&surge, true, |_| false, now).unwrap_err();
         assert!(refused.join("").contains("is in the past"), "{refused:?}");
-        assert_eq!(reasons_against(&surge, true, |_| true, now), Ok(None));
+        assert_eq!(reasons_against(&surge, true, |_| true, now), Ok(vec![]));
     }
 }

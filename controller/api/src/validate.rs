@@ -13,9 +13,7 @@ use primetime_core::{reference as references, seconds};
 
 use self::reference::name;
 pub(crate) use self::schedule::follows;
-pub use self::schedule::{
-    LATEST_ANNOUNCEMENT, not_in_the_past, schedule as schedule_of, short_of_time,
-};
+pub use self::schedule::{LATEST_ANNOUNCEMENT, not_in_the_past, schedule as schedule_of, warnings};
 use crate::event::{
     EventSpec, LOOK_AHEAD_SECONDS, Rung, ScaleTargetRef, Signal, StartPolicy, Target,
 };
@@ -32,11 +30,37 @@ pub(crate) fn queries(signals: &[Signal]) -> Vec<String> {
     signals.iter().enumerate().filter_map(wrong).collect()
 }
 
+/// Refuses a kind that Kubernetes, KEDA or Primetime itself serves without a `scale` subresource. The
+/// admission webhook asks the API server about every other kind.
+fn scales(api_version: &str, kind: &str) -> Result<(), String> {
+    let group = api_version.split_once('/').map_or("", |(group, _)| group);
+    let scales = match group {
+        "" => kind == "ReplicationController",
+        "apps" => matches!(kind, "Deployment" | "ReplicaSet" | "StatefulSet"),
+        "autoscaling" | "keda.sh" => {
+            return Err(format!(
+                "scaleTargetRef: {kind} is an autoscaler; name the workload that it scales, and \
+                 Primetime raises the bounds of the autoscaler"
+            ));
+        }
+        "batch" | "policy" | "networking.k8s.io" | "primetime.dev" => false,
+        _ => true,
+    };
+    if scales {
+        return Ok(());
+    }
+    Err(format!(
+        "scaleTargetRef: {kind} of {api_version} has no scale subresource, so its replicas cannot be \
+         set; name a Deployment, a StatefulSet, or another kind that kubectl scale accepts"
+    ))
+}
+
 fn workload(written: &ScaleTargetRef) -> Result<Workload, String> {
     let at = |why| format!("scaleTargetRef: {why}");
     references::group_version(&written.api_version).map_err(at)?;
     references::kind(&written.kind).map_err(at)?;
     references::name(&written.name).map_err(at)?;
+    scales(&written.api_version, &written.kind)?;
     let workload = Workload::from(written);
     let held = hold::name(&workload).len();
     if held > references::NAME_LENGTH {

@@ -5,6 +5,7 @@ mod files;
 mod leader;
 mod next;
 mod overrule;
+mod preflight;
 mod screen;
 mod simulate;
 mod status;

@@ -17,6 +17,10 @@ pub(crate) fn plain(replicas: u32) -> TargetState {
         autoscaler: None,
         paused: false,
         kept_at: None,
+        created: replicas,
+        never_scales_down: false,
+        bounds_written_by: None,
+        pods: std::sync::Arc::default(),
     }
 }
 

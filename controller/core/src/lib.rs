@@ -18,6 +18,7 @@
 //! | [`output`] | records and acts |
 //! | [`port`] | interfaces of the shell to clouds, metrics sources and feeds |
 //! | [`timeline`] | start time of each step, computed backwards from T0 |
+//! | [`preflight`] | rules that tell days before why a target will not be ready |
 //! | [`machines`] | the ledger of instances: launch, join, terminate |
 //! | [`occurrences`] | passes 1 and 2: calendars, and the runs of each surge |
 //! | [`scaling`] | pass 4: claims to one level per target, and the patches of the level |
@@ -35,6 +36,7 @@ pub mod occurrences;
 pub mod output;
 pub mod plan;
 pub mod port;
+pub mod preflight;
 pub mod reference;
 pub mod row;
 pub mod run;

@@ -375,6 +375,10 @@ pub(crate) struct Claims {
     /// Runs that the planner cannot judge in the present pass. The recorded claims of such a run
     /// stay unchanged.
     pub(crate) undecided: BTreeSet<String>,
+    /// Targets whose raised maximum a released run no longer waits for.
+    pub(crate) waited_for: BTreeSet<Workload>,
+    /// Targets whose raised maximum a released run still waits for.
+    pub(crate) waits: BTreeSet<Workload>,
 }
 
 impl Claims {

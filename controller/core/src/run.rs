@@ -12,6 +12,7 @@ pub mod load;
 pub mod manual_start;
 mod observe;
 pub mod overrides;
+mod preflight;
 pub mod release;
 pub mod status;
 mod wake;
@@ -41,7 +42,7 @@ use crate::timeline::PREPARE_AHEAD;
 /// 6. `floor.rs`: the planner computes the claim of the run on each target.
 /// 7. `ledger.rs`, `jobs.rs`, `degrade.rs`: the planner updates machines, Jobs and degradation
 ///    steps.
-/// 8. `status/explain.rs`, `completion.rs`: the planner writes the status and completes the run.
+/// 8. `preflight.rs`, `status/explain.rs`, `completion.rs`: the planner writes the status and completes the run.
 /// 9. `wake.rs`, `status/decisions.rs`: the planner computes the next instant and the decision log.
 pub(crate) fn plan(record: &RunRecord, world: &World, now: Instant, draft: &mut Draft) -> Wake {
     if deletion::asks(record, world) {
@@ -100,6 +101,7 @@ fn live(
     if record.guarded {
         wake = wake.or(run.come_down(&mut status));
         run.ask_for_targets(&mut status, draft);
+        wake = wake.or(run.let_maxima_go(draft));
         wake = wake.or(run.keep_ledger(&mut status, draft));
     } else {
         // If a person removes the finalizer, the claims stay as recorded and the planner lowers

@@ -5,3 +5,4 @@ pub(crate) mod holds;
 pub mod level;
 pub mod patch;
 pub mod repair;
+pub mod usual;

@@ -4,7 +4,7 @@
 
 use std::fmt::Write;
 
-use primetime_core::state::condition::{ConditionReason, ConditionType, EventReason};
+use primetime_core::state::condition::{ConditionReason, ConditionType, EventReason, Rule};
 
 fn page() -> String {
     let mut out = String::from(
@@ -28,6 +28,14 @@ fn page() -> String {
         let kind = if reason.is_warning() { "Warning" } else { "Normal" };
         let _ = writeln!(out, "| `{}` | {kind} | {} |", reason.as_str(), reason.meaning());
     }
+    out.push_str(
+        "\n## Preflight rules\n\nThe condition `PreflightPassed` of a run and `kubectl surge validate` show the findings. A risk makes the \
+         verdict `AtRisk`.\n\n| rule | what it finds | what to do |\n|---|---|---|\n",
+    );
+    for rule in Rule::ALL {
+        let hint = if rule.hint().is_empty() { "the finding says it" } else { rule.hint() };
+        let _ = writeln!(out, "| `{}` | {} | {hint} |", rule.as_str(), rule.meaning());
+    }
     out
 }
 
@@ -40,6 +48,13 @@ fn the_published_words_are_those_of_the_code() {
     }
     let published = std::fs::read_to_string(file).unwrap_or_default();
     assert!(page == published, "docs/conditions.md is old; run `make generate`");
+}
+
+#[test]
+fn a_rule_is_a_risk_where_its_meaning_says_so() {
+    for rule in Rule::ALL {
+        assert_eq!(rule.is_risk(), rule.meaning().starts_with("Risk:"), "{}", rule.as_str());
+    }
 }
 
 #[test]

@@ -4,6 +4,7 @@
 //! A new kind of autoscaler needs a file here, a watch in `watch.rs`, and a variant of
 //! [`AutoscalerKind`]. The defaults of the variant belong to `primetime_core::scaling::autoscaler`.
 
+pub mod bounds;
 mod decode;
 pub mod drain;
 pub mod hpa;

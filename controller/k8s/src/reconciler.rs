@@ -44,7 +44,7 @@ use primetime_core::Instant;
 use primetime_core::output::Plan;
 use primetime_core::plan::plan;
 use primetime_core::port::{Clock, Cloud};
-use primetime_core::state::observed::{Fleet, Seen};
+use primetime_core::state::observed::{Cause, Fleet, Seen};
 use primetime_core::state::run::RunRecord;
 use primetime_core::state::world::World;
 use tracing::{debug, warn};
@@ -393,7 +393,7 @@ impl Reconciler {
                 // A failed request leaves the known instances in the cache. The instances become
                 // unknown only for a run without any earlier answer.
                 self.shared.with(|cache| {
-                    cache.fleets.entry(uid).or_insert_with(|| Seen::Unknown(error));
+                    cache.fleets.entry(uid).or_insert_with(|| Seen::Unknown(Cause::Failed(error)));
                 });
             }
         }

@@ -32,7 +32,7 @@ use std::time::Duration;
 
 use futures::stream::FuturesUnordered;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
-use k8s_openapi::api::core::v1::Node;
+use k8s_openapi::api::core::v1::{LimitRange, Node, ResourceQuota};
 use kube::api::{Api, ApiResource};
 use kube::core::{DeserializeGuard, GroupVersionKind};
 use kube::{Client, Resource};
@@ -45,17 +45,18 @@ use primetime_core::reference::{self, GroupVersion};
 use primetime_core::row::Row;
 use primetime_core::state::announcement::TemplateKind;
 use primetime_core::state::calendar::{CalendarRecord, CalendarStatus};
+use primetime_core::state::observed::Cause;
 use primetime_core::state::run::RunRecord;
 use primetime_core::state::surge::{SurgeRecord, SurgeStatus};
 use tracing::{info, warn};
 
-use crate::cache::store::{Calendar, Source};
+use crate::cache::store::{Calendar, Scope, Source};
 use crate::cache::table::{Key, Table};
 use crate::call;
 use crate::kinds::job::{self, Job};
 use crate::kinds::scaled_object::{self, ScaledObject};
 use crate::kinds::workload::Scalable;
-use crate::kinds::{hpa, node};
+use crate::kinds::{bounds, hpa, node};
 use crate::shared::{Reader, Shared};
 use crate::watch::stream::watch;
 
@@ -221,6 +222,7 @@ pub async fn everything(client: Client, shared: Shared) {
         classes.boxed(),
         sources.boxed(),
         hpas.boxed(),
+        namespace_bounds(client.clone(), shared.clone()).boxed(),
         nodes.boxed(),
         scaled_objects(client.clone(), shared.clone()).boxed(),
         jobs(client.clone(), shared.clone()).boxed(),
@@ -292,6 +294,25 @@ async fn jobs(client: Client, shared: Shared) {
     futures::join!(jobs, cron_jobs);
 }
 
+/// Watches what bounds the pods of a namespace.
+async fn namespace_bounds(client: Client, shared: Shared) {
+    let quotas = watch(
+        Api::<ResourceQuota>::all(client.clone()),
+        shared.clone(),
+        "ResourceQuota".to_owned(),
+        |i| Some(&mut i.quotas),
+        |o| bounds::quota(o).map(|quota| (key(o), quota)),
+    );
+    let limits = watch(
+        Api::<LimitRange>::all(client),
+        shared,
+        "LimitRange".to_owned(),
+        |i| Some(&mut i.limits),
+        |o| Some((key(o), bounds::limits(o))),
+    );
+    futures::join!(quotas, limits);
+}
+
 async fn scaled_objects(client: Client, shared: Shared) {
     let resource = scaled_object::resource();
     while !matches!(probe(&client, "keda.sh/v1alpha1", "ScaledObject").await, Ok(Some(_))) {
@@ -342,25 +363,19 @@ async fn workloads(client: Client, shared: Shared) {
             match probe(&client, api_version, name).await {
                 Ok(Some((resource, true))) => {
                     shared.with(|cache| {
-                        cache.not_scalable.remove(&kind);
+                        cache.unwatched.remove(&kind);
                         cache.workloads.insert(kind.clone(), Table::default());
                     });
                     let api = Api::<Scalable>::all_with(client.clone(), &resource);
                     watches.spawn(watch_workload(api, shared.clone(), kind.clone()));
                 }
-                Ok(_) => {
-                    let news = shared.with(|cache| cache.not_scalable.insert(kind.clone()));
-                    if news {
-                        warn!(
-                            api_version,
-                            kind = name,
-                            "is not served, or has no scale subresource: it cannot be held"
-                        );
-                        shared.notify();
-                    }
+                Ok(found) => {
+                    let cause = if found.is_some() { Cause::NotScalable } else { Cause::NotServed };
+                    unwatched(&shared, &kind, &cause(name.clone()));
                 }
                 Err(error) => {
-                    warn!(kind = name, %error, "could not be looked up; it is tried again");
+                    let why = format!("{api_version} {name} cannot be looked up: {error}");
+                    unwatched(&shared, &kind, &Cause::Failed(why));
                 }
             }
         }
@@ -375,6 +390,19 @@ async fn workloads(client: Client, shared: Shared) {
             () = shared.changed_for(Reader::Workloads) => {}
             () = again => {}
         }
+    }
+}
+
+/// Records why a kind is not watched, and has the planner told.
+fn unwatched(shared: &Shared, kind: &(String, String), cause: &Cause) {
+    let news = shared.with(|cache| {
+        let news = cache.unwatched.get(kind) != Some(cause);
+        cache.unwatched.insert(kind.clone(), cause.clone());
+        news && cache.mark(Scope::Everything)
+    });
+    if news {
+        warn!(api_version = kind.0, kind = kind.1, %cause, "kind is not watched; it is tried again");
+        shared.notify();
     }
 }
 

@@ -1,6 +1,7 @@
 //! Models of the controllers besides Primetime: workload controller, scheduler, kubelets, HPA,
 //! KEDA, node autoscaler, and machines that join.
 
+mod behavior;
 mod hpa;
 pub mod jobs;
 mod keda;

@@ -13,7 +13,7 @@ use regex::Regex;
 
 /// Folders and files of the core, from the types up to the plan. A file may use the folder of the
 /// file and the folders before.
-const FOLDERS: [&str; 16] = [
+const FOLDERS: [&str; 17] = [
     "decimal",
     "format",
     "lease",
@@ -25,6 +25,7 @@ const FOLDERS: [&str; 16] = [
     "output",
     "port",
     "timeline",
+    "preflight",
     "machines",
     "occurrences",
     "scaling",

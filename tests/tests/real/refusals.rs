@@ -65,7 +65,7 @@ fn asks(surge: &mut Value, query: &str) {
 }
 
 /// Description of the mistake, change that causes the mistake, expected text in the error.
-const SURGES: [(&str, Change, &str); 83] = [
+const SURGES: [(&str, Change, &str); 85] = [
     (
         "a calendar and a start",
         |s| s["spec"]["schedule"]["calendarRef"] = json!({"name": "guide"}),
@@ -208,6 +208,21 @@ const SURGES: [(&str, Change, &str); 83] = [
                 json!({"apiVersion": "v1", "kind": "ConfigMap", "name": "x"});
         },
         "has no scale subresource",
+    ),
+    (
+        "a DaemonSet",
+        |s| {
+            s["spec"]["targets"][0]["scaleTargetRef"] =
+                json!({"apiVersion": "apps/v1", "kind": "DaemonSet", "name": "x"});
+        },
+        "has no scale subresource",
+    ),
+    (
+        "an HPA as target",
+        |s| {
+            s["spec"]["targets"][0]["scaleTargetRef"] = json!({"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "name": "x"});
+        },
+        "is an autoscaler; name the workload that it scales",
     ),
     (
         "a kind that is not there",
@@ -717,7 +732,7 @@ async fn bad_input_is_refused_at_apply_with_a_clear_error() -> Result<()> {
         refused(&evening, &surge, what, said).await?;
         // `kubectl surge validate` runs without a cluster, so the plugin cannot report which kinds
         // the cluster serves.
-        if !said.contains("scale subresource") && !said.contains("served by this cluster") {
+        if !said.contains("served by this cluster") {
             refused_offline(&surge, what, said).await?;
         }
     }

@@ -122,7 +122,7 @@ async fn what_is_known_of_the_cluster_is_played() -> Result<()> {
         "{apiVersion: apps/v1, kind: Deployment, metadata: {name: search}, spec: {replicas: 0}}",
     )?;
     let said = simulate(&[CAPITAL, &known]).await?;
-    let words = ["search: 0 replicas before", "search: 18 times 0 replicas is 0: state replicas"];
+    let words = ["search: 0 replicas before", "search: 18 times 0 replicas is 0; state replicas"];
     ensure!(words.iter().all(|word| said.contains(word)), "{said}");
     let report = outcome(&[CAPITAL, &known]).await?;
     ensure!(report["strategies"]["primetime"]["readyAtT0"] == false, "{report}");
@@ -196,4 +196,97 @@ async fn what_cannot_be_played_is_refused_with_a_reason() -> Result<()> {
     refused(&[&long], "durationSeconds in body should be less than or equal to 604800").await?;
     let set = file("set.yaml", &surge.replace("kind: Deployment", "kind: StatefulSet"))?;
     refused(&[&set], "simulate plays Deployments, not a StatefulSet").await
+}
+
+/// The example with an HPA of 10 to 60 on `web` that never scales down.
+const NEVER_DOWN: &str = "{apiVersion: apps/v1, kind: Deployment, metadata: {name: web}, spec: {replicas: 10}}\n---\n\
+     {apiVersion: autoscaling/v2, kind: HorizontalPodAutoscaler, metadata: {name: web}, spec: {\
+     scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: web}, minReplicas: 10, \
+     maxReplicas: 60, behavior: {scaleDown: {selectPolicy: Disabled}}}}\n";
+
+/// Checks that the simulator obeys `behavior.scaleDown` of a given HPA: the pods stay until the run
+/// restores the maximum, and nothing is left over.
+#[tokio::test]
+async fn an_hpa_that_never_scales_down_is_played_as_it_is() -> Result<()> {
+    let known = file("never-down.yaml", NEVER_DOWN)?;
+    let said = simulate(&[CAPITAL, "examples/platform.yaml", &known]).await?;
+    for part in ["everything is to be given back by", "everything was given back"] {
+        ensure!(said.contains(part), "expected \"{part}\" in:\n{said}");
+    }
+    let report = outcome(&[CAPITAL, "examples/platform.yaml", &known]).await?;
+    let left = &report["strategies"]["primetime"]["leftOver"];
+    ensure!(*left == serde_json::json!([]), "{report}");
+    Ok(())
+}
+
+/// Checks that `kubectl surge validate` applies the preflight rules to the objects of its files.
+#[tokio::test]
+async fn validate_finds_what_will_go_wrong_with_the_objects_of_its_files() -> Result<()> {
+    let validate = async |objects: &str| -> Result<(i32, String)> {
+        let objects = file("validate.yaml", objects)?;
+        let mut plugin = command(built("kubectl-surge")?);
+        plugin.current_dir(root()).args(["validate", "-f", CAPITAL, "-f", &objects]);
+        let output = plugin.output().await?;
+        Ok((output.status.code().unwrap_or(-1), String::from_utf8(output.stdout)?))
+    };
+    let (deployment, stateful) = ("apps/v1, kind: Deployment", "apps/v1, kind: StatefulSet");
+    let workload = |kind: &str, name: &str, replicas: u32| {
+        format!(
+            "{{apiVersion: {kind}, metadata: {{name: {name}}}, spec: {{replicas: {replicas}, \
+             template: {{spec: {{containers: [{{name: c, resources: {{requests: {{cpu: 500m}}}}}}]}}}}}}}}\n"
+        )
+    };
+    let quota = |hard: &str| {
+        format!(
+            "{{apiVersion: v1, kind: ResourceQuota, metadata: {{name: q}}, spec: {{hard: {{{hard}}}}}}}\n"
+        )
+    };
+    let web = workload(deployment, "web", 10);
+    let pods = quota("pods: 100");
+    let cpu = quota("requests.cpu: \"20\"");
+    let search = workload(deployment, "search", 0);
+    let ordered = workload(stateful, "web", 10);
+    for (objects, code, part) in [
+        (web.clone(), 0, "valid"),
+        (format!("{web}---\n{pods}"), 1, "at risk: web: ResourceQuota q allows 100 pods"),
+        (format!("{web}---\n{cpu}"), 1, "allows 20 requests.cpu, 0 are used, and 90 more"),
+        (search, 1, "at risk: search: 18 times 0 replicas is 0"),
+        (ordered, 0, "valid"),
+        (NEVER_DOWN.to_owned(), 0, "warning: web: HorizontalPodAutoscaler web never scales down"),
+    ] {
+        let (exit, said) = validate(&objects).await?;
+        ensure!(exit == code && said.contains(part), "{objects}: exit code {exit}: {said}");
+    }
+    Ok(())
+}
+
+/// Checks that `next` and `validate` tell what the reader of a calendar left out, and why.
+#[tokio::test]
+async fn what_a_calendar_leaves_out_is_told() -> Result<()> {
+    let feed = "BEGIN:VCALENDAR\nBEGIN:VEVENT\nUID:a\nSUMMARY:Show\nDTSTART;TZID=Nowhere:20261122T200000\nDURATION:PT1H\nEND:VEVENT\nEND:VCALENDAR\n";
+    let objects = serde_json::json!({"apiVersion": "v1", "kind": "List", "items": [
+        {"apiVersion": "primetime.dev/v1alpha1", "kind": "ScheduledSurge",
+         "metadata": {"name": "capital", "namespace": "shop"},
+         "spec": {"schedule": {"calendarRef": {"name": "m6"}}, "targets": [{"name": "web", "replicas": 10,
+            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"}}]}},
+        {"apiVersion": "primetime.dev/v1alpha1", "kind": "SurgeCalendar",
+         "metadata": {"name": "m6", "namespace": "shop"},
+         "spec": {"format": "iCalendar", "configMapKeyRef": {"name": "m6", "key": "m6.ics"}}},
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "m6", "namespace": "shop"},
+         "data": {"m6.ics": feed}},
+    ]});
+    let objects = file("calendar.json", &objects.to_string())?;
+    let why = "SurgeCalendar m6: left out: \"Show\": DTSTART TZID \"Nowhere\" is neither";
+    for args in [
+        vec!["next", "-f", &objects, "--from", "2026-11-20T00:00:00Z"],
+        vec!["next", "-f", &objects, "--from", "2026-11-20T00:00:00Z", "-o", "json"],
+        vec!["validate", "-f", &objects],
+    ] {
+        let output = command(built("kubectl-surge")?).args(&args).output().await?;
+        let said = String::from_utf8([output.stdout, output.stderr].concat())?;
+        ensure!(said.contains(why), "{args:?}: {said}");
+        let expected = i32::from(args.first() == Some(&"validate"));
+        ensure!(output.status.code() == Some(expected), "{args:?}: {said}");
+    }
+    Ok(())
 }

@@ -79,6 +79,37 @@ async fn a_kind_that_may_not_be_listed(evening: &Evening, show: DateTime<Utc>) -
         .await
 }
 
+/// A quota of six pods. The API server enforces the quota, and the quota controller fills its status.
+const SIX_PODS: &str = "
+apiVersion: v1
+kind: ResourceQuota
+metadata: {name: six, namespace: shop}
+spec: {hard: {pods: \"6\"}}
+";
+
+/// Tests a `ResourceQuota` that refuses pods of the plan. The run is at risk an hour before T0, and the
+/// condition `PreflightPassed` names the finding until the quota is gone.
+async fn a_quota_that_is_too_small(evening: &Evening) -> Result<()> {
+    evening.plane.apply(SIX_PODS).await?;
+    let told = async |fine: bool| -> Result<(bool, String)> {
+        let status = evening.status("capital").await?;
+        let found = status.conditions.iter().find(|c| c.type_ == "PreflightPassed");
+        let told = found.is_some_and(|found| {
+            let named = found.message.contains("ResourceQuota six allows 6 pods");
+            found.holds() == fine && named != fine
+        });
+        let at_risk = status.verdict == Verdict::AtRisk;
+        Ok((
+            told && at_risk != fine,
+            format!("{:?}", (status.verdict, status.message, status.conditions)),
+        ))
+    };
+    evening.until("the run to name the quota", 40, |_| told(false)).await?;
+    let delete = ["-n", SHOP, "delete", "resourcequota", "six"];
+    run(evening.plane.kubectl().args(delete)).await?;
+    evening.until("the run to be on track again", 40, |_| told(true)).await
+}
+
 const HOLD: [&str; 7] = ["-n", SHOP, "hold", "capital", "--for", "5m", "--reason"];
 
 #[tokio::test(flavor = "multi_thread")]
@@ -116,6 +147,7 @@ async fn the_plugin_says_what_is_so() -> Result<()> {
     says(&evening, "admin", &["-n", "../x", "status"], 1, &odd).await?;
 
     a_kind_that_may_not_be_listed(&evening, show).await?;
+    a_quota_that_is_too_small(&evening).await?;
 
     // The test kills the operator, which does not release the Lease. The Lease expires after 15 s.
     evening.operator.kill().await?;

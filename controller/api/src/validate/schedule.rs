@@ -166,11 +166,35 @@ pub fn not_in_the_past(schedule: &Schedule, now: Instant) -> Result<(), String> 
     ))
 }
 
+/// Returns what the author of a valid surge should know before the event.
+#[must_use]
+pub fn warnings(spec: &SurgeSpec, now: Instant) -> Vec<String> {
+    short_of_time(spec, now).into_iter().chain(inverted_zone(&spec.schedule)).collect()
+}
+
+/// Returns a warning if `timeZone` is an `Etc/GMT` zone with an offset: the sign is inverted there, after POSIX
+/// (<https://data.iana.org/time-zones/tzdb/etcetera>).
+fn inverted_zone(schedule: &Schedule) -> Option<String> {
+    let name = schedule.zone_name()?;
+    let offset = name.strip_prefix("Etc/GMT")?;
+    let (sign, hours) = offset.split_at_checked(1)?;
+    let side = match sign {
+        "+" => "behind",
+        "-" => "ahead of",
+        _ => return None,
+    };
+    (hours != "0").then(|| {
+        format!(
+            "spec.schedule.timeZone: {name} is {hours} h {side} UTC, the sign is inverted; write the \
+             zone of a place, such as Europe/Paris, to be sure"
+        )
+    })
+}
+
 /// Returns a warning if the slowest target needs more time than remains until T0 of the next event.
 ///
 /// The API server accepts such a surge all the same, and the run becomes ready late.
-#[must_use]
-pub fn short_of_time(spec: &SurgeSpec, now: Instant) -> Option<String> {
+fn short_of_time(spec: &SurgeSpec, now: Instant) -> Option<String> {
     let start = spec.schedule.upcoming(now, 1, now).first().map(|o| o.start)?;
     let has = (start - spec.ready_before - now).num_seconds();
     let slowest = spec.announcement.targets.iter().max_by_key(|target| target.lead)?;
@@ -200,6 +224,19 @@ pub(crate) fn follows(schedule: &written::Schedule) -> Option<Follows> {
 mod tests {
     use super::*;
     use serde_json::{Value, json};
+
+    #[test]
+    fn a_zone_with_an_inverted_sign_is_warned_of() {
+        let at = |zone: &str| {
+            let written = json!({"startTime": "2026-11-22T20:00:00", "timeZone": zone, "durationSeconds": 60});
+            inverted_zone(&read(written).unwrap())
+        };
+        assert!(at("Etc/GMT+1").unwrap().contains("1 h behind UTC"));
+        assert!(at("Etc/GMT-14").unwrap().contains("14 h ahead of UTC"));
+        for fine in ["Europe/Paris", "Etc/UTC", "Etc/GMT", "Etc/GMT+0", "Etc/GMT0"] {
+            assert_eq!(at(fine), None, "{fine}");
+        }
+    }
 
     fn read(written: Value) -> Result<Schedule, String> {
         let written = serde_json::from_value(written).unwrap();

@@ -8,11 +8,14 @@ mod degrade;
 mod deletion;
 mod jobs;
 mod known;
+mod stuck;
+mod verdicts;
 mod work;
 
 use super::*;
 use chrono::TimeZone;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use chrono::TimeDelta;
 
@@ -166,7 +169,8 @@ fn sessions(value: f64) -> impl Fn(Instant) -> Sample {
 
 impl Evening {
     fn new() -> Self {
-        let mut world = World { cluster: "paris".into(), ..World::default() };
+        let bounds = Seen::Known(Arc::default());
+        let mut world = World { cluster: "paris".into(), bounds, ..World::default() };
         world.may_lower_from = chrono::DateTime::UNIX_EPOCH;
         world.surges.insert("capital".into(), capital().into());
         let web = TargetState { autoscaler: Some(hpa(10, 60)), ..plain(10) };
@@ -341,9 +345,11 @@ impl Evening {
         };
         let web = self.state("web");
         let bounds = web.autoscaler.clone().unwrap();
-        let want = need.unwrap_or(web.replicas).clamp(bounds.min.unwrap(), bounds.max.unwrap());
+        let least = if web.never_scales_down { web.replicas } else { 0 };
+        let want = need.unwrap_or(web.replicas).max(least);
+        let want = want.clamp(bounds.min.unwrap(), bounds.max.unwrap());
         assert!(
-            bounds.max.unwrap() >= web.replicas || want >= web.replicas,
+            web.never_scales_down || bounds.max.unwrap() >= web.replicas || want >= web.replicas,
             "a lower maximum cut running pods: {} over {:?}",
             web.replicas,
             bounds
@@ -351,9 +357,9 @@ impl Evening {
         if web.replicas > 0 {
             web.replicas = want;
         }
-        web.ready = web.replicas;
+        (web.ready, web.created) = (web.replicas, web.replicas);
         let search = self.state("search");
-        search.ready = search.replicas;
+        (search.ready, search.created) = (search.replicas, search.replicas);
         for instance in self.cloud.values().filter(|i| !i.terminated) {
             self.world.nodes.entry(instance.id.clone()).or_insert_with(|| Node {
                 name: format!("node-{}", instance.id),

@@ -6,6 +6,7 @@ use crate::Instant;
 use crate::run::load::{self, Reading};
 use crate::run::manual_start;
 use crate::run::overrides::{self, InForce};
+use crate::scaling::usual;
 use crate::state::announcement::{Announcement, Target, Window};
 use crate::state::hold::{self, Claim};
 use crate::state::observed::Seen;
@@ -39,7 +40,7 @@ impl<'a> Run<'a> {
     ) -> Self {
         let overrides = overrides::in_force(&world.overrides, record, now);
         let window = manual_start::window(record, announcement);
-        let timeline = timeline::plan(announcement, &window, world, |t| baseline_of(t, world));
+        let timeline = timeline::plan(announcement, &window, world, |t| baseline_of(t, world, now));
         let readings = if now < timeline.begin - PREPARE_AHEAD {
             Vec::new()
         } else {
@@ -107,12 +108,17 @@ impl<'a> Run<'a> {
     }
 }
 
-/// Returns the baseline replicas of the hold, or the live replicas if no hold exists.
-pub(super) fn baseline_of(target: &Target, world: &World) -> Option<u32> {
-    world.holds.get(&hold::name(&target.workload)).map(|h| h.hold.baseline.replicas).or_else(|| {
+/// Returns the usual replicas of a target with a multiplier. Returns the baseline replicas of the hold,
+/// or the live replicas, for every other target.
+pub(super) fn baseline_of(target: &Target, world: &World, now: Instant) -> Option<u32> {
+    if target.want.needs_baseline() {
+        return usual::replicas(&target.workload, world, now);
+    }
+    let name = hold::name(&target.workload);
+    world.holds.get(&name).map(|h| h.hold.baseline.replicas).or_else(|| {
         // An undecodable hold may have raised the target already, so the live replicas are no
         // baseline.
-        let unreadable = world.unreadable_holds.contains_key(&hold::name(&target.workload));
+        let unreadable = world.unreadable_holds.contains_key(&name);
         world.target(&target.workload).known().filter(|_| !unreadable).map(|t| t.replicas)
     })
 }

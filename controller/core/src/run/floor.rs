@@ -108,8 +108,8 @@ pub fn demand(target: &Target, facts: FloorInputs<'_>, now: Instant) -> Option<D
         },
         Some(Some(floor)) if floor.done => return None,
         Some(Some(floor)) => (floor.floor.max(boost), false),
-        // The run claims nothing until 15 s (`PREPARE_AHEAD`) before the first write. A hold
-        // created after `now` proves that the clock went back, so the claim stays.
+        // The run creates no claim earlier than 15 s (`PREPARE_AHEAD`) before the first write. If
+        // the hold was created after `now`, the clock went back, and the existing claim stays.
         None if now < facts.start - timeline::PREPARE_AHEAD
             // mutate: clock-goes-back-lets
             && facts.held_since.is_none_or(|since| since <= now) =>
@@ -179,7 +179,7 @@ impl Run<'_> {
     }
 
     pub(super) fn demand(&self, target: &Target, start: Instant) -> Option<Demand> {
-        let baseline = baseline_of(target, self.world)?;
+        let baseline = baseline_of(target, self.world, self.now)?;
         // The floor follows the recorded release only. A release step that is not persisted would
         // make the floor fall and rise again.
         let release = self.record.status.release.as_ref();

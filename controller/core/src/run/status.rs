@@ -3,4 +3,5 @@
 pub(crate) mod decisions;
 pub mod explain;
 pub mod progress;
+mod releasing;
 pub mod report;

@@ -2,6 +2,8 @@
 
 use crate::output::Wake;
 use crate::run::context::Run;
+use crate::run::load;
+use crate::scaling::holds;
 use crate::state::run::RunStatus;
 use crate::timeline::{self, PREPARE_AHEAD};
 
@@ -40,6 +42,11 @@ impl Run<'_> {
             }
         }
         instants.extend(self.overrides.next_expiry());
+        let doubted = status.signals.iter().filter_map(|signal| signal.unknown_since);
+        instants.extend(doubted.map(|since| since + load::DOUBT));
+        if let Some(way) = &status.release {
+            instants.push(self.all_due(way) - holds::OTHERS_TIME);
+        }
         Wake::at_first(instants, self.now)
     }
 }

@@ -20,7 +20,7 @@ pub(super) fn min_or_default(kind: AutoscalerKind, min: Option<u32>) -> u32 {
 }
 
 /// Returns the maximum, or the default if absent.
-pub(super) fn max_or_default(kind: AutoscalerKind, max: Option<u32>) -> u32 {
+pub(crate) fn max_or_default(kind: AutoscalerKind, max: Option<u32>) -> u32 {
     max.unwrap_or_else(|| defaults(kind).1)
 }
 

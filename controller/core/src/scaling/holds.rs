@@ -5,10 +5,11 @@ use chrono::TimeDelta;
 use crate::Instant;
 use crate::output::{self, Act, Claims, Draft, Record, Wake};
 use crate::scaling::repair::{self, Repair};
-use crate::scaling::{level, patch};
+use crate::scaling::{level, patch, usual};
 use crate::state::announcement::Workload;
 use crate::state::hold::{self, Claim, HoldRecord};
 use crate::state::observed::{Seen, TargetState};
+use crate::state::run::RunRecord;
 use crate::state::world::World;
 
 /// Writes per second, by which writes with a known due time are spread over the time before.
@@ -21,6 +22,10 @@ const WRITES_PER_SECOND: i64 = 250;
 /// Additional lead of 250 ms. A pass and a write together take up to 250 ms on two busy cores.
 const LOOK_AHEAD: TimeDelta = TimeDelta::milliseconds(250);
 
+/// A rollout and a scale-down of another controller have this much time: `progressDeadlineSeconds` of a Deployment is 600 by
+/// default.
+pub(crate) const OTHERS_TIME: TimeDelta = TimeDelta::minutes(10);
+
 pub(crate) fn plan(world: &World, now: Instant, draft: &mut Draft) -> Wake {
     let claims = std::mem::take(&mut draft.claims);
     for (workload, wanted) in &claims.by_target {
@@ -29,13 +34,15 @@ pub(crate) fn plan(world: &World, now: Instant, draft: &mut Draft) -> Wake {
             && !world.unreadable_holds.contains_key(&name)
             && let Seen::Known(state) = world.target(workload)
         {
-            begin(&name, workload, state, wanted, now, draft);
+            begin(&name, workload, state, wanted, world, now, draft);
         }
     }
     let (mut due, mut wake) = (Vec::new(), Wake::NEVER);
     for record in world.holds.values() {
         let wanted = claims_on(record, &claims, world);
-        wake = wake.or(follow(record, wanted, world, now, draft, &mut due));
+        let workload = &record.hold.target_ref;
+        let cut = claims.waited_for.contains(workload) && !claims.waits.contains(workload);
+        wake = wake.or(follow(record, (wanted, cut), world, now, draft, &mut due));
     }
     wake.or(emit(due, now, draft))
 }
@@ -45,12 +52,14 @@ fn begin(
     workload: &Workload,
     state: &TargetState,
     wanted: &[(Claim, Instant)],
+    world: &World,
     now: Instant,
     draft: &mut Draft,
 ) {
     let due = wanted.iter().map(|(_, due)| *due).min().unwrap_or(now).max(now);
     let claims = wanted.iter().map(|(claim, _)| claim.clone()).collect();
-    let hold = level::new_hold(workload, state, claims, due, now);
+    let mut hold = level::new_hold(workload, state, claims, due, now);
+    hold.baseline.replicas = usual::found(workload, state, world, now);
     draft.record(Record::CreateHold { name: name.to_owned(), hold: Box::new(hold) });
 }
 
@@ -78,9 +87,28 @@ fn claims_on(record: &HoldRecord, claims: &Claims, world: &World) -> Vec<Claim> 
     wanted
 }
 
+/// Returns the instant from which a hold without claims restores its maximum, if no run that has begun names the target.
+/// A person has then removed the finalizer of the run by hand. A run that cannot be decoded may name every target.
+fn orphaned_from(record: &HoldRecord, world: &World) -> Option<Instant> {
+    let workload = &record.hold.target_ref;
+    let live = world.target(workload).known()?;
+    if !record.hold.claims.is_empty() || !live.never_scales_down {
+        return None;
+    }
+    let mut begun =
+        world.runs.values().filter(|run| run.guarded && run.status.completion_time.is_none());
+    let may_name = |run: &RunRecord| match &run.announcement {
+        Ok(announced) => announced.targets.iter().any(|target| target.workload == *workload),
+        Err(_) => true,
+    };
+    let undecoded = world.runs.values().any(|run| !run.decoded);
+    let named = undecoded || begun.any(|run| may_name(run));
+    (!named).then(|| record.hold.due_time + OTHERS_TIME)
+}
+
 fn follow(
     record: &HoldRecord,
-    wanted: Vec<Claim>,
+    (wanted, cut): (Vec<Claim>, bool),
     world: &World,
     now: Instant,
     draft: &mut Draft,
@@ -91,7 +119,12 @@ fn follow(
     let update = |draft: &mut Draft, hold| {
         draft.record(Record::UpdateHold { name: record.name.clone(), hold: Box::new(hold) });
     };
-    let next = level::updated_hold(&record.hold, wanted, live, now);
+    let mut next = level::updated_hold(&record.hold, wanted, live, now);
+    let orphaned = orphaned_from(record, world);
+    let is_orphan = orphaned.is_some_and(|at| now >= at) && world.trusts_its_clock(now);
+    if next == record.hold && (cut || is_orphan) {
+        next = level::with_its_maximum(&next, live, now);
+    }
     if next != record.hold {
         update(draft, next);
         return Wake::NEVER;
@@ -126,11 +159,11 @@ fn follow(
         update(draft, hold::Hold { contested_by: None, ..record.hold.clone() });
         return Wake::NEVER;
     }
-    let mut wake = Wake::NEVER;
+    let mut wake = Wake::at_first(orphaned, now);
     let mut writes = patch::writes(record, live, Instant::MAX_UTC);
     if now < world.may_lower_from && writes.iter().any(output::Write::lowers) {
         writes.retain(|w| !w.lowers());
-        wake = Wake::at(world.may_lower_from, now);
+        wake = wake.or(Wake::at(world.may_lower_from, now));
     }
     if !writes.is_empty() {
         let act = Act::Write { hold: record.name.clone(), writes, due: record.hold.due_time };

@@ -128,6 +128,18 @@ pub fn updated_hold(
     next
 }
 
+/// The record once pods above the old maximum had their time: the maximum goes back although more runs. The autoscaler removes
+/// the rest, as it would have without the run. The same record while a run claims the target.
+#[must_use]
+pub fn with_its_maximum(hold: &Hold, live: Option<&TargetState>, now: Instant) -> Hold {
+    let max = baseline_level(&hold.baseline).max;
+    if !hold.claims.is_empty() || hold.level.max == max {
+        return hold.clone();
+    }
+    let previous = live.map_or(hold.level, |live| ours(hold, &live_level(live)));
+    Hold { level: Level { max, ..hold.level }, previous, due_time: now, ..hold.clone() }
+}
+
 /// Returns the hold with a new autoscaler in the baseline, if the live autoscaler is not recorded.
 ///
 /// The new autoscaler came later, or replaces the recorded autoscaler. Examples are a Helm rename
@@ -286,6 +298,23 @@ mod tests {
         assert_eq!((freed.min, freed.max), (Some(10), Some(80)));
         let fits = level(&base, &[], Some(&freed), Some(&under_hpa(20, 10, 80)));
         assert_eq!((fits.min, fits.max), (Some(10), Some(20)));
+    }
+
+    #[test]
+    fn the_old_maximum_comes_back_over_what_runs_once_its_time_is_over() {
+        let found = under_hpa(10, 10, 20);
+        let held = new_hold(&web(), &found, vec![claim("a", 50, 80)], now(), now());
+        let raised = under_hpa(50, 50, 80);
+        assert_eq!(with_its_maximum(&held, Some(&raised), now()), held, "a run claims it");
+        let freed = updated_hold(&held, vec![], Some(&raised), now());
+        assert_eq!(freed.level.max, Some(80), "50 pods run");
+        let stuck = under_hpa(50, 10, 80);
+        let cut = with_its_maximum(&freed, Some(&stuck), now() + seconds(600));
+        assert_eq!((cut.level.max, cut.previous.max), (Some(20), Some(80)));
+        let again = updated_hold(&cut, vec![], Some(&stuck), now() + seconds(601));
+        assert_eq!(again, cut, "it is decided once");
+        assert!(!may_be_deleted(&cut, &stuck));
+        assert!(may_be_deleted(&cut, &under_hpa(20, 10, 20)));
     }
 
     #[test]

@@ -52,6 +52,7 @@ words! {
         JobsFailed = "SurgeRun: a Job has failed.",
         Degraded = "SurgeRun: a degradation step is active.",
         LadderReady = "SurgeRun: every degradation step can be carried out.",
+        PreflightPassed = "SurgeRun: no preflight rule has a finding.",
     }
 }
 
@@ -91,6 +92,25 @@ words! {
         NoStepOn = "Degraded: no step is active.",
         Possible = "LadderReady: every step can be carried out.",
         Impossible = "LadderReady: the message has the steps and what is in the way.",
+        NothingFound = "PreflightPassed: every rule passes.",
+        RiskFound = "PreflightPassed: a target will not be ready; the message says why.",
+        WarningFound = "PreflightPassed: something after or beside the event will surprise.",
+    }
+}
+
+words! {
+    /// A preflight rule: `primetime_core::preflight`.
+    Rule {
+        TargetAbsent = "Risk: the workload does not exist.",
+        TargetUnknown = "Risk: the state of the workload is unknown; the finding has the cause.",
+        NothingMultiplied = "Risk: a multiplier is applied to 0 replicas.",
+        OneByOne = "Risk: the pods of a StatefulSet start one after another, and the lead is short.",
+        QuotaTooSmall = "Risk: a ResourceQuota refuses pods of the plan.",
+        LimitTooLow = "Risk: a LimitRange refuses every new pod.",
+        PlanBelowUsual = "Warning: the plan is below the usual replicas and changes nothing.",
+        NeverScalesDown = "Warning: the autoscaler never removes pods by itself.",
+        OtherWriter = "Warning: a GitOps controller owns a field that a run writes.",
+        BoundsUnknown = "Warning: ResourceQuotas or LimitRanges cannot be read.",
     }
 }
 

@@ -2,6 +2,8 @@
 //! and the planner never lowers capacity because of an unknown observation.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::Arc;
 
 use chrono::TimeDelta;
 
@@ -18,12 +20,66 @@ pub enum Seen<T> {
     Absent,
     /// The state is unknown, for the given reason. The planner draws no conclusion from an unknown
     /// state.
-    Unknown(String),
+    Unknown(Cause),
+}
+
+/// The cause of an unknown observation. The planner judges the cause; people read its [`fmt::Display`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// The process has not asked yet.
+    NotAsked,
+    /// The watch of the kind has not started yet.
+    NotWatched(String),
+    /// The watch of the kind has not delivered its first list yet.
+    NotListed(String),
+    /// A new leader has not listed the kind since it became the leader.
+    NotRelisted(String),
+    /// The API server does not serve the kind.
+    NotServed(String),
+    /// The API server serves the kind, and the kind has no `scale` subresource.
+    NotScalable(String),
+    /// The API server refuses to list the kind.
+    Forbidden {
+        /// The kind.
+        kind: String,
+        /// The value of the Helm chart that grants the right.
+        value: &'static str,
+        /// The message of the API server.
+        why: String,
+    },
+    /// KEDA has generated the HPA of the workload, and the `ScaledObject` was not listed yet.
+    ScaledObjectNotListed,
+    /// A request failed, with this message.
+    Failed(String),
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotAsked => write!(f, "not looked at yet"),
+            Self::NotWatched(kind) => write!(f, "{kind} is not watched yet"),
+            Self::NotListed(kind) => write!(f, "{kind} is not listed yet"),
+            Self::NotRelisted(kind) => write!(f, "{kind} is not listed by this leader yet"),
+            Self::NotServed(kind) => write!(
+                f,
+                "the API server does not serve {kind}: install its CRD, or correct apiVersion and \
+                 kind"
+            ),
+            Self::NotScalable(kind) => {
+                write!(f, "{kind} has no scale subresource, so its replicas cannot be set")
+            }
+            Self::Forbidden { kind, value, why } => {
+                write!(f, "{kind} cannot be listed, add it to {value} of the Helm chart: {why}")
+            }
+            Self::ScaledObjectNotListed => write!(f, "its ScaledObject is not listed yet"),
+            Self::Failed(why) => f.write_str(why),
+        }
+    }
 }
 
 impl<T> Default for Seen<T> {
     fn default() -> Self {
-        Self::Unknown("not looked at yet".to_owned())
+        Self::Unknown(Cause::NotAsked)
     }
 }
 
@@ -57,6 +113,67 @@ pub struct TargetState {
     /// `status.desiredReplicas` of the last HPA sync, if the `ScalingLimited` condition has reason
     /// `TooFewReplicas`.
     pub kept_at: Option<u32>,
+    /// `status.replicas`: pods that the controller of the workload has created.
+    pub created: u32,
+    /// `behavior.scaleDown.selectPolicy` of the HPA is `Disabled`: above its minimum the HPA never removes a pod.
+    pub never_scales_down: bool,
+    /// The field manager that last wrote the minimum of the autoscaler.
+    pub bounds_written_by: Option<String>,
+    /// What one pod requests, and the order in which pods start.
+    pub pods: Arc<PodTemplate>,
+}
+
+/// The parts of a workload's pod template that decide whether more pods can be created, and how fast.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PodTemplate {
+    /// `podManagementPolicy` of a `StatefulSet` is `OrderedReady`: each pod starts after the pod before it is ready.
+    pub one_by_one: bool,
+    /// Resources of the containers that run side by side: `initContainers` with `restartPolicy: Always` (sidecars), in their
+    /// order, then `containers`.
+    pub containers: Vec<Resources>,
+    /// The other `initContainers`, which run one after another.
+    pub init_containers: Vec<InitContainer>,
+}
+
+/// An init container that ends before the containers start.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct InitContainer {
+    /// Resources of the container.
+    pub resources: Resources,
+    /// Number of sidecars that run already when the container starts: the first of [`PodTemplate::containers`].
+    pub sidecars_before: usize,
+}
+
+/// Quantities in thousandths of their unit, by the names that a `ResourceQuota` uses: `requests.cpu`, `limits.memory`.
+pub type Resources = BTreeMap<String, u64>;
+
+/// A `ResourceQuota` without scopes that exclude ordinary pods.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Quota {
+    /// `status.hard`, or `spec.hard` before the quota controller has looked: thousandths of the unit, by resource.
+    pub hard: Resources,
+    /// `status.used`.
+    pub used: Resources,
+}
+
+/// The bounds that a `LimitRange` sets for each container and each pod.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ContainerLimits {
+    /// Added to a container that states none: `requests.*` from `defaultRequest`, `limits.*` from `default`.
+    pub default: Resources,
+    /// `max`: the highest request or limit of one container, by plain resource name (`cpu`).
+    pub max: Resources,
+    /// `max` of the items of type `Pod`.
+    pub pod_max: Resources,
+}
+
+/// What bounds the pods of a namespace.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Bounds {
+    /// `ResourceQuota`s by name.
+    pub quotas: BTreeMap<String, Quota>,
+    /// `LimitRange`s by name.
+    pub limits: BTreeMap<String, ContainerLimits>,
 }
 
 /// An autoscaler of a workload, with the configured bounds.

@@ -15,7 +15,7 @@ use crate::state::calendar::{CalendarRecord, Reading};
 use crate::state::hold::{HoldRecord, Reached};
 use crate::state::ladder;
 use crate::state::observed::{
-    Fleet, InstanceClass, Jobs, LaunchAnswer, MetricsSource, Node, Seen, TargetState,
+    Bounds, Fleet, InstanceClass, Jobs, LaunchAnswer, MetricsSource, Node, Seen, TargetState,
 };
 use crate::state::overrides::Override;
 use crate::state::run::RunRecord;
@@ -42,6 +42,8 @@ pub struct World {
     pub overrides: Vec<Override>,
     /// States of the workloads that unfinished runs and holds refer to.
     pub targets: BTreeMap<Workload, Seen<TargetState>>,
+    /// What bounds the pods of this namespace.
+    pub bounds: Seen<Arc<Bounds>>,
     /// Instance classes by name.
     pub classes: BTreeMap<String, InstanceClass>,
     /// Metrics sources by name.

@@ -24,6 +24,10 @@ pub struct Scaler {
     /// HPA read at the last sync. The value is `None` for a `ScaledObject`, and for an HPA that the
     /// minimum does not limit.
     pub kept_at: Option<u32>,
+    /// `behavior.scaleDown.selectPolicy` is `Disabled`.
+    pub never_scales_down: bool,
+    /// The field manager that last wrote the minimum.
+    pub written_by: Option<String>,
 }
 
 /// Table of HPAs or of `ScaledObject`s, indexed by target workload.

@@ -1,31 +1,31 @@
 //! Snapshot of one namespace for the planner: a projection of the cache, without side effects.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use primetime_core::Instant;
 use primetime_core::row::Row;
 use primetime_core::run::degrade::values;
 use primetime_core::state::announcement::Workload;
 use primetime_core::state::hold;
-use primetime_core::state::observed::{self, Jobs, Node, Seen, TargetState};
+use primetime_core::state::observed::{
+    self, Bounds, Cause, ContainerLimits, Jobs, Node, Quota, Seen, TargetState,
+};
 use primetime_core::state::overrides::Override;
 use primetime_core::state::world::World;
 
 use crate::cache::scalers::{Scaler, Scalers, group};
 use crate::cache::store::Cache;
-use crate::cache::table::{Key, Table};
+use crate::cache::table::{Key, Lookup, Table};
 
 impl Cache {
     /// Returns the cached state of a workload, or the reason why the state is unknown.
-    fn target(&self, namespace: &str, workload: &Workload) -> Seen<TargetState> {
+    #[must_use]
+    pub fn target(&self, namespace: &str, workload: &Workload) -> Seen<TargetState> {
         let kind = (workload.api_version.clone(), workload.kind.clone());
         let Some(table) = self.workloads.get(&kind) else {
-            let why = if self.not_scalable.contains(&kind) {
-                "is not served, or has no scale subresource"
-            } else {
-                "is not watched yet"
-            };
-            return Seen::Unknown(format!("{} {why}", workload.kind));
+            let cause = self.unwatched.get(&kind).cloned();
+            return Seen::Unknown(cause.unwrap_or(Cause::NotWatched(kind.1)));
         };
         let key = (namespace.to_owned(), workload.name.clone());
         match table.get(&key) {
@@ -33,7 +33,7 @@ impl Cache {
                 // The cache must not report a target of KEDA as a target without autoscaler,
                 // because KEDA would revert every write to `spec.replicas`.
                 None if self.scaled_by_unseen_keda(namespace, workload) => {
-                    Seen::Unknown("its ScaledObject is not listed yet".to_owned())
+                    Seen::Unknown(Cause::ScaledObjectNotListed)
                 }
                 scaler => Seen::Known(TargetState {
                     replicas: row.value.wanted,
@@ -43,16 +43,14 @@ impl Cache {
                     paused: scaler.is_some_and(|scaler| scaler.paused),
                     kept_at: self.kept_at(namespace, workload, scaler),
                     autoscaler: scaler.map(|scaler| scaler.bounds.clone()),
+                    created: row.value.created,
+                    never_scales_down: scaler.is_some_and(|scaler| scaler.never_scales_down),
+                    bounds_written_by: scaler.and_then(|scaler| scaler.written_by.clone()),
+                    pods: row.value.pods.clone(),
                 }),
             },
             None if table.synced() => Seen::Absent,
-            None => Seen::Unknown(match table.forbidden() {
-                Some(why) => format!(
-                    "{} cannot be listed, add it to scalableKinds of the Helm chart: {why}",
-                    workload.kind
-                ),
-                None => format!("{} is not listed yet", workload.kind),
-            }),
+            None => Seen::Unknown(unlisted(table, &workload.kind, "scalableKinds")),
         }
     }
 
@@ -114,6 +112,7 @@ impl Cache {
             classes: self.classes.iter().map(|(n, c)| (n.clone(), c.clone())).collect(),
             sources: self.sources.iter().map(|(n, s)| (n.clone(), s.source.clone())).collect(),
             may_degrade: self.may_degrade.clone(),
+            bounds: self.bounds(namespace),
             may_lower_from,
             cluster: cluster.to_owned(),
             ..World::default()
@@ -172,6 +171,25 @@ impl Cache {
         world
     }
 
+    /// The `ResourceQuota`s and `LimitRange`s of a namespace.
+    #[must_use]
+    pub fn bounds(&self, namespace: &str) -> Seen<Arc<Bounds>> {
+        if !self.quotas.synced() || self.quotas.forbidden().is_some() {
+            return Seen::Unknown(unlisted(&self.quotas, "ResourceQuota", "its ClusterRole"));
+        }
+        if !self.limits.synced() || self.limits.forbidden().is_some() {
+            return Seen::Unknown(unlisted(&self.limits, "LimitRange", "its ClusterRole"));
+        }
+        let quotas = self.quotas.of_namespace(namespace);
+        let limits = self.limits.of_namespace(namespace);
+        Seen::Known(Arc::new(Bounds {
+            quotas: quotas.map(|(name, row)| (name.to_owned(), Quota::clone(&row.value))).collect(),
+            limits: limits
+                .map(|(name, row)| (name.to_owned(), ContainerLimits::clone(&row.value)))
+                .collect(),
+        }))
+    }
+
     /// Returns the Jobs and the job templates that the open runs of a namespace name. Returns
     /// [`Seen::Absent`] if this installation may not create Jobs. Returns [`Seen::Unknown`] until
     /// this leader has listed `Job`s and `CronJob`s.
@@ -180,13 +198,13 @@ impl Cache {
             return Seen::Absent;
         }
         if !self.jobs.synced() || !self.cron_jobs.synced() {
-            return Seen::Unknown("Jobs are not listed yet".to_owned());
+            return Seen::Unknown(Cause::NotListed("Job".to_owned()));
         }
         if self
             .leads_from
             .is_some_and(|at| !self.jobs.listed_since(at) || !self.cron_jobs.listed_since(at))
         {
-            return Seen::Unknown("Jobs are not listed anew yet".to_owned());
+            return Seen::Unknown(Cause::NotRelisted("Job".to_owned()));
         }
         let mut seen = Jobs::default();
         let open = world.runs.values().filter(|r| r.status.completion_time.is_none());
@@ -211,6 +229,19 @@ impl Cache {
             }
         }
         Seen::Known(seen)
+    }
+}
+
+/// Why a kind has no list: the right is missing, or the list has not come yet.
+fn unlisted<K, T, L>(table: &Table<K, T, L>, kind: &str, value: &'static str) -> Cause
+where
+    K: Ord + Clone,
+    L: Lookup<K, T>,
+{
+    let kind = kind.to_owned();
+    match table.forbidden() {
+        Some(why) => Cause::Forbidden { kind, value, why: why.to_owned() },
+        None => Cause::NotListed(kind),
     }
 }
 

@@ -13,7 +13,9 @@ use primetime_core::state::calendar::{CalendarRecord, Reading};
 use primetime_core::state::hold::{HoldRecord, Reached};
 use primetime_core::state::ladder::{self, Object};
 use primetime_core::state::ledger::{LedgerInstance, LedgerState};
-use primetime_core::state::observed::{self, Fleet, LaunchAnswer, Node, Seen};
+use primetime_core::state::observed::{
+    self, Cause, ContainerLimits, Fleet, LaunchAnswer, Node, PodTemplate, Quota, Seen,
+};
 use primetime_core::state::overrides::Override;
 use primetime_core::state::run::RunRecord;
 use primetime_core::state::series::Series;
@@ -88,9 +90,12 @@ pub struct Cache {
     pub scaled_objects: Scalers,
     /// Workloads by kind: a map from (`apiVersion`, `kind`) to a table by namespace and name.
     pub workloads: BTreeMap<(String, String), Table<Key, Replicas>>,
-    /// Kinds that the API server does not serve, or serves without a scale subresource. The planner
-    /// cannot hold a workload of such a kind.
-    pub not_scalable: BTreeSet<(String, String)>,
+    /// Kinds that are not watched after the API server was asked for them, and the cause.
+    pub unwatched: BTreeMap<(String, String), Cause>,
+    /// `ResourceQuota`s that bound ordinary pods.
+    pub quotas: Table<Key, Quota>,
+    /// `LimitRange`s.
+    pub limits: Table<Key, ContainerLimits>,
     /// True if this installation may create Jobs.
     pub may_run_jobs: bool,
     /// Objects (`ConfigMap`, `HTTPRoute`) that the steps of a ladder may write in this
@@ -163,7 +168,7 @@ impl Cache {
             .filter(|r| r.status.completion_time.is_none())
             .flat_map(|r| r.announcement.iter().flat_map(|a| &a.targets));
         named.map(|t| (t.workload.api_version.clone(), t.workload.kind.clone())).all(|kind| {
-            self.not_scalable.contains(&kind)
+            self.unwatched.contains_key(&kind)
                 || self.workloads.get(&kind).is_some_and(Table::synced)
         })
     }
@@ -330,4 +335,8 @@ pub struct Replicas {
     pub rolling: bool,
     /// Field manager that last wrote `spec.replicas`.
     pub written_by: Option<String>,
+    /// `status.replicas`.
+    pub created: u32,
+    /// The parts of the pod template that the planner judges.
+    pub pods: Arc<PodTemplate>,
 }

@@ -9,9 +9,13 @@ use primetime_core::state::observed;
 
 use crate::cache::scalers::Scaler;
 use crate::call::{CallError, bounded};
-use crate::kinds::decode::count;
+use crate::kinds::decode::{count, writer_of};
 use crate::kinds::patch::{changes, overtake};
 use crate::shared::Shared;
+
+/// The `selectPolicy` that forbids a direction of scaling
+/// (<https://kubernetes.io/docs/tasks/run-application/horizontal-pod-autoscale/#example-disable-scale-down>).
+pub(super) const DISABLED: &str = "Disabled";
 
 /// Decodes the target, the bounds and the scaling limit of an HPA for the planner. Returns `None`
 /// if the HPA has no `spec`.
@@ -34,6 +38,12 @@ pub fn scaler(hpa: &HorizontalPodAutoscaler) -> Option<Scaler> {
         },
         paused: false,
         kept_at: kept_at(hpa),
+        never_scales_down: spec
+            .behavior
+            .as_ref()
+            .and_then(|behavior| behavior.scale_down.as_ref()?.select_policy.as_deref())
+            .is_some_and(|policy| policy == DISABLED),
+        written_by: writer_of(&hpa.metadata, "f:minReplicas"),
         generated: hpa.owner_references().iter().any(|o| o.kind == "ScaledObject"),
     })
 }
@@ -87,6 +97,36 @@ pub(super) async fn get(
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn an_hpa_that_never_scales_down_and_the_writer_of_its_minimum_are_seen() {
+        let hpa = |behavior: serde_json::Value| {
+            let owns = |fields: serde_json::Value| json!({"f:spec": fields});
+            let object = json!({
+                "metadata": {"name": "web", "managedFields": [
+                    {"manager": "argocd-controller", "time": "2026-01-01T00:00:00Z",
+                     "fieldsV1": owns(json!({"f:minReplicas": {}}))},
+                    {"manager": "kubectl-edit", "time": "2026-01-02T00:00:00Z",
+                     "fieldsV1": owns(json!({"f:maxReplicas": {}}))},
+                ]},
+                "spec": {
+                    "maxReplicas": 60, "behavior": behavior,
+                    "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"},
+                },
+            });
+            scaler(&serde_json::from_value(object).unwrap()).unwrap()
+        };
+        let never = hpa(json!({"scaleDown": {"selectPolicy": "Disabled"}}));
+        assert!(never.never_scales_down);
+        assert_eq!(never.written_by.as_deref(), Some("argocd-controller"));
+        for other in [
+            json!({}),
+            json!({"scaleDown": {"selectPolicy": "Min"}}),
+            json!({"scaleUp": {"selectPolicy": "Disabled"}}),
+        ] {
+            assert!(!hpa(other.clone()).never_scales_down, "{other}");
+        }
+    }
 
     #[test]
     fn an_hpa_says_whether_its_minimum_keeps_it_up() {

@@ -1,5 +1,6 @@
 //! Decoder and patches of KEDA's `ScaledObject`.
 
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscalerBehavior;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{Api, ApiResource};
 use kube::{Client, ResourceExt};
@@ -10,7 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::cache::scalers::Scaler;
 use crate::call::{CallError, bounded};
-use crate::kinds::decode::{count, dynamic_resource};
+use crate::kinds::decode::{count, dynamic_resource, writer_of};
+use crate::kinds::hpa;
 use crate::kinds::patch::{changes, overtake};
 use crate::shared::Shared;
 
@@ -32,6 +34,21 @@ struct ScaledObjectSpec {
     min_replica_count: Option<i32>,
     max_replica_count: Option<i32>,
     idle_replica_count: Option<i32>,
+    #[serde(default)]
+    advanced: Advanced,
+}
+
+/// `spec.advanced` holds the `behavior` that KEDA copies into the HPA it generates.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Advanced {
+    horizontal_pod_autoscaler_config: HpaConfig,
+}
+
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(default)]
+struct HpaConfig {
+    behavior: HorizontalPodAutoscalerBehavior,
 }
 
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
@@ -73,6 +90,12 @@ impl ScaledObject {
             || annotations.get(PAUSED).is_some_and(|word| !NO.contains(&word.as_str()))
     }
 
+    fn never_scales_down(&self) -> bool {
+        let behavior = &self.spec.advanced.horizontal_pod_autoscaler_config.behavior;
+        let policy = behavior.scale_down.as_ref().and_then(|down| down.select_policy.as_deref());
+        policy == Some(hpa::DISABLED)
+    }
+
     /// Decodes the target, the bounds and the pause state of the `ScaledObject` for the planner.
     #[must_use]
     pub fn scaler(&self) -> Scaler {
@@ -93,6 +116,8 @@ impl ScaledObject {
             generated: false,
             paused: self.is_paused(),
             kept_at: None,
+            never_scales_down: self.never_scales_down(),
+            written_by: writer_of(&self.metadata, "f:minReplicaCount"),
         }
     }
 }
@@ -156,6 +181,20 @@ mod tests {
         {
             assert_eq!(paused(json!({PAUSED: word})), expected, "{word:?}");
         }
+    }
+
+    #[test]
+    fn a_scaled_object_that_never_scales_down_is_seen() {
+        let down = |policy: &str| {
+            let object = json!({
+                "metadata": {"name": "web"},
+                "spec": {"scaleTargetRef": {"name": "web"}, "advanced": {
+                    "horizontalPodAutoscalerConfig": {"behavior": {"scaleDown": {"selectPolicy": policy}}},
+                }},
+            });
+            serde_json::from_value::<ScaledObject>(object).unwrap().scaler().never_scales_down
+        };
+        assert!(down("Disabled") && !down("Max"));
     }
 
     #[test]

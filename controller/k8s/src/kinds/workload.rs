@@ -1,17 +1,22 @@
 //! Workloads: kinds with a scale subresource, and with the replica fields of a Deployment.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::api::autoscaling::v1::Scale;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, ObjectMeta};
+use k8s_openapi::api::core::v1::ResourceRequirements;
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Client;
 use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind};
 use primetime_api::APP_FIELD_MANAGER;
 use primetime_core::output::Change;
 use primetime_core::state::announcement::Workload;
+use primetime_core::state::observed::{InitContainer, PodTemplate, Resources};
 use serde::Deserialize;
 
 use crate::cache::store::{Cache, Replicas};
 use crate::call::{CallError, bounded};
-use crate::kinds::decode::{count, dynamic_resource};
+use crate::kinds::decode::{count, dynamic_resource, thousandths, writer_of};
 use crate::kinds::patch::{OVERTAKEN, params, patch, tested};
 use crate::shared::Shared;
 
@@ -95,11 +100,12 @@ fn show_replicas(cache: &mut Cache, namespace: &str, workload: &Workload, scale:
     };
     let key = (namespace.to_owned(), workload.name.clone());
     let seen = table.get(&key).map(|row| &row.value);
-    let (ready, rolling) = seen.map_or((0, false), |seen| (seen.ready, seen.rolling));
     let row = Replicas {
         wanted: count(scale.spec.as_ref().and_then(|s| s.replicas)),
-        ready,
-        rolling,
+        ready: seen.map_or(0, |seen| seen.ready),
+        rolling: seen.is_some_and(|seen| seen.rolling),
+        created: seen.map_or(0, |seen| seen.created),
+        pods: seen.map(|seen| seen.pods.clone()).unwrap_or_default(),
         written_by: Some(APP_FIELD_MANAGER.to_owned()),
     };
     table.apply(key, row, scale.metadata.resource_version.clone().unwrap_or_default());
@@ -119,8 +125,72 @@ pub struct Scalable {
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
 struct ScalableSpec {
     replicas: Option<i32>,
+    pod_management_policy: Option<String>,
+    template: Template,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+struct Template {
+    spec: TemplateSpec,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct TemplateSpec {
+    containers: Vec<Container>,
+    init_containers: Vec<Container>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Container {
+    resources: ResourceRequirements,
+    restart_policy: Option<String>,
+}
+
+impl Container {
+    /// A sidecar (`restartPolicy: Always`) runs beside the containers.
+    fn is_sidecar(&self) -> bool {
+        self.restart_policy.as_deref() == Some("Always")
+    }
+
+    fn resources(&self) -> Resources {
+        let of = |prefix: &'static str, list: &Option<BTreeMap<String, Quantity>>| {
+            let quantity = |(name, quantity): (&String, &Quantity)| {
+                Some((format!("{prefix}.{name}"), thousandths(quantity)?))
+            };
+            list.iter().flatten().filter_map(quantity).collect::<Vec<_>>()
+        };
+        let ResourceRequirements { requests, limits, .. } = &self.resources;
+        of("requests", requests).into_iter().chain(of("limits", limits)).collect()
+    }
+}
+
+impl ScalableSpec {
+    fn pods(&self, kind: &str) -> PodTemplate {
+        let TemplateSpec { containers, init_containers } = &self.template.spec;
+        let (mut side_by_side, mut init) = (Vec::new(), Vec::new());
+        for container in init_containers {
+            let resources = container.resources();
+            if container.is_sidecar() {
+                side_by_side.push(resources);
+            } else {
+                init.push(InitContainer { resources, sidecars_before: side_by_side.len() });
+            }
+        }
+        side_by_side.extend(containers.iter().map(Container::resources));
+        PodTemplate {
+            // `OrderedReady` is the default of a StatefulSet.
+            one_by_one: kind == "StatefulSet"
+                && self.pod_management_policy.as_deref() != Some("Parallel"),
+            containers: side_by_side,
+            init_containers: init,
+        }
+    }
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -146,26 +216,9 @@ impl Scalable {
             wanted: self.spec.replicas.map_or(1, |n| count(Some(n))),
             ready: count(self.status.ready_replicas),
             rolling: rolls && updated < self.status.replicas.unwrap_or_default(),
-            written_by: writer_of_replicas(&self.metadata),
+            written_by: writer_of(&self.metadata, "f:replicas"),
+            created: count(self.status.replicas),
+            pods: self.spec.pods(kind).into(),
         }
     }
-}
-
-/// Returns the field manager that last wrote `spec.replicas`, according to
-/// `metadata.managedFields`.
-fn writer_of_replicas(metadata: &ObjectMeta) -> Option<String> {
-    let owns = |entry: &&ManagedFieldsEntry| {
-        entry
-            .fields_v1
-            .as_ref()
-            .and_then(|f| f.0.get("f:spec"))
-            .is_some_and(|spec| spec.get("f:replicas").is_some())
-    };
-    metadata
-        .managed_fields
-        .as_ref()?
-        .iter()
-        .filter(owns)
-        .max_by_key(|entry| entry.time.as_ref().map(|t| t.0))
-        .and_then(|entry| entry.manager.clone())
 }

@@ -6,6 +6,7 @@
 //! above ten means quadratic cost.
 
 use std::hint::black_box;
+use std::sync::Arc;
 use std::time::{Duration, Instant as Watch};
 
 use anyhow::{Context, Result};
@@ -71,7 +72,21 @@ fn run(number: usize, now: DateTime<Utc>) -> Result<SurgeRun> {
 fn scaler(n: usize, min: Option<u32>, max: Option<u32>) -> Scaler {
     let kind = AutoscalerKind::HorizontalPodAutoscaler;
     let bounds = Autoscaler { kind, name: format!("web-{n}"), min, max, idle: None };
-    Scaler { target: workload(n), bounds, generated: false, paused: false, kept_at: None }
+    Scaler {
+        target: workload(n),
+        bounds,
+        generated: false,
+        paused: false,
+        kept_at: None,
+        never_scales_down: false,
+        written_by: None,
+    }
+}
+
+/// A workload with 20 replicas, of which `ready` pods are ready.
+fn replicas_of(ready: u32) -> Replicas {
+    let pods = Arc::default();
+    Replicas { wanted: 20, ready, rolling: false, written_by: None, created: 20, pods }
 }
 
 /// Takes the snapshot of the namespace as the reconciler does.
@@ -93,7 +108,7 @@ fn cost(runs: usize, now: DateTime<Utc>) -> Result<Cost> {
     replicas.relist();
     index.hpas.relist();
     for n in 0..count {
-        let seen = Replicas { wanted: 20, ready: 20, rolling: false, written_by: None };
+        let seen = replicas_of(20);
         replicas.apply(key(format!("web-{n}")), seen, "1".to_owned());
         index.hpas.apply(key(format!("web-{n}")), scaler(n, Some(10), Some(60)), "1".to_owned());
     }
@@ -141,7 +156,7 @@ fn cost(runs: usize, now: DateTime<Utc>) -> Result<Cost> {
     for round in 0..ROUNDS {
         version += 1;
         let ready = if round % 2 == 0 { 19 } else { 20 };
-        let seen = Replicas { wanted: 20, ready, rolling: false, written_by: None };
+        let seen = replicas_of(ready);
         let kind = ("apps/v1".to_owned(), "Deployment".to_owned());
         let table = index.workloads.get_mut(&kind).context("Deployments")?;
         table.apply(key("web-7".to_owned()), seen, version.to_string());

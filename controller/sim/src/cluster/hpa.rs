@@ -7,6 +7,7 @@
 use primetime_core::Instant;
 use serde_json::Value;
 
+use crate::cluster::behavior::{self, Direction};
 use crate::cluster::model::{Cluster, kind};
 use crate::field::{at, number, text};
 use crate::server::object::Key;
@@ -69,6 +70,10 @@ impl Cluster {
                     Ok(())
                 })?;
                 if desired != current {
+                    self.changes
+                        .entry(key.clone())
+                        .or_default()
+                        .push_back((now, desired - current));
                     store.change(&target, Part::Main, |deployment| {
                         deployment["spec"]["replicas"] = desired.into();
                         scale::owned_by(deployment, "kube-controller-manager");
@@ -94,7 +99,8 @@ impl Cluster {
         let wish = self.wish(hpa, current, now);
         let memory = self.recommended.entry(key.clone()).or_default();
         memory.push_back((now, wish.replicas));
-        while memory.front().is_some_and(|(at, _)| now - *at > self.pace.hpa_memory) {
+        let window = behavior::memory(hpa).unwrap_or(self.pace.hpa_memory);
+        while memory.front().is_some_and(|(at, _)| now - *at > window) {
             memory.pop_front();
         }
         if current < min {
@@ -111,14 +117,20 @@ impl Cluster {
         } else {
             current
         };
-        let pace = (current * 2).max(current + 4);
+        let changes = self.changes.entry(key.clone()).or_default();
+        behavior::forget(changes, now);
+        let limit = |direction| behavior::limit(hpa, direction, current, changes, now);
+        let pace = limit(Direction::Up).unwrap_or_else(|| (current * 2).max(current + 4));
+        let pace = pace.max(current);
+        let least = limit(Direction::Down).unwrap_or(0).min(current);
         let limited = match desired {
             less if less < min => "TooFewReplicas",
             more if more > max => "TooManyReplicas",
             more if more > pace => "ScaleUpLimit",
+            less if less < least => "ScaleDownLimit",
             _ => WITHIN,
         };
-        (desired.min(pace).clamp(min, max), Some(limited))
+        (desired.min(pace).max(least).clamp(min, max), Some(limited))
     }
 
     /// Returns the highest number of replicas that any metric requests. An HPA without a readable

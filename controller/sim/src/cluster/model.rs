@@ -7,6 +7,7 @@ use chrono::TimeDelta;
 use primetime_core::Instant;
 
 use crate::cloud::CloudModel;
+use crate::cluster::behavior::Change;
 use crate::load::Load;
 use crate::server::Server;
 use crate::server::kinds::Kind;
@@ -83,6 +84,8 @@ pub struct Cluster {
     pub(super) hpa_due: Instant,
     pub(super) keda_due: Instant,
     pub(super) recommended: BTreeMap<Key, VecDeque<(Instant, i64)>>,
+    /// Changes of `spec.replicas` by each HPA, oldest first.
+    pub(super) changes: BTreeMap<Key, VecDeque<Change>>,
 }
 
 pub(super) fn kind(api_version: &str, name: &str) -> Result<Kind, Refusal> {
@@ -115,6 +118,7 @@ impl Cluster {
             hpa_due: now,
             keda_due: now,
             recommended: BTreeMap::new(),
+            changes: BTreeMap::new(),
         }
     }
 }

@@ -53,7 +53,7 @@ const fn cluster(
 }
 
 /// All kinds that the model serves.
-pub const ALL: [Kind; 32] = ranked([
+pub const ALL: [Kind; 34] = ranked([
     namespaced("primetime.dev", "v1alpha1", "scheduledsurges", "ScheduledSurge"),
     namespaced("primetime.dev", "v1alpha1", "surgeruns", "SurgeRun"),
     namespaced("primetime.dev", "v1alpha1", "surgecalendars", "SurgeCalendar"),
@@ -79,6 +79,8 @@ pub const ALL: [Kind; 32] = ranked([
     namespaced("batch", "v1", "jobs", "Job"),
     namespaced("batch", "v1", "cronjobs", "CronJob"),
     namespaced("", "v1", "pods", "Pod"),
+    namespaced("", "v1", "resourcequotas", "ResourceQuota"),
+    plain("", "v1", "limitranges", "LimitRange"),
     Kind { namespaced: false, ..namespaced("", "v1", "nodes", "Node") },
     Kind { status: false, ..namespaced("coordination.k8s.io", "v1", "leases", "Lease") },
     Kind { status: false, ..namespaced("events.k8s.io", "v1", "events", "Event") },

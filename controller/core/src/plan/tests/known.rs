@@ -2,6 +2,7 @@
 //! can still act.
 
 use super::*;
+use crate::state::observed::Cause;
 
 /// Returns an evening a day before T0, at a time when the planner has no step to start.
 fn days_before() -> Evening {
@@ -25,15 +26,14 @@ fn word(evening: &mut Evening) -> (Verdict, String) {
 fn a_target_of_which_nothing_is_known_is_at_risk_days_before() {
     let mut evening = days_before();
     assert_eq!(word(&mut evening).0, Verdict::OnTrack);
-    for why in
-        ["Rollout is not listed yet", "Deployment is not served, or has no scale subresource"]
-    {
+    for cause in [Cause::NotListed("Rollout".into()), Cause::NotScalable("Deployment".into())] {
+        let why = cause.to_string();
         for name in ["web", "search"] {
             let mut blind = days_before();
-            blind.world.targets.insert(workload(name), Seen::Unknown(why.into()));
+            blind.world.targets.insert(workload(name), Seen::Unknown(cause.clone()));
             let (verdict, said) = word(&mut blind);
             assert_eq!(verdict, Verdict::AtRisk, "{said}");
-            assert!(said.contains(why) && said.contains(name) && said.contains("known"), "{said}");
+            assert!(said.contains(&why) && said.contains(name) && said.contains("known"), "{said}");
         }
     }
     evening.world.targets.clear();
@@ -46,7 +46,7 @@ fn a_multiple_of_nothing_is_at_risk_days_before() {
     evening.state("search").replicas = 0;
     let (verdict, said) = word(&mut evening);
     assert_eq!(verdict, Verdict::AtRisk);
-    assert!(said.contains("search: 18 times 0 replicas is 0: state replicas"), "{said}");
+    assert!(said.contains("search: 18 times 0 replicas is 0; state replicas"), "{said}");
     evening.state("search").replicas = 1;
     assert_eq!(word(&mut evening).0, Verdict::OnTrack);
     // A target with an absolute number of replicas can be raised from 0.

@@ -4,18 +4,19 @@ use chrono::TimeDelta;
 
 use crate::Instant;
 use crate::machines::join;
+use crate::preflight::Finding;
 use crate::run::context::{Run, baseline_of};
 use crate::run::load::{self, Reading};
 use crate::run::status::progress::{self, Progress};
-use crate::run::{deletion, floor, jobs};
-use crate::scaling::patch;
-use crate::state::announcement::{JobStep, MachineGroup, Moment, OnUnknown, Target, Want};
+use crate::run::status::releasing::unreadable;
+use crate::run::{deletion, floor, jobs, preflight};
+use crate::state::announcement::{JobStep, MachineGroup, Target};
 use crate::state::condition::{ConditionReason, ConditionType, condition, set_condition};
 use crate::state::hold;
 use crate::state::observed::Seen;
 use crate::state::run::{RunStatus, Stage, Verdict};
 use crate::state::sample::Why;
-use crate::state::status::{JobState, JobStatus, MachineStatus, TargetStatus};
+use crate::state::status::{JobState, MachineStatus, TargetStatus};
 use crate::timeline;
 
 /// Tolerated delay of a warm-up Job. A Job that starts within 10 s of the planned start is on time.
@@ -23,16 +24,15 @@ const A_MOMENT: TimeDelta = TimeDelta::seconds(10);
 
 impl Run<'_> {
     /// Returns the required and the present amount of every target, machine group and warm-up Job.
-    fn progress(&self, status: &RunStatus) -> Vec<Progress> {
+    fn progress(&self, status: &RunStatus, findings: &[Finding]) -> Vec<Progress> {
         let targets =
             self.announcement.targets.iter().zip(&self.timeline.targets).map(|(t, start)| {
                 let shown = status.targets.iter().find(|s| s.name == t.name);
-                let trouble = match self.world.target(&t.workload) {
-                    Seen::Absent => Some(format!("{} does not exist", t.workload)),
-                    Seen::Known(_) => self.contested(t).or_else(|| self.multiplies_nothing(t)),
-                    Seen::Unknown(why) => Some(why.clone()),
-                };
-                let trouble = self.unreadable(t).map(|why| unreadable(t, why)).or(trouble);
+                let trouble = self
+                    .unreadable(t)
+                    .map(|why| unreadable(t, why))
+                    .or_else(|| self.contested(t))
+                    .or_else(|| preflight::risk(findings, &t.name));
                 let held = self.world.holds.get(&hold::name(&t.workload));
                 Progress {
                     name: t.name.clone(),
@@ -82,7 +82,7 @@ impl Run<'_> {
         // `may_lower_from` on.
         let unknown = |done: bool| match &self.world.jobs {
             Seen::Unknown(why) if !done && self.now >= self.world.may_lower_from => {
-                Some(why.clone())
+                Some(why.to_string())
             }
             _ => None,
         };
@@ -113,21 +113,40 @@ impl Run<'_> {
         })
     }
 
-    /// Returns a warning if a multiplier applies to a baseline of 0 replicas.
-    ///
-    /// The run would otherwise report the target as ready while the target has no pods.
-    fn multiplies_nothing(&self, target: &Target) -> Option<String> {
-        let Want::Multiplier(by) = target.want else { return None };
-        let nothing = baseline_of(target, self.world) == Some(0);
-        nothing.then(|| {
-            format!("{by} times 0 replicas is 0: state replicas, or let it run before the event")
-        })
-    }
-
-    fn contested(&self, target: &Target) -> Option<String> {
+    pub(super) fn contested(&self, target: &Target) -> Option<String> {
         let hold = self.world.holds.get(&hold::name(&target.workload))?;
         let by = hold.hold.contested_by.as_ref()?;
         Some(format!("contested: {by} keeps lowering it"))
+    }
+
+    /// Returns the risks of a run whose pods may all be ready: unknown signals, and a load above
+    /// `maxReplicas`.
+    fn risks_beside_the_counts(&self, status: &RunStatus) -> Vec<String> {
+        let unknown = self.unknown_signals(status).into_iter();
+        let unknown = unknown.map(|signal| format!("{signal}: it raises and lowers nothing"));
+        let clipped = condition(&status.conditions, ConditionType::Clipped);
+        let clipped = clipped.filter(|clipped| clipped.holds());
+        unknown.chain(clipped.map(|clipped| clipped.message.clone())).collect()
+    }
+
+    /// Returns the signals that raise a target and have been unknown for [`load::DOUBT`], each with its cause.
+    ///
+    /// A process that has just started has sent no query yet, which counts after a minute. A threshold signal knows nothing
+    /// before the first pod of its target is ready.
+    pub(in crate::run) fn unknown_signals(&self, status: &RunStatus) -> Vec<String> {
+        let begun = self.world.may_lower_from.max(self.timeline.begin - timeline::PREPARE_AHEAD);
+        let unknown = |reading: &Reading| {
+            let why = reading.load.as_ref().err().filter(|_| reading.raises())?;
+            let shown = status.signals.iter().find(|shown| shown.name == reading.name);
+            let since = shown.and_then(|shown| shown.unknown_since);
+            let counts = match why {
+                Why::NotAskedYet => self.now >= begun + load::SILENCE,
+                Why::PodsUnknown if self.now < self.window.ready_by => false,
+                _ => since.is_some_and(|since| self.now >= since + load::DOUBT),
+            };
+            counts.then(|| format!("signal {} is unknown ({why})", reading.name))
+        };
+        self.readings.iter().filter_map(unknown).collect()
     }
 
     /// Fills `status.targets` and `status.machines` with the current counts.
@@ -157,16 +176,18 @@ impl Run<'_> {
 
     /// Fills stage, verdict, message, summaries and conditions of the status from the counts.
     pub(in crate::run) fn explain(&self, status: &mut RunStatus) {
-        let progress = self.progress(status);
+        let findings = self.preflight();
+        let progress = self.progress(status, &findings);
         let (verdict, message) = progress::judge(&progress, self.window.ready_by, self.now);
         let all_there = verdict == Verdict::Ready;
         status.stage = self.stage(status, all_there);
         if status.stage == Stage::Releasing {
-            status.verdict = Verdict::OnTrack;
-            status.message = self.release_message(status);
+            (status.verdict, status.message) = self.releasing(status);
         } else {
-            status.verdict = verdict;
-            status.message = message;
+            let risks = self.risks_beside_the_counts(status);
+            status.verdict = if risks.is_empty() { verdict } else { Verdict::AtRisk };
+            status.message = [vec![message], risks].concat().join("; ");
+            self.set_preflight(&mut status.conditions, &findings);
             if all_there && status.ready_time.is_none() && self.now >= self.timeline.begin {
                 status.ready_time = Some(self.now);
             }
@@ -191,6 +212,7 @@ impl Run<'_> {
             status.message = format!("{}; {said}", status.message);
         }
         if let Some(error) = self.world.clock_error {
+            status.verdict = Verdict::AtRisk;
             status.message = format!("{}; {}", status.message, wrong_clock(error));
         }
         let releasing = status.release.is_some();
@@ -281,7 +303,7 @@ impl Run<'_> {
         // A plan from `replicas` or `load` is known before the planner has seen the target. A plan
         // from `multiplier` needs the baseline.
         let known = (!target.want.needs_baseline()).then_some(0);
-        shown.planned = baseline_of(target, self.world)
+        shown.planned = baseline_of(target, self.world, self.now)
             .or(known)
             .filter(|_| self.record.status.release.is_none())
             .map(|b| {
@@ -326,69 +348,6 @@ impl Run<'_> {
             _ => Stage::WarmingUp,
         }
     }
-
-    fn release_message(&self, status: &RunStatus) -> String {
-        let floors: Vec<_> = status
-            .release
-            .iter()
-            .flat_map(|r| &r.floors)
-            .map(|f| {
-                let now =
-                    if f.done { "given back".to_owned() } else { format!("floor {}", f.floor) };
-                format!("{} {now}", f.target)
-            })
-            .collect();
-        let machines = status.living().count();
-        let blind = self.readings.iter().any(|r| r.raises() && r.load.is_err());
-        let mut parts = floors;
-        for target in &self.announcement.targets {
-            parts.extend(self.unreadable(target).map(|why| unreadable(target, why)));
-        }
-        let patient = status.release.as_ref().is_some_and(|way| self.waits_for_others(way));
-        let waiting = self.announcement.targets.iter().filter(|t| patient && !is_done(status, t));
-        for target in waiting {
-            let live = self.world.target(&target.workload);
-            let Some(live) = live.known() else { continue };
-            if live.rolling {
-                parts.push(format!("{} waits for its rollout", target.name));
-            }
-            let hold = self.world.holds.get(&hold::name(&target.workload));
-            if hold.is_some_and(|held| patch::lags(&held.hold, live)) {
-                parts.push(format!("{} waits for its autoscaler to follow", target.name));
-            }
-        }
-        if machines > 0 {
-            parts.push(format!("{machines} machines to give back"));
-        }
-        let waited_for = |job: &&JobStatus| {
-            let step = self.announcement.jobs.iter().find(|step| step.name == job.name);
-            match step.map(|step| step.moment) {
-                Some(Moment::Release) => matches!(job.state, JobState::Waiting | JobState::Running),
-                Some(Moment::Restore) => job.state == JobState::Running,
-                _ => false,
-            }
-        };
-        for job in status.jobs.iter().filter(waited_for) {
-            let why = job.message.as_ref().map(|why| format!(" ({why})")).unwrap_or_default();
-            parts.push(format!("waits for job {}{why}", job.name));
-        }
-        if self.announcement.on_unknown == OnUnknown::HoldOrPlan
-            && load::silent(&self.readings, status, self.now).is_ok()
-        {
-            parts.push("back at the plan, because a signal is unknown".to_owned());
-        } else if blind {
-            parts.push("a signal is unknown: floors stay until hold.maxSeconds after the end, unless an override or a deletion asked for the release".to_owned());
-        }
-        if self.overrides.hold() {
-            parts.push("held by an override".to_owned());
-        }
-        format!("releasing: {}", parts.join(", "))
-    }
-}
-
-fn unreadable(target: &Target, why: &str) -> String {
-    let name = hold::name(&target.workload);
-    format!("SurgeHold {name} cannot be read, so the target is left as it is: {why}")
 }
 
 fn wrong_clock(error: TimeDelta) -> String {
@@ -397,9 +356,4 @@ fn wrong_clock(error: TimeDelta) -> String {
     format!(
         "nothing is lowered: the operator's clock is {by} s {side} the API server's; set it right"
     )
-}
-
-fn is_done(status: &RunStatus, target: &Target) -> bool {
-    let mut floors = status.release.iter().flat_map(|r| &r.floors);
-    floors.any(|f| f.target == target.name && f.done)
 }
