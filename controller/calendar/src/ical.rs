@@ -4,12 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use chrono::TimeDelta;
-use jiff::ToSpan;
 use jiff::civil;
 use primetime_core::Instant;
 use primetime_core::calendar::LONGEST;
 
+use crate::length::{Length, duration, end, length};
 use crate::limits::{CATEGORIES, OCCURRENCES, PROBLEMS, word};
 use crate::lines::{self, Component, Property};
 use crate::recurrence::{self, Budget, Span};
@@ -53,13 +52,6 @@ fn plain(property: &Property<'_>) -> String {
 
 fn title(event: &Component<'_>) -> String {
     event.one("SUMMARY").map(plain).unwrap_or_default()
-}
-
-/// Length of an event: whole days, added to the local date, and a rest, added to the instant.
-#[derive(Clone, Copy)]
-struct Length {
-    days: i64,
-    rest: TimeDelta,
 }
 
 /// A `VEVENT` after parsing.
@@ -150,8 +142,8 @@ impl<'a> Written<'a> {
 }
 
 impl Written<'_> {
-    /// Returns a later occurrence of a series that this event has moved from its own occurrence on: by the same time, with the
-    /// same length and words.
+    /// Returns a later occurrence of a series that this event has moved from its own occurrence on:
+    /// by the same time, with the same length and words.
     fn moved(&self, key: String, start: &Moment<'_>) -> Option<Event> {
         let by = self.start.clock.duration_since(self.instead_of.as_ref()?.clock);
         let start = start.at(start.clock.checked_add(by).ok()?);
@@ -159,29 +151,40 @@ impl Written<'_> {
     }
 }
 
-/// Returns the end of an occurrence with the given start and length.
-fn end(start: &Moment<'_>, length: Option<Length>) -> Option<Instant> {
-    let length = length?;
-    let days = start.clock.checked_add(i32::try_from(length.days).ok()?.days()).ok()?;
-    let (end, _) = start.at(days).resolve()?;
-    end.checked_add_signed(length.rest)
+/// Returns the words of a list, which a comma separates. A backslash makes the next comma part of a
+/// word.
+///
+/// The function is lazy: a list of a million words costs only the words that the caller takes.
+fn words(list: &str) -> impl Iterator<Item = String> + '_ {
+    let mut rest = Some(list);
+    let next = move || {
+        let text = rest?;
+        let mut escaped = false;
+        let end = text.find(|c: char| {
+            let ends = c == ',' && !escaped;
+            escaped = c == '\\' && !escaped;
+            ends
+        });
+        let (one, more) =
+            end.map_or((text, None), |at| (text.get(..at).unwrap_or_default(), text.get(at + 1..)));
+        rest = more;
+        Some(unescaped(one))
+    };
+    std::iter::from_fn(next).filter(|text| !text.is_empty())
 }
 
-/// Splits a list of words at each comma. A backslash before a comma makes the comma part of a word.
-fn words(list: &str) -> Vec<String> {
-    let (mut words, mut said, mut escaped) = (Vec::new(), String::new(), false);
-    for character in list.chars() {
-        match character {
-            '\\' if !escaped => escaped = true,
-            ',' if !escaped => words.push(std::mem::take(&mut said)),
-            _ => {
-                said.push(character);
-                escaped = false;
-            }
+/// Returns a word without the backslash before each escaped character.
+fn unescaped(one: &str) -> String {
+    let (mut plain, mut escaped) = (String::new(), false);
+    for character in one.chars() {
+        if character == '\\' && !escaped {
+            escaped = true;
+        } else {
+            plain.push(character);
+            escaped = false;
         }
     }
-    words.push(said);
-    words.iter().map(|text| word(text)).filter(|text| !text.is_empty()).collect()
+    word(&plain)
 }
 
 /// Reads the further starts of a series from `RDATE`. A period in `RDATE` sets the length of that
@@ -220,40 +223,6 @@ fn further<'a>(
         }
     }
     found
-}
-
-/// Parses a duration such as `PT2H30M` or `P1W`.
-fn duration(text: &str) -> Result<Length, String> {
-    let read = text
-        .trim()
-        .parse::<jiff::Span>()
-        .map_err(|_| format!("DURATION \"{}\" is none, such as PT2H30M", word(text)))?;
-    let days = i64::from(read.get_weeks()) * 7 + i64::from(read.get_days());
-    let seconds = i64::from(read.get_hours()) * 3600 + read.get_minutes() * 60;
-    let rest = TimeDelta::try_seconds(seconds + read.get_seconds()).unwrap_or_default();
-    Ok(Length { days, rest })
-}
-
-fn length(
-    event: &Component<'_>,
-    start: &Moment<'_>,
-    times: &Times,
-) -> Result<Option<Length>, String> {
-    if let Some(end) = event.one("DTEND") {
-        let end = times.read(end).map_err(|why| format!("DTEND {why}"))?;
-        if start.is_date && end.is_date {
-            let days = (end.clock.date() - start.clock.date()).get_days();
-            return Ok(Some(Length { days: i64::from(days), rest: TimeDelta::zero() }));
-        }
-        let (from, to) = (start.resolve(), end.resolve());
-        let rest = from.zip(to).map(|((from, _), (to, _))| to - from);
-        return Ok(rest.map(|rest| Length { days: 0, rest }));
-    }
-    if let Some(written) = event.one("DURATION") {
-        return duration(written.value).map(Some);
-    }
-    // RFC 5545, 3.6.1: an all-day event without an end lasts one day.
-    Ok(start.is_date.then_some(Length { days: 1, rest: TimeDelta::zero() }))
 }
 
 /// All events with the same `UID`: a single event, or a series with the changed occurrences of the

@@ -9,6 +9,7 @@
 //! | [`limits`] | limits of a feed, and refusal of text in another format |
 //! | `lines` | content lines and components of an iCalendar file |
 //! | `ical` | events of an iCalendar file, with moved and cancelled occurrences |
+//! | `length` | length of an event |
 //! | `time` | zone of each time in an iCalendar file |
 //! | `windows` | zones by their names in Windows and Outlook |
 //! | `recurrence` | local times of a recurrence rule |
@@ -16,6 +17,7 @@
 //! | [`select`] | selection of the events that a surge follows |
 
 mod ical;
+mod length;
 pub mod limits;
 mod lines;
 mod recurrence;

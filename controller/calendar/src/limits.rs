@@ -31,11 +31,12 @@ pub const RULE: usize = 1_000;
 /// for each day that the parser visits: a step for the day and a step for the occurrence.
 pub const STEPS: u64 = 1_000_000;
 
-/// Largest number of steps that a single rule may take: an hourly rule takes 20,000 within the horizon.
+/// Largest number of steps that a single rule may take: an hourly rule takes 20,000 within the
+/// horizon.
 pub const RULE_STEPS: u64 = 50_000;
 
-/// Largest number of occurrences that the parser keeps of all recurring events. The parser leaves out the event that exceeds
-/// the limit, and no other event.
+/// Largest number of occurrences that the parser keeps of all recurring events. The parser leaves
+/// out the event that exceeds the limit, and no other event.
 pub const OCCURRENCES: usize = 100_000;
 
 /// Largest number of messages about single events.
@@ -59,14 +60,14 @@ pub struct Text<'a> {
 
 /// Returns the text of a feed. The function decompresses gzip, up to the limit of the format.
 ///
-/// An XMLTV guide may be in the encoding that its XML declaration names. An iCalendar file is in UTF-8 (RFC 5545, 3.1.4); a
-/// file that is not is read as Windows-1252, with a note.
+/// An XMLTV guide may be in the encoding that its XML declaration names. An iCalendar file is in
+/// UTF-8 (RFC 5545, 3.1.4); a file that is not is read as Windows-1252, with a note.
 ///
 /// # Errors
 ///
-/// Returns [`FeedError::TooLong`], [`FeedError::Compressed`], [`FeedError::Damaged`], [`FeedError::NotUtf8`] or
-/// [`FeedError::Empty`] for bytes that no parser can read. Returns [`FeedError::SomethingElse`] if
-/// the first characters belong to another format.
+/// Returns [`FeedError::TooLong`], [`FeedError::Compressed`], [`FeedError::Damaged`],
+/// [`FeedError::NotUtf8`] or [`FeedError::Empty`] for bytes that no parser can read. Returns
+/// [`FeedError::SomethingElse`] if the first characters belong to another format.
 pub fn text(bytes: &[u8], format: Format) -> Result<Text<'_>, FeedError> {
     let most = match format {
         Format::ICalendar => ICALENDAR_BYTES,

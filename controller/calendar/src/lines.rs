@@ -106,7 +106,8 @@ pub(crate) struct Parsed<'a> {
     pub odd: Vec<String>,
 }
 
-/// Properties that the reader uses. The parser drops all others, so that a file of a million lines needs little memory.
+/// Properties that the reader uses. The parser drops all others, so that a file of a million lines
+/// needs little memory.
 const USED: [&str; 18] = [
     "CATEGORIES",
     "DTEND",

@@ -123,8 +123,9 @@ fn skipped(rule: &RRule<Unvalidated>, first: NaiveDateTime, from: NaiveDateTime)
     first + TimeDelta::seconds(stride * steps.max(0))
 }
 
-/// Returns the last start, a multiple of `stride` months after `first`, that lies more than a stride and a year before `from`
-/// and has the day of `first`: the 29th to 31st are not in every month.
+/// Returns the last start, a multiple of `stride` months after `first`, that lies more than a
+/// stride and a year before `from` and has the day of `first`: the 29th to 31st are not in every
+/// month.
 fn months_later(first: NaiveDateTime, from: NaiveDateTime, stride: i32) -> NaiveDateTime {
     let index = |at: NaiveDateTime| at.year() * 12 + i32::try_from(at.month0()).unwrap_or_default();
     let mut steps = (index(from) - index(first) - 12).div_euclid(stride) - 1;

@@ -28,8 +28,8 @@ impl Select {
     }
 }
 
-/// Returns a text without the differences that people do not see: upper case, and accents written as characters of their own
-/// (Unicode NFC).
+/// Returns a text without the differences that people do not see: upper case, and accents written
+/// as characters of their own (Unicode NFC).
 fn folded(text: &str) -> String {
     ComposingNormalizerBorrowed::new_nfc().normalize(&text.to_lowercase()).into_owned()
 }

@@ -64,7 +64,8 @@ impl Moment<'_> {
     /// 23:59:59.
     pub(crate) fn until(&self, text: &str) -> Option<civil::DateTime> {
         match written(text)? {
-            // An instant cannot end a series of days: its date counts (RFC 5545, 3.3.10 wants a date).
+            // An instant cannot end a series of days: its date counts (RFC 5545, 3.3.10 wants a
+            // date).
             (clock, _, true) if self.is_date => Some(end_of_day(clock)),
             (clock, _, true) => Some(self.shown(Utc.from_utc_datetime(&naive(clock)?))),
             (clock, true, false) => Some(end_of_day(clock)),
@@ -210,7 +211,8 @@ impl Times {
         Ok(Moment { clock, is_date, whose })
     }
 
-    /// Finds the zone of a `TZID`: a name of the database, a zone that the file defines, or a name of Windows.
+    /// Finds the zone of a `TZID`: a name of the database, a zone that the file defines, or a name
+    /// of Windows.
     fn zone(&self, id: &str) -> Result<Whose<'_>, String> {
         if let Some(zone) = iana(id) {
             return Ok(Whose::Zone(zone));
@@ -297,8 +299,8 @@ impl Defined {
     }
 }
 
-/// Returns the changes of a `STANDARD` or `DAYLIGHT` part, each with the offset before it: the first, those of `RRULE` up to
-/// its `UNTIL`, and those of `RDATE` (RFC 5545, 3.6.5).
+/// Returns the changes of a `STANDARD` or `DAYLIGHT` part, each with the offset before it: the
+/// first, those of `RRULE` up to its `UNTIL`, and those of `RDATE` (RFC 5545, 3.6.5).
 fn changes(
     part: &Component<'_>,
     from: civil::DateTime,
@@ -337,8 +339,9 @@ fn changes(
         let (clock, _, utc) = written(text.split('/').next()?.trim())?;
         if utc { clock.checked_add(before).ok() } else { Some(clock) }
     }));
-    // RFC 5545, 3.3.5 reads a skipped local time with the offset before the gap. The new offset therefore applies from the end
-    // of the gap. A local time that exists twice is the first of the two.
+    // RFC 5545, 3.3.5 reads a skipped local time with the offset before the gap. The new offset
+    // therefore applies from the end of the gap. A local time that exists twice is the first of the
+    // two.
     let skipped = (to - before).max(SignedDuration::ZERO);
     let change = |clock: civil::DateTime| {
         let (from, utc) = (clock.checked_add(skipped).ok()?, clock.checked_sub(before).ok()?);

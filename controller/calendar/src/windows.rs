@@ -1,14 +1,14 @@
 //! Names of time zones in Windows and Outlook, and the zone of the time zone database for each.
 //!
 //! The data is `windowsZones` of CLDR 2021a, territory 001
-//! (<https://github.com/unicode-org/cldr/blob/main/common/supplemental/windowsZones.xml>), and the display names in the
-//! comments of that file.
+//! (<https://github.com/unicode-org/cldr/blob/main/common/supplemental/windowsZones.xml>), and the
+//! display names in the comments of that file.
 
 use primetime_core::schedule::Zone;
 
 /// Finds the zone of a Windows name such as `W. Europe Standard Time`, or of a display name such as
-/// `(UTC+01:00) Amsterdam, Berlin, Bern, Rome, Stockholm, Vienna`. Case and the offset in brackets are ignored: Outlook writes
-/// the offset in several ways, `(GMT +01:00)` among them.
+/// `(UTC+01:00) Amsterdam, Berlin, Bern, Rome, Stockholm, Vienna`. The function ignores case and
+/// the offset in brackets: Outlook writes the offset in several ways, such as `(GMT +01:00)`.
 pub(crate) fn zone(name: &str) -> Option<Zone> {
     let name = name.trim();
     let bare = match name.strip_prefix('(').and_then(|rest| rest.split_once(')')) {
