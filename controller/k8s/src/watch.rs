@@ -23,49 +23,40 @@
 //! The cache accepts the first list of a new process without confirmation, because the cache has no
 //! earlier rows.
 
+mod probe;
 mod stream;
+mod workloads;
 
 use futures::{FutureExt, StreamExt};
 use kube::ResourceExt;
-use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use futures::stream::FuturesUnordered;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::core::v1::{LimitRange, Node, ResourceQuota};
-use kube::api::{Api, ApiResource};
-use kube::core::{DeserializeGuard, GroupVersionKind};
+use kube::api::Api;
+use kube::core::DeserializeGuard;
 use kube::{Client, Resource};
 use primetime_api::{
     InstanceClass, MetricsSource, ScheduledSurge, SurgeCalendar, SurgeHold, SurgeOverride,
     SurgeRun, hold_record, run_record, surge_record, undecoded_run,
 };
 use primetime_core::port;
-use primetime_core::reference::{self, GroupVersion};
 use primetime_core::row::Row;
 use primetime_core::state::announcement::TemplateKind;
 use primetime_core::state::calendar::{CalendarRecord, CalendarStatus};
-use primetime_core::state::observed::Cause;
 use primetime_core::state::run::RunRecord;
 use primetime_core::state::surge::{SurgeRecord, SurgeStatus};
 use tracing::{info, warn};
 
-use crate::cache::store::{Calendar, Scope, Source};
-use crate::cache::table::{Key, Table};
-use crate::call;
+use crate::cache::store::{Calendar, Source};
 use crate::kinds::job::{self, Job};
 use crate::kinds::scaled_object::{self, ScaledObject};
-use crate::kinds::workload::Scalable;
 use crate::kinds::{bounds, hpa, node};
-use crate::shared::{Reader, Shared};
-use crate::watch::stream::watch;
-
-fn key<K: Resource>(object: &K) -> Key {
-    (
-        object.meta().namespace.clone().unwrap_or_default(),
-        object.meta().name.clone().unwrap_or_default(),
-    )
-}
+use crate::shared::Shared;
+use crate::watch::probe::PROBE_INTERVAL;
+pub use crate::watch::probe::probe;
+use crate::watch::stream::{key, watch};
+use crate::watch::workloads::workloads;
 
 /// Returns the decoded object. Logs an error and returns `None` if the object cannot be decoded.
 /// The cache keeps the last decoded row until a later list drops the row.
@@ -231,46 +222,6 @@ pub async fn everything(client: Client, shared: Shared) {
     all.collect::<()>().await;
 }
 
-/// Asks the API server for a kind. Returns the API resource, and true if the kind has a scale
-/// subresource. Returns `None` if the API server does not serve the kind.
-///
-/// The function sends no request for an invalid `apiVersion` or kind, because the text would become
-/// the path of the request.
-///
-/// # Errors
-///
-/// A [`call::CallError`] if the discovery request fails.
-pub async fn probe(
-    client: &Client,
-    api_version: &str,
-    kind: &str,
-) -> Result<Option<(ApiResource, bool)>, call::CallError> {
-    let (Ok(GroupVersion { group, version }), Ok(())) =
-        (reference::group_version(api_version), reference::kind(kind))
-    else {
-        return Ok(None);
-    };
-    let gvk = GroupVersionKind::gvk(group, version, kind);
-    match call::bounded(kube::discovery::oneshot::pinned_kind(client, &gvk)).await {
-        Ok((resource, capabilities)) => {
-            let scales = capabilities.subresources.iter().any(|(r, _)| r.plural.ends_with("scale"));
-            Ok(Some((resource, scales)))
-        }
-        Err(call::CallError::NotFound(_)) => Ok(None),
-        // The API server serves the group, but not the kind.
-        Err(call::CallError::Failed(why))
-            if why.contains("Unable to find") || why.contains("MissingKind") =>
-        {
-            Ok(None)
-        }
-        Err(error) => Err(error),
-    }
-}
-
-/// Interval between two discovery requests for a kind that the API server does not serve. An
-/// administrator may install KEDA later.
-const PROBE_INTERVAL: Duration = Duration::from_secs(30);
-
 /// Watches `Job`s and `CronJob`s, if this installation may create Jobs.
 async fn jobs(client: Client, shared: Shared) {
     if !shared.with(|cache| cache.may_run_jobs) {
@@ -326,94 +277,6 @@ async fn scaled_objects(client: Client, shared: Shared) {
         "ScaledObject".to_owned(),
         |i| Some(&mut i.scaled_objects),
         |o: &ScaledObject| Some((key(o), o.scaler())),
-    )
-    .await;
-}
-
-/// Watches each workload kind that surges, runs and holds name. The watch starts with the first
-/// object that names the kind.
-///
-/// The function is a single loop, because `looked_up`, `named` and `next` change together with each
-/// probe.
-async fn workloads(client: Client, shared: Shared) {
-    let mut watches = tokio::task::JoinSet::new();
-    let mut looked_up = BTreeMap::new();
-    let (mut of, mut named) = (None, BTreeSet::new());
-    loop {
-        let unknown = shared.with(|cache| {
-            let now = [cache.surges.revision(), cache.runs.revision(), cache.holds.revision()];
-            if of.replace(now) != Some(now) {
-                named = cache.kinds();
-            }
-            let known = |kind: &&(String, String)| cache.workloads.contains_key(*kind);
-            named.iter().filter(|kind| !known(kind)).cloned().collect::<Vec<_>>()
-        });
-        let mut next = None;
-        for kind in unknown {
-            let now = tokio::time::Instant::now();
-            if let Some(at) = looked_up.get(&kind).map(|at| *at + PROBE_INTERVAL)
-                && now < at
-            {
-                next = Some(next.map_or(at, |next: tokio::time::Instant| next.min(at)));
-                continue;
-            }
-            looked_up.insert(kind.clone(), now);
-            next = Some(next.map_or(now + PROBE_INTERVAL, |next| next.min(now + PROBE_INTERVAL)));
-            let (api_version, name) = &kind;
-            match probe(&client, api_version, name).await {
-                Ok(Some((resource, true))) => {
-                    shared.with(|cache| {
-                        cache.unwatched.remove(&kind);
-                        cache.workloads.insert(kind.clone(), Table::default());
-                    });
-                    let api = Api::<Scalable>::all_with(client.clone(), &resource);
-                    watches.spawn(watch_workload(api, shared.clone(), kind.clone()));
-                }
-                Ok(found) => {
-                    let cause = if found.is_some() { Cause::NotScalable } else { Cause::NotServed };
-                    unwatched(&shared, &kind, &cause(name.clone()));
-                }
-                Err(error) => {
-                    let why = format!("{api_version} {name} cannot be looked up: {error}");
-                    unwatched(&shared, &kind, &Cause::Failed(why));
-                }
-            }
-        }
-        let again = async {
-            match next {
-                Some(at) => tokio::time::sleep_until(at).await,
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            biased;
-            () = shared.changed_for(Reader::Workloads) => {}
-            () = again => {}
-        }
-    }
-}
-
-/// Records why a kind is not watched, and has the planner told.
-fn unwatched(shared: &Shared, kind: &(String, String), cause: &Cause) {
-    let news = shared.with(|cache| {
-        let news = cache.unwatched.get(kind) != Some(cause);
-        cache.unwatched.insert(kind.clone(), cause.clone());
-        news && cache.mark(Scope::Everything)
-    });
-    if news {
-        warn!(api_version = kind.0, kind = kind.1, %cause, "kind is not watched; it is tried again");
-        shared.notify();
-    }
-}
-
-async fn watch_workload(api: Api<Scalable>, shared: Shared, kind: (String, String)) {
-    let name = kind.1.clone();
-    watch(
-        api,
-        shared,
-        kind.1.clone(),
-        move |cache| cache.workloads.get_mut(&kind),
-        move |o: &Scalable| Some((key(o), o.replicas(&name))),
     )
     .await;
 }

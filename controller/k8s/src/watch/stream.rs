@@ -14,11 +14,19 @@ use tracing::warn;
 
 use crate::backoff;
 use crate::cache::store::{Cache, Scope};
-use crate::cache::table::{Lookup, Table};
+use crate::cache::table::{Key, Lookup, Table};
 use crate::shared::Shared;
 
 fn version<K: Resource>(object: &K) -> String {
     object.meta().resource_version.clone().unwrap_or_default()
+}
+
+/// Returns namespace and name of an object.
+pub(super) fn key<K: Resource>(object: &K) -> Key {
+    (
+        object.meta().namespace.clone().unwrap_or_default(),
+        object.meta().name.clone().unwrap_or_default(),
+    )
 }
 
 /// Returns the scope of a change: the namespace of the object, or everything if the object has no
