@@ -30,8 +30,8 @@ pub(crate) fn queries(signals: &[Signal]) -> Vec<String> {
     signals.iter().enumerate().filter_map(wrong).collect()
 }
 
-/// Refuses a kind that Kubernetes, KEDA or Primetime itself serves without a `scale` subresource. The
-/// admission webhook asks the API server about every other kind.
+/// Refuses a kind that Kubernetes, KEDA or Primetime itself serves without a `scale` subresource.
+/// The admission webhook asks the API server about every other kind.
 fn scales(api_version: &str, kind: &str) -> Result<(), String> {
     let group = api_version.split_once('/').map_or("", |(group, _)| group);
     let scales = match group {

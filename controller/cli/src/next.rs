@@ -65,7 +65,8 @@ struct Known {
     surge: SurgeRecord,
     /// Schedule of the surge, or the reasons why the schedule is unknown.
     schedule: Result<Schedule, Vec<String>>,
-    /// Messages about the `SurgeCalendar`: the feed cannot be read, or the reader left something out.
+    /// Messages about the `SurgeCalendar`: the feed cannot be read, or the reader left something
+    /// out.
     trouble: Vec<String>,
     planned: BTreeSet<Instant>,
     cancelled: BTreeSet<Instant>,

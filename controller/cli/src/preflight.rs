@@ -1,4 +1,4 @@
-//! Preflight rules for the objects of files: the same projection and the same rules as in the operator.
+//! Preflight rules for the objects of files. Projection and rules are those of the operator.
 
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::core::v1::{LimitRange, ResourceQuota};
@@ -13,19 +13,19 @@ use primetime_k8s::kinds::{bounds, hpa};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-/// The objects of all files in the namespace of a surge, as the operator would see them in a cluster.
+/// Cache of the operator, filled with the objects of the files in the namespace of a surge.
 pub struct Given {
     cache: Cache,
 }
 
 impl Given {
-    /// Decodes workloads, autoscalers, quotas and limits. Other objects, and objects that cannot be decoded, are passed over:
-    /// `kubectl apply` judges those.
+    /// Decodes workloads, autoscalers, quotas and limits. The function skips other objects, and
+    /// objects that cannot be decoded: `kubectl apply` judges such objects.
     #[must_use]
     pub fn new(objects: &[Value], surge: &Value) -> Self {
         let mut cache = Cache::default();
         let shared = namespace(surge);
-        // An object without a namespace goes into the namespace of `kubectl apply -n`, as the surge does.
+        // `kubectl apply -n` puts an object without a namespace into the namespace of the surge.
         let together =
             |object: &&Value| namespace(object).is_empty() || namespace(object) == shared;
         for object in objects.iter().filter(together) {
@@ -84,12 +84,7 @@ impl Given {
             .collect();
         let subjects = targets.iter().filter_map(|(target, seen)| {
             let live = seen.known()?;
-            let by = live.autoscaler.as_ref();
-            let usual = Usual {
-                replicas: live.replicas,
-                min: by.and_then(|by| by.min).unwrap_or(0),
-                max: by.and_then(|by| by.max),
-            };
+            let usual = Usual::of(live.replicas, live.autoscaler.as_ref());
             Some(Subject { target, seen, usual: Some(usual), raised: false, time: target.lead })
         });
         let bounds = self.cache.bounds(namespace);

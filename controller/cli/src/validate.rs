@@ -27,13 +27,14 @@ use crate::{files, screen};
 pub struct Args {
     /// File, or folder of .yaml, .yml and .json files, with objects of Primetime; may be given
     /// several times; - is standard input. Deployments, other workloads, HPAs, ScaledObjects,
-    /// ResourceQuotas and LimitRanges in the files are used to find risks; other objects are skipped.
+    /// ResourceQuotas and LimitRanges in the files are used to find risks; other objects are
+    /// skipped.
     #[arg(short = 'f', long = "filename", required = true, value_name = "FILE|DIR")]
     files: Vec<PathBuf>,
 }
 
-/// Prints each error, risk and warning on a line. The exit code is 1 if an object has an error, or a
-/// surge is at risk with the workloads, autoscalers, quotas and limits of the files.
+/// Prints each error, risk and warning on a line. The exit code is 1 if an object has an error, or
+/// a surge is at risk with the workloads, autoscalers, quotas and limits of the files.
 pub fn run(args: &Args) -> Result<ExitCode> {
     let mut objects = Vec::new();
     for file in files::files(&args.files)? {
@@ -82,8 +83,8 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Returns whether the reader left out events of the calendar that a surge follows, and its messages. A calendar that is not
-/// in the files, or a feed at a URL, has none.
+/// Returns whether the reader left out events of the calendar that a surge follows, and its
+/// messages. A calendar that is not in the files, or a feed at a URL, has none.
 fn left_out(surge: &ScheduledSurge, spec: &SurgeSpec, all: &[Value]) -> (bool, Vec<String>) {
     let namespace = surge.namespace().unwrap_or_else(|| "default".to_owned());
     followed::schedule(spec, &namespace, all, now())

@@ -58,8 +58,8 @@ impl CalendarStatus {
         self.last_read_time.is_some()
     }
 
-    /// Returns the message of the `Ready` condition if that condition is not `True`, or if the reader left
-    /// out an event.
+    /// Returns the message of the `Ready` condition if that condition is not `True`, or if the
+    /// reader left out an event.
     #[must_use]
     pub fn trouble(&self) -> Option<&str> {
         let lost = self.left_out.is_some();

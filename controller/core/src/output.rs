@@ -375,15 +375,26 @@ pub(crate) struct Claims {
     /// Runs that the planner cannot judge in the present pass. The recorded claims of such a run
     /// stay unchanged.
     pub(crate) undecided: BTreeSet<String>,
-    /// Targets whose raised maximum a released run no longer waits for.
-    pub(crate) waited_for: BTreeSet<Workload>,
-    /// Targets whose raised maximum a released run still waits for.
-    pub(crate) waits: BTreeSet<Workload>,
+    /// Targets of released runs. The value is true if every such run lets the raised maximum of the
+    /// target go.
+    maxima: BTreeMap<Workload, bool>,
 }
 
 impl Claims {
     pub(crate) fn add(&mut self, workload: &Workload, claim: Claim, due: Instant) {
         self.by_target.entry(workload.clone()).or_default().push((claim, due));
+    }
+
+    /// Records whether a released run lets the raised maximum of a target go. A run that keeps the
+    /// maximum overrules all others.
+    pub(crate) fn let_maximum_go(&mut self, workload: &Workload, lets_go: bool) {
+        let all = self.maxima.entry(workload.clone()).or_insert(true);
+        *all &= lets_go;
+    }
+
+    /// True if at least one released run names the target, and all such runs let the maximum go.
+    pub(crate) fn lets_maximum_go(&self, workload: &Workload) -> bool {
+        self.maxima.get(workload).copied().unwrap_or(false)
     }
 
     pub(crate) fn leave_as_recorded(&mut self, run: &str) {

@@ -1,8 +1,10 @@
-//! Preflight: rules that tell days before an event why a target will not be ready, or will not be given back.
+//! Preflight: rules that tell days before an event why a target will not be ready, or will not be
+//! given back.
 //!
-//! Each rule is a pure function from [`Facts`] to [`Finding`]s. The run shows the findings in its condition
-//! `PreflightPassed`, and a risk in its verdict. `kubectl surge validate` shows the findings for the objects of its files.
-//! A rule has one file here, and one row in [`Rule`].
+//! Each rule is a pure function from [`Facts`] to [`Finding`]s. The run shows the findings in the
+//! condition `PreflightPassed`, and a risk in the verdict. `kubectl surge validate` shows the
+//! findings for the objects of its files. Each rule has a function in a file of this folder, and a
+//! row in [`Rule`].
 
 mod autoscaler;
 mod finding;

@@ -244,12 +244,15 @@ async fn validate_finds_what_will_go_wrong_with_the_objects_of_its_files() -> Re
     let web = workload(deployment, "web", 10);
     let pods = quota("pods: 100");
     let cpu = quota("requests.cpu: \"20\"");
+    let silent = web.replace("requests: {cpu: 500m}", "{}");
+    let silent = silent.replace("resources: {{}}", "resources: {}");
     let search = workload(deployment, "search", 0);
     let ordered = workload(stateful, "web", 10);
     for (objects, code, part) in [
         (web.clone(), 0, "valid"),
         (format!("{web}---\n{pods}"), 1, "at risk: web: ResourceQuota q allows 100 pods"),
         (format!("{web}---\n{cpu}"), 1, "allows 20 requests.cpu, 0 are used, and 90 more"),
+        (format!("{silent}---\n{cpu}"), 1, "a container states none of it; set requests"),
         (search, 1, "at risk: search: 18 times 0 replicas is 0"),
         (ordered, 0, "valid"),
         (NEVER_DOWN.to_owned(), 0, "warning: web: HorizontalPodAutoscaler web never scales down"),

@@ -79,7 +79,8 @@ async fn a_kind_that_may_not_be_listed(evening: &Evening, show: DateTime<Utc>) -
         .await
 }
 
-/// A quota of six pods. The API server enforces the quota, and the quota controller fills its status.
+/// A quota of six pods. The API server enforces the quota, and the quota controller fills its
+/// status.
 const SIX_PODS: &str = "
 apiVersion: v1
 kind: ResourceQuota
@@ -87,8 +88,8 @@ metadata: {name: six, namespace: shop}
 spec: {hard: {pods: \"6\"}}
 ";
 
-/// Tests a `ResourceQuota` that refuses pods of the plan. The run is at risk an hour before T0, and the
-/// condition `PreflightPassed` names the finding until the quota is gone.
+/// Tests a `ResourceQuota` that refuses pods of the plan. The run is at risk an hour before T0, and
+/// the condition `PreflightPassed` names the finding until the quota is gone.
 async fn a_quota_that_is_too_small(evening: &Evening) -> Result<()> {
     evening.plane.apply(SIX_PODS).await?;
     let told = async |fine: bool| -> Result<(bool, String)> {

@@ -172,8 +172,8 @@ pub fn warnings(spec: &SurgeSpec, now: Instant) -> Vec<String> {
     short_of_time(spec, now).into_iter().chain(inverted_zone(&spec.schedule)).collect()
 }
 
-/// Returns a warning if `timeZone` is an `Etc/GMT` zone with an offset: the sign is inverted there, after POSIX
-/// (<https://data.iana.org/time-zones/tzdb/etcetera>).
+/// Returns a warning if `timeZone` is an `Etc/GMT` zone with an offset: the sign is inverted there,
+/// after POSIX (<https://data.iana.org/time-zones/tzdb/etcetera>).
 fn inverted_zone(schedule: &Schedule) -> Option<String> {
     let name = schedule.zone_name()?;
     let offset = name.strip_prefix("Etc/GMT")?;

@@ -1,4 +1,4 @@
-//! The autoscaler gives back what the event has raised.
+//! Rule on the scale-down of the autoscaler after the event.
 
 use crate::preflight::finding::{Finding, Subject};
 use crate::state::condition::Rule;

@@ -6,20 +6,21 @@ use chrono::TimeDelta;
 
 use crate::state::announcement::Target;
 use crate::state::condition::Rule;
-use crate::state::observed::{Bounds, Seen, TargetState};
+use crate::state::observed::{Autoscaler, Bounds, Seen, TargetState};
 
-/// What the rules know of one target of a run or of an announcement.
+/// Facts about a target of a run or of an announcement.
 #[derive(Clone, Debug)]
 pub struct Subject<'a> {
     /// The target as announced.
     pub target: &'a Target,
     /// The workload as observed.
     pub seen: &'a Seen<TargetState>,
-    /// The workload and its autoscaler before any run raised them; `None` while unknown.
+    /// Replicas and bounds before any run raised the target; `None` while unknown.
     pub usual: Option<Usual>,
     /// True from the first write on: a hold has raised the target.
     pub raised: bool,
-    /// Time that is left for the pods to become ready: `leadSeconds` before the first write, the time until T0 after it.
+    /// Time that is left for the pods to become ready: `leadSeconds` before the first write, the
+    /// time until T0 after it.
     pub time: TimeDelta,
 }
 
@@ -28,19 +29,31 @@ pub struct Subject<'a> {
 pub struct Usual {
     /// `spec.replicas`.
     pub replicas: u32,
-    /// The minimum of the autoscaler, 0 without one.
+    /// Minimum of the autoscaler, 0 without an autoscaler.
     pub min: u32,
-    /// The maximum of the autoscaler; `None` without one.
+    /// Maximum of the autoscaler; `None` without an autoscaler.
     pub max: Option<u32>,
 }
 
-/// What all rules know.
+/// Facts about all targets of a run, and about the namespace.
 #[derive(Clone, Debug)]
 pub struct Facts<'a> {
     /// The targets, in the order of the announcement.
     pub subjects: Vec<Subject<'a>>,
     /// `ResourceQuota`s and `LimitRange`s of the namespace.
     pub bounds: &'a Seen<Arc<Bounds>>,
+}
+
+impl Usual {
+    /// Returns the usual bounds of a target with these replicas and this autoscaler.
+    #[must_use]
+    pub fn of(replicas: u32, autoscaler: Option<&Autoscaler>) -> Self {
+        Self {
+            replicas,
+            min: autoscaler.and_then(|by| by.min).unwrap_or(0),
+            max: autoscaler.and_then(|by| by.max),
+        }
+    }
 }
 
 impl Subject<'_> {
@@ -71,7 +84,7 @@ pub struct Finding {
     pub rule: Rule,
     /// Names of the targets concerned.
     pub targets: Vec<String>,
-    /// The finding, with its numbers and without the names of the targets.
+    /// Sentence with the numbers of the finding, without the names of the targets.
     pub found: String,
 }
 
@@ -93,7 +106,8 @@ impl std::fmt::Display for Finding {
 }
 
 impl Rule {
-    /// True if the event is at risk: the verdict becomes `AtRisk`. Otherwise the finding is a warning.
+    /// True if a finding of the rule makes the verdict `AtRisk`. A finding of every other rule is a
+    /// warning.
     #[must_use]
     pub fn is_risk(self) -> bool {
         match self {
@@ -102,6 +116,7 @@ impl Rule {
             | Self::NothingMultiplied
             | Self::OneByOne
             | Self::QuotaTooSmall
+            | Self::NothingStated
             | Self::LimitTooLow => true,
             Self::PlanBelowUsual
             | Self::NeverScalesDown
@@ -110,7 +125,7 @@ impl Rule {
         }
     }
 
-    /// What to do about a finding; empty where the finding says it.
+    /// Advice for people; empty if the finding itself contains the advice.
     #[must_use]
     pub fn hint(self) -> &'static str {
         match self {
@@ -122,6 +137,9 @@ impl Rule {
                  seconds that one needs"
             }
             Self::QuotaTooSmall => "raise the quota before the warm-up",
+            Self::NothingStated => {
+                "set requests and limits of each container, or defaults in a LimitRange"
+            }
             Self::LimitTooLow => "raise max of the LimitRange, or lower the request",
             Self::PlanBelowUsual => "raise replicas of the target, or leave the target out",
             Self::NeverScalesDown => {

@@ -1,4 +1,4 @@
-//! The workload exists, and its state is known.
+//! Rules on the existence and the observed state of the workload.
 
 use crate::preflight::finding::{Finding, Subject};
 use crate::state::condition::Rule;

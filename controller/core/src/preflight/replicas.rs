@@ -1,12 +1,12 @@
-//! The planned replicas make sense for what runs, and can start within the lead time.
+//! Rules on the planned replicas: compared with the usual replicas, and with the lead time.
 
 use crate::preflight::finding::{Finding, Subject};
 use crate::state::announcement::Want;
 use crate::state::condition::Rule;
 
-/// Shortest start of a pod, in seconds, that the rule takes for plausible: pulling the image, starting, and the first probe.
-/// A lead that leaves less for each pod of a `StatefulSet` is a risk. 32 pods took 30 minutes in
-/// <https://github.com/kubernetes/kubernetes/issues/124408>.
+/// Shortest start of a pod, in seconds, that the rule takes for plausible: pulling the image,
+/// starting, and the first probe. A lead that leaves less for each pod of a `StatefulSet` is a
+/// risk. 32 pods took 30 minutes in <https://github.com/kubernetes/kubernetes/issues/124408>.
 const ONE_POD_SECONDS: i64 = 20;
 
 /// `NothingMultiplied`, `PlanBelowUsual` and `OneByOne`.
@@ -33,9 +33,10 @@ fn below_usual(subject: &Subject<'_>) -> Option<Finding> {
 }
 
 fn one_by_one(subject: &Subject<'_>) -> Option<Finding> {
-    // Once the pods start, their count tells more than an assumption.
+    // After the first write the count of ready pods tells more than an assumption.
     let live = subject.seen.known().filter(|_| !subject.raised)?;
-    let pods = i64::from(subject.planned()?.saturating_sub(live.ready));
+    let there = live.ready.max(subject.usual.map_or(0, |usual| usual.replicas));
+    let pods = i64::from(subject.planned()?.saturating_sub(there));
     let seconds = subject.time.num_seconds();
     if !live.pods.one_by_one || pods < 2 || seconds <= 0 || seconds / pods >= ONE_POD_SECONDS {
         return None;

@@ -1,11 +1,11 @@
-//! `ResourceQuota`s and `LimitRange`s of the namespace leave room for the pods that are still to be
-//! created.
+//! Rules on `ResourceQuota`s and `LimitRange`s: room for the pods that the workload has yet to
+//! create.
 
 use crate::preflight::finding::{Facts, Finding, Subject};
 use crate::state::condition::Rule;
 use crate::state::observed::{Bounds, PodTemplate, Quota, Resources, Seen};
 
-/// `QuotaTooSmall`, `LimitTooLow` and `BoundsUnknown`.
+/// `QuotaTooSmall`, `NothingStated`, `LimitTooLow` and `BoundsUnknown`.
 pub(super) fn find(facts: &Facts<'_>) -> Vec<Finding> {
     let bounds = match facts.bounds {
         Seen::Known(bounds) => bounds,
@@ -29,10 +29,11 @@ pub(super) fn find(facts: &Facts<'_>) -> Vec<Finding> {
     found
 }
 
-/// The quota has less left than the pods need.
+/// Finds a quota with less left than the pods need.
 ///
-/// Before the first write the rule compares all pods of the plan. Afterwards the quota counts a pod before the
-/// controller of the workload does, so the rule asks only whether one more pod fits.
+/// Before the first write the rule compares all pods of the plan. After the first write the quota
+/// counts a pod earlier than the controller of the workload does. The rule then finds only a full
+/// quota.
 fn too_small(
     growing: &[&Subject<'_>],
     name: &str,
@@ -68,7 +69,8 @@ fn too_small(
     })
 }
 
-/// The API server refuses each new pod with a container that states nothing of a resource of the quota
+/// Finds a container that states no request or limit of a resource that the quota bounds. The API
+/// server refuses each such pod
 /// (<https://kubernetes.io/docs/concepts/policy/resource-quotas/#how-kubernetes-resourcequotas-work>).
 fn states_nothing(
     growing: &[&Subject<'_>],
@@ -90,10 +92,10 @@ fn states_nothing(
         growing.iter().filter(silent).map(|subject| subject.target.name.clone()).collect();
     let found =
         format!("ResourceQuota {name} bounds {resource}, and a container states none of it");
-    (!targets.is_empty()).then_some(Finding { rule: Rule::QuotaTooSmall, targets, found })
+    (!targets.is_empty()).then_some(Finding { rule: Rule::NothingStated, targets, found })
 }
 
-/// Thousandths of a resource that one pod of a target needs.
+/// Returns the thousandths of a resource that a pod of the target needs.
 fn of_pod(subject: &Subject<'_>, resource: &str, bounds: &Bounds) -> u64 {
     if resource == "pods" {
         return 1000;
@@ -102,8 +104,8 @@ fn of_pod(subject: &Subject<'_>, resource: &str, bounds: &Bounds) -> u64 {
     template.map_or(0, |template| of_template(template, resource, bounds))
 }
 
-/// Containers run side by side and init containers one after another: the larger of the sum and the
-/// largest counts
+/// Returns the larger of the sum of all containers and the largest init container. Containers run
+/// side by side, and init containers run in sequence
 /// (<https://kubernetes.io/docs/concepts/workloads/pods/init-containers/#resource-sharing-within-containers>).
 fn of_template(template: &PodTemplate, resource: &str, bounds: &Bounds) -> u64 {
     let of = |container: &Resources| of_container(container, resource, bounds).unwrap_or(0);
@@ -115,8 +117,8 @@ fn of_template(template: &PodTemplate, resource: &str, bounds: &Bounds) -> u64 {
     side_by_side.max(init.max().unwrap_or(0))
 }
 
-/// What a container states; otherwise its limit as its request; otherwise the default of a
-/// `LimitRange`.
+/// Returns the request or limit that a container states. Without a request the limit counts, and
+/// without both the default of a `LimitRange`.
 fn of_container(container: &Resources, resource: &str, bounds: &Bounds) -> Option<u64> {
     let limit = resource.strip_prefix("requests.").map(|name| format!("limits.{name}"));
     let stated = container.get(resource).or_else(|| container.get(&limit?));
@@ -124,7 +126,7 @@ fn of_container(container: &Resources, resource: &str, bounds: &Bounds) -> Optio
     stated.or_else(default).copied()
 }
 
-/// A container or a pod of the target asks for more than a `LimitRange` allows: the API server refuses
+/// Finds a container or a pod that asks for more than a `LimitRange` allows. The API server refuses
 /// each new pod.
 fn too_large(subject: &Subject<'_>, bounds: &Bounds) -> Option<Finding> {
     let template = &subject.seen.known()?.pods;
@@ -160,7 +162,7 @@ fn is_of(name: &str, resource: &str) -> bool {
     name.split_once('.').is_some_and(|(_, own)| own == resource)
 }
 
-/// A quantity for people: memory in Mi, everything else in its unit.
+/// Returns a quantity for people: memory in Mi, other resources in the base unit.
 fn shown(resource: &str, thousandths: u64) -> String {
     const MI: u64 = 1024 * 1024;
     let units = thousandths / 1000;

@@ -23,11 +23,7 @@ fn bounds(quotas: &[(&str, u64, u64)]) -> Seen<Arc<Bounds>> {
 
 /// The findings on `web`, planned with 180 replicas, lead 360 s, `live` being observed.
 fn find(target: &Target, seen: &Seen<TargetState>, bounds: &Seen<Arc<Bounds>>) -> Vec<Finding> {
-    let usual = seen.known().map(|live| Usual {
-        replicas: live.replicas,
-        min: live.autoscaler.as_ref().and_then(|by| by.min).unwrap_or(0),
-        max: live.autoscaler.as_ref().and_then(|by| by.max),
-    });
+    let usual = seen.known().map(|live| Usual::of(live.replicas, live.autoscaler.as_ref()));
     let subjects = vec![Subject { target, seen, usual, raised: false, time: seconds(360) }];
     findings(&Facts { subjects, bounds })
 }
@@ -53,7 +49,7 @@ fn an_absent_or_unknown_target_is_a_risk_with_its_cause() {
     assert_eq!(absent.first().unwrap().rule, Rule::TargetAbsent);
     let forbidden = Cause::Forbidden {
         kind: "Rollout".into(),
-        value: "scalableKinds",
+        remedy: "add it to scalableKinds of the Helm chart",
         why: "cannot list resource".into(),
     };
     for (cause, part) in [
@@ -103,11 +99,12 @@ fn a_quota_is_compared_with_the_pods_that_are_still_to_be_created() {
         "web: ResourceQuota q0 allows 100 pods, 10 are used, and 170 more are needed; raise the \
          quota before the warm-up"
     );
-    // In the middle of the warm-up the quota counts a pod before the workload does: only a quota that is full is found.
+    // After the first write the quota counts a pod before the workload does. The rule finds only a
+    // full quota.
     let stuck = Seen::Known(TargetState { replicas: 180, created: 100, ready: 100, ..plain(10) });
     let found = |hard: u64, used: u64| {
         let web = web(180);
-        let usual = Some(Usual { replicas: 10, min: 0, max: None });
+        let usual = Some(Usual::of(10, None));
         let subjects =
             vec![Subject { target: &web, seen: &stuck, usual, raised: true, time: seconds(60) }];
         let found = findings(&Facts { subjects, bounds: &bounds(&[("pods", hard, used)]) });
@@ -133,7 +130,7 @@ fn a_quota_on_a_resource_counts_what_one_pod_requests() {
     );
     assert_eq!(
         rules(&web(180), pods(&[("requests.memory", 250)]), &quota),
-        [Rule::QuotaTooSmall],
+        [Rule::NothingStated],
         "the API server refuses a pod that states no CPU"
     );
     let memory = bounds(&[("requests.memory", 1_073_741_824_000, 0)]);
@@ -189,7 +186,7 @@ fn a_limit_range_gives_defaults_and_refuses_large_containers() {
 fn two_targets_share_one_quota() {
     let (web, search) = (web(100), Target { name: "search".into(), ..web(100) });
     let seen = Seen::Known(plain(10));
-    let usual = Some(Usual { replicas: 10, min: 0, max: None });
+    let usual = Some(Usual::of(10, None));
     let of = |target| Subject { target, seen: &seen, usual, raised: false, time: seconds(360) };
     let bounds = bounds(&[("pods", 120_000, 20_000)]);
     let found = findings(&Facts { subjects: vec![of(&web), of(&search)], bounds: &bounds });
@@ -200,7 +197,7 @@ fn two_targets_share_one_quota() {
 
 #[test]
 fn bounds_that_may_not_be_read_are_said() {
-    let why = Cause::Forbidden { kind: "ResourceQuota".into(), value: "x", why: "no".into() };
+    let why = Cause::Forbidden { kind: "ResourceQuota".into(), remedy: "x", why: "no".into() };
     assert_eq!(rules(&web(180), plain(10), &Seen::Unknown(why)), [Rule::BoundsUnknown]);
 }
 

@@ -1,11 +1,11 @@
-//! No other controller writes the fields that a run writes.
+//! Rule on other controllers that write the fields of a run.
 
 use crate::preflight::finding::{Finding, Subject};
 use crate::state::condition::Rule;
 
-/// Field managers that write again and again what their source says. A manager is known by a part of its name: Argo CD
-/// (`argocd-controller`, `argocd-application-controller`), Flux (`kustomize-controller`, `helm-controller`), Fleet, Sveltos,
-/// Config Sync (`configsync`), Helm.
+/// Parts of the names of field managers that apply a Git repository again and again: Argo CD
+/// (`argocd-controller`, `argocd-application-controller`), Flux (`kustomize-controller`,
+/// `helm-controller`), Fleet, Sveltos, Config Sync (`configsync`), Helm.
 const GITOPS: [&str; 8] = [
     "argocd",
     "flux",

@@ -40,7 +40,8 @@ impl<'a> Run<'a> {
     ) -> Self {
         let overrides = overrides::in_force(&world.overrides, record, now);
         let window = manual_start::window(record, announcement);
-        let timeline = timeline::plan(announcement, &window, world, |t| baseline_of(t, world, now));
+        let timeline =
+            timeline::plan(announcement, &window, world, |t| usual::replicas(t, world, now));
         let readings = if now < timeline.begin - PREPARE_AHEAD {
             Vec::new()
         } else {
@@ -106,21 +107,6 @@ impl<'a> Run<'a> {
     pub(super) fn let_go(status: &RunStatus) -> bool {
         status.release.as_ref().is_some_and(|r| r.floors.iter().all(|f| f.done))
     }
-}
-
-/// Returns the usual replicas of a target with a multiplier. Returns the baseline replicas of the hold,
-/// or the live replicas, for every other target.
-pub(super) fn baseline_of(target: &Target, world: &World, now: Instant) -> Option<u32> {
-    if target.want.needs_baseline() {
-        return usual::replicas(&target.workload, world, now);
-    }
-    let name = hold::name(&target.workload);
-    world.holds.get(&name).map(|h| h.hold.baseline.replicas).or_else(|| {
-        // An undecodable hold may have raised the target already, so the live replicas are no
-        // baseline.
-        let unreadable = world.unreadable_holds.contains_key(&name);
-        world.target(&target.workload).known().filter(|_| !unreadable).map(|t| t.replicas)
-    })
 }
 
 fn read(

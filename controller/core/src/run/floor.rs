@@ -3,9 +3,10 @@
 use crate::Instant;
 use crate::output::Draft;
 use crate::run::climb::{From, climb};
-use crate::run::context::{Run, baseline_of};
+use crate::run::context::Run;
 use crate::run::load::{self, Required};
 use crate::run::overrides::InForce;
+use crate::scaling::usual;
 use crate::state::announcement::{Target, Window};
 use crate::state::condition::{ConditionReason, ConditionType, condition, set_condition};
 use crate::state::hold::{self, Claim};
@@ -179,7 +180,7 @@ impl Run<'_> {
     }
 
     pub(super) fn demand(&self, target: &Target, start: Instant) -> Option<Demand> {
-        let baseline = baseline_of(target, self.world, self.now)?;
+        let baseline = usual::replicas(target, self.world, self.now)?;
         // The floor follows the recorded release only. A release step that is not persisted would
         // make the floor fall and rise again.
         let release = self.record.status.release.as_ref();

@@ -44,8 +44,8 @@ pub fn observe_load(
     status.quiet_since = if quiet { status.quiet_since.or(Some(now)) } else { None };
 }
 
-/// Shortest time for which a signal is unknown before the verdict says so: a single query that fails
-/// is a gap. The default interval between two queries is 10 s.
+/// Shortest time for which a signal is unknown before the verdict says so: a single query that
+/// fails is a gap. The default interval between two queries is 10 s.
 pub const DOUBT: TimeDelta = TimeDelta::seconds(15);
 
 /// Duration after which an unknown signal counts as silent. A shorter absence is a gap.

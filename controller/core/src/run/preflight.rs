@@ -1,16 +1,17 @@
-//! The preflight rules applied to a run, and their condition.
+//! Application of the preflight rules to a run, and the condition `PreflightPassed`.
 
 use chrono::TimeDelta;
 
 use crate::Instant;
 use crate::preflight::{self, Facts, Finding, Subject, Usual};
-use crate::run::context::{Run, baseline_of};
+use crate::run::context::Run;
+use crate::scaling::usual;
 use crate::state::announcement::Target;
 use crate::state::condition::{Condition, ConditionReason, ConditionType, set_condition};
 use crate::state::hold;
 
 impl Run<'_> {
-    /// Applies the rules to what is observed now.
+    /// Applies the rules to the current world.
     pub(super) fn preflight(&self) -> Vec<Finding> {
         let targets = self.announcement.targets.iter().zip(&self.timeline.targets);
         let subjects = targets.map(|(target, start)| Subject {
@@ -27,21 +28,20 @@ impl Run<'_> {
         if self.now < start { target.lead } else { self.window.ready_by - self.now }
     }
 
-    /// The bounds on record in the hold, or the bounds found now.
+    /// Returns the bounds in the baseline of the hold, or the bounds found now.
     fn usual(&self, target: &Target) -> Option<Usual> {
-        let replicas = baseline_of(target, self.world, self.now)?;
+        let replicas = usual::replicas(target, self.world, self.now)?;
         let hold = self.world.holds.get(&hold::name(&target.workload));
         let autoscaler = match hold {
             Some(record) => record.hold.baseline.autoscaler.as_ref(),
             None => self.world.target(&target.workload).known()?.autoscaler.as_ref(),
         };
-        let min = autoscaler.and_then(|by| by.min).unwrap_or(0);
-        Some(Usual { replicas, min, max: autoscaler.and_then(|by| by.max) })
+        Some(Usual::of(replicas, autoscaler))
     }
 
     /// Sets the condition `PreflightPassed`.
     pub(super) fn set_preflight(&self, conditions: &mut Vec<Condition>, findings: &[Finding]) {
-        // A process that has just started has not listed everything: the last word stands.
+        // A process that has just started has not listed all kinds, so the last condition stays.
         let listed = self.world.bounds.known().is_some();
         if !listed && self.now < self.world.may_lower_from {
             return;
@@ -63,7 +63,8 @@ impl Run<'_> {
     }
 }
 
-/// The risks of a target in one sentence, if there are any. A finding on several targets is told at the first.
+/// Returns the risks of a target as a sentence, or `None` without a risk. The first target tells a
+/// finding on several targets.
 pub(super) fn risk(findings: &[Finding], target: &str) -> Option<String> {
     let of_target = findings.iter().filter(|finding| {
         finding.rule.is_risk() && finding.targets.first().is_some_and(|first| first == target)

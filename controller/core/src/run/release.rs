@@ -2,16 +2,18 @@
 //!
 //! An unknown load blocks the steps, and a higher load raises the floors again.
 
+mod due;
+
 use chrono::TimeDelta;
 
 use crate::Instant;
-use crate::output::{self, Draft, Wake};
+use crate::output::{self, Wake};
 use crate::run::context::Run;
 use crate::run::load::{self, Required};
 use crate::run::overrides::InForce;
 use crate::run::{deletion, floor, jobs, manual_start};
 use crate::scaling::{autoscaler, holds, patch};
-use crate::state::announcement::{Announcement, Moment, OnUnknown, ReleasePace, Target, Window};
+use crate::state::announcement::{Announcement, OnUnknown, ReleasePace, Target, Window};
 use crate::state::hold;
 use crate::state::observed::Seen;
 use crate::state::release::{Release, ReleaseCause, ReleaseFloor};
@@ -378,70 +380,6 @@ impl Run<'_> {
             Ok(()) => (true, Wake::NEVER),
             Err(later) => (false, Wake::at_first(later, self.now)),
         }
-    }
-
-    /// Lets the maximum of an HPA that never scales down go back although more pods run, from
-    /// [`Self::maximum_due`] on. Such an HPA would keep pods and machines of the event for ever.
-    ///
-    /// Every other autoscaler follows its load down, and keeps the raised maximum until its pods fit. The maximum stays too
-    /// while the load needs more, and while another run that has released the target still waits.
-    pub(super) fn let_maxima_go(&self, draft: &mut Draft) -> Wake {
-        let Some(way) = self.record.status.release.as_ref() else { return Wake::NEVER };
-        let due = self.maximum_due(way);
-        let is_due = self.now >= due.max(self.world.may_lower_from) && !self.overrides.hold();
-        for target in &self.announcement.targets {
-            let done = way.floors.iter().any(|f| f.target == target.name && f.done);
-            let agrees = done && is_due && self.never_fits(target) && !self.needs_more(target);
-            let list = if agrees { &mut draft.claims.waited_for } else { &mut draft.claims.waits };
-            list.insert(target.workload.clone());
-        }
-        Wake::at_first([due - holds::OTHERS_TIME, due, self.world.may_lower_from], self.now)
-    }
-
-    /// True if the HPA of a target never scales down, so its pods never fit under the old maximum.
-    fn never_fits(&self, target: &Target) -> bool {
-        let live = self.world.target(&target.workload).known();
-        live.is_some_and(|live| live.never_scales_down)
-    }
-
-    /// True if the known load needs more pods than the old maximum allows.
-    fn needs_more(&self, target: &Target) -> bool {
-        let hold = self.world.holds.get(&hold::name(&target.workload));
-        let by = hold.and_then(|record| record.hold.baseline.autoscaler.as_ref());
-        let max = by.map(|by| autoscaler::max_or_default(by.kind, by.max));
-        max.is_some_and(|max| load::required(&self.readings, &target.name).ahead > max)
-    }
-
-    /// The instant at which the maximum of an HPA that never scales down goes back: the longest hold, then all steps of the
-    /// release, then [`holds::OTHERS_TIME`], in which people are told.
-    pub(super) fn maximum_due(&self, way: &Release) -> Instant {
-        let hold = self.end + self.longest_hold();
-        let hold = if way.cause.by_a_person() { way.start_time } else { hold };
-        hold.max(way.start_time) + self.all_steps() + holds::OTHERS_TIME
-    }
-
-    /// The instant at which everything should have been given back: machines follow the targets by the same steps, and Jobs
-    /// of the release have their deadlines.
-    pub(super) fn all_due(&self, way: &Release) -> Instant {
-        let machines = if self.announcement.machines.is_empty() {
-            TimeDelta::zero()
-        } else {
-            self.all_steps() + holds::OTHERS_TIME
-        };
-        let jobs = self
-            .announcement
-            .jobs
-            .iter()
-            .filter(|step| matches!(step.moment, Moment::Release | Moment::Restore));
-        let jobs = jobs.map(|step| step.deadline).fold(TimeDelta::zero(), |sum, next| sum + next);
-        self.maximum_due(way) + machines + jobs
-    }
-
-    /// Time of all steps of a release. The first step follows one step time after the begin.
-    fn all_steps(&self) -> TimeDelta {
-        let pace = self.announcement.release;
-        let steps = 100_u32.div_ceil(pace.step_percent.clamp(1, 100)) + 1;
-        pace.step_time * i32::try_from(steps).unwrap_or(i32::MAX)
     }
 
     /// Returns the time until which the release waits for rollouts and autoscalers.

@@ -22,8 +22,8 @@ const WRITES_PER_SECOND: i64 = 250;
 /// Additional lead of 250 ms. A pass and a write together take up to 250 ms on two busy cores.
 const LOOK_AHEAD: TimeDelta = TimeDelta::milliseconds(250);
 
-/// A rollout and a scale-down of another controller have this much time: `progressDeadlineSeconds` of a Deployment is 600 by
-/// default.
+/// A rollout and a scale-down of another controller have this much time: `progressDeadlineSeconds`
+/// of a Deployment is 600 by default.
 pub(crate) const OTHERS_TIME: TimeDelta = TimeDelta::minutes(10);
 
 pub(crate) fn plan(world: &World, now: Instant, draft: &mut Draft) -> Wake {
@@ -40,8 +40,7 @@ pub(crate) fn plan(world: &World, now: Instant, draft: &mut Draft) -> Wake {
     let (mut due, mut wake) = (Vec::new(), Wake::NEVER);
     for record in world.holds.values() {
         let wanted = claims_on(record, &claims, world);
-        let workload = &record.hold.target_ref;
-        let cut = claims.waited_for.contains(workload) && !claims.waits.contains(workload);
+        let cut = claims.lets_maximum_go(&record.hold.target_ref);
         wake = wake.or(follow(record, (wanted, cut), world, now, draft, &mut due));
     }
     wake.or(emit(due, now, draft))
@@ -87,8 +86,11 @@ fn claims_on(record: &HoldRecord, claims: &Claims, world: &World) -> Vec<Claim> 
     wanted
 }
 
-/// Returns the instant from which a hold without claims restores its maximum, if no run that has begun names the target.
-/// A person has then removed the finalizer of the run by hand. A run that cannot be decoded may name every target.
+/// Returns the instant from which a hold without claims restores the maximum, if no run that has
+/// begun names the target.
+///
+/// A person has then removed the finalizer of the run by hand. A run that cannot be decoded may
+/// name every target, so the function returns `None`.
 fn orphaned_from(record: &HoldRecord, world: &World) -> Option<Instant> {
     let workload = &record.hold.target_ref;
     let live = world.target(workload).known()?;

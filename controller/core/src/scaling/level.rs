@@ -128,8 +128,9 @@ pub fn updated_hold(
     next
 }
 
-/// The record once pods above the old maximum had their time: the maximum goes back although more runs. The autoscaler removes
-/// the rest, as it would have without the run. The same record while a run claims the target.
+/// Returns the record with the old maximum, although more pods run than the old maximum allows. The
+/// autoscaler removes the other pods, as without the run. The record stays equal while a run claims
+/// the target.
 #[must_use]
 pub fn with_its_maximum(hold: &Hold, live: Option<&TargetState>, now: Instant) -> Hold {
     let max = baseline_level(&hold.baseline).max;

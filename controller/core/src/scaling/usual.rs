@@ -1,42 +1,52 @@
-//! The usual replicas of a target: what runs there before any run raises it.
+//! Usual replicas of a target: the replicas before any run raises the target.
 
 use chrono::TimeDelta;
 
 use crate::Instant;
-use crate::state::announcement::Workload;
+use crate::state::announcement::{Target, Workload};
 use crate::state::hold;
 use crate::state::observed::{Seen, TargetState};
 use crate::state::run::RunRecord;
 use crate::state::world::World;
 
-/// After a run has completed, its autoscaler still removes pods for some time. The default of an HPA needs 5 minutes
-/// (`stabilizationWindowSeconds`), and policies of a few percent a minute need up to an hour.
+/// Time after the completion of a run during which the autoscaler may still remove pods of the run.
+///
+/// An HPA with default settings needs 5 minutes (`stabilizationWindowSeconds`). Policies of a few
+/// percent per minute need up to an hour.
 const SETTLES_IN: TimeDelta = TimeDelta::hours(1);
 
-/// Returns the replicas of the hold on record, or the replicas found now.
+/// Returns the baseline replicas of the hold, or the replicas found now if no hold exists.
 ///
-/// An autoscaled target may still carry pods of a run that has completed within the last hour. The baseline of that run
-/// counts then, so a multiplier never multiplies what another run has raised. `None` while nothing is known, and while the hold
-/// cannot be decoded: the replicas found may be raised already.
+/// The function returns `None` while the workload is unknown, and while the hold cannot be decoded:
+/// a run may have raised the live replicas already. Only a multiplier asks for [`found`], because
+/// only a multiplier depends on the usual replicas.
 #[must_use]
-pub fn replicas(workload: &Workload, world: &World, now: Instant) -> Option<u32> {
-    let name = hold::name(workload);
+pub fn replicas(target: &Target, world: &World, now: Instant) -> Option<u32> {
+    let name = hold::name(&target.workload);
     if let Some(held) = world.holds.get(&name) {
         return Some(held.hold.baseline.replicas);
     }
     if world.unreadable_holds.contains_key(&name) {
         return None;
     }
-    match world.target(workload) {
-        Seen::Known(live) => Some(found(workload, live, world, now)),
+    match world.target(&target.workload) {
+        Seen::Known(live) if target.want.needs_baseline() => {
+            Some(found(&target.workload, live, world, now))
+        }
+        Seen::Known(live) => Some(live.replicas),
         Seen::Absent | Seen::Unknown(_) => None,
     }
 }
 
-/// Returns the usual replicas of a target that no hold records yet.
+/// Returns the usual replicas of a target without a hold.
+///
+/// An autoscaled target may still carry pods of a run that has given the target back within the
+/// last hour. The baseline of that run then counts, so a multiplier never multiplies what another
+/// run has raised.
 #[must_use]
 pub fn found(workload: &Workload, live: &TargetState, world: &World, now: Instant) -> u32 {
-    // Without an autoscaler the release itself has gone back to the baseline. A paused autoscaler removes nothing.
+    // The release of a run lowers a target without an autoscaler to the baseline. A paused
+    // autoscaler removes no pods.
     if live.autoscaler.is_none() || live.paused {
         return live.replicas;
     }
@@ -44,8 +54,8 @@ pub fn found(workload: &Workload, live: &TargetState, world: &World, now: Instan
     before.fold(live.replicas, u32::min)
 }
 
-/// Returns the baseline of a run that has held the workload, and has given it back lately. Machines and Jobs of the run may
-/// still be there.
+/// Returns the baseline of a run that has raised the workload and has lately given the workload
+/// back. The run may still have machines and Jobs.
 fn left_by(run: &RunRecord, workload: &Workload, now: Instant) -> Option<u32> {
     let announced = run.announcement.as_ref().ok()?;
     let target = announced.targets.iter().find(|target| target.workload == *workload)?;
@@ -58,6 +68,6 @@ fn left_by(run: &RunRecord, workload: &Workload, now: Instant) -> Option<u32> {
         return None;
     }
     let shown = run.status.targets.iter().find(|shown| shown.name == target.name)?;
-    // The run has raised the target: a floor of its own is on record.
+    // A recorded floor proves that the run has raised the target.
     shown.highest_floor.and(shown.baseline)
 }

@@ -54,8 +54,9 @@ impl Zone {
         Ok(Self { name: name.to_owned(), rules })
     }
 
-    /// Returns the zone that a feed means by an IANA name. Feeds also use names without a slash, such as `Japan`, `CET` or
-    /// `EST5EDT`, and `Z` for UTC. [`Zone::named`] refuses such names, because people mean a place by them.
+    /// Returns the zone that a feed means by an IANA name. Feeds also use names without a slash,
+    /// such as `Japan`, `CET` or `EST5EDT`, and `Z` for UTC. [`Zone::named`] refuses such names,
+    /// because people mean a place by them.
     #[must_use]
     pub fn of_feed(name: &str) -> Option<Self> {
         if matches!(name, "Z" | "UTC" | "UCT" | "GMT") {

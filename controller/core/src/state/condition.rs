@@ -106,6 +106,7 @@ words! {
         NothingMultiplied = "Risk: a multiplier is applied to 0 replicas.",
         OneByOne = "Risk: the pods of a StatefulSet start one after another, and the lead is short.",
         QuotaTooSmall = "Risk: a ResourceQuota refuses pods of the plan.",
+        NothingStated = "Risk: a ResourceQuota refuses pods with a container that states no request or limit.",
         LimitTooLow = "Risk: a LimitRange refuses every new pod.",
         PlanBelowUsual = "Warning: the plan is below the usual replicas and changes nothing.",
         NeverScalesDown = "Warning: the autoscaler never removes pods by itself.",

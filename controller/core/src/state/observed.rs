@@ -23,7 +23,8 @@ pub enum Seen<T> {
     Unknown(Cause),
 }
 
-/// The cause of an unknown observation. The planner judges the cause; people read its [`fmt::Display`].
+/// The cause of an unknown observation. The planner judges the cause; people read its
+/// [`fmt::Display`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Cause {
     /// The process has not asked yet.
@@ -42,8 +43,8 @@ pub enum Cause {
     Forbidden {
         /// The kind.
         kind: String,
-        /// The value of the Helm chart that grants the right.
-        value: &'static str,
+        /// What grants the right: a part of a sentence after "cannot be listed, ".
+        remedy: &'static str,
         /// The message of the API server.
         why: String,
     },
@@ -68,8 +69,8 @@ impl fmt::Display for Cause {
             Self::NotScalable(kind) => {
                 write!(f, "{kind} has no scale subresource, so its replicas cannot be set")
             }
-            Self::Forbidden { kind, value, why } => {
-                write!(f, "{kind} cannot be listed, add it to {value} of the Helm chart: {why}")
+            Self::Forbidden { kind, remedy, why } => {
+                write!(f, "{kind} cannot be listed, {remedy}: {why}")
             }
             Self::ScaledObjectNotListed => write!(f, "its ScaledObject is not listed yet"),
             Self::Failed(why) => f.write_str(why),
@@ -115,7 +116,8 @@ pub struct TargetState {
     pub kept_at: Option<u32>,
     /// `status.replicas`: pods that the controller of the workload has created.
     pub created: u32,
-    /// `behavior.scaleDown.selectPolicy` of the HPA is `Disabled`: above its minimum the HPA never removes a pod.
+    /// `behavior.scaleDown.selectPolicy` of the HPA is `Disabled`: above its minimum the HPA never
+    /// removes a pod.
     pub never_scales_down: bool,
     /// The field manager that last wrote the minimum of the autoscaler.
     pub bounds_written_by: Option<String>,
@@ -123,13 +125,15 @@ pub struct TargetState {
     pub pods: Arc<PodTemplate>,
 }
 
-/// The parts of a workload's pod template that decide whether more pods can be created, and how fast.
+/// The parts of a workload's pod template that decide whether more pods can be created, and how
+/// fast.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PodTemplate {
-    /// `podManagementPolicy` of a `StatefulSet` is `OrderedReady`: each pod starts after the pod before it is ready.
+    /// `podManagementPolicy` of a `StatefulSet` is `OrderedReady`: each pod starts after the pod
+    /// before it is ready.
     pub one_by_one: bool,
-    /// Resources of the containers that run side by side: `initContainers` with `restartPolicy: Always` (sidecars), in their
-    /// order, then `containers`.
+    /// Resources of the containers that run side by side: `initContainers` with `restartPolicy:
+    /// Always` (sidecars), in their order, then `containers`.
     pub containers: Vec<Resources>,
     /// The other `initContainers`, which run one after another.
     pub init_containers: Vec<InitContainer>,
@@ -140,17 +144,20 @@ pub struct PodTemplate {
 pub struct InitContainer {
     /// Resources of the container.
     pub resources: Resources,
-    /// Number of sidecars that run already when the container starts: the first of [`PodTemplate::containers`].
+    /// Number of sidecars that run already when the container starts: the first of
+    /// [`PodTemplate::containers`].
     pub sidecars_before: usize,
 }
 
-/// Quantities in thousandths of their unit, by the names that a `ResourceQuota` uses: `requests.cpu`, `limits.memory`.
+/// Quantities in thousandths of their unit, by the names that a `ResourceQuota` uses:
+/// `requests.cpu`, `limits.memory`.
 pub type Resources = BTreeMap<String, u64>;
 
 /// A `ResourceQuota` without scopes that exclude ordinary pods.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Quota {
-    /// `status.hard`, or `spec.hard` before the quota controller has looked: thousandths of the unit, by resource.
+    /// `status.hard`, or `spec.hard` before the quota controller has looked: thousandths of the
+    /// unit, by resource.
     pub hard: Resources,
     /// `status.used`.
     pub used: Resources,
@@ -159,7 +166,8 @@ pub struct Quota {
 /// The bounds that a `LimitRange` sets for each container and each pod.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ContainerLimits {
-    /// Added to a container that states none: `requests.*` from `defaultRequest`, `limits.*` from `default`.
+    /// Added to a container that states none: `requests.*` from `defaultRequest`, `limits.*` from
+    /// `default`.
     pub default: Resources,
     /// `max`: the highest request or limit of one container, by plain resource name (`cpu`).
     pub max: Resources,

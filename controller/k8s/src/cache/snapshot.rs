@@ -50,7 +50,11 @@ impl Cache {
                 }),
             },
             None if table.synced() => Seen::Absent,
-            None => Seen::Unknown(unlisted(table, &workload.kind, "scalableKinds")),
+            None => Seen::Unknown(unlisted(
+                table,
+                &workload.kind,
+                "add it to scalableKinds of the Helm chart",
+            )),
         }
     }
 
@@ -175,10 +179,10 @@ impl Cache {
     #[must_use]
     pub fn bounds(&self, namespace: &str) -> Seen<Arc<Bounds>> {
         if !self.quotas.synced() || self.quotas.forbidden().is_some() {
-            return Seen::Unknown(unlisted(&self.quotas, "ResourceQuota", "its ClusterRole"));
+            return Seen::Unknown(unlisted(&self.quotas, "ResourceQuota", GRANTED_BY_CHART));
         }
         if !self.limits.synced() || self.limits.forbidden().is_some() {
-            return Seen::Unknown(unlisted(&self.limits, "LimitRange", "its ClusterRole"));
+            return Seen::Unknown(unlisted(&self.limits, "LimitRange", GRANTED_BY_CHART));
         }
         let quotas = self.quotas.of_namespace(namespace);
         let limits = self.limits.of_namespace(namespace);
@@ -232,15 +236,19 @@ impl Cache {
     }
 }
 
-/// Why a kind has no list: the right is missing, or the list has not come yet.
-fn unlisted<K, T, L>(table: &Table<K, T, L>, kind: &str, value: &'static str) -> Cause
+/// Remedy for a right that the chart always grants.
+const GRANTED_BY_CHART: &str = "upgrade the Helm chart, whose ClusterRole grants it";
+
+/// Returns the cause of a missing list: the right is missing, or the API server has not answered
+/// yet.
+fn unlisted<K, T, L>(table: &Table<K, T, L>, kind: &str, remedy: &'static str) -> Cause
 where
     K: Ord + Clone,
     L: Lookup<K, T>,
 {
     let kind = kind.to_owned();
     match table.forbidden() {
-        Some(why) => Cause::Forbidden { kind, value, why: why.to_owned() },
+        Some(why) => Cause::Forbidden { kind, remedy, why: why.to_owned() },
         None => Cause::NotListed(kind),
     }
 }

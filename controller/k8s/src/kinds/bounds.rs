@@ -1,4 +1,4 @@
-//! `ResourceQuota` and `LimitRange`: what bounds the pods of a namespace.
+//! `ResourceQuota` and `LimitRange`, the bounds on the pods of a namespace.
 
 use std::collections::BTreeMap;
 
@@ -8,11 +8,12 @@ use primetime_core::state::observed::{ContainerLimits, Quota, Resources};
 
 use crate::kinds::decode::thousandths;
 
-/// Keeps what the planner needs of a `ResourceQuota`; `None` if its scopes may exclude the pods of a workload.
+/// Decodes a `ResourceQuota`. Returns `None` if a scope may exclude the pods of a workload.
 #[must_use]
 pub fn quota(object: &ResourceQuota) -> Option<Quota> {
     let spec = object.spec.as_ref()?;
-    // The pods of a workload have no deadline: `NotTerminating` selects them, and no other scope surely does.
+    // Pods of a workload have no deadline. Of all scopes only `NotTerminating` surely selects such
+    // pods.
     let ordinary = |scope: &String| scope == "NotTerminating";
     if spec.scope_selector.is_some() || !spec.scopes.iter().flatten().all(ordinary) {
         return None;
@@ -26,8 +27,8 @@ pub fn quota(object: &ResourceQuota) -> Option<Quota> {
 }
 
 /// `cpu`, `memory` and `count/pods` are other names of `requests.cpu`, `requests.memory` and `pods`
-/// (<https://kubernetes.io/docs/concepts/policy/resource-quotas/#compute-resource-quota>). If a quota states both, the smaller bound
-/// counts.
+/// (<https://kubernetes.io/docs/concepts/policy/resource-quotas/#compute-resource-quota>). If a
+/// quota states both, the smaller bound counts.
 fn named_as_requests(list: Option<&BTreeMap<String, Quantity>>) -> Resources {
     let mut named = Resources::new();
     for (name, quantity) in list.into_iter().flatten() {
@@ -42,7 +43,7 @@ fn named_as_requests(list: Option<&BTreeMap<String, Quantity>>) -> Resources {
     named
 }
 
-/// Keeps what the planner needs of a `LimitRange`: its items of type `Container` and `Pod`.
+/// Decodes the items of type `Container` and `Pod` of a `LimitRange`.
 #[must_use]
 pub fn limits(object: &LimitRange) -> ContainerLimits {
     let mut limits = ContainerLimits::default();
@@ -59,8 +60,9 @@ pub fn limits(object: &LimitRange) -> ContainerLimits {
     limits
 }
 
-/// The defaults of an item, as the API server completes them when it stores the `LimitRange`: a maximum is the default limit, and
-/// the default limit, or else the minimum, is the default request.
+/// Returns the defaults of an item, completed as the API server completes a stored `LimitRange`.
+/// The maximum is the default limit. The default limit, or else the minimum, is the default
+/// request.
 fn defaults(item: &LimitRangeItem) -> Resources {
     let mut defaults = Resources::new();
     let mut or = |list: Vec<(String, u64)>| {

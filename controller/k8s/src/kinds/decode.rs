@@ -50,8 +50,9 @@ pub(crate) fn writer_of(metadata: &ObjectMeta, field: &str) -> Option<String> {
     latest.manager.clone()
 }
 
-/// A quantity in thousandths of its unit: `500m` is 500, `1Gi` is 1,073,741,824,000. `None` for a text that is no
-/// quantity (<https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/>). Saturates.
+/// A quantity in thousandths of its unit: `500m` is 500, `1Gi` is 1,073,741,824,000. `None` for a
+/// text that is no quantity
+/// (<https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/>). Saturates.
 pub(crate) fn thousandths(quantity: &Quantity) -> Option<u64> {
     let text = quantity.0.trim();
     let text = text.strip_prefix('+').unwrap_or(text);

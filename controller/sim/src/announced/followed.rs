@@ -39,7 +39,8 @@ pub struct Followed {
     pub schedule: Schedule,
     /// Status of the calendar, if the surge follows one.
     pub status: Option<CalendarStatus>,
-    /// Messages about lines, properties and events that the reader left out, each with the reason. At most 20.
+    /// Messages about lines, properties and events that the reader left out, each with the reason.
+    /// At most 20.
     pub left_out: Vec<String>,
     /// Number of events and rules that the reader left out.
     pub events_left_out: u64,

@@ -32,8 +32,8 @@ impl Evening {
         )
     }
 
-    /// Returns the pods that the given `ResourceQuota`s allow in the namespace. The simulator plays no other resource of a
-    /// quota; the preflight rules of the run judge all of them.
+    /// Returns the pods that the given `ResourceQuota`s allow in the namespace. The simulator plays
+    /// no other resource of a quota; the preflight rules of the run judge all of them.
     pub(super) fn pods_allowed(&self) -> usize {
         let quotas = self.given.iter().filter(|o| text(o, "/kind") == "ResourceQuota");
         let hard = quotas.filter_map(|quota| {

@@ -1,4 +1,5 @@
-//! `spec.behavior` of an HPA: scaling policies, `selectPolicy` and `stabilizationWindowSeconds`, as in
+//! `spec.behavior` of an HPA: scaling policies, `selectPolicy` and `stabilizationWindowSeconds`, as
+//! in
 //! <https://kubernetes.io/docs/tasks/run-application/horizontal-pod-autoscale/#configurable-scaling-behavior>.
 
 use chrono::TimeDelta;
@@ -8,7 +9,8 @@ use std::collections::VecDeque;
 
 use crate::field::{at, number, text};
 
-/// A change of `spec.replicas` by the HPA: time, and replicas added. A negative number means removed replicas.
+/// A change of `spec.replicas` by the HPA: time, and replicas added. A negative number means
+/// removed replicas.
 pub(super) type Change = (Instant, i64);
 
 /// The longest `periodSeconds` that the API server accepts is 1800.
@@ -30,7 +32,7 @@ impl Direction {
     }
 }
 
-/// Returns `stabilizationWindowSeconds` of the scale-down, if the HPA states it.
+/// Returns `stabilizationWindowSeconds` of the scale-down, or `None` if the field is absent.
 pub(super) fn memory(hpa: &Value) -> Option<TimeDelta> {
     number(hpa, "/spec/behavior/scaleDown/stabilizationWindowSeconds").map(TimeDelta::seconds)
 }
@@ -42,8 +44,9 @@ pub(super) fn forget(changes: &mut VecDeque<Change>, now: Instant) {
     }
 }
 
-/// Returns the replicas that the policies of a direction allow at `now`: the most for [`Direction::Up`], the least for
-/// [`Direction::Down`]. `None` if the HPA states no policy for the direction, so the defaults hold.
+/// Returns the replicas that the policies of a direction allow at `now`: the most for
+/// [`Direction::Up`], the least for [`Direction::Down`]. `None` if the HPA states no policy for the
+/// direction, so the defaults hold.
 pub(super) fn limit(
     hpa: &Value,
     direction: Direction,
@@ -60,7 +63,7 @@ pub(super) fn limit(
     let allowed = policies.iter().filter_map(|policy| {
         let value = number(policy, "/value")?;
         let period = TimeDelta::seconds(number(policy, "/periodSeconds")?);
-        // Replicas at the begin of the period: without what was added in it, and with what was removed.
+        // Replicas at the begin of the period. Changes within the period are undone.
         let lately = changes.iter().filter(|(at, _)| now - *at < period).map(|(_, change)| *change);
         let began = current - lately.sum::<i64>();
         Some(match direction {

@@ -1,4 +1,5 @@
-//! Tests of what keeps a run from its end, and of what a run before it has left.
+//! Tests of runs whose release something keeps from ending, and of pods that an earlier run has
+//! left.
 
 use super::*;
 use crate::state::announcement::Window;
@@ -68,7 +69,7 @@ fn a_load_above_the_old_maximum_keeps_the_raised_one() {
 fn an_autoscaler_that_follows_slowly_is_waited_for_and_never_cut() {
     let mut evening = Evening::new();
     evening.pass(start() + seconds(60), seconds(30));
-    // 100 pods are needed for hours after the longest hold: the HPA is the one to decide.
+    // The load needs 100 pods for hours after the longest hold. The HPA decides how many stay.
     evening.load = Box::new(sessions(20_000.0));
     evening.pass(end() + seconds(7200 + 3600), seconds(60));
     let (replicas, _, max) = evening.web();
@@ -121,7 +122,7 @@ fn a_hold_override_keeps_the_raised_maximum() {
 fn a_hold_that_no_run_names_gets_its_maximum_back_too() {
     let mut evening = never_down();
     evening.pass(end() + seconds(900 + 900), seconds(30));
-    // The finalizer of the run was removed by hand, and the run and its surge are gone.
+    // A person has removed the finalizer by hand, and run and surge are gone.
     evening.world.runs.clear();
     evening.world.surges.clear();
     evening.pass(end() + seconds(900 + 900 + 1200), seconds(30));
@@ -148,9 +149,8 @@ fn a_multiplier_does_not_multiply_what_the_run_before_has_raised() {
     assert_eq!(evening.run().status.stage, Stage::Done, "{}", evening.log());
     let first = evening.run().clone();
     // The HPA still comes down from the event: 50 pods run, and the minimum is 10 again.
-    let usual = |evening: &Evening, now| {
-        crate::scaling::usual::replicas(&workload("web"), &evening.world, now)
-    };
+    let web = first.announcement.as_ref().unwrap().targets.first().unwrap();
+    let usual = |evening: &Evening, now| crate::scaling::usual::replicas(web, &evening.world, now);
     evening.state("web").replicas = 50;
     let done = first.status.completion_time.unwrap();
     assert_eq!(usual(&evening, done + seconds(60)), Some(10), "the baseline of the run before");
@@ -174,7 +174,7 @@ fn a_multiplier_does_not_multiply_what_the_run_before_has_raised() {
         surge_generation: None,
         window,
         status: RunStatus::default(),
-        ..first
+        ..first.clone()
     };
     evening.world.runs.insert("encore".into(), second.into());
     evening.pass(ready_by, seconds(30));
@@ -213,7 +213,7 @@ fn a_target_that_becomes_unknown_while_releasing_is_at_risk() {
     assert_eq!(word(&evening).0, Verdict::OnTrack);
     let cause = Cause::Forbidden {
         kind: "Deployment".into(),
-        value: "scalableKinds",
+        remedy: "add it to scalableKinds of the Helm chart",
         why: "forbidden".into(),
     };
     evening.world.targets.insert(workload("search"), Seen::Unknown(cause));

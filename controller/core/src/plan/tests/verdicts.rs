@@ -1,6 +1,8 @@
-//! The table of verdicts, `docs/verdicts.md`: every state of the observed world in every stage of a run.
+//! The table of verdicts, `docs/verdicts.md`: every state of the observed world in every stage of a
+//! run.
 //!
-//! The planner computes each row. `PRIMETIME_GENERATE=1` writes the file; without it the test compares.
+//! The planner computes each row. The test compares the file, and writes the file if
+//! `PRIMETIME_GENERATE` is set.
 
 #![allow(clippy::too_many_lines, clippy::match_same_arms)] // two tables
 
@@ -24,7 +26,7 @@ fn instant(stage: &str) -> Instant {
     }
 }
 
-/// How a state must be judged.
+/// Required verdict on a state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Must {
     /// Nothing is wrong.
@@ -37,9 +39,10 @@ enum Must {
 
 type Change = fn(&mut Evening);
 
-/// Each state: what is observed, how it must be judged, a word that the run must say, and the change of the world.
+/// Returns each state with the required verdict, a word that the run must say, and the change of
+/// the world.
 ///
-/// One table: each state stands beside the change that makes it.
+/// The function is a table, so that each state stands beside the change that makes the state.
 fn states() -> Vec<(&'static str, Must, &'static str, Change)> {
     vec![
         ("everything is known and fits", Must::Pass, "", |_| {}),
@@ -49,9 +52,9 @@ fn states() -> Vec<(&'static str, Must, &'static str, Change)> {
         }),
         ("the kind of a target may not be listed", Must::Risk, "scalableKinds", |e| {
             let why = "deployments.apps is forbidden: cannot list resource".into();
-            let value = "scalableKinds";
+            let remedy = "add it to scalableKinds of the Helm chart";
             let kind = "Deployment".into();
-            unknown(e, Seen::Unknown(Cause::Forbidden { kind, value, why }));
+            unknown(e, Seen::Unknown(Cause::Forbidden { kind, remedy, why }));
         }),
         ("the kind of a target is not served", Must::Risk, "does not serve", |e| {
             unknown(e, Seen::Unknown(Cause::NotServed("Rollout".into())));
@@ -125,8 +128,8 @@ fn states() -> Vec<(&'static str, Must, &'static str, Change)> {
         ("ResourceQuotas may not be listed", Must::Say, "whether the pods fit", |e| {
             let why = "resourcequotas is forbidden".into();
             let kind = "ResourceQuota".into();
-            let value = "its ClusterRole";
-            e.world.bounds = Seen::Unknown(Cause::Forbidden { kind, value, why });
+            let remedy = "upgrade the Helm chart, whose ClusterRole grants it";
+            e.world.bounds = Seen::Unknown(Cause::Forbidden { kind, remedy, why });
         }),
         ("the plan is below the usual replicas", Must::Say, "usual days", |e| {
             let web = e.state("web");
@@ -220,7 +223,8 @@ fn judged(stage: &str, change: Change) -> RunStatus {
         }
         _ => evening.pass(at - seconds(30), seconds(10)),
     }
-    // Plans without acts: the state that the change makes is observed as it stands.
+    // The test persists records and performs no act, so that the changed world stays as the change
+    // made it.
     let observe = |evening: &mut Evening| {
         let sample = (evening.load)(evening.now);
         let key = ("main".into(), "sum(shop_sessions)".into());
@@ -240,7 +244,7 @@ fn judged(stage: &str, change: Change) -> RunStatus {
     evening.run().status.clone()
 }
 
-/// A state concerns a run only in these stages.
+/// True if the state concerns a run in the stage.
 fn concerns(name: &str, stage: &str) -> bool {
     let releasing = stage == "Releasing";
     let planned = stage == "Planned";
@@ -253,12 +257,12 @@ fn concerns(name: &str, stage: &str) -> bool {
             !planned
         }
         "a target has fewer ready pods than its floor" => !releasing,
-        // Once the pods start, their count says the same.
+        // The rule judges only before the first write.
         "a StatefulSet starts its pods one after another" => planned,
         "a target is in the middle of a rollout" => !planned,
-        // A run that has not begun goes with its surge.
+        // The garbage collector deletes a run that has not begun together with the surge.
         "the surge was deleted" => !planned && !releasing,
-        // Everything is created, or nothing more is created.
+        // A release creates no pods, machines or Jobs of the warm-up.
         "a target does not exist"
         | "a target with a multiplier is at zero"
         | "a GitOps controller owns the replicas"

@@ -5,11 +5,12 @@ use chrono::TimeDelta;
 use crate::Instant;
 use crate::machines::join;
 use crate::preflight::Finding;
-use crate::run::context::{Run, baseline_of};
+use crate::run::context::Run;
 use crate::run::load::{self, Reading};
 use crate::run::status::progress::{self, Progress};
 use crate::run::status::releasing::unreadable;
 use crate::run::{deletion, floor, jobs, preflight};
+use crate::scaling::usual;
 use crate::state::announcement::{JobStep, MachineGroup, Target};
 use crate::state::condition::{ConditionReason, ConditionType, condition, set_condition};
 use crate::state::hold;
@@ -129,10 +130,11 @@ impl Run<'_> {
         unknown.chain(clipped.map(|clipped| clipped.message.clone())).collect()
     }
 
-    /// Returns the signals that raise a target and have been unknown for [`load::DOUBT`], each with its cause.
+    /// Returns the signals that raise a target and have been unknown for [`load::DOUBT`], each with
+    /// its cause.
     ///
-    /// A process that has just started has sent no query yet, which counts after a minute. A threshold signal knows nothing
-    /// before the first pod of its target is ready.
+    /// A process that has just started has sent no query yet, which counts after a minute. A
+    /// threshold signal knows nothing before the first pod of its target is ready.
     pub(in crate::run) fn unknown_signals(&self, status: &RunStatus) -> Vec<String> {
         let begun = self.world.may_lower_from.max(self.timeline.begin - timeline::PREPARE_AHEAD);
         let unknown = |reading: &Reading| {
@@ -303,7 +305,7 @@ impl Run<'_> {
         // A plan from `replicas` or `load` is known before the planner has seen the target. A plan
         // from `multiplier` needs the baseline.
         let known = (!target.want.needs_baseline()).then_some(0);
-        shown.planned = baseline_of(target, self.world, self.now)
+        shown.planned = usual::replicas(target, self.world, self.now)
             .or(known)
             .filter(|_| self.record.status.release.is_none())
             .map(|b| {

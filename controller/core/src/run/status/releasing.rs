@@ -1,4 +1,4 @@
-//! The verdict and the sentence of a run that is releasing: what is still held, what keeps it, and what to do.
+//! Verdict and message of a run that is releasing: held targets, the causes, and advice.
 
 use crate::run::context::Run;
 use crate::run::load;
@@ -13,8 +13,8 @@ use crate::state::status::{JobState, JobStatus};
 impl Run<'_> {
     /// Returns the verdict and the message of a run that is releasing.
     ///
-    /// The verdict is `AtRisk` while something is unknown that the release waits for, and from ten minutes before everything
-    /// should have been given back ([`Run::maximum_due`]).
+    /// The verdict is `AtRisk` while something is unknown that the release waits for, and from ten
+    /// minutes before everything should have been given back ([`Run::maximum_due`]).
     pub(super) fn releasing(&self, status: &RunStatus) -> (Verdict, String) {
         let Some(way) = status.release.as_ref() else { return (Verdict::OnTrack, String::new()) };
         let mut parts = floors(way);
@@ -65,7 +65,7 @@ impl Run<'_> {
         risks
     }
 
-    /// Other controllers and Jobs that the release waits for.
+    /// Returns the controllers and Jobs that the release waits for.
     fn waits_for(&self, status: &RunStatus, way: &Release) -> Vec<String> {
         let mut parts = Vec::new();
         let patient = self.waits_for_others(way);
@@ -100,8 +100,8 @@ impl Run<'_> {
         parts
     }
 
-    /// The autoscaler keeps more pods than its old maximum allows, so the maximum stays raised until
-    /// [`Run::maximum_due`].
+    /// Returns a sentence if the autoscaler keeps more pods than the old maximum allows. The
+    /// maximum then stays raised until [`Run::maximum_due`].
     fn keeps(&self, target: &Target, way: &Release) -> Option<String> {
         let hold = &self.world.holds.get(&hold::name(&target.workload))?.hold;
         let live = self.world.target(&target.workload).known()?;
@@ -133,7 +133,8 @@ impl Run<'_> {
         ))
     }
 
-    /// Something should have been given back within ten minutes, or before now. A Hold override and a boost keep it on purpose.
+    /// Returns a sentence from ten minutes before the run should have given everything back. A Hold
+    /// override or a boost keeps targets on purpose, so the sentence is absent.
     fn late(&self, status: &RunStatus, way: &Release) -> Option<String> {
         let boosted =
             self.announcement.targets.iter().any(|t| self.overrides.boost(&t.name, 100) > 0);
