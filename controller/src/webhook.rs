@@ -140,9 +140,15 @@ async fn judge(request: &Value, served: &Served) -> Result<Vec<String>, Vec<Stri
     let goes_on = |schedule: &Schedule| {
         is_new && served.shared.with(|cache| cache.goes_on(namespace, &name, schedule))
     };
-    let warnings = reasons_against(&surge, moved, goes_on, served.clock.now())?;
-    kinds_scale(&surge, &served.client).await?;
-    Ok(warnings)
+    let checked = reasons_against(&surge, moved, goes_on, served.clock.now());
+    match (checked, kinds_scale(&surge, &served.client).await) {
+        (checked, Ok(())) => checked,
+        (Ok(_), Err(kinds)) => Err(kinds),
+        (Err(mut reasons), Err(kinds)) => {
+            reasons.extend(kinds);
+            Err(reasons)
+        }
+    }
 }
 
 fn reasons_against(
@@ -156,6 +162,7 @@ fn reasons_against(
         return Ok(Vec::new());
     }
     validate::not_in_the_past(&spec.schedule, now).map_err(|e| vec![e])?;
+    validate::not_too_far(&spec.schedule, now).map_err(|e| vec![e])?;
     Ok(validate::warnings(&spec, now))
 }
 

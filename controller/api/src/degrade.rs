@@ -17,7 +17,7 @@ use crate::job::JobTemplateRef;
 )]
 pub struct DegradeStep {
     /// Name of the step within the surge, such as order-capture.
-    #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
+    #[schemars(length(min = 1, max = 63), regex(pattern = reference::LABEL))]
     pub name: String,
     /// Condition that activates the step.
     pub when: DegradeCondition,

@@ -106,12 +106,16 @@ pub enum StartPolicy {
         .message("spec.targets: load and loadPerReplica belong together"),
     validation = Rule::new("!has(self.replicas) || !has(self.maxReplicas) || self.replicas <= self.maxReplicas")
         .message("spec.targets: replicas exceeds maxReplicas"),
-    validation = Rule::new("!has(self.load) || !has(self.loadPerReplica) || !has(self.maxReplicas) || self.loadPerReplica <= 0 || (self.load + self.loadPerReplica - 1) / self.loadPerReplica <= self.maxReplicas")
-        .message("spec.targets: load needs more replicas than maxReplicas")
+    validation = Rule::new("!has(self.load) || !has(self.loadPerReplica) || !has(self.maxReplicas) || self.loadPerReplica <= 0 || (self.load - 1) / self.loadPerReplica < self.maxReplicas")
+        .message("spec.targets: load needs more replicas than maxReplicas"),
+    validation = Rule::new("!has(self.load) || !has(self.loadPerReplica) || self.loadPerReplica <= 0 || (self.load - 1) / self.loadPerReplica < 10000")
+        .message("spec.targets: load needs more than 10000 replicas"),
+    validation = Rule::new("!has(self.multiplier) || double(self.multiplier) <= 1000.0")
+        .message("spec.targets: multiplier must be at most 1000")
 )]
 pub struct Target {
     /// Name of the target within the surge.
-    #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
+    #[schemars(length(min = 1, max = 63), regex(pattern = reference::LABEL))]
     pub name: String,
     /// Workload to scale, in the namespace of the surge. The kind must have a scale subresource.
     pub scale_target_ref: ScaleTargetRef,
@@ -119,13 +123,13 @@ pub struct Target {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 10000))]
     pub replicas: Option<i32>,
-    /// Factor for the planned replicas: a decimal, such as "18". The factor applies to the replicas
-    /// found before the first write.
+    /// Factor for the planned replicas: a decimal, such as "18", at most 1000. The factor applies to
+    /// the replicas found before the first write. The plan is at most 10000 replicas.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 12), regex(pattern = r"^[0-9]+(\.[0-9]{1,6})?$"))]
     pub multiplier: Option<String>,
     /// Forecast load. The planned replicas are `load` divided by `loadPerReplica`, rounded up.
-    /// Minimum 1.
+    /// Minimum 1. The plan is at most 10000 replicas.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub load: Option<i64>,
@@ -198,7 +202,7 @@ fn default_target_lead_seconds() -> u32 {
 #[serde(rename_all = "camelCase")]
 pub struct MachineGroup {
     /// Name of the machine group within the surge.
-    #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
+    #[schemars(length(min = 1, max = 63), regex(pattern = reference::LABEL))]
     pub name: String,
     /// Reference to the InstanceClass with the launch settings.
     pub instance_class_ref: ObjectRef,
@@ -220,7 +224,7 @@ pub struct MachineGroup {
 )]
 pub struct Signal {
     /// Name of the signal within the surge, in the words of the on-call person, such as sessions.
-    #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
+    #[schemars(length(min = 1, max = 63), regex(pattern = reference::LABEL))]
     pub name: String,
     /// Reference to the MetricsSource that answers the query.
     pub metrics_source_ref: ObjectRef,
@@ -264,11 +268,15 @@ pub(crate) const LOOK_AHEAD_SECONDS: u32 = 60;
 #[serde(rename_all = "camelCase")]
 pub struct Rung {
     /// Name of the level for people, such as x5.
-    #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
+    #[schemars(length(min = 1, max = 63), regex(pattern = reference::LABEL))]
     pub name: String,
-    /// Factor for the replicas of the level: a decimal. The factor applies to the replicas found
-    /// before the first write.
+    /// Factor for the replicas of the level: a decimal, at most 1000. The factor applies to the
+    /// replicas found before the first write.
     #[schemars(length(min = 1, max = 12), regex(pattern = r"^[0-9]+(\.[0-9]{1,6})?$"))]
+    #[x_kube(
+        validation = Rule::new("double(self) <= 1000.0")
+            .message("spec.targets.rungs: multiplier must be at most 1000")
+    )]
     pub multiplier: String,
 }
 

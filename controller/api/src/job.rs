@@ -11,7 +11,7 @@ use primetime_core::state::announcement::TemplateKind;
 #[serde(rename_all = "camelCase")]
 pub struct JobStep {
     /// Name of the Job step within the surge.
-    #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
+    #[schemars(length(min = 1, max = 63), regex(pattern = reference::LABEL))]
     pub name: String,
     /// Template of the Job.
     pub job_template_ref: JobTemplateRef,

@@ -5,6 +5,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use primetime_core::reference;
 use primetime_core::state::overrides::{Action, Boost, Override};
 
 use crate::object_ref::ObjectRef;
@@ -68,7 +69,7 @@ pub struct SurgeOverrideSpec {
     /// Name of the target to boost, as in the surge. Allowed with action `Boost` only. Defaults to
     /// all targets.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 63))]
+    #[schemars(length(min = 1, max = 63), regex(pattern = reference::LABEL))]
     pub target: Option<String>,
     /// Minimum number of replicas during the boost. A `Boost` requires exactly one of `replicas`
     /// and `percent`. Range 1 to 10000.
@@ -83,17 +84,17 @@ pub struct SurgeOverrideSpec {
     /// Name of the degradation step, as in the surge. Allowed with actions `Degrade` and `Restore`
     /// only. Defaults to all steps.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 63))]
+    #[schemars(length(min = 1, max = 63), regex(pattern = reference::LABEL))]
     pub step: Option<String>,
     /// Reason for the override, for later readers of the log. 3 to 500 characters.
-    #[schemars(length(min = 3, max = 500))]
+    #[schemars(length(min = 3, max = 500), regex(pattern = reference::TEXT))]
     pub reason: String,
     /// Time at which the override expires, at most 24 hours after the creation.
     pub expire_time: DateTime<Utc>,
     /// Name of the user who requests the override. The API server sets the field, or checks the
     /// field.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 300))]
+    #[schemars(length(max = 300), regex(pattern = reference::TEXT))]
     pub author: Option<String>,
 }
 

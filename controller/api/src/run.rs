@@ -55,6 +55,10 @@ use crate::validate;
 #[x_kube(
     validation = Rule::new("self.startTime < self.endTime")
         .message("spec.endTime: must be after spec.startTime"),
+    validation = Rule::new("self.endTime - self.startTime <= duration('168h')")
+        .message("spec.endTime: at most 7 days after spec.startTime"),
+    validation = Rule::new("self.startTime - self.readyTime <= duration('24h')")
+        .message("spec.readyTime: at most 24 hours before spec.startTime"),
     validation = Rule::new("self.readyTime <= self.startTime")
         .message("spec.readyTime: must not be after spec.startTime"),
     validation = Rule::new("self.targets.size() + (has(self.machines) ? self.machines.size() : 0) > 0")
@@ -94,7 +98,7 @@ pub struct SurgeRunSpec {
     pub ready_time: DateTime<Utc>,
     /// Start of the event.
     pub start_time: DateTime<Utc>,
-    /// Earliest end of the event. Must be after `startTime`.
+    /// Earliest end of the event. Must be after `startTime`, at most 7 days.
     pub end_time: DateTime<Utc>,
     /// Settings of the event: a copy of the settings of the surge.
     #[serde(flatten)]

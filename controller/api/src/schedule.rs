@@ -3,6 +3,8 @@
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
+use primetime_core::reference;
+
 use crate::object_ref::ObjectRef;
 
 /// Schedule of an event: a single start, a cron, several windows, or a calendar.
@@ -19,7 +21,7 @@ use crate::object_ref::ObjectRef;
         .message("spec.schedule: exactly one of startTime, cron, windows and calendarRef"),
     validation = Rule::new("has(self.calendarRef) || has(self.windows) != has(self.durationSeconds)")
         .message("spec.schedule.durationSeconds: required with startTime or cron; windows have their own"),
-    validation = Rule::new("!has(self.startTime) || self.startTime.matches('^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(Z|[+-][0-9]{2}:[0-9]{2})?$')")
+    validation = Rule::new("!has(self.startTime) || self.startTime.matches('^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-5][0-9](Z|[+-][0-9]{2}:[0-9]{2})?$')")
         .message("spec.schedule.startTime: must be a wall clock such as 2014-01-12T21:00:00 or an instant such as 2014-01-12T21:00:00+01:00"),
     validation = Rule::new("!has(self.startTime) || self.startTime.size() > 19 || has(self.timeZone)")
         .message("spec.schedule.timeZone: required, because startTime is a wall clock without an offset; write the zone of the event, such as Europe/Paris"),
@@ -71,12 +73,12 @@ pub struct Schedule {
 #[x_kube(
     validation = Rule::new("has(self.startTime) != has(self.cron)")
         .message("spec.schedule.windows: exactly one of startTime and cron"),
-    validation = Rule::new("!has(self.startTime) || self.startTime.matches('^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(Z|[+-][0-9]{2}:[0-9]{2})?$')")
+    validation = Rule::new("!has(self.startTime) || self.startTime.matches('^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-5][0-9](Z|[+-][0-9]{2}:[0-9]{2})?$')")
         .message("spec.schedule.windows.startTime: must be a wall clock such as 2014-01-12T21:00:00 or an instant such as 2014-01-12T21:00:00+01:00")
 )]
 pub struct Window {
     /// Name of the window for people, such as evening.
-    #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
+    #[schemars(length(min = 1, max = 63), regex(pattern = reference::LABEL))]
     pub name: String,
     /// Start of the window, in the format of `startTime` of the schedule.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -136,11 +136,12 @@ pub fn named_surge(object: &ScheduledSurge) -> Result<SurgeSpec, Vec<String>> {
 pub fn surge_spec(spec: &ScheduledSurgeSpec) -> Result<SurgeSpec, Vec<String>> {
     let schedule = validate::schedule_of(&spec.schedule);
     let announcement = validate::announcement(&spec.event);
-    // The check of queries applies to a surge only. A stored run with an invalid query keeps the
+    // The checks of queries and of bounds apply to a surge only. A stored run with an invalid query keeps the
     // holds, and the operator does not send the query.
-    let queries = validate::queries(&spec.event.signals);
+    let mut beyond = validate::queries(&spec.event.signals);
+    beyond.extend(validate::too_large(&spec.event.targets));
     match (schedule, announcement) {
-        (Ok(schedule), Ok(announcement)) if queries.is_empty() => Ok(SurgeSpec {
+        (Ok(schedule), Ok(announcement)) if beyond.is_empty() => Ok(SurgeSpec {
             follows: validate::follows(&spec.schedule),
             schedule,
             ready_before: seconds(spec.ready_before_seconds),
@@ -151,7 +152,7 @@ pub fn surge_spec(spec: &ScheduledSurgeSpec) -> Result<SurgeSpec, Vec<String>> {
             announcement,
         }),
         (schedule, announcement) => {
-            let reasons = [schedule.err(), announcement.err(), Some(queries)];
+            let reasons = [schedule.err(), announcement.err(), Some(beyond)];
             Err(reasons.into_iter().flatten().flatten().collect())
         }
     }

@@ -7,13 +7,15 @@ mod reference;
 mod schedule;
 
 use primetime_core::decimal::Decimal;
-use primetime_core::state::announcement::{self, Announcement, ReleasePace, Want, Workload};
+use primetime_core::state::announcement::{
+    self, Announcement, LARGEST_MULTIPLIER, MOST_REPLICAS, ReleasePace, Want, Workload,
+};
 use primetime_core::state::hold;
 use primetime_core::{reference as references, seconds};
 
 use self::reference::name;
 pub(crate) use self::schedule::follows;
-pub use self::schedule::{LATEST_ANNOUNCEMENT, not_in_the_past, schedule as schedule_of, warnings};
+pub use self::schedule::{LATEST_ANNOUNCEMENT, not_in_the_past, not_too_far, schedule as schedule_of, warnings};
 use crate::event::{
     EventSpec, LOOK_AHEAD_SECONDS, Rung, ScaleTargetRef, Signal, StartPolicy, Target,
 };
@@ -28,6 +30,35 @@ pub(crate) fn queries(signals: &[Signal]) -> Vec<String> {
         Some(format!("spec.signals[{i}].query: {why}"))
     };
     signals.iter().enumerate().filter_map(wrong).collect()
+}
+
+/// Returns a reason for each target that is planned with more than [`LARGEST_MULTIPLIER`] times its
+/// usual replicas, or with more than [`MOST_REPLICAS`].
+///
+/// The function applies to a new or changed `ScheduledSurge`. The planner clips the plan of a stored
+/// `SurgeRun`, and keeps the holds.
+pub(crate) fn too_large(targets: &[Target]) -> Vec<String> {
+    let mut reasons = Vec::new();
+    for (i, target) in targets.iter().enumerate() {
+        let factors = target.multiplier.iter().chain(target.rungs.iter().map(|r| &r.multiplier));
+        for factor in factors.filter_map(|text| text.parse::<Decimal>().ok()) {
+            if factor > Decimal::from(LARGEST_MULTIPLIER) {
+                reasons.push(format!(
+                    "spec.targets[{i}]: multiplier must be at most {LARGEST_MULTIPLIER}, and it is \
+                     {factor}"
+                ));
+            }
+        }
+        if let (Some(load), Some(each)) = (target.load, target.load_per_replica)
+            && each > 0
+            && (load - 1) / each >= i64::from(MOST_REPLICAS)
+        {
+            reasons.push(format!(
+                "spec.targets[{i}]: load needs more than {MOST_REPLICAS} replicas"
+            ));
+        }
+    }
+    reasons
 }
 
 /// Refuses a kind that Kubernetes, KEDA or Primetime itself serves without a `scale` subresource.

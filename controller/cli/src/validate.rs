@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use chrono::TimeDelta;
 use kube::ResourceExt;
-use primetime_api::validate::{not_in_the_past, warnings};
+use primetime_api::validate::{not_in_the_past, not_too_far, warnings};
 use primetime_api::{
     InstanceClass, MetricsSource, ScheduledSurge, SurgeCalendar, SurgeHold, SurgeOverride,
     SurgeRun, how_to_read,
@@ -61,7 +61,10 @@ pub fn run(args: &Args) -> Result<ExitCode> {
             let kind = if finding.rule.is_risk() { "at risk" } else { "warning" };
             (kind, format!("{finding}"))
         });
-        let warnings = warnings(&spec, now()).into_iter().map(|text| ("warning", text));
+        // A file may be written years ahead, and is accepted later.
+        let too_far = not_too_far(&spec.schedule, now()).err();
+        let warnings = warnings(&spec, now()).into_iter().chain(too_far);
+        let warnings = warnings.map(|text| ("warning", text));
         let (lost, left_out) = left_out(&surge, &spec, &all);
         at_risk += u32::from(lost);
         let kind = if lost { "at risk" } else { "warning" };

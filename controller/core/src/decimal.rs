@@ -67,6 +67,12 @@ impl Decimal {
     }
 }
 
+impl From<u32> for Decimal {
+    fn from(whole: u32) -> Self {
+        Self { millionths: u64::from(whole) * UNIT }
+    }
+}
+
 impl FromStr for Decimal {
     type Err = NotADecimal;
 

@@ -32,6 +32,13 @@ pub const KEY: &str = r"^([-_a-zA-Z0-9][-._a-zA-Z0-9]*|\.[-_a-zA-Z0-9][-._a-zA-Z
 /// sends the query.
 pub const QUERY: &str = r"^[^#\x00-\x08\x0B-\x1F\x7F-\x{9F}]*$";
 
+/// Pattern of a name within a surge: a DNS label (RFC 1123).
+pub const LABEL: &str = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$";
+
+/// Pattern of a text that a person writes and others read: no control character but tab and line
+/// feed. An escape sequence could move the cursor of a terminal.
+pub const TEXT: &str = r"^[^\x00-\x08\x0B-\x1F\x7F-\x{9F}]*$";
+
 /// Maximum length of an object name, in bytes.
 pub const NAME_LENGTH: usize = 253;
 

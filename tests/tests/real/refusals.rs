@@ -65,7 +65,7 @@ fn asks(surge: &mut Value, query: &str) {
 }
 
 /// Description of the mistake, change that causes the mistake, expected text in the error.
-const SURGES: [(&str, Change, &str); 85] = [
+const SURGES: [(&str, Change, &str); 93] = [
     (
         "a calendar and a start",
         |s| s["spec"]["schedule"]["calendarRef"] = json!({"name": "guide"}),
@@ -429,6 +429,56 @@ const SURGES: [(&str, Change, &str); 85] = [
         },
         "a query has no comments",
     ),
+    (
+        "second 60",
+        |s| schedule(s, "2031-01-12T21:00:60", Some("Europe/Paris")),
+        "must be a wall clock such as",
+    ),
+    (
+        "second 60 of an instant",
+        |s| schedule(s, "2031-01-12T20:59:60+01:00", Some("Europe/Paris")),
+        "an instant such as 2014",
+    ),
+    (
+        "a multiplier of two thousand",
+        |s| s["spec"]["targets"][1]["multiplier"] = json!("2000"),
+        "multiplier must be at most 1000",
+    ),
+    (
+        "a multiplier just beyond",
+        |s| s["spec"]["targets"][1]["multiplier"] = json!("1000.000001"),
+        "multiplier must be at most 1000",
+    ),
+    (
+        "a rung of two thousand",
+        |s| s["spec"]["targets"][0]["rungs"] = json!([{"name": "x", "multiplier": "2000"}]),
+        "multiplier must be at most 1000",
+    ),
+    (
+        "a load of ten thousand and one pods",
+        |s| {
+            let target = &mut s["spec"]["targets"][0];
+            target.as_object_mut().map(|t| (t.remove("replicas"), t.remove("maxReplicas")));
+            target["load"] = json!(10_001);
+            target["loadPerReplica"] = json!(1);
+        },
+        "load needs more than 10000 replicas",
+    ),
+    (
+        "a load without end",
+        |s| {
+            let target = &mut s["spec"]["targets"][0];
+            target.as_object_mut().map(|t| (t.remove("replicas"), t.remove("maxReplicas")));
+            target["load"] = json!(i64::MAX);
+            target["loadPerReplica"] = json!(1);
+        },
+        "load needs more than 10000 replicas",
+    ),
+    (
+        "more replicas than a target gets",
+        |s| s["spec"]["targets"][0]["maxReplicas"] = json!(10_001),
+        "maxReplicas",
+    ),
     ("a carriage return", |s| asks(s, "sum(\rshop_sessions)"), "query"),
     ("an escape sequence", |s| asks(s, "sum(\u{1b}[2Jshop_sessions)"), "query"),
 ];
@@ -441,7 +491,7 @@ fn ladder(surge: &mut Value, when: &Value) {
     }]);
 }
 
-const OVERRIDES: [(&str, Change, &str); 8] = [
+const OVERRIDES: [(&str, Change, &str); 9] = [
     (
         "no reason",
         |o| {
@@ -480,6 +530,11 @@ const OVERRIDES: [(&str, Change, &str); 8] = [
         "a step without a ladder",
         |o| o["spec"]["step"] = json!("order-capture"),
         "step belongs to actions Degrade and Restore only",
+    ),
+    (
+        "an escape sequence in the reason",
+        |o| o["spec"]["reason"] = json!("\u{1b}[2Jall is well"),
+        "spec.reason",
     ),
     ("an unknown action", |o| o["spec"]["action"] = json!("Panic"), "spec.action"),
 ];
@@ -567,6 +622,16 @@ fn others(good: &Value) -> Vec<(&'static str, Value, &'static str)> {
         ),
         ("a run of nothing", empty, "at least one target or one group of machines"),
         ("a run whose signal has no target", aimless, "each signal must name a target of this run"),
+        (
+            "a run of eight days",
+            run(eight, nine, "2031-01-20T21:00:00Z"),
+            "at most 7 days after spec.startTime",
+        ),
+        (
+            "a run that is ready two days before",
+            run("2031-01-10T20:00:00Z", nine, ten),
+            "at most 24 hours before spec.startTime",
+        ),
         ("a run that ends before it starts", run(eight, ten, nine), "must be after spec.startTime"),
         (
             "a run that is ready after its start",
@@ -781,6 +846,9 @@ async fn bad_input_is_refused_at_apply_with_a_clear_error() -> Result<()> {
     let mut edited = forged.clone();
     edited["spec"]["reason"] = json!("another reason");
     refused(&evening, &edited, "an edited override", "is not edited").await?;
+
+    // A valid surge that starts in more than 400 days.
+    refused(&evening, &good, "a start years ahead", "announce events at most 400 days ahead").await?;
 
     // The API server accepts references to unknown objects. The status message of the run names the
     // missing `InstanceClass`.

@@ -166,6 +166,28 @@ pub fn not_in_the_past(schedule: &Schedule, now: Instant) -> Result<(), String> 
     ))
 }
 
+/// Longest time from now to the start of a one-off event, in days. A start years ahead is a typing
+/// error, and would hold a budget until then.
+pub const FURTHEST_DAYS: i64 = 400;
+
+/// Refuses a schedule with a one-off start more than [`FURTHEST_DAYS`] after `now`.
+///
+/// # Errors
+///
+/// Returns the path of the field and a sentence with the start and the limit.
+pub fn not_too_far(schedule: &Schedule, now: Instant) -> Result<(), String> {
+    let Some(last) = schedule.last_once() else { return Ok(()) };
+    if last.start - now <= TimeDelta::days(FURTHEST_DAYS) {
+        return Ok(());
+    }
+    let field = if last.name.is_some() { "windows" } else { "startTime" };
+    Err(format!(
+        "spec.schedule.{field}: {} is {} days ahead; announce events at most {FURTHEST_DAYS} days ahead",
+        last.start.format("%Y-%m-%dT%H:%M:%SZ"),
+        (last.start - now).num_days(),
+    ))
+}
+
 /// Returns what the author of a valid surge should know before the event.
 #[must_use]
 pub fn warnings(spec: &SurgeSpec, now: Instant) -> Vec<String> {
@@ -324,5 +346,25 @@ mod tests {
             why.starts_with("spec.schedule.windows: 2026-11-21T20:00:00Z is in the past"),
             "{why}"
         );
+    }
+    #[test]
+    fn a_start_beyond_four_hundred_days_is_refused() {
+        let far = |at: &str| {
+            let written = json!({"startTime": at, "durationSeconds": 60});
+            not_too_far(&read(written).unwrap(), "2026-11-22T00:00:00Z".parse().unwrap())
+        };
+        assert!(far("2027-12-27T00:00:00Z").is_ok());
+        let why = far("2027-12-27T00:00:01Z").unwrap_err();
+        assert!(why.starts_with("spec.schedule.startTime: 2027-12-27T00:00:01Z is 400 days"), "{why}");
+        let cron = json!({"cron": "0 21 * * *", "timeZone": "UTC", "durationSeconds": 60});
+        assert!(not_too_far(&read(cron).unwrap(), chrono::DateTime::UNIX_EPOCH).is_ok());
+    }
+
+    #[test]
+    fn second_60_is_refused() {
+        for at in ["2026-11-22T20:00:60Z", "2026-11-22T20:00:60+01:00", "2026-11-22T23:59:60"] {
+            let written = json!({"startTime": at, "timeZone": "Europe/Paris", "durationSeconds": 60});
+            assert!(read(written).unwrap_err().contains("seconds go from 00 to 59"), "{at}");
+        }
     }
 }

@@ -114,6 +114,7 @@ impl Rule {
             Self::TargetAbsent
             | Self::TargetUnknown
             | Self::NothingMultiplied
+            | Self::PlanTooLarge
             | Self::OneByOne
             | Self::QuotaTooSmall
             | Self::NothingStated
@@ -132,6 +133,7 @@ impl Rule {
             Self::TargetAbsent => "create it before the warm-up, or correct scaleTargetRef",
             Self::TargetUnknown | Self::BoundsUnknown => "",
             Self::NothingMultiplied => "state replicas, or let it run before the event",
+            Self::PlanTooLarge => "lower the multiplier, or state replicas or maxReplicas",
             Self::OneByOne => {
                 "set podManagementPolicy Parallel, or leadSeconds to the number of pods times the \
                  seconds that one needs"

@@ -1,7 +1,7 @@
 //! Rules on the planned replicas: compared with the usual replicas, and with the lead time.
 
 use crate::preflight::finding::{Finding, Subject};
-use crate::state::announcement::Want;
+use crate::state::announcement::{MOST_REPLICAS, Want};
 use crate::state::condition::Rule;
 
 /// Shortest start of a pod, in seconds, that the rule takes for plausible: pulling the image,
@@ -9,10 +9,23 @@ use crate::state::condition::Rule;
 /// risk. 32 pods took 30 minutes in <https://github.com/kubernetes/kubernetes/issues/124408>.
 const ONE_POD_SECONDS: i64 = 20;
 
-/// `NothingMultiplied`, `PlanBelowUsual` and `OneByOne`.
+/// `NothingMultiplied`, `PlanTooLarge`, `PlanBelowUsual` and `OneByOne`.
 pub(super) fn find(subject: &Subject<'_>) -> Vec<Finding> {
-    let rules = [multiplies_nothing(subject), below_usual(subject), one_by_one(subject)];
+    let rules =
+        [multiplies_nothing(subject), too_large(subject), below_usual(subject), one_by_one(subject)];
     rules.into_iter().flatten().collect()
+}
+
+/// A plan above [`MOST_REPLICAS`] is a typing error more often than an event: `multiplier: "180"`
+/// on a target of 400 replicas.
+fn too_large(subject: &Subject<'_>) -> Option<Finding> {
+    let want = subject.target.want;
+    let usual = subject.usual.map_or(0, |usual| usual.replicas);
+    let (asked, most) = (want.unclipped(usual), subject.target.max_replicas);
+    (asked > MOST_REPLICAS && most.is_none_or(|most| most > MOST_REPLICAS)).then(|| {
+        let found = format!("the plan is {asked} replicas, and a target gets {MOST_REPLICAS} at most");
+        subject.finds(Rule::PlanTooLarge, found)
+    })
 }
 
 /// A multiple of no replicas is none: the verdict would be Ready with no pod.

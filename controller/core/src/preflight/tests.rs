@@ -70,6 +70,12 @@ fn a_multiple_of_nothing_and_a_plan_below_the_usual_are_found() {
     let times = Target { want: Want::Multiplier("18".parse().unwrap()), ..web(180) };
     assert_eq!(rules(&times, plain(0), &bounds(&[])), [Rule::NothingMultiplied]);
     assert_eq!(rules(&times, plain(10), &bounds(&[])), []);
+    let huge = Target { want: Want::Multiplier("180".parse().unwrap()), ..web(180) };
+    let huge = Target { max_replicas: None, ..huge };
+    let found = find(&huge, &Seen::Known(plain(400)), &bounds(&[]));
+    assert_eq!(found.first().unwrap().rule, Rule::PlanTooLarge);
+    assert!(found.first().unwrap().message().contains("72000 replicas"), "{found:?}");
+    assert_eq!(huge.want.replicas(400), 10_000);
     assert_eq!(rules(&web(8), plain(10), &bounds(&[])), [Rule::PlanBelowUsual]);
     assert_eq!(rules(&web(10), plain(10), &bounds(&[])), []);
 }

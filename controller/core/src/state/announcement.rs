@@ -70,13 +70,26 @@ pub enum Want {
     },
 }
 
+/// Largest number of replicas that a target may be planned with. A plan above the limit is clipped,
+/// and the preflight rule `PlanTooLarge` says so.
+pub const MOST_REPLICAS: u32 = 10_000;
+
+/// Largest `multiplier` of a target or a rung.
+pub const LARGEST_MULTIPLIER: u32 = 1_000;
+
 impl Want {
-    /// Returns the planned floor: the replicas required at T0.
+    /// Returns the planned floor: the replicas required at T0, at most [`MOST_REPLICAS`].
     ///
     /// `baseline` is the replica count found before the first write of a run. Fractions round up.
-    /// The result saturates at `u32::MAX`.
     #[must_use]
     pub fn replicas(self, baseline: u32) -> u32 {
+        self.unclipped(baseline).min(MOST_REPLICAS)
+    }
+
+    /// Returns the planned floor before the limit of [`MOST_REPLICAS`]. The result saturates at
+    /// `u32::MAX`.
+    #[must_use]
+    pub fn unclipped(self, baseline: u32) -> u32 {
         match self {
             Self::Replicas(n) => n,
             Self::Multiplier(by) => by.times_rounded_up(baseline),

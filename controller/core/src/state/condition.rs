@@ -104,6 +104,7 @@ words! {
         TargetAbsent = "Risk: the workload does not exist.",
         TargetUnknown = "Risk: the state of the workload is unknown; the finding has the cause.",
         NothingMultiplied = "Risk: a multiplier is applied to 0 replicas.",
+        PlanTooLarge = "Risk: the plan is above the limit of 10,000 replicas for a target, and is clipped.",
         OneByOne = "Risk: the pods of a StatefulSet start one after another, and the lead is short.",
         QuotaTooSmall = "Risk: a ResourceQuota refuses pods of the plan.",
         NothingStated = "Risk: a ResourceQuota refuses pods with a container that states no request or limit.",

@@ -73,6 +73,13 @@ fn states() -> Vec<(&'static str, Must, &'static str, Change)> {
                 hold.hold.baseline.replicas = 0;
             }
         }),
+        ("a multiplier plans more than 10,000 replicas", Must::Risk, "16200 replicas", |e| {
+            let search = e.state("search");
+            (search.replicas, search.ready, search.created) = (900, 900, 900);
+            if let Some(hold) = e.world.holds.get_mut("deployment-search") {
+                hold.hold.baseline.replicas = 900;
+            }
+        }),
         ("a target has fewer ready pods than its floor", Must::Say, "pods", |e| {
             e.state("web").ready = 3;
         }),
@@ -265,6 +272,7 @@ fn concerns(name: &str, stage: &str) -> bool {
         // A release creates no pods, machines or Jobs of the warm-up.
         "a target does not exist"
         | "a target with a multiplier is at zero"
+        | "a multiplier plans more than 10,000 replicas"
         | "a GitOps controller owns the replicas"
         | "the HPA of a target never scales down"
         | "a ResourceQuota refuses pods of the plan"
