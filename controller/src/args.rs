@@ -5,9 +5,11 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
+use primetime_core::reference;
 use primetime_core::state::ladder::Object;
 
 use crate::feeds::Below;
+use crate::webhook::certificate::{Made, Source};
 
 /// Format of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -52,6 +54,22 @@ pub struct Args {
     #[arg(long, env = "PRIMETIME_WEBHOOK_CERT_DIR")]
     pub webhook_cert_dir: Option<PathBuf>,
 
+    /// Secret in the namespace of the operator with tls.crt and tls.key for the admission webhook.
+    /// The leader fills an empty Secret, and renews what it made. Not allowed with
+    /// --webhook-cert-dir.
+    #[arg(
+        long,
+        env = "PRIMETIME_WEBHOOK_SECRET",
+        conflicts_with = "webhook_cert_dir",
+        requires = "webhook_service"
+    )]
+    pub webhook_secret: Option<String>,
+
+    /// Name of the Service of the webhook, and of the ValidatingWebhookConfiguration that trusts
+    /// the certificate.
+    #[arg(long, env = "PRIMETIME_WEBHOOK_SERVICE")]
+    pub webhook_service: Option<String>,
+
     /// AWS region. Defaults to the region in the environment.
     #[arg(long, env = "PRIMETIME_AWS_REGION")]
     pub aws_region: Option<String>,
@@ -73,6 +91,23 @@ pub struct Args {
     /// Seconds between two queries to the cloud for the instances of a run. Minimum 1.
     #[arg(long, env = "PRIMETIME_CLOUD_INTERVAL_SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
     pub cloud_interval_seconds: u32,
+
+    /// Launch machines for surges. The operator needs the RBAC permission to watch and cordon Nodes
+    /// and to evict pods.
+    #[arg(long, env = "PRIMETIME_MACHINES", default_value_t = true, action = clap::ArgAction::Set)]
+    pub machines: bool,
+
+    /// Kind that may be a target, as API group and kind, such as apps/Deployment. The flag accepts
+    /// several kinds, separated by commas or as repeated flags. If absent, the operator tries every
+    /// kind, and the RBAC permissions decide.
+    #[arg(
+        long = "scalable-kind",
+        env = "PRIMETIME_SCALABLE_KINDS",
+        value_delimiter = ',',
+        value_name = "GROUP/KIND",
+        value_parser = group_kind
+    )]
+    pub scalable_kinds: Vec<(String, String)>,
 
     /// Create Jobs from the templates that surges name. The operator needs the RBAC permission to
     /// create Jobs.
@@ -125,6 +160,19 @@ pub struct Args {
 }
 
 impl Args {
+    /// Returns the source of the webhook's certificate, or `None` if the operator serves no
+    /// webhook.
+    pub fn webhook(&self) -> Option<Source> {
+        if let Some(folder) = &self.webhook_cert_dir {
+            return Some(Source::Folder(folder.clone()));
+        }
+        let (secret, service) = (self.webhook_secret.clone()?, self.webhook_service.clone()?);
+        let namespace = self.namespace.clone();
+        let name = format!("{service}.{namespace}.svc");
+        let names = vec![name.clone(), format!("{name}.cluster.local")];
+        Some(Source::Secret(Made { namespace, secret, configuration: service, names }))
+    }
+
     /// Returns the objects that degradation steps may write.
     pub fn may_degrade(&self) -> BTreeSet<Object> {
         let maps = self.degrade_config_maps.iter().cloned().map(Object::ConfigMap);
@@ -146,4 +194,14 @@ fn name(text: &str) -> Result<String, String> {
     let fits = (1..=100).contains(&text.len())
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_./:".contains(&b));
     if fits { Ok(text.to_owned()) } else { Err("1 to 100 letters, digits, and -_./:".to_owned()) }
+}
+
+/// Parses an API group and a kind for `--scalable-kind`. A kind of the core group has no group.
+fn group_kind(text: &str) -> Result<(String, String), String> {
+    let (group, kind) = text.rsplit_once('/').unwrap_or(("", text));
+    reference::kind(kind)?;
+    if !group.is_empty() {
+        reference::name(group)?;
+    }
+    Ok((group.to_owned(), kind.to_owned()))
 }

@@ -5,9 +5,11 @@ mod clock;
 mod cloud;
 mod feeds;
 mod http;
+mod listen;
 mod metrics;
 mod webhook;
 
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,6 +38,7 @@ use crate::args::{Args, LogFormat};
 use crate::clock::SystemClock;
 use crate::feeds::HttpFeeds;
 use crate::metrics::Metrics;
+use crate::webhook::certificate::{Keeper, Source};
 
 fn main() -> ExitCode {
     let args = Args::parse();
@@ -114,6 +117,8 @@ async fn run(args: Args) -> Result<()> {
     );
     let shared = Shared::default();
     shared.with(|cache| {
+        cache.may_launch = args.machines;
+        cache.scalable = args.scalable_kinds.iter().cloned().collect();
         cache.may_run_jobs = args.jobs;
         cache.may_degrade = args.may_degrade();
     });
@@ -138,18 +143,17 @@ async fn run(args: Args) -> Result<()> {
         metrics.clone(),
     );
 
-    let http = http::serve(args.http_address, shared.clone(), metrics, leadership.clone()).await?;
-    let webhook = match &args.webhook_cert_dir {
-        Some(folder) => Some(
-            webhook::serve(
-                args.webhook_address,
-                folder,
-                client.clone(),
-                shared.clone(),
-                clock.clone(),
+    let http =
+        http::serve(args.http_address, shared.clone(), metrics, leadership.clone(), engine.clone())
+            .await?;
+    let webhook = match args.webhook() {
+        Some(source) => {
+            let (client, clock) = (client.clone(), clock.clone());
+            Some(
+                webhook(args.webhook_address, source, client, shared.clone(), clock, &leadership)
+                    .await?,
             )
-            .await?,
-        ),
+        }
         None => None,
     };
     let election = election(
@@ -171,8 +175,8 @@ async fn run(args: Args) -> Result<()> {
         () = signals::run(shared, Arc::new(Prometheus::default()), clock) => anyhow::bail!("the signals have ended"),
         () = calendars => anyhow::bail!("the calendars have ended"),
         () = election => anyhow::bail!("this process does not lead any more; a fresh one takes its place"),
-        result = http => result.context("the HTTP server has ended"),
-        result = webhook_or_never(webhook) => result.context("the webhook has ended"),
+        () = http => anyhow::bail!("the HTTP server has ended"),
+        () = webhook_or_never(webhook) => anyhow::bail!("the webhook has ended"),
         () = stopped() => {
             info!("stops; capacity stays as it is");
             lease::give_up(client, &candidate, &leadership).await;
@@ -208,7 +212,24 @@ async fn election(
     lease::run(client, candidate, leadership, clock, || shared.notify()).await;
 }
 
-async fn webhook_or_never(webhook: Option<impl Future<Output = Result<()>>>) -> Result<()> {
+/// Opens the webhook. Returns a future that serves the reviews and keeps the certificate current.
+async fn webhook(
+    address: SocketAddr,
+    source: Source,
+    client: Client,
+    shared: Shared,
+    clock: Arc<dyn Clock>,
+    leadership: &Leadership,
+) -> Result<impl Future<Output = ()> + use<>> {
+    let opened = Keeper::open(source, client.clone(), leadership.clone(), clock.clone()).await;
+    let (keeper, tls) = opened?;
+    let served = webhook::serve(address, tls, client, shared, clock).await?;
+    Ok(async move {
+        tokio::join!(served, keeper.run());
+    })
+}
+
+async fn webhook_or_never(webhook: Option<impl Future<Output = ()>>) {
     match webhook {
         Some(webhook) => webhook.await,
         None => std::future::pending().await,

@@ -15,7 +15,7 @@ use primetime_core::state::world::World;
 use primetime_core::state::{hold, overrides};
 use primetime_k8s::reconciler::Observer;
 use prometheus::{
-    Encoder, GaugeVec, Histogram, HistogramOpts, IntCounterVec, Opts, Registry, TextEncoder,
+    Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, IntCounterVec, Opts, Registry, TextEncoder,
 };
 
 type Labels = Vec<(&'static str, String)>;
@@ -129,6 +129,7 @@ pub struct Metrics {
     operations: IntCounterVec,
     lateness: Histogram,
     planning: Histogram,
+    aside: Gauge,
     rows: Mutex<BTreeMap<String, Vec<Row>>>,
 }
 
@@ -157,8 +158,13 @@ impl Metrics {
         )?;
         registry.register(Box::new(operations.clone()))?;
         registry.register(Box::new(lateness.clone()))?;
+        let aside = Gauge::new(
+            "primetime_namespaces_set_aside",
+            "Namespaces whose plan panicked or took too long, and that are planned less often.",
+        )?;
         registry.register(Box::new(planning.clone()))?;
-        Ok(Self { registry, operations, lateness, planning, rows: Mutex::default() })
+        registry.register(Box::new(aside.clone()))?;
+        Ok(Self { registry, operations, lateness, planning, aside, rows: Mutex::default() })
     }
 
     fn rows<T>(&self, f: impl FnOnce(&mut BTreeMap<String, Vec<Row>>) -> T) -> T {
@@ -177,7 +183,7 @@ impl Metrics {
         )?;
         info.with_label_values(&[env!("CARGO_PKG_VERSION"), schedule::tzdb_version()]).set(1.0);
         now.register(Box::new(info))?;
-        let leader = prometheus::Gauge::new("primetime_leader", "1 in the process that acts.")?;
+        let leader = Gauge::new("primetime_leader", "1 in the process that acts.")?;
         leader.set(f64::from(u8::from(leads)));
         now.register(Box::new(leader))?;
         self.rows(|rows| {
@@ -209,6 +215,11 @@ impl Observer for Metrics {
         if let Some(late) = late.and_then(|l| l.to_std().ok()) {
             self.lateness.observe(late.as_secs_f64());
         }
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "fewer namespaces than 2^53")]
+    fn set_aside(&self, namespaces: usize) {
+        self.aside.set(namespaces as f64);
     }
 
     fn planned(&self, namespace: &str, world: &World, _plan: &Plan, took: Duration) {

@@ -74,7 +74,7 @@ impl Operator {
             .args(["--set", "clusterName=tests", "--set", "replicas=0"])
             .args([
                 "--set",
-                "jobs.enabled=true,degrade.configMaps={shop-flags},degrade.httpRoutes={shop}",
+                "roles.aggregate=true,machines.enabled=true,jobs.enabled=true,degrade.configMaps={shop-flags},degrade.httpRoutes={shop}",
             ])
             .args([
                 "--set",
@@ -175,7 +175,8 @@ impl Operator {
                 .args(["--webhook-address", &self.webhook])
                 .arg("--webhook-cert-dir")
                 .arg(&self.certs)
-                .arg("--jobs=true")
+                .arg("--scalable-kind=apps/Deployment,apps/StatefulSet,apps/ReplicaSet")
+                .args(["--machines=true", "--jobs=true"])
                 .args(["--degrade-config-map=shop-flags", "--degrade-http-route=shop"])
                 .args(["--calendar-url", &format!("http://127.0.0.1:{}/feeds/", self.feeds_port)])
                 // Shorter delays of the operator match the scaled clock of the evening.

@@ -23,6 +23,7 @@ pub use self::ec2::{Ec2Launch, LaunchTemplateRef};
     shortname = "iclass",
     category = "primetime",
     derive = "PartialEq",
+    status = "InstanceClassStatus",
     doc = "How machines are started for a surge: the cloud, and one block of what that asks for. Written by the platform team; a surge can only name it.",
     printcolumn(name = "Provider", type_ = "string", json_path = ".spec.provider"),
     printcolumn(name = "Template", type_ = "string", json_path = ".spec.ec2.launchTemplate.name"),
@@ -32,6 +33,13 @@ pub use self::ec2::{Ec2Launch, LaunchTemplateRef};
         type_ = "integer",
         json_path = ".spec.leadSeconds",
         description = "Seconds from asking until the node is Ready"
+    ),
+    printcolumn(name = "Most", type_ = "integer", json_path = ".spec.limits.maxInstances"),
+    printcolumn(
+        name = "Reserved",
+        type_ = "integer",
+        json_path = ".status.reserved",
+        description = "Instances that runs have reserved, at any time"
     ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
@@ -74,6 +82,61 @@ pub struct InstanceClassSpec {
     #[serde(default = "default_lead_seconds")]
     #[schemars(range(min = 1, max = 86400))]
     pub lead_seconds: u32,
+    /// Namespaces whose runs may launch machines of the class. `*` stands for all namespaces. At
+    /// most 1000. If absent, no run may launch a machine.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 1000), inner(length(min = 1, max = 63), regex(pattern = NAMESPACE)))]
+    pub namespaces: Vec<String>,
+    /// Limits of the class.
+    #[serde(default)]
+    pub limits: Limits,
+}
+
+/// Pattern of an entry of `spec.namespaces`: the name of a namespace, or `*`.
+const NAMESPACE: &str = r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?|\*)$";
+
+/// Limits of a class. The operator launches no machine beyond a limit.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Limits {
+    /// Most machines at the same time, of all runs together. Range 0 to 10000. If absent, no run
+    /// may launch a machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 10000))]
+    pub max_instances: Option<u32>,
+    /// Most machines of a single run at the same time. Range 0 to 10000. Defaults to
+    /// `maxInstances`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 10000))]
+    pub max_instances_per_run: Option<u32>,
+    /// Longest time in seconds from the first launch for a run to the return of the last machine,
+    /// as planned. Range 60 to 2592000 (30 days). If absent, the bounds of the run apply.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 60, max = 2_592_000))]
+    pub max_seconds: Option<u32>,
+}
+
+/// What runs have reserved of a class. The operator writes the status.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct InstanceClassStatus {
+    /// Sum of the instances of all reservations. Runs at different times share the limit, so the
+    /// sum may exceed `maxInstances`.
+    #[serde(default)]
+    pub reserved: u32,
+    /// Reservations of runs. At most 500.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 500))]
+    pub reservations: Vec<observed::Reservation>,
+}
+
+impl InstanceClassStatus {
+    /// Returns the status with the given reservations.
+    #[must_use]
+    pub fn of(reservations: Vec<observed::Reservation>) -> Self {
+        let reserved = reservations.iter().map(|r| r.instances).fold(0, u32::saturating_add);
+        Self { reserved, reservations }
+    }
 }
 
 fn default_lead_seconds() -> u32 {
@@ -103,8 +166,10 @@ impl InstanceClassSpec {
     }
 }
 
-impl From<&InstanceClassSpec> for observed::InstanceClass {
-    fn from(spec: &InstanceClassSpec) -> Self {
+impl From<&InstanceClass> for observed::InstanceClass {
+    fn from(object: &InstanceClass) -> Self {
+        let spec = &object.spec;
+        let reservations = object.status.as_ref().map(|status| status.reservations.clone());
         // The ledger omits the provider for EC2, because a CRD of version 0.1 would prune the
         // field.
         let (provider, block) = match spec.provider {
@@ -113,6 +178,13 @@ impl From<&InstanceClassSpec> for observed::InstanceClass {
         Self {
             lead: TimeDelta::seconds(i64::from(spec.lead_seconds)),
             launch: Launch { provider, block: block.unwrap_or_default() },
+            namespaces: spec.namespaces.iter().cloned().collect(),
+            limits: observed::MachineLimits {
+                max_instances: spec.limits.max_instances,
+                max_instances_per_run: spec.limits.max_instances_per_run,
+                max_seconds: spec.limits.max_seconds,
+            },
+            reservations: reservations.unwrap_or_default(),
         }
     }
 }
@@ -131,7 +203,9 @@ mod tests {
         let old: InstanceClassSpec = serde_json::from_value(block.clone()).unwrap();
         let new = json!({"provider": "EC2", "ec2": block});
         let new: InstanceClassSpec = serde_json::from_value(new).unwrap();
-        let read = |spec: &InstanceClassSpec| observed::InstanceClass::from(spec);
+        let read = |spec: &InstanceClassSpec| {
+            observed::InstanceClass::from(&InstanceClass::new("paris", spec.clone()))
+        };
         assert_eq!(read(&old), read(&new));
         assert_eq!(read(&new).launch.block["template"], "lt-1");
     }

@@ -23,7 +23,10 @@ pub use calendar::{
     CalendarFormat, ConfigMapKeyRef, HowToRead, Match, Place, SurgeCalendar, SurgeCalendarSpec,
     calendar_record, how_to_read,
 };
-pub use class::{Ec2Launch, InstanceClass, InstanceClassSpec, LaunchTemplateRef, Provider};
+pub use class::{
+    Ec2Launch, InstanceClass, InstanceClassSpec, InstanceClassStatus, LaunchTemplateRef, Limits,
+    Provider,
+};
 pub use degrade::{BackendWeight, ConfigMapValue, DegradeCondition, DegradeJobs, DegradeStep};
 pub use event::{
     EventSpec, HoldAfterEnd, MachineGroup, Release, ScaleTargetRef, Signal, StartPolicy, Target,

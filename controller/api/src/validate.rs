@@ -15,7 +15,9 @@ use primetime_core::{reference as references, seconds};
 
 use self::reference::name;
 pub(crate) use self::schedule::follows;
-pub use self::schedule::{LATEST_ANNOUNCEMENT, not_in_the_past, not_too_far, schedule as schedule_of, warnings};
+pub use self::schedule::{
+    LATEST_ANNOUNCEMENT, not_in_the_past, not_too_far, schedule as schedule_of, warnings,
+};
 use crate::event::{
     EventSpec, LOOK_AHEAD_SECONDS, Rung, ScaleTargetRef, Signal, StartPolicy, Target,
 };
@@ -53,9 +55,8 @@ pub(crate) fn too_large(targets: &[Target]) -> Vec<String> {
             && each > 0
             && (load - 1) / each >= i64::from(MOST_REPLICAS)
         {
-            reasons.push(format!(
-                "spec.targets[{i}]: load needs more than {MOST_REPLICAS} replicas"
-            ));
+            reasons
+                .push(format!("spec.targets[{i}]: load needs more than {MOST_REPLICAS} replicas"));
         }
     }
     reasons

@@ -1,5 +1,6 @@
 //! Fixtures that the unit tests of several modules share.
 
+use crate::machines::gate;
 use crate::output::{PlannedRun, Record};
 use crate::state::announcement::{Target, Want, Workload};
 use crate::state::hold::HoldRecord;
@@ -111,6 +112,10 @@ pub(crate) fn persist(world: &mut World, record: Record) {
         }
         Record::SurgeStatus { surge, status } => {
             world.surges.get_mut(&surge).unwrap().status = *status;
+        }
+        Record::Reserve { class, reservation } => {
+            let class = world.classes.get_mut(&class).unwrap();
+            class.reservations = gate::with(&class.reservations, &reservation);
         }
         Record::CreateHold { name, hold } => {
             let record = HoldRecord { name: name.clone(), hold: *hold, deleting: false };

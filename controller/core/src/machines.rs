@@ -4,6 +4,7 @@
 //! success, and terminates only instances of the ledger. The reconciler persists each record before
 //! the call.
 
+pub mod gate;
 pub mod join;
 pub mod launch;
 pub mod terminate;
@@ -116,7 +117,7 @@ pub(crate) mod tests {
 
     pub(crate) fn intended(status: &mut RunStatus, at: Instant) {
         let world = World { cluster: CLUSTER.into(), ..World::default() };
-        record_intent(status, &run(), &group(), &launch(), &world, at);
+        record_intent(status, &run(), &group(), &launch(), u32::MAX, &world, at);
     }
 
     fn ids(n: usize) -> Vec<String> {

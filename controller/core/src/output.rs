@@ -11,7 +11,7 @@ use crate::state::decision::Decision;
 use crate::state::hold::{Claim, Hold};
 use crate::state::ladder::Place;
 use crate::state::ledger::Batch;
-use crate::state::observed::AutoscalerKind;
+use crate::state::observed::{AutoscalerKind, Reservation};
 use crate::state::run::RunStatus;
 use crate::state::surge::SurgeStatus;
 
@@ -192,6 +192,16 @@ pub enum Record {
         calendar: String,
         /// The new status.
         status: Box<CalendarStatus>,
+    },
+    /// Reserve instances of an `InstanceClass` for a run, or return the reservation if it has no
+    /// instance.
+    ///
+    /// The write fails if the class has changed since, so that runs never reserve the same room.
+    Reserve {
+        /// Name of the class.
+        class: String,
+        /// The reservation.
+        reservation: Box<Reservation>,
     },
     /// Create the hold of a target.
     CreateHold {

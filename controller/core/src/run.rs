@@ -14,6 +14,7 @@ mod observe;
 pub mod overrides;
 mod preflight;
 pub mod release;
+mod reservation;
 pub mod status;
 mod wake;
 
@@ -90,6 +91,7 @@ fn live(
         draft.record(delete(record));
         return Wake::NEVER;
     }
+    run.reserve(&status, draft);
     let begun = now >= run.timeline.begin - PREPARE_AHEAD;
     if begun && run.is_armed() {
         run.hear_of_a_start(&mut status);
@@ -129,6 +131,7 @@ fn live(
 
 /// Releases a completed run to the garbage collector, or deletes the run if the surge is gone.
 fn let_go_of(record: &RunRecord, world: &World, draft: &mut Draft) {
+    reservation::give_back(record, world, draft);
     let surge = deletion::surge(record, world);
     let stays = surge == Surge::There && !record.collected;
     if record.guarded || (stays && !record.deleting()) {

@@ -180,6 +180,12 @@ impl Means {
         let map = match bounded(api.get(name)).await {
             Ok(map) => map,
             Err(CallError::NotFound(_)) => return Err(format!("ConfigMap {name} is not there")),
+            Err(why @ CallError::Refused(_)) => {
+                return Err(format!(
+                    "ConfigMap {name} may not be read ({why}): calendars.enabled and \
+                     calendars.configMaps of the Helm chart grant it"
+                ));
+            }
             Err(why) => return Err(format!("ConfigMap {name}: {why}")),
         };
         if tag.is_some() && tag == map.metadata.resource_version.as_deref() {

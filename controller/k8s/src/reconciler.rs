@@ -25,16 +25,19 @@
 //! The reconciler does not plan a request again while the request waits for a permit
 //! (`limiter.rs`).
 
+mod aside;
 mod clock_jump;
 mod effects;
 mod limiter;
 pub mod merge_patch;
+mod own_classes;
 pub mod own_holds;
 mod own_objects;
 mod persist;
 mod queue;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -49,6 +52,7 @@ use primetime_core::state::run::RunRecord;
 use primetime_core::state::world::World;
 use tracing::{debug, warn};
 
+use self::aside::{Aside, LastTurn};
 use self::clock_jump::ClockJumps;
 use self::queue::{Outcome, Queue};
 use crate::cache::store::{Cache, Scope};
@@ -107,6 +111,8 @@ pub trait Observer: Send + Sync {
     fn finished(&self, kind: &'static str, outcome: &'static str, late: Option<TimeDelta>);
     /// Reports the plan of a namespace, and the duration of planning.
     fn planned(&self, namespace: &str, world: &World, plan: &Plan, took: Duration);
+    /// Reports the number of namespaces that are set aside.
+    fn set_aside(&self, namespaces: usize);
 }
 
 /// Time of a snapshot, kept for all requests planned from the snapshot.
@@ -153,6 +159,7 @@ pub struct Reconciler {
     permits: Limiter,
     cloud_permits: Limiter,
     lanes: Queue,
+    turned: LastTurn,
 }
 
 impl Reconciler {
@@ -182,7 +189,14 @@ impl Reconciler {
             permits: Limiter::new(AT_ONCE),
             cloud_permits: Limiter::new(CLOUD_AT_ONCE),
             lanes: Queue::default(),
+            turned: LastTurn::default(),
         })
+    }
+
+    /// Returns the time since the reconcile loop last began a turn. The loop turns at least once
+    /// per heartbeat.
+    pub fn idle(&self) -> Duration {
+        self.turned.age()
     }
 
     /// Runs the reconcile loop forever.
@@ -195,8 +209,10 @@ impl Reconciler {
         let mut jumps = ClockJumps::new(started, began_at);
         let mut wakes: BTreeMap<String, Instant> = BTreeMap::new();
         let mut clock_error = None;
+        let mut aside = Aside::default();
         loop {
             let began = tokio::time::Instant::now();
+            self.turned.now();
             let mut planned = false;
             let now = self.clock.now();
             if let Some(by) = jumps.look(now, began) {
@@ -235,6 +251,7 @@ impl Reconciler {
                 };
                 let mut due = self.shared.with(Cache::take_dirty);
                 due.extend(wakes.iter().filter(|(_, at)| **at <= now).map(|(ns, _)| ns.clone()));
+                due.retain(|namespace| !aside.waits(namespace, began));
                 planned = !due.is_empty();
                 for namespace in due {
                     // A new process waits up to 3 s for the workload lists of a namespace before
@@ -244,11 +261,16 @@ impl Reconciler {
                         wakes.insert(namespace, now + TimeDelta::milliseconds(100));
                         continue;
                     }
-                    match self.pass(&namespace, may_lower_from, clock_error, now) {
+                    let pass = tokio::time::Instant::now();
+                    let planned = self.pass(&namespace, may_lower_from, clock_error, now);
+                    let again = aside.after(&namespace, planned.is_none(), pass.elapsed());
+                    let again = again.map(|wait| Look { now, seen: pass }.after(wait));
+                    match [planned.flatten(), again].into_iter().flatten().max() {
                         Some(at) => wakes.insert(namespace, at),
                         None => wakes.remove(&namespace),
                     };
                 }
+                self.observer.set_aside(aside.len());
             }
             // The pause is as long as the passes took, so planning uses at most half of a core. The
             // upper limit of 50 ms keeps the delay short for users.
@@ -269,13 +291,14 @@ impl Reconciler {
     }
 
     /// Plans one namespace and starts all requests of the plan. Returns the time of the next pass.
+    /// Returns `None` if the planner has panicked, and starts no request then.
     fn pass(
         self: &Arc<Self>,
         namespace: &str,
         may_lower_from: Instant,
         clock_error: Option<TimeDelta>,
         now: Instant,
-    ) -> Option<Instant> {
+    ) -> Option<Option<Instant>> {
         let look = Look { now, seen: tokio::time::Instant::now() };
         let cluster = &self.settings.cluster;
         let world = self.shared.with(|cache| {
@@ -285,7 +308,8 @@ impl Reconciler {
         let delete_grace = self.settings.delete_grace;
         let world = World { clock_error, delete_grace, ..world };
         let watch = tokio::time::Instant::now();
-        let plan = plan(&world, now);
+        // The planner is pure and holds no lock, so a panic leaves no state behind.
+        let plan = std::panic::catch_unwind(AssertUnwindSafe(|| plan(&world, now))).ok()?;
         self.observer.planned(namespace, &world, &plan, watch.elapsed());
         let Plan { records, acts, wake } = plan;
         let mut next = wake;
@@ -299,7 +323,7 @@ impl Reconciler {
                 next = Some(next.map_or(at, |n| n.min(at)));
             }
         }
-        next
+        Some(next)
     }
 
     /// Starts a request, unless the lane is busy or in backoff. Returns the end of the backoff, or
@@ -372,10 +396,35 @@ impl Reconciler {
                     .collect::<Vec<_>>()
             });
             if self.leadership.leads() {
+                self.sweep_reservations();
                 let looks = owing.into_iter().map(|uid| self.look_at_fleet(uid));
                 futures::future::join_all(looks).await;
             }
             tokio::time::sleep(self.settings.cloud_interval).await;
+        }
+    }
+
+    /// Returns the reservations of runs that no longer exist: a run that was withdrawn before its
+    /// first act, or whose finalizer a person has removed.
+    fn sweep_reservations(self: &Arc<Self>) {
+        let stale = self.shared.with(|cache| {
+            let listed = cache.listed_since_it_leads();
+            let runs: BTreeSet<&str> = cache.runs.iter().map(|(_, r)| r.uid.as_str()).collect();
+            let classes = cache.classes.iter().filter(|_| listed);
+            let kept = classes.map(|(name, row)| {
+                let kept = row.reservations.iter().filter(|r| runs.contains(r.uid.as_str()));
+                (name.clone(), kept.cloned().collect::<Vec<_>>(), row.reservations.len())
+            });
+            let stale = kept.filter(|(_, kept, before)| kept.len() < *before);
+            let versioned = stale.filter_map(|(name, kept, _)| {
+                let version = cache.classes.get(&name)?.version.clone();
+                Some((name, kept, version))
+            });
+            versioned.collect::<Vec<_>>()
+        });
+        let look = Look { now: self.clock.now(), seen: tokio::time::Instant::now() };
+        for (class, kept, version) in stale {
+            self.write_reservations("", &class, kept, version, look);
         }
     }
 

@@ -181,7 +181,7 @@ pub async fn everything(client: Client, shared: Shared) {
         s,
         n,
         |i| Some(&mut i.classes),
-        |o| Some((o.name_any(), (&readable(o)?.spec).into())),
+        |o| Some((o.name_any(), readable(o)?.into())),
     );
     let (s, n) = all("MetricsSource");
     let sources = watch(
@@ -199,9 +199,6 @@ pub async fn everything(client: Client, shared: Shared) {
         |i| Some(&mut i.hpas),
         |o| hpa::scaler(o).map(|scaler| (key(o), scaler)),
     );
-    let (s, n) = all("Node");
-    let nodes =
-        watch(Api::<Node>::all(client.clone()), s, n, |i| Some(&mut i.nodes), node::machine_node);
     // `FuturesUnordered` polls only the futures that are ready to proceed. `join!` would poll all
     // futures.
     let all = FuturesUnordered::from_iter([
@@ -214,12 +211,21 @@ pub async fn everything(client: Client, shared: Shared) {
         sources.boxed(),
         hpas.boxed(),
         namespace_bounds(client.clone(), shared.clone()).boxed(),
-        nodes.boxed(),
+        nodes(client.clone(), shared.clone()).boxed(),
         scaled_objects(client.clone(), shared.clone()).boxed(),
         jobs(client.clone(), shared.clone()).boxed(),
         workloads(client, shared.clone()).boxed(),
     ]);
     all.collect::<()>().await;
+}
+
+/// Watches Nodes, if this installation may launch machines.
+async fn nodes(client: Client, shared: Shared) {
+    if !shared.with(|cache| cache.may_launch) {
+        return;
+    }
+    let api = Api::<Node>::all(client);
+    watch(api, shared, "Node".to_owned(), |i| Some(&mut i.nodes), node::machine_node).await;
 }
 
 /// Watches `Job`s and `CronJob`s, if this installation may create Jobs.

@@ -98,6 +98,7 @@ struct Silent;
 impl Observer for Silent {
     fn finished(&self, _: &'static str, _: &'static str, _: Option<TimeDelta>) {}
     fn planned(&self, _: &str, _: &World, _: &Plan, _: Duration) {}
+    fn set_aside(&self, _: usize) {}
 }
 
 /// Feed client that refuses every URL. The calendars of the simulated evenings come from a
@@ -181,6 +182,7 @@ async fn life(around: &Surroundings, gate: &Gate, n: usize, elected: bool) {
     let client = Client::new(server_time.layer(around.server.behind(gate)), "default");
     let shared = Shared::default();
     shared.with(|index| {
+        index.may_launch = true;
         index.may_run_jobs = around.jobs;
         index.may_degrade.clone_from(&around.degrade);
     });

@@ -26,7 +26,7 @@ async fn the_simulator_grants_what_the_chart_grants() -> Result<()> {
     let chart = root().join("charts/primetime");
     let mut helm = command(tools.path("helm"));
     helm.arg("template").arg("primetime").arg(chart).args(["-n", "primetime-system"]);
-    let everything = "clusterName=x,image.repository=x,jobs.enabled=true,degrade.configMaps={shop-flags},degrade.httpRoutes={shop}";
+    let everything = "clusterName=x,image.repository=x,jobs.enabled=true,degrade.configMaps={shop-flags},degrade.httpRoutes={shop},machines.enabled=true";
     let all = ["--set", everything, "-s", "templates/rbac.yaml"];
     let rendered = run(helm.args(all)).await?;
     ensure!(rendered.trim() == committed.trim(), "it has changed: run `make generate`");

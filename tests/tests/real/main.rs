@@ -23,6 +23,7 @@ mod pushback;
 mod refusals;
 mod replaced;
 mod reroute;
+mod rights;
 mod rules;
 mod schedules;
 mod signals;

@@ -848,7 +848,8 @@ async fn bad_input_is_refused_at_apply_with_a_clear_error() -> Result<()> {
     refused(&evening, &edited, "an edited override", "is not edited").await?;
 
     // A valid surge that starts in more than 400 days.
-    refused(&evening, &good, "a start years ahead", "announce events at most 400 days ahead").await?;
+    refused(&evening, &good, "a start years ahead", "announce events at most 400 days ahead")
+        .await?;
 
     // The API server accepts references to unknown objects. The status message of the run names the
     // missing `InstanceClass`.

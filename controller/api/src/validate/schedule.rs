@@ -355,7 +355,10 @@ mod tests {
         };
         assert!(far("2027-12-27T00:00:00Z").is_ok());
         let why = far("2027-12-27T00:00:01Z").unwrap_err();
-        assert!(why.starts_with("spec.schedule.startTime: 2027-12-27T00:00:01Z is 400 days"), "{why}");
+        assert!(
+            why.starts_with("spec.schedule.startTime: 2027-12-27T00:00:01Z is 400 days"),
+            "{why}"
+        );
         let cron = json!({"cron": "0 21 * * *", "timeZone": "UTC", "durationSeconds": 60});
         assert!(not_too_far(&read(cron).unwrap(), chrono::DateTime::UNIX_EPOCH).is_ok());
     }
@@ -363,7 +366,8 @@ mod tests {
     #[test]
     fn second_60_is_refused() {
         for at in ["2026-11-22T20:00:60Z", "2026-11-22T20:00:60+01:00", "2026-11-22T23:59:60"] {
-            let written = json!({"startTime": at, "timeZone": "Europe/Paris", "durationSeconds": 60});
+            let written =
+                json!({"startTime": at, "timeZone": "Europe/Paris", "durationSeconds": 60});
             assert!(read(written).unwrap_err().contains("seconds go from 00 to 59"), "{at}");
         }
     }

@@ -213,7 +213,7 @@ mod tests {
     fn intended(status: &mut RunStatus, world: &World, at: Instant) -> u32 {
         let before = status.ledger.len();
         record_results(status, world, &run(), at);
-        record_intent(status, &run(), &group(), &launch(), world, at);
+        record_intent(status, &run(), &group(), &launch(), u32::MAX, world, at);
         status.ledger.get(before).map_or(0, |batch| batch.count)
     }
 
@@ -278,7 +278,7 @@ mod tests {
             let mut world = with_nodes(1, at);
             record_results(&mut status, &world, &run(), at);
             let before = status.ledger.len();
-            record_intent(&mut status, &run(), &few, &launch(), &world, at);
+            record_intent(&mut status, &run(), &few, &launch(), u32::MAX, &world, at);
             if status.ledger.len() > before {
                 came(&mut status, &mut world, at);
             }

@@ -161,12 +161,14 @@ fn adopt(batch: &mut Batch, fleet: &Fleet, now: Instant) {
 
 /// Appends the intent of the next launch of a group to the ledger, if a launch is due.
 ///
-/// The launch covers the missing instances of the group and the replacements of late instances.
+/// The launch covers the missing instances of the group and the replacements of late instances, up
+/// to `most` instances at the same time: what the run has reserved.
 pub fn record_intent(
     status: &mut RunStatus,
     run: &RunRecord,
     group: &MachineGroup,
     launch: &Launch,
+    most: u32,
     world: &World,
     now: Instant,
 ) {
@@ -177,7 +179,8 @@ pub fn record_intent(
     if entries().any(|b| !b.settled || b.retry_after_time.is_some_and(waits)) {
         return;
     }
-    let wanted = group.count + join::replacements(status, group, world, now);
+    // mutate: launches-without-a-reservation
+    let wanted = (group.count + join::replacements(status, group, world, now)).min(most);
     let missing = wanted.saturating_sub(launched(status, &group.name));
     let attempt = entries().map(|b| b.attempt).max().unwrap_or(0) + 1;
     if missing == 0 || attempt > MAX_ATTEMPTS {

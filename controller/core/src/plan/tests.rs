@@ -6,6 +6,7 @@ mod armed;
 mod autoscaler;
 mod degrade;
 mod deletion;
+mod gates;
 mod jobs;
 mod known;
 mod stuck;
@@ -30,10 +31,10 @@ use crate::state::announcement::{
 use crate::state::decision::Decision;
 use crate::state::hold::{HoldRecord, Reached};
 use crate::state::ladder::{Place, Trouble};
-use crate::state::ledger::{Launch, LedgerState};
+use crate::state::ledger::LedgerState;
 use crate::state::observed::{
-    Autoscaler, AutoscalerKind, Fleet, Instance, InstanceClass, Job, LaunchAnswer, MetricsSource,
-    Node, Refusal, RefusalClass, Seen, TargetState,
+    Autoscaler, AutoscalerKind, Fleet, Instance, InstanceClass, Job, LaunchAnswer, MachineLimits,
+    MetricsSource, Node, Refusal, RefusalClass, Seen, TargetState,
 };
 use crate::state::overrides::{Action, Boost, Override};
 use crate::state::release::ReleaseCause;
@@ -176,8 +177,12 @@ impl Evening {
         let web = TargetState { autoscaler: Some(hpa(10, 60)), ..plain(10) };
         world.targets.insert(workload("web"), Seen::Known(web));
         world.targets.insert(workload("search"), Seen::Known(plain(5)));
-        let launch = Launch::default();
-        world.classes.insert("paris".into(), InstanceClass { lead: seconds(600), launch });
+        (world.may_launch, world.namespace) = (true, "shop".into());
+        let limits = MachineLimits { max_instances: Some(20), ..MachineLimits::default() };
+        let namespaces = ["shop".to_owned()].into();
+        let class =
+            InstanceClass { lead: seconds(600), namespaces, limits, ..InstanceClass::default() };
+        world.classes.insert("paris".into(), class);
         world.sources.insert("main".into(), MetricsSource { max_age: seconds(60) });
         Self {
             world,

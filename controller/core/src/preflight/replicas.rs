@@ -11,8 +11,12 @@ const ONE_POD_SECONDS: i64 = 20;
 
 /// `NothingMultiplied`, `PlanTooLarge`, `PlanBelowUsual` and `OneByOne`.
 pub(super) fn find(subject: &Subject<'_>) -> Vec<Finding> {
-    let rules =
-        [multiplies_nothing(subject), too_large(subject), below_usual(subject), one_by_one(subject)];
+    let rules = [
+        multiplies_nothing(subject),
+        too_large(subject),
+        below_usual(subject),
+        one_by_one(subject),
+    ];
     rules.into_iter().flatten().collect()
 }
 
@@ -23,7 +27,8 @@ fn too_large(subject: &Subject<'_>) -> Option<Finding> {
     let usual = subject.usual.map_or(0, |usual| usual.replicas);
     let (asked, most) = (want.unclipped(usual), subject.target.max_replicas);
     (asked > MOST_REPLICAS && most.is_none_or(|most| most > MOST_REPLICAS)).then(|| {
-        let found = format!("the plan is {asked} replicas, and a target gets {MOST_REPLICAS} at most");
+        let found =
+            format!("the plan is {asked} replicas, and a target gets {MOST_REPLICAS} at most");
         subject.finds(Rule::PlanTooLarge, found)
     })
 }

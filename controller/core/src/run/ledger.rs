@@ -22,7 +22,9 @@ impl Run<'_> {
                     && self.now < self.end
                 {
                     let (world, now) = (self.world, self.now);
-                    launch::record_intent(status, self.record, group, &class.launch, world, now);
+                    let most = self.room_of(group, status);
+                    let launch = &class.launch;
+                    launch::record_intent(status, self.record, group, launch, most, world, now);
                     wake = wake.or(self.replace_lost(status, group, draft));
                 }
             }

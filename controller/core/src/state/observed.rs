@@ -39,6 +39,13 @@ pub enum Cause {
     NotServed(String),
     /// The API server serves the kind, and the kind has no `scale` subresource.
     NotScalable(String),
+    /// The installation does not allow the kind as a target.
+    NotAllowed {
+        /// The kind.
+        kind: String,
+        /// The API group of the kind.
+        group: String,
+    },
     /// The API server refuses to list the kind.
     Forbidden {
         /// The kind.
@@ -68,6 +75,10 @@ impl fmt::Display for Cause {
             ),
             Self::NotScalable(kind) => {
                 write!(f, "{kind} has no scale subresource, so its replicas cannot be set")
+            }
+            Self::NotAllowed { kind, group } => {
+                let of = if group.is_empty() { "the core group" } else { group };
+                write!(f, "{kind} of {of} is not among scalableKinds of the Helm chart")
             }
             Self::Forbidden { kind, remedy, why } => {
                 write!(f, "{kind} cannot be listed, {remedy}: {why}")
@@ -248,12 +259,75 @@ impl AutoscalerKind {
 }
 
 /// An `InstanceClass`: the launch settings for machines, written by the platform team.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct InstanceClass {
     /// Lead time from the launch request until the Node is Ready (`spec.leadSeconds`).
     pub lead: TimeDelta,
     /// Launch settings for the cloud provider.
     pub launch: Launch,
+    /// Namespaces whose runs may launch machines of the class (`spec.namespaces`). `*` stands for
+    /// all namespaces.
+    pub namespaces: BTreeSet<String>,
+    /// Limits of the class (`spec.limits`).
+    pub limits: MachineLimits,
+    /// Instances that runs have reserved (`status.reservations`).
+    pub reservations: Vec<Reservation>,
+}
+
+/// Limits of an `InstanceClass`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MachineLimits {
+    /// Most instances at the same time, of all runs together. No instance is allowed without the
+    /// limit.
+    pub max_instances: Option<u32>,
+    /// Most instances of one run at the same time.
+    pub max_instances_per_run: Option<u32>,
+    /// Longest time in seconds from the first launch of a run to the return of its machines.
+    pub max_seconds: Option<u32>,
+}
+
+/// Instances of a class that a run may have at the same time.
+#[derive(
+    Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema,
+)]
+#[serde(rename_all = "camelCase")]
+pub struct Reservation {
+    /// Namespace of the run.
+    #[schemars(length(max = 63))]
+    pub namespace: String,
+    /// Name of the run.
+    #[schemars(length(max = 253))]
+    pub run: String,
+    /// Uid of the run.
+    #[schemars(length(max = 64))]
+    pub uid: String,
+    /// Number of instances.
+    pub instances: u32,
+    /// Time of the first launch.
+    pub from_time: Instant,
+    /// Time at which the machines are returned at the latest, unless the run is extended.
+    pub until_time: Instant,
+}
+
+impl Reservation {
+    /// True if the reservation has at least the instances and the time of `wanted`.
+    #[must_use]
+    pub fn covers(&self, wanted: &Self) -> bool {
+        self.instances >= wanted.instances
+            && self.from_time <= wanted.from_time
+            && self.until_time >= wanted.until_time
+    }
+
+    /// Returns the reservation, widened to cover `wanted`.
+    #[must_use]
+    pub fn widened(&self, wanted: &Self) -> Self {
+        Self {
+            instances: self.instances.max(wanted.instances),
+            from_time: self.from_time.min(wanted.from_time),
+            until_time: self.until_time.max(wanted.until_time),
+            ..wanted.clone()
+        }
+    }
 }
 
 /// A `MetricsSource`: a Prometheus server that answers queries.

@@ -25,6 +25,8 @@ use crate::state::surge::SurgeRecord;
 /// The objects of one namespace, and the cluster-wide objects that the namespace may refer to.
 #[derive(Clone, Debug, Default)]
 pub struct World {
+    /// Name of the namespace.
+    pub namespace: String,
     /// Surges by name.
     pub surges: BTreeMap<String, Row<SurgeRecord>>,
     /// Calendars by name.
@@ -51,6 +53,8 @@ pub struct World {
     /// Workloads whose state may be stale, because no list has completed since the process became
     /// leader.
     pub doubted: BTreeSet<Workload>,
+    /// True if this installation may launch machines (chart value `machines.enabled`).
+    pub may_launch: bool,
     /// Jobs and templates that runs refer to. The value is [`Seen::Absent`] if the chart value
     /// `jobs.enabled` is off.
     pub jobs: Seen<Jobs>,

@@ -85,6 +85,8 @@ impl Cache {
         now: Instant,
     ) -> World {
         let mut world = World {
+            namespace: namespace.to_owned(),
+            may_launch: self.may_launch,
             surges: records(&self.surges, namespace),
             calendars: records(&self.calendars, namespace)
                 .into_iter()

@@ -96,6 +96,11 @@ pub struct Cache {
     pub quotas: Table<Key, Quota>,
     /// `LimitRange`s.
     pub limits: Table<Key, ContainerLimits>,
+    /// True if this installation may launch machines.
+    pub may_launch: bool,
+    /// Kinds that may be targets in this installation, as API group and kind. Empty if the right of
+    /// the service account alone decides.
+    pub scalable: BTreeSet<(String, String)>,
     /// True if this installation may create Jobs.
     pub may_run_jobs: bool,
     /// Objects (`ConfigMap`, `HTTPRoute`) that the steps of a ladder may write in this
@@ -132,7 +137,8 @@ pub struct Cache {
 
 impl Cache {
     /// True if the first list of every kind needed for planning is complete. The kinds are surges,
-    /// runs, holds, overrides, instance classes, metrics sources, HPAs and Nodes.
+    /// runs, holds, overrides, instance classes, metrics sources and HPAs, and Nodes if this
+    /// installation may launch machines.
     #[must_use]
     pub fn synced(&self) -> bool {
         self.surges.synced()
@@ -142,7 +148,7 @@ impl Cache {
             && self.classes.synced()
             && self.sources.synced()
             && self.hpas.synced()
-            && self.nodes.synced()
+            && (!self.may_launch || self.nodes.synced())
     }
 
     /// True if the last complete lists of surges, runs, holds, overrides, HPAs and Nodes all began
@@ -157,7 +163,7 @@ impl Cache {
             && self.holds.listed_since(at)
             && self.overrides.listed_since(at)
             && self.hpas.listed_since(at)
-            && self.nodes.listed_since(at)
+            && (!self.may_launch || self.nodes.listed_since(at))
     }
 
     /// True if each workload kind named by an open run of the namespace is listed or not scalable.

@@ -8,12 +8,13 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::ObjectReference;
 use primetime_api::SurgeRun;
 use primetime_core::Instant;
+use primetime_core::machines::gate;
 use primetime_core::output::Record;
 use primetime_core::row::Row;
 use primetime_core::state::calendar::CalendarStatus;
 use primetime_core::state::decision::Decision;
 use primetime_core::state::hold::Hold;
-use primetime_core::state::observed::Seen;
+use primetime_core::state::observed::{Reservation, Seen};
 use primetime_core::state::run::{RunRecord, RunStatus};
 use primetime_core::state::surge::SurgeStatus;
 use primetime_core::state::world::World;
@@ -24,7 +25,7 @@ use crate::call::CallError;
 use crate::kinds::{self, workload};
 use crate::reconciler::own_objects::Records;
 use crate::reconciler::queue::Outcome;
-use crate::reconciler::{Look, Reconciler, Work};
+use crate::reconciler::{Look, Reconciler, Work, own_classes};
 
 /// Minimum interval between two writes of a run's `status` that are not urgent.
 const STATUS_INTERVAL: Duration = Duration::from_secs(2);
@@ -109,6 +110,9 @@ impl Reconciler {
             }
             Record::CalendarStatus { calendar, status } => {
                 self.calendar_status(namespace, calendar, *status, world, look)
+            }
+            Record::Reserve { class, reservation } => {
+                self.reserve(namespace, &class, &reservation, world, look)
             }
             Record::CreateHold { name, hold } => {
                 self.start(work(namespace, "hold", &name, "create_hold"), look, async move {
@@ -236,6 +240,44 @@ impl Reconciler {
                 .calendar_status(&name, &before.status, &status, &version)
                 .await
                 .map(|()| Outcome::Done)
+        })
+    }
+
+    /// Writes a reservation into the status of a class, if the class is as it was planned from.
+    fn reserve(
+        self: &Arc<Self>,
+        namespace: &str,
+        class: &str,
+        reservation: &Reservation,
+        world: &World,
+        look: Look,
+    ) -> Option<Instant> {
+        let before = world.classes.get(class)?;
+        let version = self.shared.with(|cache| {
+            let row = cache.classes.get(&class.to_owned()).filter(|row| *row.value == *before)?;
+            Some(row.version.clone())
+        })?;
+        let after = gate::with(&before.reservations, reservation);
+        self.write_reservations(namespace, class, after, version, look)
+    }
+
+    /// Writes the reservations of a class. Every namespace is then planned again, because the room
+    /// of the class has changed.
+    pub(super) fn write_reservations(
+        self: &Arc<Self>,
+        namespace: &str,
+        class: &str,
+        after: Vec<Reservation>,
+        version: String,
+        look: Look,
+    ) -> Option<Instant> {
+        let engine = self.clone();
+        let class = class.to_owned();
+        let lane = format!("class/{class}");
+        let work = Work { namespace, lane, kind: "reserve", due: None, cloud: false };
+        self.start(work, look, async move {
+            own_classes::reserve(&engine.client, &engine.shared, &class, after, &version).await?;
+            Ok(Outcome::Done)
         })
     }
 

@@ -100,6 +100,7 @@ impl Evening {
                     "launchTemplate": {"name": "assumed", "version": "$Default"},
                     "instanceTypes": ["m6i.xlarge"], "subnets": ["subnet-assumed"],
                     "leadSeconds": ASSUMED_LEAD_SECONDS,
+                    "namespaces": ["*"], "limits": {"maxInstances": 10_000},
                 });
                 objects.push(class);
             }

@@ -78,7 +78,7 @@ pub(super) fn shop() -> Vec<Value> {
                     "launchTemplate": {"name": "shop-burst", "version": "1"},
                     "instanceTypes": ["m6i.xlarge"], "subnets": ["subnet-0a1b2c3d4e5f60001"],
                 },
-                "leadSeconds": 30,
+                "leadSeconds": 30, "namespaces": [SHOP], "limits": {"maxInstances": 1000},
             },
         }),
         json!({

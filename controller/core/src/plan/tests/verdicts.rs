@@ -165,6 +165,18 @@ fn states() -> Vec<(&'static str, Must, &'static str, Change)> {
             e.cloud.clear();
             e.world.nodes.clear();
         }),
+        ("machines are off in this installation", Must::Risk, "machines.enabled", |e| {
+            e.world.may_launch = false;
+            shut(e);
+        }),
+        ("the InstanceClass is not open to the namespace", Must::Risk, "spec.namespaces", |e| {
+            e.world.classes.get_mut("paris").unwrap().namespaces.clear();
+            shut(e);
+        }),
+        ("the InstanceClass has no room", Must::Risk, "spec.limits.maxInstances", |e| {
+            e.world.classes.get_mut("paris").unwrap().limits.max_instances = Some(16);
+            shut(e);
+        }),
         ("a Job of the warm-up has no template", Must::Risk, "warm", |e| {
             with_job(e, Jobs::default());
         }),
@@ -181,6 +193,13 @@ fn states() -> Vec<(&'static str, Must, &'static str, Change)> {
             e.world.delete_grace = seconds(600);
         }),
     ]
+}
+
+/// Removes the machines and the reservation of the run.
+fn shut(e: &mut Evening) {
+    e.world.classes.get_mut("paris").unwrap().reservations.clear();
+    e.cloud.clear();
+    e.world.nodes.clear();
 }
 
 fn unknown(evening: &mut Evening, seen: Seen<TargetState>) {
@@ -280,6 +299,9 @@ fn concerns(name: &str, stage: &str) -> bool {
         | "ResourceQuotas may not be listed"
         | "the plan is below the usual replicas"
         | "the InstanceClass does not exist"
+        | "machines are off in this installation"
+        | "the InstanceClass is not open to the namespace"
+        | "the InstanceClass has no room"
         | "a Job of the warm-up has no template"
         | "Jobs may not be created here" => !releasing,
         _ => true,

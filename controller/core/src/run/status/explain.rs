@@ -49,8 +49,8 @@ impl Run<'_> {
             self.announcement.machines.iter().zip(&self.timeline.machines).map(|(g, start)| {
                 let shown = status.machines.iter().find(|m| m.name == g.name);
                 let class = self.world.classes.get(&g.class);
-                let trouble = if class.is_none() {
-                    Some(format!("InstanceClass {} does not exist", g.class))
+                let trouble = if let Some(closed) = self.closed_gates(g, status) {
+                    Some(closed)
                 } else {
                     let missing = shown.is_some_and(|m| m.launched < g.count);
                     let refused = status

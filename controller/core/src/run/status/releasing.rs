@@ -84,6 +84,13 @@ impl Run<'_> {
         let machines = status.living().count();
         if machines > 0 {
             parts.push(format!("{machines} machines to give back"));
+            if !self.world.may_launch {
+                parts.push(
+                    "they cannot be drained, because machines are off in this installation: turn \
+                     machines.enabled on until they have ended"
+                        .to_owned(),
+                );
+            }
         }
         let waited_for = |job: &&JobStatus| {
             let step = self.announcement.jobs.iter().find(|step| step.name == job.name);
