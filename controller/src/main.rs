@@ -7,6 +7,7 @@ mod feeds;
 mod http;
 mod listen;
 mod metrics;
+mod secrets;
 mod webhook;
 
 use std::net::SocketAddr;
@@ -38,6 +39,7 @@ use crate::args::{Args, LogFormat};
 use crate::clock::SystemClock;
 use crate::feeds::HttpFeeds;
 use crate::metrics::Metrics;
+use crate::secrets::NamedSecrets;
 use crate::webhook::certificate::{Keeper, Source};
 
 fn main() -> ExitCode {
@@ -164,6 +166,7 @@ async fn run(args: Args) -> Result<()> {
         clock.clone(),
         shared.clone(),
     );
+    let secrets = Arc::new(NamedSecrets::of(client.clone(), &args.namespace));
     let feeds = Arc::new(HttpFeeds::new(args.calendar_urls));
     let calendars =
         calendars::run(client.clone(), shared.clone(), feeds, clock.clone(), leadership.clone());
@@ -172,7 +175,7 @@ async fn run(args: Args) -> Result<()> {
         () = engine.clone().run() => anyhow::bail!("the engine has ended"),
         () = engine.clone().tell_events() => anyhow::bail!("the events have ended"),
         () = engine.watch_cloud() => anyhow::bail!("the cloud watch has ended"),
-        () = signals::run(shared, Arc::new(Prometheus::default()), clock) => anyhow::bail!("the signals have ended"),
+        () = signals::run(shared, Arc::new(Prometheus::new(secrets)), clock) => anyhow::bail!("the signals have ended"),
         () = calendars => anyhow::bail!("the calendars have ended"),
         () = election => anyhow::bail!("this process does not lead any more; a fresh one takes its place"),
         () = http => anyhow::bail!("the HTTP server has ended"),

@@ -2,6 +2,7 @@
 //!
 //! Each interface has a real implementation and a simulated implementation.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 
@@ -46,6 +47,60 @@ pub trait Cloud: Send + Sync {
     ) -> Answer<'a, Result<(), String>>;
 }
 
+/// A value of a header or of an authority.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Value {
+    /// The text itself. `{namespace}` in a header stands for the namespace of the run.
+    Plain(String),
+    /// A key of a Secret in the namespace of the operator.
+    Secret {
+        /// Name of the Secret.
+        name: String,
+        /// Key in the Secret.
+        key: String,
+    },
+}
+
+/// Credentials of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Authorization {
+    /// A bearer token in a key of a Secret.
+    Bearer {
+        /// Name of the Secret.
+        name: String,
+        /// Key in the Secret.
+        key: String,
+    },
+    /// The keys `username` and `password` of a Secret.
+    Basic {
+        /// Name of the Secret.
+        name: String,
+    },
+}
+
+/// What a `MetricsSource` needs beyond the address.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Access {
+    /// Credentials of each request.
+    pub authorization: Option<Authorization>,
+    /// Secret with `tls.crt` and `tls.key`, with which the client proves who it is.
+    pub client_certificate: Option<String>,
+    /// PEM of the authorities that the client trusts, instead of the public ones.
+    pub authority: Option<Value>,
+    /// Further headers, the tenant included.
+    pub headers: Vec<(String, Value)>,
+    /// Field of the request for the tenant, with `{namespace}` for the namespace of the run.
+    pub tenant_field: Option<(String, String)>,
+}
+
+/// Secrets in the namespace of the operator.
+pub trait Secrets: Send + Sync {
+    /// Returns the keys of a Secret. The values are at most a minute old.
+    ///
+    /// An error is a sentence that contains no value.
+    fn read<'a>(&'a self, name: &'a str) -> Answer<'a, Result<BTreeMap<String, Vec<u8>>, String>>;
+}
+
 /// Address and limits of a `MetricsSource`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Source {
@@ -55,6 +110,8 @@ pub struct Source {
     pub timeout_seconds: u32,
     /// Maximum age of a sample, in seconds.
     pub max_age_seconds: u32,
+    /// Credentials, authorities and tenancy.
+    pub access: Access,
 }
 
 /// Answer of the server at the address of a feed.

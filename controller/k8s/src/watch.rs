@@ -121,6 +121,7 @@ fn read_source(source: &MetricsSource) -> Source {
             url: spec.url.trim_end_matches('/').to_owned(),
             timeout_seconds: spec.timeout_seconds,
             max_age_seconds: spec.max_sample_age_seconds,
+            access: spec.access(),
         },
         interval_seconds: spec.interval_seconds,
     }

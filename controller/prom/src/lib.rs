@@ -4,6 +4,7 @@
 //! The client sends `lookback_delta`, so that Prometheus omits a series whose newest sample is too
 //! old. The timestamp in the answer is the evaluation time, not the time of the sample.
 
+mod access;
 mod answer;
 mod group;
 
@@ -16,16 +17,13 @@ use futures::StreamExt;
 use http::{Method, Request, StatusCode, header};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Bytes;
-use hyper_rustls::HttpsConnector;
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
 use primetime_core::Instant;
-use primetime_core::port::{Answer, Metrics, Source};
+use primetime_core::port::{Answer, Metrics, Secrets, Source};
 use primetime_core::reference;
 use primetime_core::state::sample::{Sample, Why};
 use tokio::sync::Semaphore;
 
+use crate::access::{Clients, Kept, NoSecrets, Opened};
 pub use answer::read;
 
 /// Size limit of an answer in bytes. An answer with a hundred numbers is far smaller.
@@ -40,22 +38,18 @@ const AT_ONCE: usize = 4;
 
 /// Prometheus client. The client ignores redirects and proxy settings, because the platform team
 /// decides the address in the `MetricsSource`.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Prometheus {
-    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    clients: Arc<Clients>,
+    secrets: Kept,
     sizes: Arc<group::Sizes>,
     busy: Arc<Mutex<BTreeMap<String, Arc<Semaphore>>>>,
 }
 
 impl Default for Prometheus {
+    /// Returns a client for sources that need no Secret.
     fn default() -> Self {
-        let connector = hyper_rustls::HttpsConnectorBuilder::new()
-            .with_webpki_roots()
-            .https_or_http()
-            .enable_http1()
-            .build();
-        let client = Client::builder(TokioExecutor::new()).build(connector);
-        Self { client, sizes: Arc::default(), busy: Arc::default() }
+        Self::new(Arc::new(NoSecrets))
     }
 }
 
@@ -104,6 +98,12 @@ fn no_answer(why: impl std::fmt::Display) -> Why {
 }
 
 impl Prometheus {
+    /// Returns a client that reads the credentials of the sources from `secrets`.
+    #[must_use]
+    pub fn new(secrets: Arc<dyn Secrets>) -> Self {
+        Self { clients: Arc::default(), secrets, sizes: Arc::default(), busy: Arc::default() }
+    }
+
     /// Returns the semaphore that limits the simultaneous requests to a source.
     fn places(&self, url: &str) -> Arc<Semaphore> {
         let mut busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
@@ -113,11 +113,11 @@ impl Prometheus {
         busy.entry(url.to_owned()).or_insert_with(|| Arc::new(Semaphore::new(AT_ONCE))).clone()
     }
 
-    async fn ask(&self, source: &Source, query: &str) -> Result<Bytes, Trouble> {
+    async fn ask(&self, source: &Source, namespace: &str, query: &str) -> Result<Bytes, Trouble> {
         let places = self.places(&source.url);
         let _place = places.acquire().await.map_err(|why| Trouble::Failed(no_answer(why)))?;
         let limit = Duration::from_secs(u64::from(source.timeout_seconds));
-        match tokio::time::timeout(limit, self.request(source, query)).await {
+        match tokio::time::timeout(limit, self.request(source, namespace, query)).await {
             Ok(answer) => answer,
             Err(_) => {
                 Err(Trouble::Slow(Why::NoAnswer(format!("none within {} s", limit.as_secs()))))
@@ -125,21 +125,33 @@ impl Prometheus {
         }
     }
 
-    async fn request(&self, source: &Source, query: &str) -> Result<Bytes, Trouble> {
+    async fn request(
+        &self,
+        source: &Source,
+        namespace: &str,
+        query: &str,
+    ) -> Result<Bytes, Trouble> {
         let failed = |why: &dyn std::fmt::Display| Trouble::Failed(no_answer(why));
-        let form = encode(&[
+        let opened = access::opened(&self.clients, &*self.secrets, &source.access, namespace);
+        let Opened { client, headers, field } = opened.await.map_err(|why| failed(&why))?;
+        let timeout = format!("{}s", source.timeout_seconds);
+        let lookback = format!("{}s", source.max_age_seconds);
+        let mut pairs = vec![
             ("query", query),
-            ("timeout", &format!("{}s", source.timeout_seconds)),
-            ("lookback_delta", &format!("{}s", source.max_age_seconds)),
+            ("timeout", timeout.as_str()),
+            ("lookback_delta", lookback.as_str()),
             ("limit", SERIES_LIMIT),
-        ]);
-        let request = Request::builder()
+        ];
+        pairs.extend(field.as_ref().map(|(name, value)| (name.as_str(), value.as_str())));
+        let form = encode(&pairs);
+        let mut request = Request::builder()
             .method(Method::POST)
             .uri(format!("{}/api/v1/query", source.url))
             .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
             .body(Full::new(Bytes::from(form)))
             .map_err(|e| failed(&e))?;
-        let response = self.client.request(request).await.map_err(|e| {
+        request.headers_mut().extend(headers);
+        let response = client.request(request).await.map_err(|e| {
             let cause =
                 std::error::Error::source(&e).map_or_else(|| e.to_string(), ToString::to_string);
             failed(&cause)
@@ -167,7 +179,7 @@ impl Prometheus {
     /// Sends a single query. If Prometheus refuses the query or returns no vector, the client
     /// records that the query cannot be part of a group.
     async fn one(&self, source: &Source, namespace: &str, query: &str, now: Instant) -> Asked {
-        let answered = self.ask(source, query).await;
+        let answered = self.ask(source, namespace, query).await;
         let odd = match &answered {
             Ok(body) => !answer::is_vector(body),
             Err(trouble) => matches!(trouble, Trouble::Refused(_)),
@@ -195,7 +207,7 @@ impl Prometheus {
             if let [one] = queries {
                 return self.one(source, namespace, one, now).await;
             }
-            let trouble = match self.ask(source, &group::joined(queries)).await {
+            let trouble = match self.ask(source, namespace, &group::joined(queries)).await {
                 Ok(body) => match answer::lacks(&body) {
                     None => {
                         let samples = answer::read_marked(&body, queries.len(), now);

@@ -9,6 +9,7 @@ mod calendars;
 mod capital;
 mod chart;
 mod contract;
+mod credentials;
 mod degrade;
 mod existing;
 mod jobs;

@@ -583,7 +583,51 @@ fn others(good: &Value) -> Vec<(&'static str, Value, &'static str)> {
     let mut aimless = run(eight, nine, ten);
     aimless["spec"]["signals"] = good["spec"]["signals"].clone();
     aimless["spec"]["signals"][0]["target"] = json!("tills");
+    let secured = |field: &str, value: Value| {
+        let mut object = source("https://prometheus:9090");
+        object["spec"][field] = value;
+        object
+    };
+    let token = json!({"bearerTokenRef": {"name": "prometheus", "key": "token"}});
+    let mut clear = source("http://prometheus:9090");
+    clear["spec"]["auth"] = token.clone();
+    let mut both = token;
+    both["basicRef"] = json!({"name": "prometheus"});
     vec![
+        ("credentials in the clear", clear, "credentials are sent over https only"),
+        ("two credentials", secured("auth", both), "at most one of bearerTokenRef and basicRef"),
+        ("no credential", secured("auth", json!({})), "one of bearerTokenRef, basicRef"),
+        (
+            "one tenant for all",
+            secured("tenancy", json!({"header": "X-Scope-OrgID", "value": "all"})),
+            "must contain {namespace}",
+        ),
+        (
+            "a tenant twice",
+            secured("tenancy", json!({"header": "X-Scope-OrgID", "parameter": "namespace"})),
+            "exactly one of header and parameter",
+        ),
+        (
+            "credentials as a header",
+            secured("headers", json!([{"name": "Authorization", "value": "Bearer x"}])),
+            "credentials stand in spec.auth",
+        ),
+        (
+            "a header of two lines",
+            secured("headers", json!([{"name": "X-A", "value": "a\nHost: b"}])),
+            "spec.headers[0].value",
+        ),
+        (
+            "a Secret elsewhere",
+            secured("auth", json!({"basicRef": {"name": "../../kube-system/a"}})),
+            "basicRef",
+        ),
+        ("a metadata service", source("http://169.254.169.254/latest"), "host not allowed"),
+        ("the same in decimal", source("http://2852039166/latest"), "host not allowed"),
+        ("the same in hexadecimal", source("http://0xA9FEA9FE/"), "host not allowed"),
+        ("the same in octal", source("http://0251.0376.0251.0376/"), "host not allowed"),
+        ("the same of IPv6", source("http://[fd00:ec2::254]/"), "host not allowed"),
+        ("the same by name", source("http://Metadata.Google.internal/"), "host not allowed"),
         ("another scheme", source("ftp://prometheus:9090"), "must begin with https://"),
         (
             "credentials in an address",

@@ -457,6 +457,7 @@ async fn plane(name: &str, emulated: Option<&str>) -> Result<(Tools, Plane)> {
         .arg(root().join("charts/primetime"))
         .args(["--namespace", "primetime", "--set", "clusterName=tests,replicas=0"])
         .args(["--set", "machines.enabled=true,jobs.enabled=true,webhook.enabled=false"])
+        .args(["--set", "metrics.secrets={prometheus-auth}"])
         .args(["--set", "degrade.configMaps={shop-flags},degrade.httpRoutes={shop}"])
         .env("HELM_CACHE_HOME", plane.folder.join("helm"))
         .env("HELM_CONFIG_HOME", plane.folder.join("helm"))

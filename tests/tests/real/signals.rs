@@ -1,7 +1,7 @@
 //! Queries of many signals to a real Prometheus, and the checks of the answers.
 
 use anyhow::{Context, Result, ensure};
-use primetime_core::port::{Metrics, Source};
+use primetime_core::port::{Access, Metrics, Source};
 use primetime_core::state::sample::{Sample, Why};
 use primetime_prom::Prometheus as Client;
 use primetime_tests::evening::folder;
@@ -28,7 +28,10 @@ async fn prometheus(name: &str) -> Result<(Prometheus, Source)> {
     let tools = Tools::ensure().await?;
     let prometheus = Prometheus::start(&tools, &folder(name), free_port()?, free_port()?).await?;
     let url = prometheus.url.clone();
-    Ok((prometheus, Source { url, timeout_seconds: 5, max_age_seconds: 60 }))
+    Ok((
+        prometheus,
+        Source { url, timeout_seconds: 5, max_age_seconds: 60, access: Access::default() },
+    ))
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -66,6 +66,7 @@ fn needed() -> Vec<Request> {
         ),
         get("/apis/primetime.dev/v1alpha1/surgeruns"),
         get("/api/v1/pods"),
+        get("/api/v1/namespaces/primetime/secrets/prometheus-auth"),
     ]
 }
 
