@@ -70,6 +70,16 @@ pub struct Args {
     #[arg(long, env = "PRIMETIME_WEBHOOK_SERVICE")]
     pub webhook_service: Option<String>,
 
+    /// Further DNS name or IP address for the certificate that the leader makes. The flag accepts
+    /// several names, separated by commas or as repeated flags.
+    #[arg(
+        long = "webhook-name",
+        env = "PRIMETIME_WEBHOOK_NAMES",
+        value_delimiter = ',',
+        value_name = "NAME"
+    )]
+    pub webhook_names: Vec<String>,
+
     /// AWS region. Defaults to the region in the environment.
     #[arg(long, env = "PRIMETIME_AWS_REGION")]
     pub aws_region: Option<String>,
@@ -169,7 +179,8 @@ impl Args {
         let (secret, service) = (self.webhook_secret.clone()?, self.webhook_service.clone()?);
         let namespace = self.namespace.clone();
         let name = format!("{service}.{namespace}.svc");
-        let names = vec![name.clone(), format!("{name}.cluster.local")];
+        let mut names = vec![name.clone(), format!("{name}.cluster.local")];
+        names.extend(self.webhook_names.iter().cloned());
         Some(Source::Secret(Made { namespace, secret, configuration: service, names }))
     }
 

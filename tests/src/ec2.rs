@@ -221,6 +221,12 @@ impl Ec2 {
         form::all(&state, "name").into_iter().next().context("no name")
     }
 
+    /// Returns the actions of all calls through the proxy.
+    #[must_use]
+    pub fn actions(&self) -> Vec<String> {
+        self.region(|r| r.calls.keys().cloned().collect())
+    }
+
     /// Returns the number of calls of an action through the proxy.
     #[must_use]
     pub fn calls(&self, action: &str) -> u32 {

@@ -31,6 +31,7 @@ pub mod plane;
 pub mod process;
 pub mod prometheus;
 pub mod recorder;
+mod rights;
 pub mod site;
 pub mod smoke;
 pub mod tls;

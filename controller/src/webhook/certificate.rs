@@ -43,7 +43,7 @@ const LIFETIME: TimeDelta = TimeDelta::days(90);
 /// Interval between two reads of the certificate.
 const INTERVAL: Duration = Duration::from_mins(1);
 
-/// Interval while there is no certificate.
+/// Interval while there is no certificate, and of looks at the leadership.
 const SOON: Duration = Duration::from_secs(2);
 
 /// Source of the certificate.
@@ -128,18 +128,30 @@ impl Keeper {
 
     /// Reads the certificate forever, and makes one if this process leads and the Secret needs one.
     pub async fn run(mut self) {
+        let mut next = tokio::time::Instant::now();
+        let mut led = false;
         loop {
-            let there = self.current.is_some();
-            tokio::time::sleep(if there { INTERVAL } else { SOON }).await;
-            if let Source::Secret(made) = &self.source
-                && self.leadership.leads()
-                && let Err(why) = self.renew(made).await
-            {
-                warn!("the webhook's certificate could not be renewed: {why:#}");
+            let leads = self.leadership.leads();
+            // A new leader looks at once: the certificate may be due.
+            if tokio::time::Instant::now() >= next || (leads && !led) {
+                self.look(leads).await;
+                let there = self.current.is_some();
+                next = tokio::time::Instant::now() + if there { INTERVAL } else { SOON };
             }
-            if let Err(why) = self.read().await {
-                warn!("the webhook's certificate could not be read, the last one stays: {why:#}");
-            }
+            led = leads;
+            tokio::time::sleep(SOON).await;
+        }
+    }
+
+    async fn look(&mut self, leads: bool) {
+        if let Source::Secret(made) = &self.source
+            && leads
+            && let Err(why) = self.renew(made).await
+        {
+            warn!("the webhook's certificate could not be renewed: {why:#}");
+        }
+        if let Err(why) = self.read().await {
+            warn!("the webhook's certificate could not be read, the last one stays: {why:#}");
         }
     }
 

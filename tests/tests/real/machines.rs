@@ -7,6 +7,7 @@ use primetime_core::state::run::{Stage, Verdict};
 use primetime_tests::capital;
 use primetime_tests::evening::Evening;
 use primetime_tests::plane::Options;
+use primetime_tests::tools::root;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn partial_success_is_kept_and_only_ours_is_terminated() -> Result<()> {
@@ -56,5 +57,23 @@ async fn partial_success_is_kept_and_only_ours_is_terminated() -> Result<()> {
     ensure!(evening.ec2.living().is_empty(), "{:?}", evening.ec2.living());
     let state = evening.ec2.state(&foreign).await?;
     ensure!(state == "running", "the instance of others is {state}");
+    only_granted(&evening.ec2.actions())?;
     evening.end()
+}
+
+/// Checks that `docs/iam.json` grants each action that the operator has called.
+fn only_granted(called: &[String]) -> Result<()> {
+    let policy = std::fs::read_to_string(root().join("docs/iam.json"))?;
+    let policy: serde_json::Value = serde_json::from_str(&policy)?;
+    let granted = policy["Statement"].as_array().into_iter().flatten().flat_map(|statement| {
+        let one = statement["Action"].as_str().map(str::to_owned);
+        let all = statement["Action"].as_array().into_iter().flatten();
+        one.into_iter().chain(all.filter_map(|a| a.as_str().map(str::to_owned))).collect::<Vec<_>>()
+    });
+    let granted: Vec<String> = granted.collect();
+    ensure!(!called.is_empty(), "the operator has called nothing");
+    for action in called {
+        ensure!(granted.contains(&format!("ec2:{action}")), "{action} is not in docs/iam.json");
+    }
+    Ok(())
 }

@@ -7,6 +7,7 @@
 mod autoscaler;
 mod calendars;
 mod capital;
+mod certificates;
 mod chart;
 mod contract;
 mod credentials;
