@@ -71,9 +71,10 @@ async fn validate(State(served): State<Served>, headers: HeaderMap, body: Body) 
         return (StatusCode::BAD_REQUEST, "Content-Type must be application/json").into_response();
     }
     let answered = async {
+        // A place is taken for a body that is complete, so that slow bodies hold no place.
+        let body = Limited::new(body, BODY).collect().await.map_err(|why| why.to_string())?;
         // The acquisition never fails, because nothing closes the semaphore.
         let _place = served.places.acquire().await;
-        let body = Limited::new(body, BODY).collect().await.map_err(|why| why.to_string())?;
         review::answer(&body.to_bytes(), &served.means).await
     };
     match tokio::time::timeout(REVIEW, answered).await {

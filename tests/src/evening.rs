@@ -336,14 +336,14 @@ async fn platform(plane: &Plane, ec2: &Ec2, prometheus: &Prometheus) -> Result<(
     let mut objects = Vec::new();
     for document in text.split("\n---\n") {
         let mut object: serde_json::Value = serde_yaml::from_str(document)?;
-        let class = object["kind"] == "InstanceClass";
+        let kind = object["kind"].as_str().unwrap_or_default().to_owned();
         let spec = &mut object["spec"];
-        if class {
+        if kind == "InstanceClass" {
             spec["ec2"]["launchTemplate"] =
                 serde_json::json!({"name": ec2.template, "version": "1"});
             spec["ec2"]["subnets"] = serde_json::json!(ec2.subnets);
             spec["leadSeconds"] = 30.into();
-        } else {
+        } else if kind == "MetricsSource" {
             spec["url"] = prometheus.url.clone().into();
             spec["intervalSeconds"] = 1.into();
             spec["timeoutSeconds"] = 2.into();

@@ -175,7 +175,6 @@ impl Operator {
                 .args(["--webhook-address", &self.webhook])
                 .arg("--webhook-cert-dir")
                 .arg(&self.certs)
-                .arg("--scalable-kind=apps/Deployment,apps/StatefulSet,apps/ReplicaSet")
                 .args(["--machines=true", "--jobs=true"])
                 .args(["--degrade-config-map=shop-flags", "--degrade-http-route=shop"])
                 .args(["--calendar-url", &format!("http://127.0.0.1:{}/feeds/", self.feeds_port)])

@@ -1,7 +1,8 @@
 //! Tests of `examples/`: the API accepts every document.
 
 use primetime_api::{
-    InstanceClass, MetricsSource, ScheduledSurge, SurgeCalendar, how_to_read, surge_spec, validate,
+    InstanceClass, MetricsSource, ScheduledSurge, SurgeBudget, SurgeCalendar, how_to_read,
+    surge_spec, validate,
 };
 use primetime_tests::tools::root;
 
@@ -31,6 +32,9 @@ fn every_example_is_understood() {
                 "ConfigMap" | "CronJob" | "HTTPRoute" => {}
                 "InstanceClass" => {
                     serde_json::from_value::<InstanceClass>(object).expect(&place);
+                }
+                "SurgeBudget" => {
+                    serde_json::from_value::<SurgeBudget>(object).expect(&place);
                 }
                 "MetricsSource" => {
                     serde_json::from_value::<MetricsSource>(object).expect(&place);

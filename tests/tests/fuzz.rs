@@ -1,4 +1,5 @@
-//! Fuzz tests of schedules, crontabs and feeds.
+//! Fuzz tests of what people and networks write: schedules, crontabs, feeds, objects, and answers of
+//! Prometheus.
 //!
 //! The parsers read or refuse any input of a user, in bounded time, and never crash the operator.
 //! `make test` runs the corpus in `tests/__fuzz__`. `make fuzz` adds random inputs, and `cargo
@@ -10,9 +11,13 @@
 use bolero::check;
 use chrono::{DateTime, TimeDelta, Utc};
 use primetime_api::{Schedule, validate};
+use primetime_api::{run_record, surge_record};
 use primetime_calendar::{Format, Horizon, Select, entries, limits, read};
 use primetime_core::Instant;
+use primetime_core::plan::plan;
 use primetime_core::schedule::{Cron, OneOff, Rule, When, Zone};
+use primetime_core::state::sample::Sample;
+use primetime_core::state::world::World;
 
 /// Returns the number of random inputs beside the corpus, from `PRIMETIME_FUZZ`. The default is 0.
 fn drawn() -> usize {
@@ -309,11 +314,127 @@ fn xmltv() {
     });
 }
 
+/// Answers of a Prometheus, or of what pretends to be one: a number that is finite, or the reason in
+/// a line.
+#[test]
+fn prometheus() {
+    let words = [
+        "{\"status\":\"success\",\"data\":",
+        "{\"status\":\"error\",\"error\":\"",
+        "\"warnings\":[\"",
+        "\"resultType\":\"vector\",",
+        "\"resultType\":\"scalar\",",
+        "\"resultType\":\"matrix\",",
+        "\"resultType\":\"string\",",
+        "\"result\":[",
+        "{\"metric\":{",
+        "\"__name__\":\"up\"",
+        "\"primetime_query\":\"0\"",
+        "},\"value\":[1699999999.123,\"",
+        "\"histogram\":{}",
+        "NaN",
+        "+Inf",
+        "-Inf",
+        "1e999",
+        "-1",
+        "0x10",
+        "42400",
+        "\"]",
+        "}",
+        "]",
+        "{",
+        "[",
+        ",",
+        "\"",
+        "\\u001b[2J",
+        "\u{1b}",
+        "\\ud800",
+        "é",
+        "<html><body>502</body></html>",
+        "null",
+        "{\"status\":\"success\",\"data\":{\"resultType\":\"vector\",\"result\":[{\"metric\":{},\"value\":[1,\"",
+        "\"]}]}}",
+    ];
+    check!().with_iterations(drawn()).for_each(|input| {
+        let body = text(input, &words);
+        for body in [body.as_bytes(), input] {
+            match primetime_prom::read(body, now()) {
+                Sample::Known { value, .. } => assert!(value.is_finite(), "{value}"),
+                Sample::Unknown(why) => assert!(one_line(&why.to_string()), "{why:?}"),
+            }
+        }
+    });
+}
+
+/// Objects as the watches decode them, written by people through kubectl or by a newer operator:
+/// each becomes a record or a refusal, and the planner of a record with a bad spec does nothing.
+#[test]
+fn objects() {
+    let words = [
+        "{\"schedule\":{\"startTime\":\"2026-12-06T20:00:00Z\",\"durationSeconds\":3600},",
+        "{\"schedule\":{\"cron\":\"0 21 * * *\",\"timeZone\":\"UTC\",\"durationSeconds\":60},",
+        "{\"readyTime\":\"2026-12-06T20:00:00Z\",\"startTime\":\"2026-12-06T20:00:00Z\",\"endTime\":\"2026-12-06T22:00:00Z\",",
+        "\"targets\":[",
+        "{\"name\":\"web\",\"scaleTargetRef\":{\"apiVersion\":\"apps/v1\",\"kind\":\"Deployment\",\"name\":\"web\"},",
+        "\"scaleTargetRef\":{\"apiVersion\":\"v1%2Fpods\",\"kind\":\"../x\",\"name\":\"..\"},",
+        "\"replicas\":",
+        "\"multiplier\":\"",
+        "\"load\":",
+        "\"loadPerReplica\":",
+        "\"maxReplicas\":",
+        "\"rungs\":[{\"name\":\"x5\",\"multiplier\":\"5\"}],",
+        "\"machines\":[{\"name\":\"m\",\"count\":3,\"instanceClassRef\":{\"name\":\"c\"}}],",
+        "\"signals\":[{\"name\":\"s\",\"metricsSourceRef\":{\"name\":\"m\"},\"query\":\"",
+        "\"degrade\":[{\"name\":\"d\",\"when\":{\"signal\":\"s\",\"above\":\"",
+        "\"warmUp\":[{\"name\":\"w\",\"jobTemplateRef\":{\"name\":\"",
+        "\"release\":{\"stepPercent\":0,\"stepSeconds\":4294967295},",
+        "\"hold\":{\"maxSeconds\":4294967295},",
+        "-9223372036854775808",
+        "9223372036854775807",
+        "4294967296",
+        "0",
+        "1e309",
+        "99999999999.999999",
+        "9999-12-31T23:59:59Z",
+        "\"",
+        "\"}",
+        "}",
+        "}]",
+        "]",
+        ",",
+        "null",
+        "true",
+        "\\u0000",
+        "\\u001b[2J",
+        "é",
+        "{\"schedule\":{\"cron\":\"0 21 * * *\",\"timeZone\":\"UTC\",\"durationSeconds\":60},\"targets\":[{\"name\":\"web\",\"replicas\":3,\"scaleTargetRef\":{\"apiVersion\":\"apps/v1\",\"kind\":\"Deployment\",\"name\":\"web\"}}]}",
+    ];
+    check!().with_iterations(drawn()).for_each(|input| {
+        let spec = text(input, &words);
+        let Ok(spec) = serde_json::from_str::<serde_json::Value>(&spec) else { return };
+        let object = |kind: &str| {
+            serde_json::json!({"apiVersion": "primetime.dev/v1alpha1", "kind": kind,
+                "metadata": {"name": "a", "namespace": "shop", "uid": "u", "generation": 1},
+                "spec": spec})
+        };
+        let mut world = World { namespace: "shop".into(), ..World::default() };
+        if let Ok(surge) = serde_json::from_value(object("ScheduledSurge")) {
+            world.surges.insert("a".into(), surge_record(&surge).into());
+        }
+        if let Ok(run) = serde_json::from_value(object("SurgeRun")) {
+            world.runs.insert("a".into(), run_record(&run).into());
+        }
+        drop(plan(&world, now()));
+    });
+}
+
 /// Checks that each fuzz target has at least ten corpus files. `make test` gives a target without a
 /// corpus no input.
 #[test]
 fn each_target_has_a_corpus() {
-    for target in ["cron", "start_time", "schedule_fields", "icalendar", "xmltv"] {
+    for target in
+        ["cron", "start_time", "schedule_fields", "icalendar", "xmltv", "prometheus", "objects"]
+    {
         let corpus = primetime_tests::tools::root().join("tests/tests/__fuzz__").join(target);
         let files = std::fs::read_dir(corpus.join("corpus")).unwrap().count();
         assert!(files >= 10, "{target}: {files}");

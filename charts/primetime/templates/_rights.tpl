@@ -24,5 +24,5 @@
 
 {{/* The name of the operator's account, as the API server knows it. */}}
 {{- define "primetime.account" -}}
-system:serviceaccount:{{ .Release.Namespace }}:{{ .Release.Name }}
+{{ .Values.policies.account | default (printf "system:serviceaccount:%s:%s" .Release.Namespace .Release.Name) }}
 {{- end }}

@@ -93,7 +93,7 @@ pub struct InstanceClassSpec {
 }
 
 /// Pattern of an entry of `spec.namespaces`: the name of a namespace, or `*`.
-const NAMESPACE: &str = r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?|\*)$";
+pub(crate) const NAMESPACE: &str = r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?|\*)$";
 
 /// Limits of a class. The operator launches no machine beyond a limit.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -4,6 +4,7 @@
 //! test compares both. CEL rules with a message for people check the conditions that need no clock,
 //! time zone or other object. The module [`validate`] checks the rest.
 
+mod budget;
 mod calendar;
 mod class;
 mod degrade;
@@ -19,6 +20,7 @@ mod source;
 mod surge;
 pub mod validate;
 
+pub use budget::{BudgetLimits, SurgeBudget, SurgeBudgetSpec};
 pub use calendar::{
     CalendarFormat, ConfigMapKeyRef, HowToRead, Match, Place, SurgeCalendar, SurgeCalendarSpec,
     calendar_record, how_to_read,
@@ -55,6 +57,7 @@ pub fn crds() -> Vec<CustomResourceDefinition> {
         SurgeCalendar::crd(),
         InstanceClass::crd(),
         MetricsSource::crd(),
+        SurgeBudget::crd(),
     ]
     .into_iter()
     .map(without_unsigned_formats)

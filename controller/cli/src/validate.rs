@@ -8,8 +8,8 @@ use chrono::TimeDelta;
 use kube::ResourceExt;
 use primetime_api::validate::{not_in_the_past, not_too_far, warnings};
 use primetime_api::{
-    InstanceClass, MetricsSource, ScheduledSurge, SurgeCalendar, SurgeHold, SurgeOverride,
-    SurgeRun, how_to_read,
+    InstanceClass, MetricsSource, ScheduledSurge, SurgeBudget, SurgeCalendar, SurgeHold,
+    SurgeOverride, SurgeRun, how_to_read,
 };
 use primetime_core::Instant;
 use primetime_core::state::surge::SurgeSpec;
@@ -118,6 +118,7 @@ fn errors(object: &Value) -> Option<Vec<String>> {
             how.map(drop).map_err(|wrong| wrong.into_iter().map(said).collect())
         }),
         "InstanceClass" => strict::<InstanceClass>(object).map(drop),
+        "SurgeBudget" => strict::<SurgeBudget>(object).map(drop),
         "MetricsSource" => strict::<MetricsSource>(object).map(drop),
         "SurgeRun" => strict::<SurgeRun>(object).map(drop),
         "SurgeHold" => strict::<SurgeHold>(object).map(drop),

@@ -27,7 +27,7 @@ pub fn acts(run: &RunRecord, world: &World, now: Instant) -> Vec<MachineAct> {
         .ledger
         .iter()
         .filter(|b| !b.settled && !world.launches.contains_key(&b.token))
-        .filter(|b| now < b.time + RESENT_FOR)
+        .filter(|b| world.may_launch && now < b.time + RESENT_FOR)
         // A run in release starts no instances. `record_results` finds the instances of an open
         // entry by tag, or `terminate_step` closes the entry.
         .filter(|_| persisted.release.is_none())
@@ -144,13 +144,14 @@ pub(crate) mod tests {
 
     #[test]
     fn the_intent_stands_in_the_ledger_before_the_call_and_only_once() {
+        let on = World { may_launch: true, ..World::default() };
         let mut status = RunStatus::default();
         assert!(acts(&recorded(&status), &World::default(), now()).is_empty());
         intended(&mut status, now());
         intended(&mut status, now());
         assert_eq!(status.ledger.len(), 1);
         assert!(matches!(
-            acts(&recorded(&status), &World::default(), now()).as_slice(),
+            acts(&recorded(&status), &on, now()).as_slice(),
             [MachineAct::Launch { batch, .. }] if batch.count == 17 && batch.launch == launch()
         ));
     }

@@ -1,5 +1,6 @@
 //! Passes 1 and 2: the accepted events of each calendar, and the runs of each surge.
 
+mod budget;
 pub(crate) mod calendars;
 pub mod runs;
 pub(crate) mod surges;

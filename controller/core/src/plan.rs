@@ -25,7 +25,9 @@ pub fn plan(world: &World, now: Instant) -> Plan {
     }
     // 2. Pass 2 plans the runs of each surge.
     let mut runs: BTreeMap<&str, Vec<&RunRecord>> = BTreeMap::new();
-    for run in world.runs.values() {
+    // A run that a person has created has the name of its own as its surge, and takes the place of no
+    // occurrence.
+    for run in world.runs.values().filter(|run| run.surge != run.name) {
         runs.entry(&run.surge).or_default().push(run);
     }
     for surge in world.surges.values() {

@@ -1,5 +1,6 @@
 //! Planning of a run: claims on targets, ledger, release, and status for people.
 
+mod budget;
 pub mod climb;
 mod completion;
 mod context;
@@ -91,13 +92,13 @@ fn live(
         draft.record(delete(record));
         return Wake::NEVER;
     }
-    run.reserve(&status, draft);
+    let reserved = run.reserve(&status, draft);
     let begun = now >= run.timeline.begin - PREPARE_AHEAD;
     if begun && run.is_armed() {
         run.hear_of_a_start(&mut status);
     }
-    let mut wake = run.begin_release(&mut status);
-    if begun && status.release.is_none() && !record.guarded {
+    let mut wake = run.begin_release(&mut status).or(reserved);
+    if begun && status.release.is_none() && !record.guarded && run.over_budget().is_none() {
         draft.record(Record::AddFinalizer { run: record.name.clone() });
     }
     if record.guarded {

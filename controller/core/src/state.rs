@@ -2,6 +2,7 @@
 //! types contain no planning rules. Functions outside `world.rs` do not take a [`world::World`].
 
 pub mod announcement;
+pub mod budget;
 pub mod calendar;
 pub mod condition;
 pub mod decision;

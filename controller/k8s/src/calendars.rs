@@ -2,7 +2,7 @@
 //! from a URL. `spec.intervalSeconds` sets the interval of each feed.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::ConfigMap;
@@ -40,6 +40,9 @@ struct Means {
     clock: Arc<dyn Clock>,
     at_once: Arc<Semaphore>,
     one_by_one: Arc<Semaphore>,
+    /// One place for each namespace, so that the feeds of a namespace wait for each other before
+    /// they take the places of others.
+    of_namespace: Arc<Mutex<BTreeMap<String, Arc<Semaphore>>>>,
 }
 
 /// Task that reads the feed of a calendar. Dropping the `Reader` aborts the task.
@@ -64,7 +67,8 @@ pub async fn run(
     leadership: Leadership,
 ) {
     let (at_once, one_by_one) = (Semaphore::new(AT_ONCE).into(), Semaphore::new(1).into());
-    let means = Means { client, shared, feeds, clock, at_once, one_by_one };
+    let of_namespace = Arc::default();
+    let means = Means { client, shared, feeds, clock, at_once, one_by_one, of_namespace };
     let mut readers: BTreeMap<Key, Reader> = BTreeMap::new();
     let mut read_for = None;
     loop {
@@ -108,8 +112,10 @@ async fn follow(means: Means, key: Key, how: HowToRead, wait: Duration) {
     let mut last: Option<Feed> = None;
     loop {
         let began = tokio::time::Instant::now();
-        // The task keeps the permit until the feed is parsed. The acquisition never fails, because
+        // The task keeps the permits until the feed is parsed. The acquisition never fails, because
         // the feed reader never closes the semaphores.
+        let own = means.of_namespace(&key.0);
+        let turn = own.acquire().await;
         let place = means.at_once.acquire().await;
         let known = version.as_ref().filter(|(_, read)| read.elapsed() < ANEW);
         let found = match means.fetch(&key.0, &how.place, known.map(|(tag, _)| tag.as_str())).await
@@ -127,7 +133,7 @@ async fn follow(means: Means, key: Key, how: HowToRead, wait: Duration) {
             }
             Err(why) => Err(why),
         };
-        drop(place);
+        drop((place, turn));
         means.show(&key, &how, found);
         tokio::time::sleep(interval(&how)).await;
     }
@@ -152,6 +158,13 @@ impl Means {
         } else {
             drop(tokio::time::timeout(PAUSE, changed).await);
         }
+    }
+
+    /// Returns the place of a namespace. Forgets the places that no task holds or awaits.
+    fn of_namespace(&self, namespace: &str) -> Arc<Semaphore> {
+        let mut all = self.of_namespace.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|name, place| name == namespace || Arc::strong_count(place) > 1);
+        all.entry(namespace.to_owned()).or_insert_with(|| Arc::new(Semaphore::new(1))).clone()
     }
 
     /// Returns the calendars with a valid spec. Removes the readings of deleted calendars from the

@@ -1,7 +1,8 @@
 //! Writer of Kubernetes Events: publishes the decision log, so that `kubectl describe` shows the
 //! decisions.
 //!
-//! The writer has a low priority: one Event at a time, at most ten a second, warnings first. The
+//! The writer has a low priority: one Event at a time, at most ten a second, one namespace after the
+//! other, and warnings of a namespace first. The
 //! queue merges waiting decisions with the same object, reason and target into one Event with the
 //! latest message. The decision log keeps every message.
 
@@ -39,6 +40,9 @@ const PACE: Duration = Duration::from_millis(100);
 /// Events for hours.
 const WAITING: usize = 1000;
 
+/// Maximum number of waiting Events of one namespace.
+const OF_A_NAMESPACE: usize = 200;
+
 /// Uid of the object, reason, and first word of the message. The first word names a target or a
 /// machine group.
 type Key = (String, String, String);
@@ -66,12 +70,36 @@ struct Queue {
     waiting: BTreeMap<Key, Waiting>,
     turns: u64,
     dropped: u64,
+    /// The turn at which a namespace with waiting Events was last served.
+    served: BTreeMap<String, u64>,
 }
 
 impl Queue {
+    /// Takes the next Event of the namespace that has waited longest.
     fn next(&mut self) -> Option<Waiting> {
-        let key = self.waiting.iter().min_by_key(|(_, w)| w.turn).map(|(key, _)| key.clone())?;
-        self.waiting.remove(&key)
+        let served = |w: &Waiting| self.served.get(w.namespace()).copied().unwrap_or(0);
+        let first = self.waiting.iter().min_by_key(|(_, w)| (served(w), w.turn));
+        let key = first.map(|(key, _)| key.clone())?;
+        let next = self.waiting.remove(&key)?;
+        self.turns += 1;
+        let namespace = next.namespace().to_owned();
+        if self.of(&namespace) == 0 {
+            self.served.remove(&namespace);
+        } else {
+            self.served.insert(namespace, self.turns);
+        }
+        Some(next)
+    }
+
+    /// Number of waiting Events of a namespace.
+    fn of(&self, namespace: &str) -> usize {
+        self.waiting.values().filter(|w| w.namespace() == namespace).count()
+    }
+}
+
+impl Waiting {
+    fn namespace(&self) -> &str {
+        self.about.namespace.as_deref().unwrap_or_default()
     }
 }
 
@@ -97,7 +125,9 @@ impl Events {
             if let Some(known) = queue.waiting.get_mut(&key) {
                 known.latest = decision;
                 known.count = known.count.saturating_add(1);
-            } else if queue.waiting.len() < WAITING {
+            } else if queue.waiting.len() < WAITING
+                && queue.of(about.namespace.as_deref().unwrap_or_default()) < OF_A_NAMESPACE
+            {
                 let (about, latest) = (about.clone(), decision);
                 queue.waiting.insert(key, Waiting { turn, about, latest, count: 1 });
             } else {
@@ -186,12 +216,38 @@ mod tests {
     }
 
     #[test]
+    fn a_storm_in_one_namespace_delays_no_other_by_more_than_one_event() {
+        let events = Events::new("primetime-0");
+        let of = |namespace: &str, uid: &str, message: &str| {
+            let (uid, namespace) = (Some(uid.into()), Some(namespace.into()));
+            let about = ObjectReference { uid, namespace, ..ObjectReference::default() };
+            let time = chrono::DateTime::UNIX_EPOCH;
+            let (reason, message) = ("AtRisk".into(), message.into());
+            events.tell(&about, Decision { time, reason, message });
+        };
+        (0..500).for_each(|n| of("bad", &n.to_string(), "storm"));
+        of("shop", "a", "one");
+        of("shop", "b", "two");
+        let notes = notes(&events);
+        assert_eq!(notes.len(), OF_A_NAMESPACE + 2, "the storm has its share");
+        assert_eq!(notes[..4], ["storm", "one", "storm", "two"]);
+    }
+
+    #[test]
     fn notes_and_the_queue_are_bounded() {
         let events = Events::new("primetime-0");
         said(&events, "a", "FloorRaised", "long");
         said(&events, "a", "FloorRaised", &"long ".repeat(1000));
         assert_eq!(notes(&events).first().map(String::len), Some(NOTE_LIMIT));
         (0..2 * WAITING).for_each(|n| said(&events, &n.to_string(), "FloorRaised", "x"));
+        assert_eq!(notes(&events).len(), OF_A_NAMESPACE);
+        (0..2 * WAITING).for_each(|n| {
+            let (uid, namespace) = (Some(n.to_string()), Some((n % 100).to_string()));
+            let about = ObjectReference { uid, namespace, ..ObjectReference::default() };
+            let time = chrono::DateTime::UNIX_EPOCH;
+            let (reason, message) = ("FloorRaised".into(), "x".into());
+            events.tell(&about, Decision { time, reason, message });
+        });
         assert_eq!(notes(&events).len(), WAITING);
     }
 }

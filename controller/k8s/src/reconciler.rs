@@ -251,7 +251,12 @@ impl Reconciler {
                 };
                 let mut due = self.shared.with(Cache::take_dirty);
                 due.extend(wakes.iter().filter(|(_, at)| **at <= now).map(|(ns, _)| ns.clone()));
-                due.retain(|namespace| !aside.waits(namespace, began));
+                // The mark of a namespace that is set aside is kept as a wake at the end of its wait.
+                due.retain(|namespace| {
+                    let Some(wait) = aside.wait(namespace, began) else { return true };
+                    wakes.insert(namespace.clone(), Look { now, seen: began }.after(wait));
+                    false
+                });
                 planned = !due.is_empty();
                 for namespace in due {
                     // A new process waits up to 3 s for the workload lists of a namespace before
@@ -262,10 +267,12 @@ impl Reconciler {
                         continue;
                     }
                     let pass = tokio::time::Instant::now();
+                    self.turned.now();
                     let planned = self.pass(&namespace, may_lower_from, clock_error, now);
                     let again = aside.after(&namespace, planned.is_none(), pass.elapsed());
-                    let again = again.map(|wait| Look { now, seen: pass }.after(wait));
-                    match [planned.flatten(), again].into_iter().flatten().max() {
+                    let again =
+                        again.map(|wait| Look { now: self.clock.now(), seen: pass }.after(wait));
+                    match again.or(planned.flatten()) {
                         Some(at) => wakes.insert(namespace, at),
                         None => wakes.remove(&namespace),
                     };

@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::StreamExt;
 use primetime_core::Instant;
 use primetime_core::port::{Clock, Metrics, Source};
 use primetime_core::state::run::RunRecord;
@@ -13,9 +12,6 @@ use primetime_core::timeline::PREPARE_AHEAD;
 
 use crate::cache::store::{Cache, Scope};
 use crate::shared::{Reader, Shared};
-
-/// Maximum number of namespaces for which the signal reader queries a source concurrently.
-const NAMESPACES_AT_ONCE: usize = 4;
 
 /// Maximum pause between two rounds of the loop. The signal reader notices a wall clock that was
 /// set forward within this time.
@@ -59,55 +55,64 @@ impl Wanted {
     }
 }
 
-/// Runs the signal reader forever. A source that hangs delays no other source.
+/// Name of a metrics source, and a namespace.
+type Round = (String, String);
+
+/// Runs the signal reader forever. Each namespace has its own rounds at each source, so that a query
+/// that hangs delays no other namespace and no other source.
 pub async fn run(shared: Shared, metrics: Arc<dyn Metrics>, clock: Arc<dyn Clock>) {
     // The loop uses monotonic time, so that a wall clock set back by an hour does not suspend the
     // queries for that hour.
-    let mut due: BTreeMap<String, tokio::time::Instant> = BTreeMap::new();
+    let mut due: BTreeMap<Round, tokio::time::Instant> = BTreeMap::new();
     let mut rounds = tokio::task::JoinSet::new();
-    let mut busy: BTreeSet<String> = BTreeSet::new();
+    let mut busy: BTreeSet<Round> = BTreeSet::new();
     let mut wanted: Option<Wanted> = None;
     loop {
         let now = clock.now();
         while let Some(done) = rounds.try_join_next() {
-            if let Ok(source) = done {
-                busy.remove(&source);
+            if let Ok(round) = done {
+                busy.remove(&round);
             }
         }
         let holds = |w: &Wanted| now < w.until && w.revision == shared.with(|i| i.runs.revision());
         let current = wanted.take().filter(holds);
         let current = current.unwrap_or_else(|| shared.with(|cache| look(cache, now)));
         let mut pause = (current.until - now).to_std().unwrap_or_default().min(AT_MOST);
+        let time = tokio::time::Instant::now();
+        due.retain(|round, at| time < *at || busy.contains(round));
         for (name, queries) in &current.queries {
-            if busy.contains(name) {
-                continue;
-            }
             let Some(source) = shared.with(|i| i.sources.get(name).map(|row| row.value.clone()))
             else {
                 continue;
             };
-            let time = tokio::time::Instant::now();
-            if let Some(at) = due.get(name).filter(|at| time < **at) {
-                pause = pause.min(*at - time);
-                continue;
+            for (namespace, queries) in queries {
+                let round = (name.clone(), namespace.clone());
+                if busy.contains(&round) {
+                    continue;
+                }
+                if let Some(at) = due.get(&round).filter(|at| time < **at) {
+                    pause = pause.min(*at - time);
+                    continue;
+                }
+                let interval = Duration::from_secs(u64::from(source.interval_seconds));
+                due.insert(round.clone(), time + interval);
+                busy.insert(round.clone());
+                let (shared, metrics, clock) = (shared.clone(), metrics.clone(), clock.clone());
+                let (source, queries) = (source.clone(), queries.clone());
+                rounds.spawn(async move {
+                    let asked = &source.asked;
+                    ask(&shared, metrics.as_ref(), clock.as_ref(), &round, asked, queries).await;
+                    round
+                });
             }
-            let interval = Duration::from_secs(u64::from(source.interval_seconds));
-            due.insert(name.clone(), time + interval);
-            busy.insert(name.clone());
-            let (shared, metrics, clock) = (shared.clone(), metrics.clone(), clock.clone());
-            let (name, queries) = (name.clone(), queries.clone());
-            rounds.spawn(async move {
-                ask(&shared, metrics.as_ref(), clock.as_ref(), &name, &source.asked, queries).await;
-                name
-            });
         }
         wanted = Some(current);
         tokio::select! {
             biased;
             () = shared.changed_for(Reader::Signals) => {}
             Some(done) = rounds.join_next() => {
-                if let Ok(source) = done {
-                    busy.remove(&source);
+                if let Ok(round) = done {
+                    busy.remove(&round);
                 }
             }
             () = tokio::time::sleep(pause) => {}
@@ -130,21 +135,18 @@ async fn ask(
     shared: &Shared,
     metrics: &dyn Metrics,
     clock: &dyn Clock,
-    name: &str,
+    (name, namespace): &Round,
     source: &Source,
-    queries: Queries,
+    queries: BTreeSet<String>,
 ) {
-    let of_namespaces = futures::stream::iter(queries).map(|(namespace, queries)| async move {
-        let queries: Vec<String> = queries.into_iter().collect();
-        let samples = metrics.samples(source, &namespace, &queries, clock.now()).await;
-        shared.with(|cache| {
-            for (query, sample) in queries.into_iter().zip(samples) {
-                let key = (namespace.clone(), name.to_owned(), query);
-                cache.samples.entry(key).or_default().hear(sample);
-            }
-            cache.mark(Scope::Namespace(namespace));
-        });
-        shared.notify_planner();
+    let queries: Vec<String> = queries.into_iter().collect();
+    let samples = metrics.samples(source, namespace, &queries, clock.now()).await;
+    shared.with(|cache| {
+        for (query, sample) in queries.into_iter().zip(samples) {
+            let key = (namespace.clone(), name.clone(), query);
+            cache.samples.entry(key).or_default().hear(sample);
+        }
+        cache.mark(Scope::Namespace(namespace.clone()));
     });
-    of_namespaces.buffer_unordered(NAMESPACES_AT_ONCE).collect::<()>().await;
+    shared.notify_planner();
 }

@@ -37,8 +37,8 @@ use kube::api::Api;
 use kube::core::DeserializeGuard;
 use kube::{Client, Resource};
 use primetime_api::{
-    InstanceClass, MetricsSource, ScheduledSurge, SurgeCalendar, SurgeHold, SurgeOverride,
-    SurgeRun, hold_record, run_record, surge_record, undecoded_run,
+    InstanceClass, MetricsSource, ScheduledSurge, SurgeBudget, SurgeCalendar, SurgeHold,
+    SurgeOverride, SurgeRun, hold_record, run_record, surge_record, undecoded_run,
 };
 use primetime_core::port;
 use primetime_core::row::Row;
@@ -184,6 +184,18 @@ pub async fn everything(client: Client, shared: Shared) {
         |i| Some(&mut i.classes),
         |o| Some((o.name_any(), readable(o)?.into())),
     );
+    let (s, n) = all("SurgeBudget");
+    let budgets = watch(
+        Api::<DeserializeGuard<SurgeBudget>>::all(client.clone()),
+        s,
+        n,
+        |i| Some(&mut i.budgets),
+        |o| {
+            let spec = &readable(o)?.spec;
+            let namespaces = spec.namespaces.iter().cloned().collect();
+            Some((o.name_any(), (namespaces, (&spec.limits).into())))
+        },
+    );
     let (s, n) = all("MetricsSource");
     let sources = watch(
         Api::<DeserializeGuard<MetricsSource>>::all(client.clone()),
@@ -209,6 +221,7 @@ pub async fn everything(client: Client, shared: Shared) {
         holds.boxed(),
         overrides.boxed(),
         classes.boxed(),
+        budgets.boxed(),
         sources.boxed(),
         hpas.boxed(),
         namespace_bounds(client.clone(), shared.clone()).boxed(),

@@ -34,7 +34,11 @@ const BODY_LIMIT: usize = 1 << 20;
 const SERIES_LIMIT: &str = "1000";
 
 /// Most simultaneous requests to a source.
-const AT_ONCE: usize = 4;
+const AT_ONCE: usize = 8;
+
+/// Most simultaneous requests of a namespace to a source, so that slow queries of a namespace leave
+/// places for others.
+const OF_A_NAMESPACE: usize = 2;
 
 /// Prometheus client. The client ignores redirects and proxy settings, because the platform team
 /// decides the address in the `MetricsSource`.
@@ -262,7 +266,7 @@ impl Metrics for Prometheus {
                 group.into_iter().zip(asked.samples).collect::<Vec<_>>()
             });
             let mut answers: BTreeMap<_, _> = asked
-                .buffer_unordered(AT_ONCE)
+                .buffer_unordered(OF_A_NAMESPACE)
                 .collect::<Vec<_>>()
                 .await
                 .concat()

@@ -10,7 +10,7 @@ pub mod surge;
 pub mod target;
 
 use chrono::TimeDelta;
-use primetime_api::{InstanceClass, MetricsSource};
+use primetime_api::{InstanceClass, MetricsSource, SurgeBudget};
 use primetime_core::schedule::{Occurrence, Rule, Schedule, When};
 use primetime_core::state::announcement::{Target as Announced, Window};
 use primetime_core::state::surge::SurgeSpec;
@@ -64,6 +64,7 @@ impl Evening {
             match text(document, "/kind") {
                 "ScheduledSurge" => surges.push(document.clone()),
                 "InstanceClass" => given.push(strict::<InstanceClass>(document)?.1),
+                "SurgeBudget" => given.push(strict::<SurgeBudget>(document)?.1),
                 "MetricsSource" => given.push(strict::<MetricsSource>(document)?.1),
                 "Deployment"
                 | "HorizontalPodAutoscaler"
@@ -80,7 +81,7 @@ impl Evening {
                 kind => {
                     return Err(vec![format!(
                         "{kind} {}: not understood here; simulate reads one ScheduledSurge, and Deployment, \
-                     HorizontalPodAutoscaler, InstanceClass, MetricsSource, SurgeCalendar, ConfigMap, HTTPRoute, ResourceQuota, LimitRange, CronJob and Job beside it",
+                     HorizontalPodAutoscaler, InstanceClass, MetricsSource, SurgeBudget, SurgeCalendar, ConfigMap, HTTPRoute, ResourceQuota, LimitRange, CronJob and Job beside it",
                         text(document, "/metadata/name")
                     )]);
                 }

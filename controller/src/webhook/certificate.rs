@@ -37,6 +37,9 @@ use tracing::{info, warn};
 /// 3339).
 const RENEW_AFTER: &str = "primetime.dev/renew-after";
 
+/// Annotation with the names in the certificate, separated by commas.
+const NAMES: &str = "primetime.dev/names";
+
 /// Lifetime of a certificate that the leader makes: 90 days.
 const LIFETIME: TimeDelta = TimeDelta::days(90);
 
@@ -192,7 +195,7 @@ impl Keeper {
         let now = self.clock.now();
         let data = secret.data.clone().unwrap_or_default();
         let old = data.get("ca.crt").map(|ca| String::from_utf8_lossy(&ca.0).into_owned());
-        if data.contains_key("tls.crt") && !is_due(&secret, now) {
+        if data.contains_key("tls.crt") && !is_due(&secret, &made.names, now) {
             // A change of the configuration by others, such as an upgrade of the chart, removes the
             // bundle.
             let ours = secret.annotations().contains_key(RENEW_AFTER);
@@ -205,7 +208,7 @@ impl Keeper {
         let patch = json!({
             "metadata": {
                 "resourceVersion": secret.metadata.resource_version,
-                "annotations": {RENEW_AFTER: renew_after},
+                "annotations": {RENEW_AFTER: renew_after, NAMES: made.names.join(",")},
             },
             "data": {"ca.crt": text(&ca), "tls.crt": text(&chain), "tls.key": text(&key)},
         });
@@ -243,12 +246,15 @@ impl Keeper {
     }
 }
 
-/// True if the leader made the Secret, and two thirds of the lifetime have passed.
-fn is_due(secret: &Secret, now: DateTime<Utc>) -> bool {
+/// True if the leader made the Secret, and two thirds of the lifetime have passed, or the names have
+/// changed, or a wrong clock has made the certificate.
+fn is_due(secret: &Secret, names: &[String], now: DateTime<Utc>) -> bool {
     let after = secret.annotations().get(RENEW_AFTER);
-    after.is_some_and(|text| match DateTime::parse_from_rfc3339(text) {
-        Ok(after) => now >= after,
-        Err(_) => true,
+    after.is_some_and(|text| {
+        let after = DateTime::parse_from_rfc3339(text).map(|after| after.to_utc());
+        let in_time = after.is_ok_and(|after| now < after && after - now <= LIFETIME);
+        let named = secret.annotations().get(NAMES);
+        !in_time || named.is_none_or(|named| *named != names.join(","))
     })
 }
 
@@ -297,13 +303,18 @@ mod tests {
         assert!(Pem { key: another.into(), ..pem }.acceptor().is_err());
 
         let renewed = |after: Option<&str>, now: &str| {
-            let annotations = after.map(|at| [(RENEW_AFTER.to_owned(), at.to_owned())].into());
+            let names = (NAMES.to_owned(), "a.svc".to_owned());
+            let annotations =
+                after.map(|at| [(RENEW_AFTER.to_owned(), at.to_owned()), names].into());
             let mut secret = Secret::default();
             secret.metadata.annotations = annotations;
-            is_due(&secret, now.parse().unwrap())
+            let due = |name: &str| is_due(&secret, &[name.to_owned()], now.parse().unwrap());
+            assert!(after.is_none() || due("b.svc"), "the names have changed");
+            due("a.svc")
         };
         let after = Some("2027-01-21T20:00:00Z");
         assert!(!renewed(after, "2027-01-21T19:59:59Z") && renewed(after, "2027-01-21T20:00:00Z"));
+        assert!(renewed(Some("2027-06-01T00:00:00Z"), "2026-11-22T20:00:00Z"), "a wrong clock");
         assert!(renewed(Some("soon"), "2026-11-22T20:00:00Z"), "not a time");
         assert!(!renewed(None, "2099-01-01T00:00:00Z"), "made by another issuer");
     }

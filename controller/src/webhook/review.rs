@@ -16,9 +16,19 @@ use primetime_k8s::watch;
 use serde_json::{Value, json};
 use tracing::warn;
 
-/// Most targets of a surge. The schema of the CRD has the same limit; a request that does not come
-/// from the API server has passed no schema.
-const TARGETS: usize = 64;
+/// Most items of the lists of a surge. The schema of the CRD has the same limits; a request that
+/// does not come from the API server has passed no schema.
+const LISTS: [(&str, usize); 9] = [
+    ("targets", 64),
+    ("machines", 16),
+    ("signals", 16),
+    ("degrade", 16),
+    ("warmUp", 16),
+    ("onLive", 16),
+    ("onRelease", 16),
+    ("schedule/windows", 16),
+    ("schedule/exclude", 366),
+];
 
 /// Most kinds of targets for which one review asks the API server.
 const KINDS: usize = 4;
@@ -71,9 +81,14 @@ fn at<'a>(value: &'a Value, pointer: &str) -> &'a Value {
 /// Validates the surge in an admission request. Returns the warnings, or every reason for refusing
 /// the surge.
 async fn judge(request: &Value, means: &Means) -> Result<Vec<String>, Vec<String>> {
-    let targets = at(request, "/object/spec/targets").as_array();
-    if let Some(n) = targets.map(Vec::len).filter(|n| *n > TARGETS) {
-        return Err(vec![format!("spec.targets: {n} targets, and at most {TARGETS} are allowed")]);
+    for (list, most) in LISTS {
+        let items = at(request, &format!("/object/spec/{list}")).as_array().map_or(0, Vec::len);
+        if items > most {
+            let field = list.replace('/', ".");
+            return Err(vec![format!(
+                "spec.{field}: {items} items, and at most {most} are allowed"
+            )]);
+        }
     }
     let surge: ScheduledSurge = serde_json::from_value(at(request, "/object").clone())
         .map_err(|e| vec![format!("spec: {e}")])?;

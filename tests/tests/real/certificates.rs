@@ -42,10 +42,11 @@ fn start(plane: &Plane, token: &Path, webhook: &str) -> Result<Process> {
         .env("PATH", std::env::var_os("PATH").unwrap_or_default())
         .env("KUBECONFIG", token)
         .env("POD_NAMESPACE", "primetime")
+        .args(["--scalable-kind", "apps/Deployment,apps/StatefulSet"])
         .args(["--cluster-name", "tests", "--machines=false", "--log-format", "text"])
         .args(["--http-address", &format!("127.0.0.1:{}", free_port()?)])
         .args(["--webhook-address", webhook, "--webhook-name", "127.0.0.1"])
-        .args(["--webhook-secret", "primetime-webhook", "--webhook-service", "primetime"]);
+        .args(["--webhook-secret", "primetime-webhook-made", "--webhook-service", "primetime"]);
     Process::start(&plane.folder, "primetime", &mut program)
 }
 
@@ -70,7 +71,7 @@ async fn until_it_reviews(plane: &Plane) -> Result<()> {
     .await
 }
 
-const SECRET: [&str; 4] = ["secret", "primetime-webhook", "-n", "primetime"];
+const SECRET: [&str; 4] = ["secret", "primetime-webhook-made", "-n", "primetime"];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_leader_makes_and_renews_the_certificate_of_its_webhook() -> Result<()> {
@@ -86,6 +87,12 @@ async fn the_leader_makes_and_renews_the_certificate_of_its_webhook() -> Result<
     let mut operator = start(&plane, &token, &webhook)?;
     until_it_reviews(&plane).await?;
     ensure!(apply(&plane, "Europe/Paris").await.contains("created"));
+    let rollout = SURGE
+        .replace("ZONE", "UTC")
+        .replace("apps/v1, kind: Deployment", "argoproj.io/v1alpha1, kind: Rollout");
+    let said = plane.apply(&rollout).await.err().map(|error| format!("{error:#}"));
+    let said = said.context("a kind that is not allowed was accepted")?;
+    ensure!(said.contains("not among scalableKinds of the Helm chart"), "{said}");
     let first = get(&plane, &SECRET, "{.data.tls\\.crt}").await?;
 
     // An upgrade of the chart keeps the certificate, and the authority that the API server trusts.

@@ -75,6 +75,12 @@ fn run_with(more: Value) -> Try {
     Try::Create(announced("SurgeRun", SHOP, &[("Deployment", "web")], more))
 }
 
+fn named_run(name: &str) -> Try {
+    let mut run = announced("SurgeRun", SHOP, &[("Deployment", "web")], json!({}));
+    run["metadata"]["name"] = json!(name);
+    Try::Create(run)
+}
+
 fn override_of(action: &str) -> Try {
     let mut spec = json!({
         "surgeRef": {"name": "stored"}, "action": action, "reason": "the show runs late",
@@ -223,6 +229,18 @@ fn cases() -> Vec<(&'static str, &'static str, Try, Answer)> {
             no("only Primetime creates the runs of a surge"),
         ),
         ("ann", "a run in 401 days", run_with(far), no("at most 400 days ahead")),
+        (
+            "ann",
+            "a run with the name of an occurrence",
+            named_run("stored-20261122t200000z"),
+            no("ends as the name of a run of a surge"),
+        ),
+        (
+            "ann",
+            "a run of a kind that is not allowed",
+            Try::Create(announced("SurgeRun", SHOP, &[("Rollout", "web")], json!({}))),
+            no("kinds of scalableKinds only"),
+        ),
         ("ann", "edits a run", edit_run(), no(forbidden)),
         ("ann", "deletes a run", Try::Delete("surgeruns", "stored"), YES),
         ("ann", "takes the finalizer off", unguard(), no(forbidden)),

@@ -66,6 +66,7 @@ pub fn closed(name: &str, wanted: &Reservation, world: &World, now: Instant) -> 
              {seconds} s (spec.limits.maxSeconds)"
         ));
     }
+    closed.extend(over_budget(name, wanted, world, now));
     let mine = class.reservations.iter().any(|r| r.uid == wanted.uid);
     if !mine && class.reservations.len() >= MOST_RESERVATIONS {
         closed.push(format!("InstanceClass {name} has {MOST_RESERVATIONS} reservations already"));
@@ -73,21 +74,52 @@ pub fn closed(name: &str, wanted: &Reservation, world: &World, now: Instant) -> 
     closed
 }
 
-/// Returns the most instances that other runs have reserved at one instant of the wanted time.
-///
-/// A reservation whose time has passed counts until the run has returned the machines.
+/// Returns the ceilings of budgets that the reservation would exceed: machines of the namespace in
+/// all classes, and machine hours of the run.
+fn over_budget(name: &str, wanted: &Reservation, world: &World, now: Instant) -> Vec<String> {
+    let mut over = Vec::new();
+    if world.budgets.is_empty() {
+        return over;
+    }
+    let others = world.classes.iter().flat_map(|(class, found)| {
+        let same = class == name;
+        let others = found.reservations.iter().filter(move |r| !same || r.uid != wanted.uid);
+        others.filter(|r| r.namespace == world.namespace)
+    });
+    let others: Vec<_> = others.collect();
+    let reserved = most_at_once(&others, wanted, now);
+    let seconds = (wanted.until_time - wanted.from_time).num_seconds().max(0);
+    let hours = i64::from(wanted.instances).saturating_mul(seconds).saturating_add(3_599) / 3_600;
+    let hours = u32::try_from(hours).unwrap_or(u32::MAX);
+    for budget in &world.budgets {
+        let limits = &budget.limits;
+        over.extend(budget.exceeded("machines", limits.machines, wanted.instances, reserved));
+        over.extend(budget.exceeded("machine hours", limits.machine_hours, hours, 0));
+    }
+    over
+}
+
+/// Returns the most instances that other runs have reserved in a class at one instant of the wanted
+/// time.
 #[must_use]
 pub fn taken(class: &InstanceClass, wanted: &Reservation, now: Instant) -> u32 {
-    let others = || class.reservations.iter().filter(|r| r.uid != wanted.uid);
+    let others = class.reservations.iter().filter(|r| r.uid != wanted.uid);
+    most_at_once(&others.collect::<Vec<_>>(), wanted, now)
+}
+
+/// Returns the most instances of `others` at one instant of the wanted time.
+///
+/// A reservation whose time has passed counts until the run has returned the machines.
+fn most_at_once(others: &[&Reservation], wanted: &Reservation, now: Instant) -> u32 {
     let until = |r: &Reservation| match r.until_time {
         passed if passed <= now => Instant::MAX_UTC,
         until => until,
     };
     let at = |t: Instant| {
-        let there = others().filter(|r| r.from_time <= t && t < until(r));
+        let there = others.iter().filter(|r| r.from_time <= t && t < until(r));
         there.map(|r| r.instances).fold(0, u32::saturating_add)
     };
-    let begins = others().map(|r| r.from_time);
+    let begins = others.iter().map(|r| r.from_time);
     let within = begins.filter(|t| wanted.from_time < *t && *t < wanted.until_time);
     within.chain([wanted.from_time]).map(at).max().unwrap_or(0)
 }
@@ -108,6 +140,7 @@ pub fn with(reservations: &[Reservation], wanted: &Reservation) -> Vec<Reservati
 mod tests {
     use super::*;
     use crate::seconds;
+    use crate::state::budget::{Budget, Ceilings};
     use crate::state::observed::MachineLimits;
 
     const NOW: Instant = Instant::UNIX_EPOCH;
@@ -180,6 +213,24 @@ mod tests {
         let overdue = vec![reserved("overdue", 7, 0, 50)];
         assert_eq!(taken(&class(overdue.clone()), &wanted, NOW), 0);
         assert_eq!(taken(&class(overdue), &wanted, NOW + seconds(60)), 7, "it has not returned");
+    }
+
+    #[test]
+    fn a_budget_narrows_the_machines_of_a_namespace_over_all_classes() {
+        let mut world = world(vec![reserved("other", 3, 0, 3_600)]);
+        let limits = Ceilings { machines: Some(10), machine_hours: Some(5), ..Ceilings::default() };
+        world.budgets = vec![Budget { name: "team-a".into(), limits }];
+        let gpu = InstanceClass {
+            reservations: vec![reserved("a", 4, 0, 3_600)],
+            ..world.classes["burst"].clone()
+        };
+        world.classes.insert("gpu".into(), gpu);
+        let closed = |n: u32, until: u32| closed("burst", &reserved("a", n, 0, until), &world, NOW);
+        assert!(closed(3, 3_600).is_empty());
+        let said = closed(4, 3_600).join("; ");
+        assert_eq!(said, "exceeds SurgeBudget \"team-a\": machines 4 > 10 (reserved 7)");
+        let said = closed(2, 3_600 * 3).join("; ");
+        assert!(said.contains("machine hours 6 > 5 (reserved 0)"), "{said}");
     }
 
     #[test]

@@ -74,7 +74,9 @@ pub fn terminate_drained(status: &mut RunStatus, world: &World, now: Instant) {
     let draining = |i: &&mut LedgerInstance| i.state == LedgerState::Draining;
     for instance in status.ledger.iter_mut().flat_map(|b| &mut b.instances).filter(draining) {
         let node = world.nodes.get(&instance.id);
-        if node.is_none_or(|node| node.unschedulable && node.pods_left == Some(0)) {
+        // Without a list of Nodes a missing Node says nothing: `machines.enabled` may be off.
+        let unlisted = node.is_none() && world.nodes_as_of.is_none();
+        if !unlisted && node.is_none_or(|node| node.unschedulable && node.pods_left == Some(0)) {
             instance.state = LedgerState::Terminating;
             instance.since = now;
         }

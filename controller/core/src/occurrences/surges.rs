@@ -6,6 +6,7 @@
 use chrono::TimeDelta;
 
 use crate::Instant;
+use crate::occurrences::budget;
 use crate::occurrences::runs::{AHEAD, Occurrences, begun, clock, said};
 use crate::occurrences::{run_name, schedule_of};
 use crate::output::{Draft, Record, Wake};
@@ -30,13 +31,14 @@ pub(crate) fn plan(
     let mut status =
         SurgeStatus { observed_generation: Some(surge.generation), ..surge.status.clone() };
     let mut wake = Wake::NEVER;
-    let (reason, message) = match &surge.spec {
+    let (reason, message) = match (&surge.spec, budget::refuses(surge, world)) {
         // An invalid spec leaves the last valid plan in place: existing runs stay unchanged.
-        Err(reasons) => (ConditionReason::Invalid, reasons.join("; ")),
-        Ok(spec) => match schedule_of(spec, world) {
+        (Err(reasons), _) => (ConditionReason::Invalid, reasons.join("; ")),
+        (Ok(_), Some(why)) => (ConditionReason::BudgetExceeded, why),
+        (Ok(spec), None) => match schedule_of(spec, world) {
             Ok(schedule) => {
                 let occurrences = Occurrences::of(surge, spec, schedule, of_its_name, world, now);
-                let (reason, message, next) = occurrences.plan(&mut status, draft);
+                let (reason, message, next) = occurrences.plan(world, &mut status, draft);
                 wake = next;
                 (reason, with_trouble(message, spec, world))
             }
@@ -65,6 +67,7 @@ impl Occurrences<'_> {
     /// the time of the next pass.
     pub(super) fn plan(
         self,
+        world: &World,
         status: &mut SurgeStatus,
         draft: &mut Draft,
     ) -> (ConditionReason, String, Wake) {
@@ -76,6 +79,7 @@ impl Occurrences<'_> {
         status.scheduled_times = self.names(&had, last.as_ref());
         status.scheduled_events = self.events();
         let (mut planned, mut cancelled, mut missed) = (Vec::new(), None, None);
+        let mut refused = None;
         let mut wake = Wake::NEVER;
         for occurrence in self.wanted.iter().chain(&last) {
             let start = occurrence.start;
@@ -95,6 +99,10 @@ impl Occurrences<'_> {
                 None if self.is_missed(occurrence) => missed = missed.or(Some(occurrence)),
                 None => {
                     if !self.taken.contains(&start) {
+                        if let Some(why) = budget::refuses_a_run(&draft.plan, world) {
+                            refused.get_or_insert(why);
+                            continue;
+                        }
                         draft.record(Record::CreateRun(self.planned(occurrence)));
                     }
                     planned.push(occurrence);
@@ -111,7 +119,11 @@ impl Occurrences<'_> {
         let zone = self.schedule.zone_name();
         status.next_start_local = shown.map(|at| schedule::in_zone(at, zone));
         status.run = next.and_then(|o| self.run_of(o)).map(|run| run.name.clone());
-        let (reason, message) = self.told(&planned, cancelled, missed);
+        let (reason, message) = match (self.told(&planned, cancelled, missed), refused) {
+            (told, None) => told,
+            (_, Some(why)) if planned.is_empty() => (ConditionReason::BudgetExceeded, why),
+            ((reason, message), Some(why)) => (reason, format!("{message}; the next {why}")),
+        };
         (reason, message, wake)
     }
 

@@ -4,6 +4,7 @@
 
 mod armed;
 mod autoscaler;
+mod budget;
 mod degrade;
 mod deletion;
 mod gates;

@@ -118,7 +118,8 @@ impl Rule {
             | Self::OneByOne
             | Self::QuotaTooSmall
             | Self::NothingStated
-            | Self::LimitTooLow => true,
+            | Self::LimitTooLow
+            | Self::BudgetExceeded => true,
             Self::PlanBelowUsual
             | Self::NeverScalesDown
             | Self::OtherWriter
@@ -143,6 +144,7 @@ impl Rule {
                 "set requests and limits of each container, or defaults in a LimitRange"
             }
             Self::LimitTooLow => "raise max of the LimitRange, or lower the request",
+            Self::BudgetExceeded => "plan less, or ask the platform team for more",
             Self::PlanBelowUsual => "raise replicas of the target, or leave the target out",
             Self::NeverScalesDown => {
                 "set another selectPolicy, or scale the target down by hand after the event"

@@ -7,7 +7,7 @@ use crate::preflight::{self, Facts, Finding, Subject, Usual};
 use crate::run::context::Run;
 use crate::scaling::usual;
 use crate::state::announcement::Target;
-use crate::state::condition::{Condition, ConditionReason, ConditionType, set_condition};
+use crate::state::condition::{Condition, ConditionReason, ConditionType, Rule, set_condition};
 use crate::state::hold;
 
 impl Run<'_> {
@@ -21,7 +21,13 @@ impl Run<'_> {
             raised: self.world.holds.contains_key(&hold::name(&target.workload)),
             time: self.time_left(target, *start),
         });
-        preflight::findings(&Facts { subjects: subjects.collect(), bounds: &self.world.bounds })
+        let facts = Facts { subjects: subjects.collect(), bounds: &self.world.bounds };
+        let over = self.over_budget().map(|found| Finding {
+            rule: Rule::BudgetExceeded,
+            targets: self.announcement.targets.iter().map(|t| t.name.clone()).collect(),
+            found,
+        });
+        preflight::findings(&facts).into_iter().chain(over).collect()
     }
 
     fn time_left(&self, target: &Target, start: Instant) -> TimeDelta {

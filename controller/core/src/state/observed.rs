@@ -310,19 +310,20 @@ pub struct Reservation {
 }
 
 impl Reservation {
-    /// True if the reservation has at least the instances and the time of `wanted`.
+    /// True if the reservation has the instances of `wanted`, and at least its time, with no more
+    /// than `slack` beyond.
     #[must_use]
-    pub fn covers(&self, wanted: &Self) -> bool {
-        self.instances >= wanted.instances
-            && self.from_time <= wanted.from_time
-            && self.until_time >= wanted.until_time
+    pub fn is_about(&self, wanted: &Self, slack: TimeDelta) -> bool {
+        let (early, late) =
+            (wanted.from_time - self.from_time, self.until_time - wanted.until_time);
+        let within = |beyond: TimeDelta| TimeDelta::zero() <= beyond && beyond <= slack;
+        self.instances == wanted.instances && within(early) && within(late)
     }
 
-    /// Returns the reservation, widened to cover `wanted`.
+    /// Returns `wanted` with the time of the reservation too.
     #[must_use]
-    pub fn widened(&self, wanted: &Self) -> Self {
+    pub fn prolonged(&self, wanted: &Self) -> Self {
         Self {
-            instances: self.instances.max(wanted.instances),
             from_time: self.from_time.min(wanted.from_time),
             until_time: self.until_time.max(wanted.until_time),
             ..wanted.clone()

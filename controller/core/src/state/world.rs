@@ -11,6 +11,7 @@ use chrono::TimeDelta;
 use crate::Instant;
 use crate::row::Row;
 use crate::state::announcement::Workload;
+use crate::state::budget::Budget;
 use crate::state::calendar::{CalendarRecord, Reading};
 use crate::state::hold::{HoldRecord, Reached};
 use crate::state::ladder;
@@ -48,6 +49,8 @@ pub struct World {
     pub bounds: Seen<Arc<Bounds>>,
     /// Instance classes by name.
     pub classes: BTreeMap<String, InstanceClass>,
+    /// `SurgeBudget`s that name this namespace, by name.
+    pub budgets: Vec<Budget>,
     /// Metrics sources by name.
     pub sources: BTreeMap<String, MetricsSource>,
     /// Workloads whose state may be stale, because no list has completed since the process became

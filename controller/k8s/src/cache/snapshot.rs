@@ -7,6 +7,7 @@ use primetime_core::Instant;
 use primetime_core::row::Row;
 use primetime_core::run::degrade::values;
 use primetime_core::state::announcement::Workload;
+use primetime_core::state::budget::Budget;
 use primetime_core::state::hold;
 use primetime_core::state::observed::{
     self, Bounds, Cause, ContainerLimits, Jobs, Node, Quota, Seen, TargetState,
@@ -116,6 +117,7 @@ impl Cache {
                 .map(|(_, row)| Override::clone(&row.value))
                 .collect(),
             classes: self.classes.iter().map(|(n, c)| (n.clone(), c.clone())).collect(),
+            budgets: self.budgets_of(namespace),
             sources: self.sources.iter().map(|(n, s)| (n.clone(), s.source.clone())).collect(),
             may_degrade: self.may_degrade.clone(),
             bounds: self.bounds(namespace),
@@ -175,6 +177,15 @@ impl Cache {
             world.targets.insert(workload, seen);
         }
         world
+    }
+
+    /// The budgets that name a namespace.
+    fn budgets_of(&self, namespace: &str) -> Vec<Budget> {
+        let all = self.budgets.iter();
+        let ours = all.filter(|(_, (namespaces, _))| {
+            namespaces.contains(namespace) || namespaces.contains("*")
+        });
+        ours.map(|(name, (_, limits))| Budget { name: name.clone(), limits: *limits }).collect()
     }
 
     /// The `ResourceQuota`s and `LimitRange`s of a namespace.

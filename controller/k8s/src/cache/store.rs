@@ -9,6 +9,7 @@ use primetime_core::row::Row;
 use primetime_core::run::degrade::values;
 use primetime_core::schedule::Schedule;
 use primetime_core::state::announcement::Workload;
+use primetime_core::state::budget::Ceilings;
 use primetime_core::state::calendar::{CalendarRecord, Reading};
 use primetime_core::state::hold::{HoldRecord, Reached};
 use primetime_core::state::ladder::{self, Object};
@@ -82,6 +83,10 @@ pub struct Cache {
     pub overrides: Table<Key, Override>,
     /// `InstanceClass` objects by name.
     pub classes: Table<String, observed::InstanceClass>,
+    /// `SurgeBudget` objects by name: the namespaces, and the ceilings. [`Cache::synced`] does not
+    /// wait for the kind, because the kind does not exist if the installed CRDs are older than the
+    /// operator.
+    pub budgets: Table<String, (BTreeSet<String>, Ceilings)>,
     /// `MetricsSource` objects by name.
     pub sources: Table<String, Source>,
     /// `HorizontalPodAutoscaler` objects.

@@ -31,9 +31,10 @@ pub(super) struct Aside {
 }
 
 impl Aside {
-    /// True if the namespace is set aside and its time has not come.
-    pub(super) fn waits(&self, namespace: &str, now: Instant) -> bool {
-        self.until.get(namespace).is_some_and(|until| now < *until)
+    /// Returns the rest of the wait of a namespace that is set aside.
+    pub(super) fn wait(&self, namespace: &str, now: Instant) -> Option<Duration> {
+        let until = self.until.get(namespace)?;
+        until.checked_duration_since(now).filter(|rest| !rest.is_zero())
     }
 
     /// Records the end of a pass. Returns the wait before the next pass if the namespace is set
@@ -109,9 +110,12 @@ mod tests {
         let slow = aside.after("slow", false, Duration::from_secs(2));
         assert_eq!((slow, aside.len()), (Some(Duration::from_secs(18)), 2));
         let now = Instant::now();
-        assert!(!aside.waits("shop", now) && aside.waits("bad", now) && aside.waits("slow", now));
+        let waits = |aside: &Aside, who: &str, at| aside.wait(who, at).is_some();
+        assert!(!waits(&aside, "shop", now));
+        assert_eq!(aside.wait("slow", now), Some(Duration::from_secs(18)));
+        assert_eq!(aside.wait("bad", now), Some(AFTER_A_PANIC));
         let later = now + Duration::from_secs(20);
-        assert!(aside.waits("bad", later) && !aside.waits("slow", later));
+        assert!(waits(&aside, "bad", later) && !waits(&aside, "slow", later));
         assert_eq!(aside.after("slow", false, Duration::from_millis(1)), None);
         assert_eq!(aside.len(), 1);
     }

@@ -6,7 +6,6 @@ use primetime_api::{InstanceClass, InstanceClassStatus};
 use primetime_core::state::observed::Reservation;
 use serde_json::json;
 
-use crate::cache::store::Scope;
 use crate::call::{CallError, bounded};
 use crate::shared::Shared;
 
@@ -34,9 +33,6 @@ pub(super) async fn reserve(
     let class =
         bounded(api.patch_status(name, &PatchParams::default(), &Patch::Merge(&patch))).await?;
     let version = class.resource_version().unwrap_or_default();
-    shared.with(|cache| {
-        cache.classes.apply(name.to_owned(), (&class).into(), version);
-        cache.mark(Scope::Everything)
-    });
+    shared.with(|cache| cache.classes.apply(name.to_owned(), (&class).into(), version));
     Ok(())
 }

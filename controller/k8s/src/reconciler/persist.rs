@@ -19,7 +19,7 @@ use primetime_core::state::run::{RunRecord, RunStatus};
 use primetime_core::state::surge::SurgeStatus;
 use primetime_core::state::world::World;
 
-use crate::cache::store::Cache;
+use crate::cache::store::{Cache, Scope};
 use crate::cache::table::{Key, Table};
 use crate::call::CallError;
 use crate::kinds::{self, workload};
@@ -273,11 +273,16 @@ impl Reconciler {
     ) -> Option<Instant> {
         let engine = self.clone();
         let class = class.to_owned();
-        let lane = format!("class/{class}");
+        // One lane for all classes: the ceilings of a budget span classes, and a plan of a snapshot
+        // older than the last reservation is deferred.
+        let lane = "reservations".to_owned();
         let work = Work { namespace, lane, kind: "reserve", due: None, cloud: false };
         self.start(work, look, async move {
-            own_classes::reserve(&engine.client, &engine.shared, &class, after, &version).await?;
-            Ok(Outcome::Done)
+            let (client, shared) = (&engine.client, &engine.shared);
+            let written = own_classes::reserve(client, shared, &class, after, &version).await;
+            // Namespaces that found the lane busy are planned again.
+            shared.with(|cache| cache.mark(Scope::Everything));
+            written.map(|()| Outcome::Done)
         })
     }
 

@@ -60,6 +60,10 @@ const CONFIRM: Duration = Duration::from_secs(30);
 /// effect.
 const RELIST_OVERRIDES: Duration = Duration::from_secs(30);
 
+/// Number of objects in a page of a list. Annotations of an object may have 256 KiB, so that a page
+/// has at most 13 MB. The default of kube is 500 objects.
+const PAGE: u32 = 50;
+
 /// Maximum pause after consecutive failures. The watch task notices a recovered API server within
 /// this time.
 const PAUSE_AT_MOST: Duration = Duration::from_secs(10);
@@ -94,7 +98,7 @@ pub(super) async fn watch<K, I, T, L>(
     let mut failures: u32 = 0;
     let mut limit = LIST_TIMEOUT;
     loop {
-        let config = watcher::Config::default().timeout(290);
+        let config = watcher::Config::default().timeout(290).page_size(PAGE);
         let mut events = std::pin::pin!(watcher::watcher(api.clone(), config));
         // Time of the next relist. The value is `None` during a list.
         let mut relist = None;

@@ -93,6 +93,7 @@ impl Evening {
         }
         objects.extend(platform("InstanceClass"));
         objects.extend(platform("MetricsSource"));
+        objects.extend(platform("SurgeBudget"));
         for group in &self.spec.announcement.machines {
             if !objects.iter().any(|o| is(o, "InstanceClass", &group.class)) {
                 let mut class = named("primetime.dev/v1alpha1", "InstanceClass", &group.class);
@@ -133,7 +134,7 @@ impl Evening {
             }
         }
         for object in &mut objects {
-            if matches!(text(object, "/kind"), "InstanceClass" | "MetricsSource") {
+            if matches!(text(object, "/kind"), "InstanceClass" | "MetricsSource" | "SurgeBudget") {
                 object["metadata"] = json!({"name": text(object, "/metadata/name")});
             }
         }

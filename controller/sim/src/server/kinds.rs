@@ -53,7 +53,7 @@ const fn cluster(
 }
 
 /// All kinds that the model serves.
-pub const ALL: [Kind; 34] = ranked([
+pub const ALL: [Kind; 35] = ranked([
     namespaced("primetime.dev", "v1alpha1", "scheduledsurges", "ScheduledSurge"),
     namespaced("primetime.dev", "v1alpha1", "surgeruns", "SurgeRun"),
     namespaced("primetime.dev", "v1alpha1", "surgecalendars", "SurgeCalendar"),
@@ -64,8 +64,12 @@ pub const ALL: [Kind; 34] = ranked([
     },
     Kind {
         namespaced: false,
-        status: false,
         ..namespaced("primetime.dev", "v1alpha1", "instanceclasses", "InstanceClass")
+    },
+    Kind {
+        namespaced: false,
+        status: false,
+        ..namespaced("primetime.dev", "v1alpha1", "surgebudgets", "SurgeBudget")
     },
     Kind {
         namespaced: false,

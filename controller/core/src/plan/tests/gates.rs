@@ -66,3 +66,55 @@ fn a_gate_that_closes_takes_no_machine_back() {
     evening.pass(end() + seconds(12_000), seconds(30));
     evening.everything_is_back();
 }
+
+#[test]
+fn a_gate_that_closes_after_the_reservation_stops_the_launch() {
+    let mut evening = Evening::new();
+    evening.pass(t0() - seconds(3_000), seconds(30));
+    assert_eq!(reserved(&evening), 17);
+    evening.world.may_launch = false;
+    evening.pass(t0() - seconds(300), seconds(30));
+    assert!(evening.cloud.is_empty(), "reserved, and not launched");
+    let said = &evening.run().status.message;
+    assert!(said.contains("machines.enabled"), "{said}");
+    evening.world.may_launch = true;
+    evening.pass(t0() - seconds(200), seconds(30));
+    assert_eq!(evening.cloud.len(), 17);
+}
+
+#[test]
+fn an_edit_to_more_groups_than_were_reserved_launches_none_beyond() {
+    let mut evening = Evening::new();
+    evening.pass(t0() - seconds(3_000), seconds(30));
+    let surge = evening.world.surges.get_mut("capital").unwrap();
+    surge.generation += 1;
+    let announced = &mut surge.spec.as_mut().unwrap().announcement;
+    let more = MachineGroup { name: "more".into(), class: "paris".into(), count: 17 };
+    announced.machines.push(more);
+    evening.pass(t0() - seconds(300), seconds(30));
+    assert!(evening.cloud.len() <= 20, "{} machines, 20 are allowed", evening.cloud.len());
+    let said = &evening.run().status.message;
+    assert!(said.contains("allows 20 instances"), "{said}");
+}
+
+#[test]
+fn a_reservation_follows_an_edit_until_the_launch() {
+    let mut evening = Evening::new();
+    evening.pass(t0() - seconds(3_000), seconds(30));
+    let surge = evening.world.surges.get_mut("capital").unwrap();
+    surge.generation += 1;
+    surge.spec.as_mut().unwrap().announcement.machines[0].count = 3;
+    evening.pass(t0() - seconds(2_900), seconds(30));
+    assert_eq!(reserved(&evening), 3, "room that is not needed is left to others");
+}
+
+#[test]
+fn machines_that_are_there_are_reserved_though_a_gate_is_closed() {
+    let mut evening = Evening::new();
+    evening.pass(t0() - seconds(300), seconds(30));
+    let class = evening.world.classes.get_mut("paris").unwrap();
+    class.reservations.clear();
+    class.limits.max_instances = None;
+    evening.pass(t0(), seconds(30));
+    assert_eq!(reserved(&evening), 17, "other runs have to know of them");
+}

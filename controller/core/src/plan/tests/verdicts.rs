@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::state::announcement::{JobStep, JobTemplate, Moment, TemplateKind};
+use crate::state::budget::{Budget, Ceilings};
 use crate::state::observed::{Bounds, Cause, ContainerLimits, Jobs, PodTemplate, Quota};
 use crate::state::run::RunStatus;
 
@@ -177,6 +178,10 @@ fn states() -> Vec<(&'static str, Must, &'static str, Change)> {
             e.world.classes.get_mut("paris").unwrap().limits.max_instances = Some(16);
             shut(e);
         }),
+        ("the run exceeds the replicas of a SurgeBudget", Must::Risk, "SurgeBudget", |e| {
+            let limits = Ceilings { replicas: Some(200), ..Ceilings::default() };
+            e.world.budgets = vec![Budget { name: "team-a".into(), limits }];
+        }),
         ("a Job of the warm-up has no template", Must::Risk, "warm", |e| {
             with_job(e, Jobs::default());
         }),
@@ -285,6 +290,8 @@ fn concerns(name: &str, stage: &str) -> bool {
         "a target has fewer ready pods than its floor" => !releasing,
         // The rule judges only before the first write.
         "a StatefulSet starts its pods one after another" => planned,
+        // A run that has begun is never lowered by a budget.
+        "the run exceeds the replicas of a SurgeBudget" => planned,
         "a target is in the middle of a rollout" => !planned,
         // The garbage collector deletes a run that has not begun together with the surge.
         "the surge was deleted" => !planned && !releasing,

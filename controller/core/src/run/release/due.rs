@@ -56,6 +56,13 @@ impl Run<'_> {
 
     /// Returns the instant at which the run should have given everything back.
     ///
+    /// Time at which the machines of a run that is not releasing yet are returned at the latest: after
+    /// the longest hold, the steps of the targets, and as many steps of the machines.
+    pub(in crate::run) fn machines_due(&self) -> Instant {
+        let steps = self.all_steps() + self.all_steps();
+        self.end + self.longest_hold() + steps + holds::OTHERS_TIME + holds::OTHERS_TIME
+    }
+
     /// Machines follow the targets by the same number of steps. Each Job of the release has until the
     /// deadline of the Job.
     pub(in crate::run) fn all_due(&self, way: &Release) -> Instant {
