@@ -65,7 +65,7 @@ pub struct Args {
     )]
     pub webhook_secret: Option<String>,
 
-    /// Name of the Service of the webhook, and of the ValidatingWebhookConfiguration that trusts
+    /// Name of the Service of the webhook, and of the `ValidatingWebhookConfiguration` that trusts
     /// the certificate.
     #[arg(long, env = "PRIMETIME_WEBHOOK_SERVICE")]
     pub webhook_service: Option<String>,

@@ -27,7 +27,7 @@ struct Served {
 
 /// Time without a turn of the reconcile loop after which the process is not alive. The loop turns
 /// every second ([`primetime_k8s::reconciler::HEARTBEAT`]).
-const STANDS_STILL: Duration = Duration::from_secs(60);
+const STANDS_STILL: Duration = Duration::from_mins(1);
 
 /// Binds the address and returns a future that serves the requests. A port in use is therefore an
 /// error at start.

@@ -1,6 +1,8 @@
 //! `InstanceClass`: the launch settings of machines. The platform team writes the object, and a
 //! surge refers to the object by name.
 
+#![expect(clippy::struct_field_names, reason = "each limit is the most of something")]
+
 mod ec2;
 
 use chrono::TimeDelta;

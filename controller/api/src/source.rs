@@ -1,6 +1,8 @@
 //! `MetricsSource`: a Prometheus for live metrics. The platform team writes the object, and a surge
 //! refers to the object by name.
 
+#![expect(clippy::struct_field_names, reason = "references end in Ref (API conventions)")]
+
 use chrono::TimeDelta;
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};

@@ -132,6 +132,9 @@ impl Look {
     }
 }
 
+/// The planner has panicked; the panic hook has told where.
+struct Panicked;
+
 /// Description of a request for the queue.
 struct Work<'a> {
     namespace: &'a str,
@@ -269,10 +272,10 @@ impl Reconciler {
                     let pass = tokio::time::Instant::now();
                     self.turned.now();
                     let planned = self.pass(&namespace, may_lower_from, clock_error, now);
-                    let again = aside.after(&namespace, planned.is_none(), pass.elapsed());
+                    let again = aside.after(&namespace, planned.is_err(), pass.elapsed());
                     let again =
                         again.map(|wait| Look { now: self.clock.now(), seen: pass }.after(wait));
-                    match again.or(planned.flatten()) {
+                    match again.or_else(|| planned.ok().flatten()) {
                         Some(at) => wakes.insert(namespace, at),
                         None => wakes.remove(&namespace),
                     };
@@ -297,15 +300,15 @@ impl Reconciler {
         }
     }
 
-    /// Plans one namespace and starts all requests of the plan. Returns the time of the next pass.
-    /// Returns `None` if the planner has panicked, and starts no request then.
+    /// Plans one namespace and starts all requests of the plan. Returns the time of the next pass. If
+    /// the planner has panicked, no request is started.
     fn pass(
         self: &Arc<Self>,
         namespace: &str,
         may_lower_from: Instant,
         clock_error: Option<TimeDelta>,
         now: Instant,
-    ) -> Option<Option<Instant>> {
+    ) -> Result<Option<Instant>, Panicked> {
         let look = Look { now, seen: tokio::time::Instant::now() };
         let cluster = &self.settings.cluster;
         let world = self.shared.with(|cache| {
@@ -316,7 +319,8 @@ impl Reconciler {
         let world = World { clock_error, delete_grace, ..world };
         let watch = tokio::time::Instant::now();
         // The planner is pure and holds no lock, so a panic leaves no state behind.
-        let plan = std::panic::catch_unwind(AssertUnwindSafe(|| plan(&world, now))).ok()?;
+        let plan = std::panic::catch_unwind(AssertUnwindSafe(|| plan(&world, now)));
+        let plan = plan.map_err(|_| Panicked)?;
         self.observer.planned(namespace, &world, &plan, watch.elapsed());
         let Plan { records, acts, wake } = plan;
         let mut next = wake;
@@ -330,7 +334,7 @@ impl Reconciler {
                 next = Some(next.map_or(at, |n| n.min(at)));
             }
         }
-        Some(next)
+        Ok(next)
     }
 
     /// Starts a request, unless the lane is busy or in backoff. Returns the end of the backoff, or

@@ -42,7 +42,7 @@ pub(crate) struct Opened {
 }
 
 /// PEM of the authority, and of the client's certificate and key.
-#[derive(Default, Hash)]
+#[derive(Hash)]
 struct Certificates {
     authority: Option<Vec<u8>>,
     client: Option<(Vec<u8>, Vec<u8>)>,
@@ -86,7 +86,7 @@ fn open(certificates: &Certificates) -> Result<Http, String> {
         (None, None) => connector.with_webpki_roots(),
         (builder, client) => {
             let builder = builder.unwrap_or_else(|| {
-                let roots = webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect();
+                let roots = webpki_roots::TLS_SERVER_ROOTS.to_vec();
                 ClientConfig::builder().with_root_certificates(RootCertStore { roots })
             });
             let config = match client {
@@ -143,16 +143,19 @@ pub(crate) async fn opened(
             headers.push((AUTHORIZATION, header(&format!("Secret {name}"), value.as_bytes())?));
         }
     }
-    let mut certificates = Certificates::default();
-    certificates.authority = match &access.authority {
+    let authority = match &access.authority {
         None => None,
         Some(Value::Plain(pem)) => Some(pem.clone().into_bytes()),
         Some(Value::Secret { name, key }) => Some(of(secrets, name, key).await?),
     };
-    if let Some(name) = &access.client_certificate {
-        let chain = of(secrets, name, "tls.crt").await?;
-        certificates.client = Some((chain, of(secrets, name, "tls.key").await?));
-    }
+    let client = match &access.client_certificate {
+        None => None,
+        Some(name) => {
+            let chain = of(secrets, name, "tls.crt").await?;
+            Some((chain, of(secrets, name, "tls.key").await?))
+        }
+    };
+    let certificates = Certificates { authority, client };
     let field = access.tenant_field.as_ref();
     let field = field.map(|(name, value)| (name.clone(), value.replace("{namespace}", namespace)));
     Ok(Opened { client: clients.of(&certificates)?, headers, field })

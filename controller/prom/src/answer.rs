@@ -94,8 +94,14 @@ fn known(value: Result<f64, Why>, now: Instant) -> Sample {
     }
 }
 
+/// Returns the first 200 characters of a text from outside, with blanks for control characters,
+/// which a terminal would obey.
+pub(crate) fn short(text: &str) -> String {
+    text.chars().take(200).map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
 fn data(body: &[u8]) -> Result<Data, Why> {
-    let short = |text: String| text.chars().take(200).collect::<String>();
+    let short = |text: String| short(&text);
     let body: Body =
         serde_json::from_slice(body).map_err(|e| Why::Malformed(short(e.to_string())))?;
     if body.status != "success" {

@@ -98,7 +98,7 @@ impl Trouble {
 }
 
 fn no_answer(why: impl std::fmt::Display) -> Why {
-    Why::NoAnswer(why.to_string().chars().take(200).collect())
+    Why::NoAnswer(answer::short(&why.to_string()))
 }
 
 impl Prometheus {

@@ -253,8 +253,8 @@ fn is_due(secret: &Secret, names: &[String], now: DateTime<Utc>) -> bool {
     after.is_some_and(|text| {
         let after = DateTime::parse_from_rfc3339(text).map(|after| after.to_utc());
         let in_time = after.is_ok_and(|after| now < after && after - now <= LIFETIME);
-        let named = secret.annotations().get(NAMES);
-        !in_time || named.is_none_or(|named| *named != names.join(","))
+        let old = secret.annotations().get(NAMES);
+        !in_time || old.is_none_or(|old| *old != names.join(","))
     })
 }
 

@@ -62,7 +62,7 @@ fn web_config(folder: &Path, tls: &Loopback, hash: &str, mutual: bool) -> Result
 }
 
 /// Starts a Prometheus that scrapes nothing and demands TLS and basic auth.
-async fn secured(folder: &Path, tools: &Tools) -> Result<(Process, String)> {
+fn secured(folder: &Path, tools: &Tools) -> Result<(Process, String)> {
     std::fs::write(folder.join("prometheus.yaml"), "{}")?;
     let port = free_port()?;
     let mut program = command(tools.path("prometheus"));
@@ -100,7 +100,7 @@ async fn a_prometheus_with_tls_and_basic_auth_is_asked_and_a_rotated_secret_need
     let _ = rustls::crypto::ring::default_provider().install_default();
     let tls = Loopback::new("127.0.0.1")?;
     web_config(&folder, &tls, HASHES[0], false)?;
-    let (_process, url) = secured(&folder, &tools).await?;
+    let (_process, url) = secured(&folder, &tools)?;
     let secrets = Kept::default();
     secrets.set("username", "primetime");
     secrets.set("password", "shop-password\n");

@@ -539,50 +539,14 @@ const OVERRIDES: [(&str, Change, &str); 9] = [
     ("an unknown action", |o| o["spec"]["action"] = json!("Panic"), "spec.action"),
 ];
 
-/// Returns invalid objects of the platform team, and invalid runs that a person creates.
-fn others(good: &Value) -> Vec<(&'static str, Value, &'static str)> {
+/// Returns metrics sources with credentials, tenants or addresses that the API server refuses.
+fn sources() -> Vec<(&'static str, Value, &'static str)> {
     let source = |url: &str| {
         json!({
             "apiVersion": "primetime.dev/v1alpha1", "kind": "MetricsSource",
             "metadata": {"name": "x"}, "spec": {"url": url},
         })
     };
-    let run = |ready: &str, start: &str, end: &str| {
-        json!({
-            "apiVersion": "primetime.dev/v1alpha1", "kind": "SurgeRun",
-            "metadata": {"name": "by-hand", "namespace": "shop"},
-            "spec": {
-                "readyTime": ready, "startTime": start, "endTime": end,
-                "targets": good["spec"]["targets"], "machines": [], "signals": [],
-            },
-        })
-    };
-    let class = |change: fn(&mut Value)| {
-        let mut class = json!({
-            "apiVersion": "primetime.dev/v1alpha1",
-            "kind": "InstanceClass",
-            "metadata": {"name": "bad"},
-            "spec": {"ec2": {
-                "launchTemplate": {"name": "shop-burst", "version": "1"},
-                "instanceTypes": ["m6i.xlarge"], "subnets": ["subnet-0a1b2c3d4e5f60001"],
-            }},
-        });
-        change(&mut class["spec"]);
-        class
-    };
-    let (eight, nine, ten) =
-        ("2031-01-12T20:00:00Z", "2031-01-12T21:00:00Z", "2031-01-12T22:00:00Z");
-    let mut empty = run(eight, nine, ten);
-    empty["spec"]["targets"] = json!([]);
-    let changed = |change: Change| {
-        let mut run = run(eight, nine, ten);
-        run["spec"]["signals"] = good["spec"]["signals"].clone();
-        change(&mut run);
-        run
-    };
-    let mut aimless = run(eight, nine, ten);
-    aimless["spec"]["signals"] = good["spec"]["signals"].clone();
-    aimless["spec"]["signals"][0]["target"] = json!("tills");
     let secured = |field: &str, value: Value| {
         let mut object = source("https://prometheus:9090");
         object["spec"][field] = value;
@@ -628,6 +592,54 @@ fn others(good: &Value) -> Vec<(&'static str, Value, &'static str)> {
         ("the same in octal", source("http://0251.0376.0251.0376/"), "host not allowed"),
         ("the same of IPv6", source("http://[fd00:ec2::254]/"), "host not allowed"),
         ("the same by name", source("http://Metadata.Google.internal/"), "host not allowed"),
+    ]
+}
+
+/// Returns invalid objects of the platform team, and invalid runs that a person creates.
+fn others(good: &Value) -> Vec<(&'static str, Value, &'static str)> {
+    let source = |url: &str| {
+        json!({
+            "apiVersion": "primetime.dev/v1alpha1", "kind": "MetricsSource",
+            "metadata": {"name": "x"}, "spec": {"url": url},
+        })
+    };
+    let run = |ready: &str, start: &str, end: &str| {
+        json!({
+            "apiVersion": "primetime.dev/v1alpha1", "kind": "SurgeRun",
+            "metadata": {"name": "by-hand", "namespace": "shop"},
+            "spec": {
+                "readyTime": ready, "startTime": start, "endTime": end,
+                "targets": good["spec"]["targets"], "machines": [], "signals": [],
+            },
+        })
+    };
+    let class = |change: fn(&mut Value)| {
+        let mut class = json!({
+            "apiVersion": "primetime.dev/v1alpha1",
+            "kind": "InstanceClass",
+            "metadata": {"name": "bad"},
+            "spec": {"ec2": {
+                "launchTemplate": {"name": "shop-burst", "version": "1"},
+                "instanceTypes": ["m6i.xlarge"], "subnets": ["subnet-0a1b2c3d4e5f60001"],
+            }},
+        });
+        change(&mut class["spec"]);
+        class
+    };
+    let (eight, nine, ten) =
+        ("2031-01-12T20:00:00Z", "2031-01-12T21:00:00Z", "2031-01-12T22:00:00Z");
+    let mut empty = run(eight, nine, ten);
+    empty["spec"]["targets"] = json!([]);
+    let changed = |change: Change| {
+        let mut run = run(eight, nine, ten);
+        run["spec"]["signals"] = good["spec"]["signals"].clone();
+        change(&mut run);
+        run
+    };
+    let mut aimless = run(eight, nine, ten);
+    aimless["spec"]["signals"] = good["spec"]["signals"].clone();
+    aimless["spec"]["signals"][0]["target"] = json!("tills");
+    vec![
         ("another scheme", source("ftp://prometheus:9090"), "must begin with https://"),
         (
             "credentials in an address",
@@ -845,7 +857,7 @@ async fn bad_input_is_refused_at_apply_with_a_clear_error() -> Result<()> {
             refused_offline(&surge, what, said).await?;
         }
     }
-    for (what, object, said) in others(&good).into_iter().chain(runs(&good)) {
+    for (what, object, said) in others(&good).into_iter().chain(sources()).chain(runs(&good)) {
         refused(&evening, &object, what, said).await?;
     }
     for (what, spec, said) in calendars() {

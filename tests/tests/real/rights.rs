@@ -27,17 +27,21 @@ enum Try {
     Delete(&'static str, &'static str),
 }
 
-/// The answer that a person sees: allowed, or a text in the refusal.
-type Answer = Option<&'static str>;
+/// The answer that a person sees: allowed, or a refusal with this text.
+#[derive(Clone, Copy, Debug)]
+enum Answer {
+    Allowed,
+    Refused(&'static str),
+}
 
-const YES: Answer = None;
+const YES: Answer = Answer::Allowed;
 
 fn no(said: &'static str) -> Answer {
-    Some(said)
+    Answer::Refused(said)
 }
 
 /// Returns a surge or a run with the given targets, and with more fields in the spec.
-fn announced(kind: &str, namespace: &str, targets: &[(&str, &str)], more: Value) -> Value {
+fn announced(kind: &str, namespace: &str, targets: &[(&str, &str)], more: &Value) -> Value {
     let targets: Vec<_> = targets
         .iter()
         .map(|(kind, name)| {
@@ -64,19 +68,19 @@ fn announced(kind: &str, namespace: &str, targets: &[(&str, &str)], more: Value)
 }
 
 fn surge(targets: &[(&str, &str)]) -> Try {
-    Try::Create(announced("ScheduledSurge", SHOP, targets, json!({})))
+    Try::Create(announced("ScheduledSurge", SHOP, targets, &json!({})))
 }
 
-fn surge_with(more: Value) -> Try {
+fn surge_with(more: &Value) -> Try {
     Try::Create(announced("ScheduledSurge", SHOP, &[("Deployment", "web")], more))
 }
 
-fn run_with(more: Value) -> Try {
+fn run_with(more: &Value) -> Try {
     Try::Create(announced("SurgeRun", SHOP, &[("Deployment", "web")], more))
 }
 
 fn named_run(name: &str) -> Try {
-    let mut run = announced("SurgeRun", SHOP, &[("Deployment", "web")], json!({}));
+    let mut run = announced("SurgeRun", SHOP, &[("Deployment", "web")], &json!({}));
     run["metadata"]["name"] = json!(name);
     Try::Create(run)
 }
@@ -118,6 +122,7 @@ fn class() -> Value {
 /// `ci` is a robot that announces, and may scale `web` by name only. `ed` has the role edit alone.
 /// `olga` is on-call. `hugo` may hold and nothing else. `vera` looks. `eve` has no right. `admin`
 /// is a cluster admin.
+#[expect(clippy::too_many_lines, reason = "one table: who tries what, and the answer")]
 fn cases() -> Vec<(&'static str, &'static str, Try, Answer)> {
     let web: &[_] = &[("Deployment", "web")];
     let both: &[_] = &[("Deployment", "web"), ("Deployment", "search")];
@@ -145,10 +150,10 @@ fn cases() -> Vec<(&'static str, &'static str, Try, Answer)> {
         surge(&targets)
     };
     let elsewhere = |namespace: &str, name: &str| {
-        Try::Create(announced("ScheduledSurge", namespace, &[("Deployment", name)], json!({})))
+        Try::Create(announced("ScheduledSurge", namespace, &[("Deployment", name)], &json!({})))
     };
     let owned = || {
-        let mut run = announced("SurgeRun", SHOP, &[("Deployment", "web")], json!({}));
+        let mut run = announced("SurgeRun", SHOP, &[("Deployment", "web")], &json!({}));
         run["metadata"]["ownerReferences"] = json!([{"apiVersion": "primetime.dev/v1alpha1",
             "kind": "ScheduledSurge", "name": "stored", "uid": "u", "controller": true}]);
         Try::Create(run)
@@ -183,43 +188,43 @@ fn cases() -> Vec<(&'static str, &'static str, Try, Answer)> {
             YES,
         ),
         ("ann", "64 targets", many(64), YES),
-        ("ann", "Jobs", surge_with(warm()), YES),
-        ("ann", "Jobs of a step", surge_with(jobs()), YES),
-        ("ann", "a ConfigMap", surge_with(map("shop-flags")), YES),
+        ("ann", "Jobs", surge_with(&warm()), YES),
+        ("ann", "Jobs of a step", surge_with(&jobs()), YES),
+        ("ann", "a ConfigMap", surge_with(&map("shop-flags")), YES),
         (
             "ann",
             "an HTTPRoute",
-            surge_with(route()),
+            surge_with(&route()),
             no("spec.degrade[0]: user \"ann\" may not patch httproutes \"shop\""),
         ),
-        ("ann", "a class that was granted", surge_with(class("paris")), YES),
+        ("ann", "a class that was granted", surge_with(&class("paris")), YES),
         (
             "ann",
             "another class",
-            surge_with(class("gpu")),
+            surge_with(&class("gpu")),
             no(
                 "spec.machines[0]: user \"ann\" may not use instanceclasses \"gpu\" in namespace shop",
             ),
         ),
-        ("ann", "a source that was granted", surge_with(source("main")), YES),
+        ("ann", "a source that was granted", surge_with(&source("main")), YES),
         (
             "ann",
             "another source",
-            surge_with(source("bank")),
+            surge_with(&source("bank")),
             no("spec.signals[0]: user \"ann\" may not use metricssources \"bank\""),
         ),
-        ("ann", "a run for now", run_with(json!({})), YES),
-        ("ann", "a run with Jobs", run_with(warm()), YES),
+        ("ann", "a run for now", run_with(&json!({})), YES),
+        ("ann", "a run with Jobs", run_with(&warm()), YES),
         (
             "ann",
             "a run with another class",
-            run_with(class("gpu")),
+            run_with(&class("gpu")),
             no("may not use instanceclasses \"gpu\""),
         ),
         (
             "ann",
             "a run of a surge",
-            run_with(json!({"surgeName": "stored"})),
+            run_with(&json!({"surgeName": "stored"})),
             no("only Primetime creates the runs of a surge"),
         ),
         (
@@ -228,7 +233,7 @@ fn cases() -> Vec<(&'static str, &'static str, Try, Answer)> {
             owned(),
             no("only Primetime creates the runs of a surge"),
         ),
-        ("ann", "a run in 401 days", run_with(far), no("at most 400 days ahead")),
+        ("ann", "a run in 401 days", run_with(&far), no("at most 400 days ahead")),
         (
             "ann",
             "a run with the name of an occurrence",
@@ -238,7 +243,7 @@ fn cases() -> Vec<(&'static str, &'static str, Try, Answer)> {
         (
             "ann",
             "a run of a kind that is not allowed",
-            Try::Create(announced("SurgeRun", SHOP, &[("Rollout", "web")], json!({}))),
+            Try::Create(announced("SurgeRun", SHOP, &[("Rollout", "web")], &json!({}))),
             no("kinds of scalableKinds only"),
         ),
         ("ann", "edits a run", edit_run(), no(forbidden)),
@@ -286,26 +291,31 @@ fn cases() -> Vec<(&'static str, &'static str, Try, Answer)> {
             no("may not patch horizontalpodautoscalers \"auto-hpa\", which scales auto"),
         ),
         ("ann", "an HPA that it may patch", surge(&[("Deployment", "auto")]), YES),
-        ("ci", "Jobs", surge_with(warm()), no("user \"ci\" may not create jobs in namespace shop")),
+        (
+            "ci",
+            "Jobs",
+            surge_with(&warm()),
+            no("user \"ci\" may not create jobs in namespace shop"),
+        ),
         (
             "ci",
             "Jobs of a step",
-            surge_with(jobs()),
+            surge_with(&jobs()),
             no("user \"ci\" may not create jobs in namespace shop"),
         ),
         (
             "ci",
             "a ConfigMap",
-            surge_with(map("shop-flags")),
+            surge_with(&map("shop-flags")),
             no("spec.degrade[0]: user \"ci\" may not patch configmaps \"shop-flags\""),
         ),
-        ("ci", "a ConfigMap that it may patch", surge_with(map("ci-flags")), YES),
-        ("ci", "an HTTPRoute", surge_with(route()), no("may not patch httproutes \"shop\"")),
-        ("ci", "16 classes by name", surge_with(classes(16)), YES),
+        ("ci", "a ConfigMap that it may patch", surge_with(&map("ci-flags")), YES),
+        ("ci", "an HTTPRoute", surge_with(&route()), no("may not patch httproutes \"shop\"")),
+        ("ci", "16 classes by name", surge_with(&classes(16)), YES),
         (
             "ci",
             "a run of another workload",
-            Try::Create(announced("SurgeRun", SHOP, &[("Deployment", "search")], json!({}))),
+            Try::Create(announced("SurgeRun", SHOP, &[("Deployment", "search")], &json!({}))),
             no("may not update deployments/scale \"search\""),
         ),
         (
@@ -322,7 +332,7 @@ fn cases() -> Vec<(&'static str, &'static str, Try, Answer)> {
             no("spec.configMapKeyRef: user \"ci\" may not get configmaps \"guide\""),
         ),
         ("ed", "a surge", surge(web), no(forbidden)),
-        ("ed", "a run", run_with(json!({})), no(forbidden)),
+        ("ed", "a run", run_with(&json!({})), no(forbidden)),
         ("ed", "overrides", override_of("Hold"), no(forbidden)),
         ("olga", "holds", override_of("Hold"), YES),
         ("olga", "boosts", override_of("Boost"), YES),
@@ -350,7 +360,7 @@ fn cases() -> Vec<(&'static str, &'static str, Try, Answer)> {
         ("vera", "overrides", override_of("Hold"), no(forbidden)),
         ("vera", "deletes a surge", Try::Delete("scheduledsurges", "stored"), no(forbidden)),
         ("eve", "announces", surge(web), no(forbidden)),
-        ("eve", "a run", run_with(json!({})), no(forbidden)),
+        ("eve", "a run", run_with(&json!({})), no(forbidden)),
         ("power", "edits a run", edit_run(), no("user \"power\" may not edit surgeruns")),
         ("power", "takes the finalizer off a run", unguard(), no("only Primetime takes it off")),
         ("power", "takes the finalizer off a hold", hold(), no("only Primetime takes it off")),
@@ -375,7 +385,7 @@ fn cases() -> Vec<(&'static str, &'static str, Try, Answer)> {
             elsewhere("kube-system", "coredns"),
             no("namespace kube-system is protected"),
         ),
-        ("admin", "anything else", surge_with(class("gpu")), YES),
+        ("admin", "anything else", surge_with(&class("gpu")), YES),
     ]
 }
 
@@ -397,7 +407,7 @@ fn resource(kind: &str) -> ApiResource {
     let gvk = GroupVersionKind::gvk("primetime.dev", "v1alpha1", kind);
     let mut resource = ApiResource::from_gvk(&gvk);
     if kind == "InstanceClass" {
-        resource.plural = "instanceclasses".to_owned();
+        "instanceclasses".clone_into(&mut resource.plural);
     }
     resource
 }
@@ -521,8 +531,8 @@ async fn matrix(plane: &Plane) -> Result<usize> {
         let client = clients.get(who).context("a client")?;
         let said = tried(client, &tries).await.map_err(|error| error.to_string());
         let right = match (&said, answer) {
-            (Ok(()), None) => true,
-            (Err(said), Some(text)) => said.contains(text),
+            (Ok(()), Answer::Allowed) => true,
+            (Err(said), Answer::Refused(text)) => said.contains(text),
             _ => false,
         };
         if !right {
