@@ -28,6 +28,10 @@ const ANEW: Duration = Duration::from_hours(1);
 /// frees the permit after the timeout of 30 s.
 const AT_ONCE: usize = 4;
 
+/// Maximum number of feeds of one namespace in memory at the same time, so that feeds that hang leave
+/// places for other namespaces.
+const OF_A_NAMESPACE: usize = 2;
+
 /// Maximum delay before the feed reader notices a failed task.
 const PAUSE: Duration = Duration::from_secs(10);
 
@@ -40,8 +44,7 @@ struct Means {
     clock: Arc<dyn Clock>,
     at_once: Arc<Semaphore>,
     one_by_one: Arc<Semaphore>,
-    /// One place for each namespace, so that the feeds of a namespace wait for each other before
-    /// they take the places of others.
+    /// Places of each namespace ([`OF_A_NAMESPACE`]).
     of_namespace: Arc<Mutex<BTreeMap<String, Arc<Semaphore>>>>,
 }
 
@@ -160,11 +163,13 @@ impl Means {
         }
     }
 
-    /// Returns the place of a namespace. Forgets the places that no task holds or awaits.
+    /// Returns the places of a namespace. Forgets the places that no task holds or awaits.
     fn of_namespace(&self, namespace: &str) -> Arc<Semaphore> {
         let mut all = self.of_namespace.lock().unwrap_or_else(PoisonError::into_inner);
         all.retain(|name, place| name == namespace || Arc::strong_count(place) > 1);
-        all.entry(namespace.to_owned()).or_insert_with(|| Arc::new(Semaphore::new(1))).clone()
+        all.entry(namespace.to_owned())
+            .or_insert_with(|| Arc::new(Semaphore::new(OF_A_NAMESPACE)))
+            .clone()
     }
 
     /// Returns the calendars with a valid spec. Removes the readings of deleted calendars from the
