@@ -44,6 +44,7 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use kube::Client;
 use primetime_core::Instant;
+use primetime_core::machines::gate;
 use primetime_core::output::Plan;
 use primetime_core::plan::plan;
 use primetime_core::port::{Clock, Cloud};
@@ -419,19 +420,15 @@ impl Reconciler {
     /// first act, or whose finalizer a person has removed.
     fn sweep_reservations(self: &Arc<Self>) {
         let stale = self.shared.with(|cache| {
-            let listed = cache.listed_since_it_leads();
+            if !cache.listed_since_it_leads() {
+                return Vec::new();
+            }
             let runs: BTreeSet<&str> = cache.runs.iter().map(|(_, r)| r.uid.as_str()).collect();
-            let classes = cache.classes.iter().filter(|_| listed);
-            let kept = classes.map(|(name, row)| {
-                let kept = row.reservations.iter().filter(|r| runs.contains(r.uid.as_str()));
-                (name.clone(), kept.cloned().collect::<Vec<_>>(), row.reservations.len())
+            let kept = cache.classes.iter().filter_map(|(name, class)| {
+                let kept = gate::without_the_gone(&class.reservations, |uid| runs.contains(uid))?;
+                Some((name.clone(), kept, cache.classes.get(name)?.version.clone()))
             });
-            let stale = kept.filter(|(_, kept, before)| kept.len() < *before);
-            let versioned = stale.filter_map(|(name, kept, _)| {
-                let version = cache.classes.get(&name)?.version.clone();
-                Some((name, kept, version))
-            });
-            versioned.collect::<Vec<_>>()
+            kept.collect()
         });
         let look = Look { now: self.clock.now(), seen: tokio::time::Instant::now() };
         for (class, kept, version) in stale {

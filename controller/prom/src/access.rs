@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -186,9 +186,6 @@ impl Secrets for NoSecrets {
         Box::pin(async move { Err(format!("Secret {name} cannot be read here")) })
     }
 }
-
-/// The Secrets of a client.
-pub(crate) type Kept = Arc<dyn Secrets>;
 
 #[cfg(test)]
 mod tests {

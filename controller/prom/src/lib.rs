@@ -23,7 +23,7 @@ use primetime_core::reference;
 use primetime_core::state::sample::{Sample, Why};
 use tokio::sync::Semaphore;
 
-use crate::access::{Clients, Kept, NoSecrets, Opened};
+use crate::access::{Clients, NoSecrets, Opened};
 pub use answer::read;
 
 /// Size limit of an answer in bytes. An answer with a hundred numbers is far smaller.
@@ -45,7 +45,7 @@ const OF_A_NAMESPACE: usize = 2;
 #[derive(Clone)]
 pub struct Prometheus {
     clients: Arc<Clients>,
-    secrets: Kept,
+    secrets: Arc<dyn Secrets>,
     sizes: Arc<group::Sizes>,
     busy: Arc<Mutex<BTreeMap<String, Arc<Semaphore>>>>,
 }

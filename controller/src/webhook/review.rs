@@ -136,50 +136,66 @@ fn reasons_against(
 /// `--scalable-kind` the function asks the API server about at most [`KINDS`] kinds, and accepts
 /// what it could not ask about.
 async fn kinds_scale(surge: &ScheduledSurge, means: &Means) -> Vec<String> {
-    let mut verdicts = BTreeMap::new();
+    let (mut verdicts, mut asked) = (BTreeMap::new(), 0);
     let mut reasons = Vec::new();
     for (i, target) in surge.spec.event.targets.iter().enumerate() {
         let kind = &target.scale_target_ref;
         let key = (kind.api_version.clone(), kind.kind.clone());
-        if !verdicts.contains_key(&key) && verdicts.len() < KINDS {
-            verdicts.insert(key.clone(), kind_scales(kind, means).await);
+        if !verdicts.contains_key(&key) {
+            let verdict = match known(kind, &means.shared) {
+                Some(verdict) => verdict,
+                None if asked < KINDS => {
+                    asked += 1;
+                    asked_for(kind, &means.client).await
+                }
+                None => Ok(()),
+            };
+            verdicts.insert(key.clone(), verdict);
         }
-        if let Some(Some(why)) = verdicts.get(&key) {
+        if let Some(Err(why)) = verdicts.get(&key) {
             reasons.push(format!("spec.targets[{i}]: {why}"));
         }
     }
     reasons
 }
 
-/// Returns the reason for which a kind cannot be scaled, or `None` if it can be or is not known.
-async fn kind_scales(named: &ScaleTargetRef, means: &Means) -> Option<String> {
-    let ScaleTargetRef { api_version, kind, .. } = named;
-    let group = reference::group_version(api_version).map_or("", |it| it.group);
-    let not_served = || format!("kind {kind} of {api_version} is not served by this cluster");
-    let no_scale = || format!("kind {kind} has no scale subresource");
-    let (allowed, known) = means.shared.with(|cache| {
-        let key = (group.to_owned(), kind.clone());
-        let listed = (api_version.clone(), kind.clone());
-        let allowed = (!cache.scalable.is_empty()).then(|| cache.scalable.contains(&key));
-        (allowed, cache.unwatched.get(&listed).cloned())
+fn not_served(ScaleTargetRef { api_version, kind, .. }: &ScaleTargetRef) -> String {
+    format!("kind {kind} of {api_version} is not served by this cluster")
+}
+
+fn no_scale(named: &ScaleTargetRef) -> String {
+    format!("kind {} has no scale subresource", named.kind)
+}
+
+/// Returns what the process knows of a kind: `Err` with the reason for which the kind cannot be
+/// scaled. Returns `None` if only the API server can tell.
+fn known(named: &ScaleTargetRef, shared: &Shared) -> Option<Result<(), String>> {
+    let group = reference::group_version(&named.api_version).map_or("", |it| it.group);
+    let watched = (named.api_version.clone(), named.kind.clone());
+    let (allowed, cause) = shared.with(|cache| {
+        (cache.may_scale(group, &named.kind), cache.unwatched.get(&watched).cloned())
     });
-    match (allowed, known) {
-        (_, Some(Cause::NotScalable(_))) => return Some(no_scale()),
-        (Some(true), Some(Cause::NotServed(_))) => return Some(not_served()),
-        (Some(true), _) => return None,
+    match (allowed, cause) {
+        (_, Some(Cause::NotScalable(_))) => Some(Err(no_scale(named))),
+        (Some(true), Some(Cause::NotServed(_))) => Some(Err(not_served(named))),
+        (Some(true), _) => Some(Ok(())),
         (Some(false), _) => {
-            let not_served = not_served();
-            return Some(format!("{not_served}, or not among scalableKinds of the Helm chart"));
+            let not_served = not_served(named);
+            Some(Err(format!("{not_served}, or not among scalableKinds of the Helm chart")))
         }
-        (None, _) => {}
+        (None, _) => None,
     }
-    match watch::probe(&means.client, api_version, kind).await {
-        Ok(Some((_, true))) => None,
-        Ok(Some((_, false))) => Some(no_scale()),
-        Ok(None) => Some(not_served()),
+}
+
+/// Asks the API server about a kind. A kind that could not be asked about is accepted.
+async fn asked_for(named: &ScaleTargetRef, client: &Client) -> Result<(), String> {
+    match watch::probe(client, &named.api_version, &named.kind).await {
+        Ok(Some((_, true))) => Ok(()),
+        Ok(Some((_, false))) => Err(no_scale(named)),
+        Ok(None) => Err(not_served(named)),
         Err(error) => {
-            warn!(%error, kind, "could not be looked up");
-            None
+            warn!(%error, kind = named.kind, "could not be looked up");
+            Ok(())
         }
     }
 }

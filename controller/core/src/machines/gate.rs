@@ -136,6 +136,17 @@ pub fn with(reservations: &[Reservation], wanted: &Reservation) -> Vec<Reservati
     all
 }
 
+/// Returns the reservations of a class without those of runs that no longer exist, or `None` if each
+/// has its run.
+#[must_use]
+pub fn without_the_gone(
+    reservations: &[Reservation],
+    exists: impl Fn(&str) -> bool,
+) -> Option<Vec<Reservation>> {
+    let kept: Vec<_> = reservations.iter().filter(|r| exists(&r.uid)).cloned().collect();
+    (kept.len() < reservations.len()).then_some(kept)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -239,5 +250,7 @@ mod tests {
         let after = with(&before, &reserved("a", 3, 0, 1));
         assert_eq!(after.iter().map(|r| r.instances).sum::<u32>(), 5);
         assert_eq!(with(&after, &reserved("a", 0, 0, 1)), before[1..]);
+        assert_eq!(without_the_gone(&before, |uid| uid == "b").as_deref(), Some(&before[1..]));
+        assert_eq!(without_the_gone(&before, |_| true), None);
     }
 }

@@ -8,6 +8,10 @@ use crate::state::world::World;
 /// Returns a sentence if the surge is beyond the number of surges of a budget. Surges that were
 /// accepted before come first, and then the order of names.
 pub(super) fn refuses(surge: &SurgeRecord, world: &World) -> Option<String> {
+    // Each surge is compared with all others, which a namespace without a budget must not pay for.
+    if world.budgets.iter().all(|b| b.limits.surges.is_none()) {
+        return None;
+    }
     let order = |surge: &SurgeRecord| (!was_accepted(surge), surge.name.clone());
     let there = world.surges.values().filter(|other| !other.deleting);
     let before = there.filter(|other| order(other) < order(surge)).count();

@@ -59,11 +59,7 @@ impl Usual {
 impl Subject<'_> {
     /// The planned floor, once the usual replicas are known or not needed.
     pub(super) fn planned(&self) -> Option<u32> {
-        let want = self.target.want;
-        let usual = self.usual.map(|usual| usual.replicas);
-        let known = usual.or_else(|| (!want.needs_baseline()).then_some(0))?;
-        let planned = want.replicas(known);
-        Some(planned.min(self.target.max_replicas.unwrap_or(planned)))
+        self.target.planned(self.usual.map(|usual| usual.replicas))
     }
 
     /// Pods that the controller of the workload has yet to create.

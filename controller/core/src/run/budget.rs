@@ -48,14 +48,8 @@ impl Run<'_> {
 /// `maxReplicas`.
 fn planned(announcement: &Announcement, world: &World, now: Instant) -> u32 {
     let each = announcement.targets.iter().map(|target| {
-        let usual = usual::replicas(target, world, now);
-        match usual.or_else(|| (!target.want.needs_baseline()).then_some(0)) {
-            Some(usual) => {
-                let planned = target.want.replicas(usual);
-                planned.min(target.max_replicas.unwrap_or(planned))
-            }
-            None => target.max_replicas.unwrap_or(0),
-        }
+        let planned = target.planned(usual::replicas(target, world, now));
+        planned.or(target.max_replicas).unwrap_or(0)
     });
     each.fold(0, u32::saturating_add)
 }

@@ -128,6 +128,17 @@ pub struct Target {
     pub lead: TimeDelta,
 }
 
+impl Target {
+    /// Returns the planned floor, at most `maxReplicas`. Returns `None` for a multiplier while the
+    /// usual replicas are unknown.
+    #[must_use]
+    pub fn planned(&self, usual: Option<u32>) -> Option<u32> {
+        let known = usual.or_else(|| (!self.want.needs_baseline()).then_some(0))?;
+        let planned = self.want.replicas(known);
+        Some(planned.min(self.max_replicas.unwrap_or(planned)))
+    }
+}
+
 /// A named replica level for signals (`spec.targets[].rungs[]`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rung {

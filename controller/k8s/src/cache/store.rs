@@ -235,6 +235,14 @@ impl Cache {
         surges.chain(calendars).chain(runs).chain(holds).cloned().collect()
     }
 
+    /// True if a kind may be a target in this installation, false if not. Returns `None` if the right
+    /// of the service account alone decides.
+    #[must_use]
+    pub fn may_scale(&self, group: &str, kind: &str) -> Option<bool> {
+        let key = (group.to_owned(), kind.to_owned());
+        (!self.scalable.is_empty()).then(|| self.scalable.contains(&key))
+    }
+
     /// Returns the workload kinds that surges, runs and holds name.
     #[must_use]
     pub fn kinds(&self) -> BTreeSet<(String, String)> {

@@ -42,13 +42,12 @@ pub(super) async fn workloads(client: Client, shared: Shared) {
                 next = Some(next.map_or(at, |next: tokio::time::Instant| next.min(at)));
                 continue;
             }
+            looked_up.insert(kind.clone(), now);
             if let Some(group) = unlisted(&shared, &kind) {
                 let cause = Cause::NotAllowed { kind: kind.1.clone(), group };
                 unwatched(&shared, &kind, &cause);
-                looked_up.insert(kind.clone(), now);
                 continue;
             }
-            looked_up.insert(kind.clone(), now);
             next = Some(next.map_or(now + PROBE_INTERVAL, |next| next.min(now + PROBE_INTERVAL)));
             let (api_version, name) = &kind;
             match probe(&client, api_version, name).await {
@@ -86,12 +85,9 @@ pub(super) async fn workloads(client: Client, shared: Shared) {
 
 /// Returns the API group of a kind that this installation does not allow as a target.
 fn unlisted(shared: &Shared, kind: &(String, String)) -> Option<String> {
-    let group = reference::group_version(&kind.0).map_or("", |it| it.group).to_owned();
-    shared.with(|cache| {
-        let key = (group.clone(), kind.1.clone());
-        let allowed = cache.scalable.is_empty() || cache.scalable.contains(&key);
-        (!allowed).then_some(group)
-    })
+    let group = reference::group_version(&kind.0).map_or("", |it| it.group);
+    let refused = shared.with(|cache| cache.may_scale(group, &kind.1)) == Some(false);
+    refused.then(|| group.to_owned())
 }
 
 /// Records the cause for which a kind is not watched, and notifies the planner of a new cause.

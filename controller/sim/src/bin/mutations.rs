@@ -37,7 +37,19 @@ impl Mutation {
 /// Number of lines after a marker in which `plant_in` searches for the original text.
 const NEAR: usize = 6;
 
-const MUTATIONS: [Mutation; 43] = [
+const MUTATIONS: [Mutation; 45] = [
+    Mutation {
+        name: "machines are launched without a reservation",
+        marker: "launches-without-a-reservation",
+        right: "(group.count + join::replacements(status, group, world, now)).min(most);",
+        wrong: "(group.count + join::replacements(status, group, world, now)).max(most.min(0));",
+    },
+    Mutation {
+        name: "machines are launched while a gate is closed",
+        marker: "launches-while-a-gate-is-closed",
+        right: "|| !self.closed(&group.class, status).is_empty()",
+        wrong: "",
+    },
     Mutation {
         name: "pre-scaling begins at T0, not its lead time earlier",
         marker: "pre-scaling-begins-t0",

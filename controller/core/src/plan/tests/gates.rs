@@ -83,6 +83,18 @@ fn a_gate_that_closes_after_the_reservation_stops_the_launch() {
 }
 
 #[test]
+fn a_class_that_closes_after_the_reservation_stops_the_launch() {
+    let mut evening = Evening::new();
+    evening.pass(t0() - seconds(3_000), seconds(30));
+    assert_eq!(reserved(&evening), 17);
+    evening.world.classes.get_mut("paris").unwrap().namespaces.clear();
+    evening.pass(t0() - seconds(300), seconds(30));
+    assert!(evening.cloud.is_empty() && evening.run().status.ledger.is_empty());
+    let said = &evening.run().status.message;
+    assert!(said.contains("spec.namespaces"), "{said}");
+}
+
+#[test]
 fn an_edit_to_more_groups_than_were_reserved_launches_none_beyond() {
     let mut evening = Evening::new();
     evening.pass(t0() - seconds(3_000), seconds(30));
