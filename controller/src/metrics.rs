@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use primetime_core::Instant;
+use primetime_core::machines::terminate;
 use primetime_core::output::Plan;
 use primetime_core::schedule;
 use primetime_core::state::condition::{ConditionType, condition};
@@ -27,7 +29,7 @@ struct Family {
     labels: &'static [&'static str],
 }
 
-const FAMILIES: [Family; 18] = [
+const FAMILIES: [Family; 19] = [
     Family {
         name: "primetime_run_ready_by_timestamp_seconds",
         help: "T0: when everything must be ready.",
@@ -85,6 +87,11 @@ const FAMILIES: [Family; 18] = [
         labels: &["group"],
     },
     Family {
+        name: "primetime_machines_not_given_back",
+        help: "Machines of the run that should be gone: not empty in time, not terminated in time, or out of sight.",
+        labels: &[],
+    },
+    Family {
         name: "primetime_signal_load",
         help: "Live load, in the on-call's unit; absent while unknown.",
         labels: &["signal"],
@@ -130,6 +137,7 @@ pub struct Metrics {
     lateness: Histogram,
     planning: Histogram,
     aside: Gauge,
+    orphans: Gauge,
     rows: Mutex<BTreeMap<String, Vec<Row>>>,
 }
 
@@ -162,9 +170,15 @@ impl Metrics {
             "primetime_namespaces_set_aside",
             "Namespaces whose plan panicked or took too long, and that are planned less often.",
         )?;
+        let orphans = Gauge::new(
+            "primetime_machines_orphaned",
+            "Instances with the tag of this cluster that no open run owns.",
+        )?;
         registry.register(Box::new(planning.clone()))?;
         registry.register(Box::new(aside.clone()))?;
-        Ok(Self { registry, operations, lateness, planning, aside, rows: Mutex::default() })
+        registry.register(Box::new(orphans.clone()))?;
+        let rows = Mutex::default();
+        Ok(Self { registry, operations, lateness, planning, aside, orphans, rows })
     }
 
     fn rows<T>(&self, f: impl FnOnce(&mut BTreeMap<String, Vec<Row>>) -> T) -> T {
@@ -222,10 +236,18 @@ impl Observer for Metrics {
         self.aside.set(namespaces as f64);
     }
 
-    fn planned(&self, namespace: &str, world: &World, _plan: &Plan, took: Duration) {
+    #[expect(clippy::cast_precision_loss, reason = "fewer instances than 2^53")]
+    fn orphans(&self, instances: usize) {
+        self.orphans.set(instances as f64);
+    }
+
+    fn planned(&self, namespace: &str, world: &World, _: &Plan, now: Instant, took: Duration) {
         self.planning.observe(took.as_secs_f64());
-        let rows =
-            world.runs.values().flat_map(|run| rows_of(namespace, run, world)).collect::<Vec<_>>();
+        let rows = world
+            .runs
+            .values()
+            .flat_map(|run| rows_of(namespace, run, world, now))
+            .collect::<Vec<_>>();
         self.rows(|all| {
             if rows.is_empty() {
                 all.remove(namespace);
@@ -241,7 +263,7 @@ impl Observer for Metrics {
 /// The function is a single table: each metric family stands beside the status field with the
 /// value.
 #[expect(clippy::cast_precision_loss, reason = "seconds since the epoch fit into 53 bits")]
-fn rows_of(namespace: &str, run: &RunRecord, world: &World) -> Vec<Row> {
+fn rows_of(namespace: &str, run: &RunRecord, world: &World, now: Instant) -> Vec<Row> {
     let status = &run.status;
     let own = |more: Labels| -> Labels {
         let mut labels = vec![
@@ -310,6 +332,10 @@ fn rows_of(namespace: &str, run: &RunRecord, world: &World) -> Vec<Row> {
         show("primetime_machines_wanted", label(), f64::from(wanted));
         show("primetime_machines_launched", label(), f64::from(machine.launched));
         show("primetime_machines_joined", label(), f64::from(machine.joined));
+    }
+    if !status.ledger.is_empty() {
+        let stuck = terminate::not_given_back(run, world, now);
+        show("primetime_machines_not_given_back", Vec::new(), f64::from(stuck));
     }
     for signal in &status.signals {
         let label = || vec![("signal", signal.name.clone())];

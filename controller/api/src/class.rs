@@ -84,6 +84,12 @@ pub struct InstanceClassSpec {
     #[serde(default = "default_lead_seconds")]
     #[schemars(range(min = 1, max = 86400))]
     pub lead_seconds: u32,
+    /// Time in seconds from the launch of a machine until its Node has joined. A machine that has not
+    /// joined by then is replaced, a tenth of the group at a time. Defaults to half of `leadSeconds`,
+    /// at least 60 and at most 600. Range 10 to 86400.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 10, max = 86400))]
+    pub join_seconds: Option<u32>,
     /// Namespaces whose runs may launch machines of the class. `*` stands for all namespaces. At
     /// most 1000. If absent, no run may launch a machine.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -155,6 +161,12 @@ pub enum Provider {
 }
 
 impl InstanceClassSpec {
+    /// Returns the join deadline in seconds. By half of the lead time there is time to start another
+    /// machine before T0.
+    fn join(&self) -> u32 {
+        self.join_seconds.unwrap_or_else(|| (self.lead_seconds / 2).clamp(60, 600))
+    }
+
     /// Returns the launch settings for EC2, either from `spec.ec2` or from the deprecated fields of
     /// version 0.1.
     fn ec2(&self) -> Option<Ec2Launch> {
@@ -179,6 +191,7 @@ impl From<&InstanceClass> for observed::InstanceClass {
         };
         Self {
             lead: TimeDelta::seconds(i64::from(spec.lead_seconds)),
+            join: TimeDelta::seconds(i64::from(spec.join())),
             launch: Launch { provider, block: block.unwrap_or_default() },
             namespaces: spec.namespaces.iter().cloned().collect(),
             limits: observed::MachineLimits {
@@ -210,6 +223,18 @@ mod tests {
         };
         assert_eq!(read(&old), read(&new));
         assert_eq!(read(&new).launch.block["template"], "lt-1");
+    }
+
+    #[test]
+    fn a_machine_that_does_not_join_is_replaced_while_there_is_time() {
+        let join = |block: serde_json::Value| {
+            let spec: InstanceClassSpec = serde_json::from_value(block).unwrap();
+            spec.join()
+        };
+        assert_eq!(join(json!({"leadSeconds": 1800})), 600);
+        assert_eq!(join(json!({"leadSeconds": 300})), 150);
+        assert_eq!(join(json!({"leadSeconds": 30})), 60);
+        assert_eq!(join(json!({"leadSeconds": 1800, "joinSeconds": 90})), 90);
     }
 
     #[test]

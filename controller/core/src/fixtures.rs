@@ -2,7 +2,9 @@
 
 use crate::machines::gate;
 use crate::output::{PlannedRun, Record};
-use crate::state::announcement::{Target, Want, Workload};
+use crate::state::announcement::{
+    Announcement, OnUnknown, ReleasePace, Start, Target, Want, Workload,
+};
 use crate::state::hold::HoldRecord;
 use crate::state::observed::TargetState;
 use crate::state::run::{RunRecord, RunStatus};
@@ -25,15 +27,31 @@ pub(crate) fn plain(replicas: u32) -> TargetState {
     }
 }
 
+/// Returns a Deployment.
+pub(crate) fn workload(name: &str) -> Workload {
+    Workload { api_version: "apps/v1".into(), kind: "Deployment".into(), name: name.into() }
+}
+
+/// Returns an announcement of nothing.
+pub(crate) fn announcement() -> Announcement {
+    Announcement {
+        targets: Vec::new(),
+        machines: Vec::new(),
+        jobs: Vec::new(),
+        signals: Vec::new(),
+        degrade: Vec::new(),
+        on_unknown: OnUnknown::Hold,
+        hold: None,
+        release: ReleasePace { step_percent: 20, step_time: crate::seconds(120) },
+        start: Start::Automatic,
+    }
+}
+
 /// Returns the target `web` of the surge "Capital" with `planned` replicas.
 pub(crate) fn web(planned: u32) -> Target {
     Target {
         name: "web".into(),
-        workload: Workload {
-            api_version: "apps/v1".into(),
-            kind: "Deployment".into(),
-            name: "web".into(),
-        },
+        workload: workload("web"),
         want: Want::Replicas(planned),
         max_replicas: Some(260),
         rungs: vec![],

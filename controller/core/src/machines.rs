@@ -7,33 +7,43 @@
 pub mod gate;
 pub mod join;
 pub mod launch;
+pub mod sweep;
 pub mod terminate;
+
+use std::collections::BTreeMap;
+
+use chrono::TimeDelta;
 
 use crate::Instant;
 use crate::machines::launch::RESENT_FOR;
+use crate::machines::terminate::DRAIN_TIME;
 use crate::output::MachineAct;
-use crate::state::ledger::LedgerState;
+use crate::state::announcement::Workload;
+use crate::state::ledger::{Batch, LedgerInstance, LedgerState};
+use crate::state::observed::{Instance, InstanceState, LaunchAnswer, Node};
 use crate::state::run::RunRecord;
 use crate::state::world::World;
+
+/// What the calls for a ledger need beside the run and the world.
+#[derive(Clone, Debug)]
+pub struct Terms {
+    /// Pods of each target that may be evicted now without leaving fewer ready pods than needed.
+    pub spare: BTreeMap<Workload, u32>,
+    /// Expiry that the instances of the run are to carry.
+    pub expires: Instant,
+}
+
+/// Least time by which the expiry tag must fall short before the planner renews the tag.
+const RENEW_SLACK: TimeDelta = TimeDelta::hours(1);
 
 /// Returns the cloud and Node calls for the ledger of a run.
 ///
 /// The function reads `status.ledger` of the persisted run and ignores entries that are planned in
 /// the same pass. Each call therefore has a persisted intent.
 #[must_use]
-pub fn acts(run: &RunRecord, world: &World, now: Instant) -> Vec<MachineAct> {
+pub fn acts(run: &RunRecord, world: &World, terms: &Terms, now: Instant) -> Vec<MachineAct> {
     let persisted = &run.status;
-    let mut acts: Vec<_> = persisted
-        .ledger
-        .iter()
-        .filter(|b| !b.settled && !world.launches.contains_key(&b.token))
-        .filter(|b| world.may_launch && now < b.time + RESENT_FOR)
-        // A run in release starts no instances. `record_results` finds the instances of an open
-        // entry by tag, or `terminate_step` closes the entry.
-        .filter(|_| persisted.release.is_none())
-        // mutate: token-different-each-attempt
-        .map(|b| MachineAct::Launch { batch: Box::new(b.clone()), run_uid: run.uid.clone() })
-        .collect();
+    let mut acts: Vec<_> = launches(run, world, now).collect();
     let in_state = |state| {
         persisted.ledger.iter().flat_map(|b| &b.instances).filter(move |i| i.state == state)
     };
@@ -42,19 +52,38 @@ pub fn acts(run: &RunRecord, world: &World, now: Instant) -> Vec<MachineAct> {
     if unseen && in_state(LedgerState::Live).any(|i| !world.nodes.contains_key(&i.id)) {
         acts.push(MachineAct::LookAtNodes);
     }
-    if persisted.release.as_ref().is_some_and(|r| r.machines_time.is_some()) {
-        acts.extend(in_state(LedgerState::Live).filter_map(|i| {
-            let node = world.nodes.get(&i.id).filter(|n| !n.unschedulable)?;
-            Some(MachineAct::Cordon { node: node.name.clone() })
-        }));
+    let live = in_state(LedgerState::Live).filter_map(|i| world.nodes.get(&i.id));
+    match &persisted.release {
+        Some(release) if release.machines_time.is_some() => {
+            let open = live.filter(|n| !n.unschedulable);
+            acts.extend(open.map(|n| MachineAct::Cordon { node: n.name.clone() }));
+        }
+        Some(_) => {}
+        // The event goes on after a release that was withdrawn.
+        // mutate: cordon-stays
+        None => {
+            let ours = live.filter(|n| n.unschedulable && n.cordoned_by_us);
+            acts.extend(ours.map(|n| MachineAct::Uncordon { node: n.name.clone() }));
+        }
     }
-    acts.extend(in_state(LedgerState::Draining).filter_map(|i| {
-        let node = world.nodes.get(&i.id)?;
-        Some(MachineAct::Drain { node: node.name.clone() })
-    }));
+    acts.extend(drains(in_state(LedgerState::Draining), world, terms, now));
+    let missed: Vec<_> = launch::missed(run, world).iter().map(|i| i.id.clone()).collect();
+    if !missed.is_empty() {
+        acts.push(MachineAct::Ask { ids: missed });
+    }
+    acts.extend(renewal(run, world, terms.expires));
     // An instance may have joined after the planner persisted the termination. The planner does not
-    // terminate an instance whose Node is not cordoned, because pods may run there.
-    let ended = in_state(LedgerState::Terminating).filter(|i| !join::is_open(world, &i.id));
+    // terminate an instance whose Node is not cordoned, because pods may run there. A stopped
+    // instance runs no pod.
+    let fleet = world.fleet(&run.uid);
+    let stopped = |id: &str| {
+        let stopped = |i: &Instance| i.id == id && i.state == InstanceState::Stopped;
+        fleet.as_ref().is_some_and(|(_, fleet, _)| fleet.instances.iter().any(stopped))
+    };
+    let seen = |b: &&Batch| world.cloud.place.as_ref().is_none_or(|place| b.is_of(place));
+    let ended = persisted.ledger.iter().filter(seen).flat_map(|b| &b.instances);
+    let ended = ended.filter(|i| i.state == LedgerState::Terminating);
+    let ended = ended.filter(|i| stopped(&i.id) || !join::is_open(world, &i.id, now));
     let ids: Vec<_> = ended.map(|i| i.id.clone()).collect();
     if !ids.is_empty() {
         acts.push(MachineAct::Terminate { ids, run_uid: run.uid.clone() });
@@ -62,17 +91,73 @@ pub fn acts(run: &RunRecord, world: &World, now: Instant) -> Vec<MachineAct> {
     acts
 }
 
+/// Returns the launch calls of the open entries.
+fn launches<'a>(
+    run: &'a RunRecord,
+    world: &'a World,
+    now: Instant,
+) -> impl Iterator<Item = MachineAct> + 'a {
+    let answered = |b: &Batch| {
+        let answer = world.launches.get(&b.token);
+        matches!(answer, Some(LaunchAnswer::Came { .. } | LaunchAnswer::Refused(_)))
+    };
+    let here = |b: &Batch| world.cloud.place.as_ref().is_some_and(|place| b.is_of(place));
+    let open = run.status.ledger.iter().filter(move |b| !b.settled && !answered(b) && here(b));
+    open.filter(move |b| world.may_launch && now < b.time + RESENT_FOR)
+        // A run in release starts no instances. `record_results` finds the instances of an open
+        // entry by tag, or `terminate_step` closes the entry.
+        .filter(|_| run.status.release.is_none())
+        // mutate: token-different-each-attempt
+        .map(|b| MachineAct::Launch { batch: Box::new(b.clone()), run_uid: run.uid.clone() })
+}
+
+/// Returns a drain for each draining instance, and divides the pods that may be evicted among them.
+fn drains<'a>(
+    draining: impl Iterator<Item = &'a LedgerInstance>,
+    world: &World,
+    terms: &Terms,
+    now: Instant,
+) -> Vec<MachineAct> {
+    let nodes: Vec<_> = draining.filter_map(|i| Some((i, world.nodes.get(&i.id)?))).collect();
+    let many = u32::try_from(nodes.len()).unwrap_or(u32::MAX).max(1);
+    let share = |n: u32, all: u32| all / many + u32::from(n < all % many);
+    let drain = |(n, (instance, node)): (u32, &(&LedgerInstance, &Node))| MachineAct::Drain {
+        node: node.name.clone(),
+        open: !node.unschedulable,
+        // mutate: evicted-below-what-is-needed
+        spare: terms.spare.iter().map(|(w, all)| (w.clone(), share(n, *all))).collect(),
+        overdue: now >= instance.since + DRAIN_TIME,
+    };
+    (0..).zip(&nodes).map(drain).collect()
+}
+
+/// Returns the renewal of the expiry tags that end too early.
+///
+/// The tag is what ends an instance that has lost its operator, so it must not end an instance of a
+/// run that goes on.
+fn renewal(run: &RunRecord, world: &World, expires: Instant) -> Option<MachineAct> {
+    let (_, fleet, _) = world.fleet(&run.uid)?;
+    let early = |i: &&Instance| {
+        let early = i.expires.is_none_or(|at| at < expires - RENEW_SLACK);
+        i.state != InstanceState::Terminated && early
+    };
+    let ids: Vec<_> = fleet.instances.iter().filter(early).map(|i| i.id.clone()).collect();
+    (!ids.is_empty()).then_some(MachineAct::Renew { ids, expires })
+}
+
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
     use crate::machines::join::launched;
     use crate::machines::launch::{
-        MAX_ATTEMPTS, record_intent, record_results, retry_after, token,
+        MOST, Offer, STRIKE_AFTER, record_intent, record_results, retry_after, token,
     };
     use crate::seconds;
     use crate::state::announcement::{MachineGroup, Window};
     use crate::state::ledger::Launch;
-    use crate::state::observed::{Fleet, Instance, LaunchAnswer, Refusal, RefusalClass, Seen};
+    use crate::state::observed::{
+        CloudLook, Fleet, InstanceState, Place, Presence, Refusal, RefusalClass,
+    };
     use crate::state::run::RunStatus;
     use chrono::TimeZone;
 
@@ -115,9 +200,41 @@ pub(crate) mod tests {
         RunRecord { status: status.clone(), ..run() }
     }
 
+    /// Returns the place of all tests.
+    pub(crate) fn place() -> Place {
+        let (cluster, region) = (CLUSTER.into(), "eu-west-3".into());
+        Place { cluster, region, account: "111111111111".into() }
+    }
+
+    /// Returns a world in which a look at `at` has shown the instances of the run.
+    pub(crate) fn shown(instances: Vec<Instance>, at: Instant) -> World {
+        let cloud = CloudLook { place: Some(place()), at: Some(at), ..CloudLook::default() };
+        let fleets = [(run().uid, Fleet { instances }.into())].into();
+        World { cluster: CLUSTER.into(), cloud, fleets, may_launch: true, ..World::default() }
+    }
+
+    pub(crate) fn instance(id: &str, token: &str, state: InstanceState) -> Instance {
+        let (id, token) = (id.to_owned(), token.to_owned());
+        Instance { id, token, state, expires: Some(Instant::MAX_UTC), reason: None }
+    }
+
+    pub(crate) fn terms() -> Terms {
+        Terms { spare: BTreeMap::new(), expires: now() }
+    }
+
+    /// Returns the acts for a status that is persisted.
+    pub(crate) fn acts(run: &RunRecord, world: &World, at: Instant) -> Vec<MachineAct> {
+        super::acts(run, world, &terms(), at)
+    }
+
+    pub(crate) fn intend(status: &mut RunStatus, group: &MachineGroup, world: &World, at: Instant) {
+        let launch = launch();
+        let offer = Offer { launch: &launch, most: u32::MAX, expires: now() };
+        record_intent(status, &run(), group, offer, world, at);
+    }
+
     pub(crate) fn intended(status: &mut RunStatus, at: Instant) {
-        let world = World { cluster: CLUSTER.into(), ..World::default() };
-        record_intent(status, &run(), &group(), &launch(), u32::MAX, &world, at);
+        intend(status, &group(), &shown(Vec::new(), at), at);
     }
 
     fn ids(n: usize) -> Vec<String> {
@@ -139,12 +256,12 @@ pub(crate) mod tests {
         assert_eq!(one, token(CLUSTER, uid, "burst", 1));
         assert_ne!(one, token(CLUSTER, uid, "burst", 2));
         assert_ne!(one, token("london", uid, "burst", 1));
-        assert!(token(CLUSTER, uid, "burst", MAX_ATTEMPTS).len() <= 64);
+        assert!(token(CLUSTER, uid, "burst", 9_999_999).len() <= 64);
     }
 
     #[test]
     fn the_intent_stands_in_the_ledger_before_the_call_and_only_once() {
-        let on = World { may_launch: true, ..World::default() };
+        let on = shown(Vec::new(), now());
         let mut status = RunStatus::default();
         assert!(acts(&recorded(&status), &World::default(), now()).is_empty());
         intended(&mut status, now());
@@ -176,12 +293,9 @@ pub(crate) mod tests {
         let mut status = RunStatus::default();
         intended(&mut status, now());
         let token = status.ledger.last().unwrap().token.clone();
-        let instances = ids(17)
-            .into_iter()
-            .map(|id| Instance { id, token: token.clone(), terminated: false })
-            .collect();
-        let mut world = World::default();
-        world.fleets.insert(run().uid, Seen::Known(Fleet { instances, at: now() }.into()));
+        let instances = ids(17).into_iter();
+        let instances = instances.map(|id| instance(&id, &token, InstanceState::Living));
+        let world = shown(instances.collect(), now());
         record_results(&mut status, &world, &run(), now());
         assert_eq!(launched(&status, "burst"), 17);
         assert!(acts(&recorded(&status), &world, now()).is_empty());
@@ -193,19 +307,176 @@ pub(crate) mod tests {
         assert_eq!(retry_after(RefusalClass::Capacity, 40), seconds(60));
     }
 
+    /// Throttled, expired credentials, a mismatch, no readable answer: an earlier call may have
+    /// started all of them.
     #[test]
-    fn attempts_are_bounded() {
+    fn an_answer_that_says_nothing_leaves_the_entry_open_and_the_same_token_is_sent_again() {
+        let mut status = RunStatus::default();
+        intended(&mut status, now());
+        let sent = status.ledger.clone();
+        let mut world = shown(Vec::new(), now());
+        answered(&mut world, &status, LaunchAnswer::Open("RequestLimitExceeded: slowly".into()));
+        for second in [1, 60, 599] {
+            let at = now() + seconds(second);
+            record_results(&mut status, &world, &run(), at);
+            intended(&mut status, at);
+            let again = acts(&recorded(&status), &world, at);
+            assert!(
+                matches!(again.as_slice(), [MachineAct::Launch { batch, .. }]
+                    if batch.token == sent[0].token && batch.expires_time == sent[0].expires_time),
+                "{again:?}"
+            );
+        }
+        assert_eq!(status.ledger.len(), 1);
+        assert_eq!(status.ledger[0].shortfall.as_deref(), Some("RequestLimitExceeded: slowly"));
+    }
+
+    #[test]
+    fn an_open_entry_ends_after_a_quarter_of_an_hour_in_which_the_cloud_could_have_shown_it() {
+        let mut status = RunStatus::default();
+        intended(&mut status, now());
+        let after = launch::RESENT_FOR + STRIKE_AFTER;
+        for (at, settled) in [(after - seconds(1), false), (after, true)] {
+            let world = World { may_lower_from: now(), ..shown(Vec::new(), now() + at) };
+            record_results(&mut status, &world, &run(), now() + at);
+            assert_eq!(status.ledger[0].settled, settled);
+        }
+    }
+
+    #[test]
+    fn instances_of_the_run_with_a_token_of_no_entry_are_entered_and_counted() {
+        let mut status = with_live(10);
+        let dropped = token(CLUSTER, &run().uid, "burst", 7);
+        let late = [instance("i-late", &dropped, InstanceState::Living)];
+        let mut record = run();
+        record.announcement = Ok(announced());
+        let world = shown(late.to_vec(), now());
+        record_results(&mut status, &world, &record, now());
+        let found = status.ledger.last().unwrap();
+        assert_eq!((found.group.as_str(), found.attempt, found.settled), ("burst", 7, true));
+        assert_eq!(launched(&status, "burst"), 11);
+        intended(&mut status, now());
+        assert_eq!(status.ledger.last().map(|b| (b.attempt, b.count)), Some((8, 6)));
+    }
+
+    #[test]
+    fn instances_that_die_young_are_started_three_times_their_count_and_not_at_once() {
+        let mut status = RunStatus::default();
+        let (mut at, mut pauses) = (now(), Vec::new());
+        for _ in 0..3_600 {
+            at += seconds(1);
+            let before = status.ledger.len();
+            intended(&mut status, at);
+            let Some(batch) = status.ledger.get(before) else { continue };
+            pauses.push((at - now()).num_seconds());
+            let dead = (0..batch.count).map(|n| {
+                instance(&format!("i-{}-{n}", batch.attempt), &batch.token, InstanceState::Living)
+            });
+            let dead: Vec<_> = dead.collect();
+            record_results(&mut status, &shown(dead.clone(), at), &run(), at);
+            let dead = dead.into_iter().map(|i| Instance {
+                state: InstanceState::Terminated,
+                reason: Some("Client.VolumeLimitExceeded".into()),
+                ..i
+            });
+            record_results(&mut status, &shown(dead.collect(), at), &run(), at);
+        }
+        assert_eq!(launch::ever(&status, "burst"), 17 * MOST);
+        assert_eq!(pauses, [1, 16, 46], "it waits longer each time");
+        let said = launch::exhausted(&status, &group()).unwrap();
+        assert!(said.contains("51 machines were started for 17"), "{said}");
+        assert!(status.ledger[0].shortfall.as_ref().unwrap().contains("VolumeLimitExceeded"));
+    }
+
+    /// The refusals of an hour use up nothing: capacity that comes back is used.
+    #[test]
+    fn a_shortage_is_asked_again_until_the_release() {
         let mut status = RunStatus::default();
         let mut at = now();
         for _ in 0..100 {
-            at += seconds(600);
+            at += seconds(60);
             intended(&mut status, at);
             let mut world = World::default();
-            answered(&mut world, &status, LaunchAnswer::Refused(refusal(RefusalClass::Quota)));
+            answered(&mut world, &status, LaunchAnswer::Refused(refusal(RefusalClass::Capacity)));
             record_results(&mut status, &world, &run(), at);
         }
-        assert_eq!(status.ledger.last().unwrap().attempt, MAX_ATTEMPTS);
-        assert!(status.ledger.len() <= 2);
+        assert_eq!(status.ledger.last().unwrap().attempt, 100);
+        assert_eq!(status.ledger.len(), 1, "and the ledger does not grow");
+    }
+
+    #[test]
+    fn what_no_look_shows_is_asked_by_id_and_is_gone_only_if_its_own_place_says_so() {
+        let mut status = with_live(1);
+        let id = "i-000".to_owned();
+        let later = now() + STRIKE_AFTER;
+        let look = |at| shown(Vec::new(), at);
+        assert_eq!(acts(&recorded(&status), &look(now() + seconds(119)), now()), []);
+        let asked = acts(&recorded(&status), &look(now() + seconds(120)), now());
+        assert_eq!(asked, [MachineAct::Ask { ids: vec![id.clone()] }]);
+        let answered = |presence, at| {
+            let mut world = look(at);
+            world.asked.insert(id.clone(), (presence, at));
+            world
+        };
+        let live = status.clone();
+        let state = |world: &World| {
+            let mut after = live.clone();
+            record_results(&mut after, world, &run(), later);
+            after.ledger[0].instances[0].state
+        };
+        assert_eq!(state(&answered(Presence::Untagged, later)), LedgerState::Live);
+        let early = later - seconds(1);
+        assert_eq!(state(&answered(Presence::NotKnown, early)), LedgerState::Live, "it may lag");
+        assert_eq!(state(&answered(Presence::NotKnown, later)), LedgerState::Terminated);
+        assert_eq!(state(&answered(Presence::Terminated, now())), LedgerState::Terminated);
+        for change in [
+            |place: &mut Place| place.account = "222222222222".into(),
+            |place: &mut Place| place.region = "eu-west-1".into(),
+            |place: &mut Place| place.cluster = "london".into(),
+        ] {
+            let mut world = answered(Presence::NotKnown, later);
+            change(world.cloud.place.as_mut().unwrap());
+            assert_eq!(state(&world), LedgerState::Live, "another place knows nothing of it");
+            status.ledger[0].instances[0].state = LedgerState::Terminating;
+            assert_eq!(acts(&recorded(&status), &world, later), [], "and ends nothing");
+            status.ledger[0].instances[0].state = LedgerState::Live;
+        }
+    }
+
+    #[test]
+    fn a_stopped_instance_is_ended_and_another_one_started() {
+        let mut status = with_live(17);
+        let token = status.ledger[0].token.clone();
+        let stopped = vec![instance("i-003", &token, InstanceState::Stopped)];
+        let world = shown(stopped, now() + seconds(10));
+        record_results(&mut status, &world, &run(), now() + seconds(10));
+        intended(&mut status, now() + seconds(10));
+        assert_eq!(status.ledger.last().map(|b| b.count), Some(1));
+        let ended = acts(&recorded(&status), &world, now());
+        assert!(
+            ended.iter().any(|act| matches!(act,
+            MachineAct::Terminate { ids, .. } if ids == &["i-003"])),
+            "{ended:?}"
+        );
+    }
+
+    #[test]
+    fn a_tag_that_would_end_a_run_that_goes_on_is_renewed() {
+        let status = with_live(1);
+        let token = &status.ledger[0].token;
+        let due = |expires| {
+            let seen = Instance { expires, ..instance("i-000", token, InstanceState::Living) };
+            !acts(&recorded(&status), &shown(vec![seen], now()), now()).is_empty()
+        };
+        assert!(!due(Some(now() - RENEW_SLACK)));
+        assert!(due(Some(now() - RENEW_SLACK - seconds(1))) && due(None));
+    }
+
+    /// Returns an announcement with the group of all tests.
+    fn announced() -> crate::state::announcement::Announcement {
+        let mut all = crate::fixtures::announcement();
+        all.machines = vec![group()];
+        all
     }
 
     pub(crate) fn with_live(n: usize) -> RunStatus {

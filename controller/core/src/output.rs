@@ -60,11 +60,34 @@ pub enum MachineAct {
         /// Name of the Node.
         node: String,
     },
-    /// Cordon a Node and evict the pods of the Node within the limits of each
-    /// `PodDisruptionBudget`.
+    /// Open a Node that the operator has cordoned, because the event goes on.
+    Uncordon {
+        /// Name of the Node.
+        node: String,
+    },
+    /// Cordon a Node and empty the Node of pods.
     Drain {
         /// Name of the Node.
         node: String,
+        /// True if the Node is not cordoned yet.
+        open: bool,
+        /// Pods of targets that may be evicted now, by workload. Pods of other workloads are bound
+        /// by each `PodDisruptionBudget` alone.
+        spare: BTreeMap<Workload, u32>,
+        /// True after the drain deadline: the pods are deleted, and no `PodDisruptionBudget` counts.
+        overdue: bool,
+    },
+    /// Ask the cloud for instances that the inventory lacks.
+    Ask {
+        /// Instance ids from the ledger.
+        ids: Vec<String>,
+    },
+    /// Move the expiry tag of instances to a later time.
+    Renew {
+        /// Instance ids from the ledger.
+        ids: Vec<String>,
+        /// The new time.
+        expires: Instant,
     },
     /// List all Nodes again, because a stale list may lack the Node of an instance.
     LookAtNodes,

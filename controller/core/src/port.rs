@@ -8,7 +8,7 @@ use std::pin::Pin;
 
 use crate::Instant;
 use crate::state::ledger::Batch;
-use crate::state::observed::{Instance, LaunchAnswer};
+use crate::state::observed::{Fleet, LaunchAnswer, Place, Presence};
 use crate::state::sample::Sample;
 
 /// A future that can be sent to another thread.
@@ -20,31 +20,47 @@ pub trait Clock: Send + Sync {
     fn now(&self) -> Instant;
 }
 
+/// All instances of this cluster in the cloud.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Inventory {
+    /// Account, region and cluster tag of the look.
+    pub place: Place,
+    /// Instances with the tag of the cluster, by run UID, including terminated instances that the
+    /// cloud still lists.
+    pub fleets: BTreeMap<String, Fleet>,
+}
+
 /// A cloud that starts machines. Every call returns within a bounded time.
 pub trait Cloud: Send + Sync {
+    /// Returns all instances with the tag of the cluster.
+    fn show(&self) -> Answer<'_, Result<Inventory, String>>;
+
     /// Starts the instances of a ledger entry and returns the answer of the cloud.
     ///
     /// The implementation searches for the tag of the entry first, and then calls the cloud with
-    /// the token of the entry. A repeated call therefore starts no second set of instances. An
-    /// error means that the effect is unknown.
-    fn launch<'a>(
-        &'a self,
-        run_uid: &'a str,
-        batch: &'a Batch,
-        expires: Instant,
-    ) -> Answer<'a, Result<LaunchAnswer, String>>;
+    /// the token and the parameters of the entry, unchanged. A repeated call therefore starts no
+    /// second set of instances.
+    fn launch<'a>(&'a self, run_uid: &'a str, batch: &'a Batch) -> Answer<'a, LaunchAnswer>;
 
-    /// Returns all instances with the tag of a run, including terminated instances that the cloud
-    /// still lists.
-    fn instances<'a>(&'a self, run_uid: &'a str) -> Answer<'a, Result<Vec<Instance>, String>>;
+    /// Returns what the cloud knows of each id, whatever the tags.
+    fn ask<'a>(
+        &'a self,
+        ids: &'a [String],
+    ) -> Answer<'a, Result<BTreeMap<String, Presence>, String>>;
 
     /// Terminates the instances of `ids` that carry the tags of this cluster and of the run.
     /// Ignores all other instances.
+    ///
+    /// Returns the error of each instance that could not be terminated. An instance keeps no other
+    /// instance.
     fn terminate<'a>(
         &'a self,
         run_uid: &'a str,
         ids: &'a [String],
-    ) -> Answer<'a, Result<(), String>>;
+    ) -> Answer<'a, Result<BTreeMap<String, String>, String>>;
+
+    /// Writes the expiry tag of the instances.
+    fn renew<'a>(&'a self, ids: &'a [String], expires: Instant) -> Answer<'a, Result<(), String>>;
 }
 
 /// A value of a header or of an authority.

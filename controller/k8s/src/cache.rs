@@ -8,6 +8,7 @@
 //! fifth of the known objects, a second list must confirm the absence before the cache drops an
 //! object.
 
+pub mod cloud;
 pub mod scalers;
 mod snapshot;
 pub mod store;

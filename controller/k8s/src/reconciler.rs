@@ -27,6 +27,7 @@
 
 mod aside;
 mod clock_jump;
+mod cloud;
 mod effects;
 mod limiter;
 pub mod merge_patch;
@@ -36,7 +37,7 @@ mod own_objects;
 mod persist;
 mod queue;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,12 +45,9 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use kube::Client;
 use primetime_core::Instant;
-use primetime_core::machines::gate;
 use primetime_core::output::Plan;
 use primetime_core::plan::plan;
 use primetime_core::port::{Clock, Cloud};
-use primetime_core::state::observed::{Cause, Fleet, Seen};
-use primetime_core::state::run::RunRecord;
 use primetime_core::state::world::World;
 use tracing::{debug, warn};
 
@@ -110,10 +108,12 @@ pub const HEARTBEAT: Duration = Duration::from_secs(1);
 pub trait Observer: Send + Sync {
     /// Reports the end of a request. `late` is the time since the request was due.
     fn finished(&self, kind: &'static str, outcome: &'static str, late: Option<TimeDelta>);
-    /// Reports the plan of a namespace, and the duration of planning.
-    fn planned(&self, namespace: &str, world: &World, plan: &Plan, took: Duration);
+    /// Reports the plan of a namespace at `now`, and the duration of planning.
+    fn planned(&self, namespace: &str, world: &World, plan: &Plan, now: Instant, took: Duration);
     /// Reports the number of namespaces that are set aside.
     fn set_aside(&self, namespaces: usize);
+    /// Reports the number of instances of the cluster that no open run owns.
+    fn orphans(&self, instances: usize);
 }
 
 /// Time of a snapshot, kept for all requests planned from the snapshot.
@@ -322,7 +322,7 @@ impl Reconciler {
         // The planner is pure and holds no lock, so a panic leaves no state behind.
         let plan = std::panic::catch_unwind(AssertUnwindSafe(|| plan(&world, now)));
         let plan = plan.map_err(|_| Panicked)?;
-        self.observer.planned(namespace, &world, &plan, watch.elapsed());
+        self.observer.planned(namespace, &world, &plan, now, watch.elapsed());
         let Plan { records, acts, wake } = plan;
         let mut next = wake;
         for record in records {
@@ -331,7 +331,7 @@ impl Reconciler {
             }
         }
         for act in acts {
-            if let Some(at) = self.act(namespace, act, &world, look) {
+            if let Some(at) = self.act(namespace, act, look) {
                 next = Some(next.map_or(at, |n| n.min(at)));
             }
         }
@@ -387,73 +387,6 @@ impl Reconciler {
     /// Writes the queued Kubernetes Events forever, at the low rate of the Event queue.
     pub async fn tell_events(self: Arc<Self>) {
         self.events.run(self.client.clone()).await;
-    }
-
-    /// Polls the cloud forever for the instances of every open run that has, or may have,
-    /// instances.
-    pub async fn watch_cloud(self: Arc<Self>) {
-        loop {
-            let owing = self.shared.with(|cache| {
-                cache.forget_the_past();
-                let owes = |r: &&RunRecord| {
-                    r.status.completion_time.is_none()
-                        && (r.status.owes_machines() || !r.status.ledger.is_empty())
-                };
-                cache
-                    .runs
-                    .iter()
-                    .map(|(_, r)| r)
-                    .filter(owes)
-                    .map(|r| r.uid.clone())
-                    .collect::<Vec<_>>()
-            });
-            if self.leadership.leads() {
-                self.sweep_reservations();
-                let looks = owing.into_iter().map(|uid| self.look_at_fleet(uid));
-                futures::future::join_all(looks).await;
-            }
-            tokio::time::sleep(self.settings.cloud_interval).await;
-        }
-    }
-
-    /// Returns the reservations of runs that no longer exist: a run that was withdrawn before its
-    /// first act, or whose finalizer a person has removed.
-    fn sweep_reservations(self: &Arc<Self>) {
-        let stale = self.shared.with(|cache| {
-            if !cache.listed_since_it_leads() {
-                return Vec::new();
-            }
-            let runs: BTreeSet<&str> = cache.runs.iter().map(|(_, r)| r.uid.as_str()).collect();
-            let kept = cache.classes.iter().filter_map(|(name, class)| {
-                let kept = gate::without_the_gone(&class.reservations, |uid| runs.contains(uid))?;
-                Some((name.clone(), kept, cache.classes.get(name)?.version.clone()))
-            });
-            kept.collect()
-        });
-        let look = Look { now: self.clock.now(), seen: tokio::time::Instant::now() };
-        for (class, kept, version) in stale {
-            self.write_reservations("", &class, kept, version, look);
-        }
-    }
-
-    async fn look_at_fleet(&self, uid: String) {
-        let at = self.clock.now();
-        match self.cloud.instances(&uid).await {
-            Ok(instances) => {
-                let news = self.shared.with(|cache| cache.see_fleet(uid, Fleet { instances, at }));
-                if news {
-                    self.shared.notify_planner();
-                }
-            }
-            Err(error) => {
-                warn!(run = uid, error, "the cloud could not be asked for the run's instances");
-                // A failed request leaves the known instances in the cache. The instances become
-                // unknown only for a run without any earlier answer.
-                self.shared.with(|cache| {
-                    cache.fleets.entry(uid).or_insert_with(|| Seen::Unknown(Cause::Failed(error)));
-                });
-            }
-        }
     }
 }
 

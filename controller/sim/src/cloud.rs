@@ -8,9 +8,11 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use primetime_core::Instant;
-use primetime_core::port::{Answer, Cloud};
+use primetime_core::port::{Answer, Cloud, Inventory};
 use primetime_core::state::ledger::Batch;
-use primetime_core::state::observed::{Instance, LaunchAnswer, Refusal, RefusalClass};
+use primetime_core::state::observed::{
+    self, Instance, InstanceState, LaunchAnswer, Place, Presence, Refusal, RefusalClass,
+};
 use serde_json::Value;
 
 use crate::clock::VirtualClock;
@@ -30,6 +32,9 @@ const REMEMBERED: TimeDelta = TimeDelta::minutes(10);
 /// Error message of a throttled call.
 const LIMIT: &str = "RequestLimitExceeded: asked too often";
 
+/// Error message of every call while the credentials have expired.
+const EXPIRED: &str = "RequestExpired: the credentials have expired";
+
 /// Limits on the instances that the model can launch. The default has no limit.
 #[derive(Clone, Debug, Default)]
 pub struct Supply {
@@ -44,6 +49,7 @@ pub struct Supply {
 
 /// Instance of the cloud model.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Machine {
     /// Instance id, for example `i-0001`.
     pub id: String,
@@ -55,6 +61,12 @@ pub struct Machine {
     pub pool: Option<(String, String)>,
     /// Expiry tag: time until which the run may need the instance.
     pub expires: Instant,
+    /// True if the instance carries the tag of the cluster.
+    pub tagged: bool,
+    /// True if the account protects the instance from its termination.
+    pub protected: bool,
+    /// True if the instance is stopped.
+    pub stopped: bool,
     /// Time of the launch.
     pub started_at: Instant,
     /// Time at which the instance has booted.
@@ -119,6 +131,9 @@ impl Fleet {
             token: tags.token.to_owned(),
             pool: pools.next(),
             expires: tags.expires,
+            tagged: tags.run_uid != crate::cluster::nodes::AUTOSCALER,
+            protected: false,
+            stopped: false,
             started_at: now,
             boots_at,
             joined: false,
@@ -135,13 +150,7 @@ impl Fleet {
         alive.for_each(|machine| machine.ended_at = Some(now));
     }
 
-    fn launch(
-        &mut self,
-        run_uid: &str,
-        batch: &Batch,
-        expires: Instant,
-        now: Instant,
-    ) -> LaunchAnswer {
+    fn launch(&mut self, run_uid: &str, batch: &Batch, now: Instant) -> LaunchAnswer {
         let of_token = self.machines.iter().filter(|m| m.token == batch.token);
         let of_token = of_token.filter(|m| now - m.started_at < REMEMBERED);
         let known: Vec<String> = of_token.map(|m| m.id.clone()).collect();
@@ -168,6 +177,7 @@ impl Fleet {
         match shortfall {
             Some(refusal) if pools.is_empty() => LaunchAnswer::Refused(refusal),
             shortfall => {
+                let expires = batch.expires_time.unwrap_or(Instant::MAX_UTC);
                 let tags = Tags { run_uid, token: &batch.token, expires };
                 LaunchAnswer::Came { ids: self.add(tags, pools.len(), &pools, now), shortfall }
             }
@@ -249,6 +259,9 @@ impl CloudModel {
         effect: impl FnOnce(&mut Fleet, Instant) -> T + Send + 'static,
     ) -> Result<T, String> {
         let (cloud, clock) = (self.clone(), self.clock.clone());
+        if self.gate.is_out(Part::Credentials) {
+            return Err(EXPIRED.to_owned());
+        }
         if self.gate.is_out(Part::CloudThrottles) {
             let now = clock.now();
             let answered = self.with(|fleet| {
@@ -271,12 +284,35 @@ impl CloudModel {
 }
 
 impl Cloud for CloudModel {
-    fn launch<'a>(
-        &'a self,
-        run_uid: &'a str,
-        batch: &'a Batch,
-        expires: Instant,
-    ) -> Answer<'a, Result<LaunchAnswer, String>> {
+    fn show(&self) -> Answer<'_, Result<Inventory, String>> {
+        let gate = self.gate.clone();
+        Box::pin(self.call("DescribeInstances", move |fleet, now| {
+            let as_of = gate.out_since(Part::CloudLags).unwrap_or(now);
+            let mut all = Inventory { place: place(&gate), fleets: BTreeMap::new() };
+            let here = !gate.is_out(Part::Elsewhere);
+            let shown = fleet.machines.iter_mut().filter(|m| m.tagged && here);
+            for machine in shown.filter(|m| m.started_at <= as_of) {
+                let terminated = machine.ended_at.is_some_and(|ended| ended <= as_of);
+                machine.told_at = machine.told_at.or_else(|| terminated.then_some(now));
+                let fleet: &mut observed::Fleet =
+                    all.fleets.entry(machine.run_uid.clone()).or_default();
+                fleet.instances.push(Instance {
+                    id: machine.id.clone(),
+                    token: machine.token.clone(),
+                    state: match terminated {
+                        true => InstanceState::Terminated,
+                        false if machine.stopped => InstanceState::Stopped,
+                        false => InstanceState::Living,
+                    },
+                    expires: Some(machine.expires),
+                    reason: None,
+                });
+            }
+            all
+        }))
+    }
+
+    fn launch<'a>(&'a self, run_uid: &'a str, batch: &'a Batch) -> Answer<'a, LaunchAnswer> {
         let is_recorded = self.is_recorded.clone();
         let (run_uid, batch) = (run_uid.to_owned(), batch.clone());
         let gate = self.gate.clone();
@@ -285,36 +321,40 @@ impl Cloud for CloudModel {
                 fleet.unrecorded.push(batch.token.clone());
             }
             let first = fleet.machines.len();
-            let answer = fleet.launch(&run_uid, &batch, expires, now);
+            let answer = fleet.launch(&run_uid, &batch, now);
+            let new = fleet.machines.iter_mut().skip(first);
             if gate.is_out(Part::NeverJoins) {
-                fleet.machines.iter_mut().skip(first).for_each(|m| m.boots_at = Instant::MAX_UTC);
+                new.for_each(|m| m.boots_at = Instant::MAX_UTC);
+            } else if gate.is_out(Part::DieYoung) {
+                new.for_each(|m| (m.ended_at, m.reclaimed) = (Some(now), true));
             }
             answer
         });
-        Box::pin(async move {
-            match call.await {
-                Err(message) if message == LIMIT => {
-                    Ok(LaunchAnswer::Refused(Refusal { class: RefusalClass::Throttled, message }))
-                }
-                other => other,
-            }
-        })
+        Box::pin(async move { call.await.unwrap_or_else(LaunchAnswer::Open) })
     }
 
-    fn instances<'a>(&'a self, run_uid: &'a str) -> Answer<'a, Result<Vec<Instance>, String>> {
-        let run_uid = run_uid.to_owned();
+    fn ask<'a>(
+        &'a self,
+        ids: &'a [String],
+    ) -> Answer<'a, Result<BTreeMap<String, Presence>, String>> {
+        let ids = ids.to_vec();
         let gate = self.gate.clone();
         Box::pin(self.call("DescribeInstances", move |fleet, now| {
             let as_of = gate.out_since(Part::CloudLags).unwrap_or(now);
-            let of_run = fleet.machines.iter_mut().filter(|m| m.run_uid == run_uid);
-            of_run
-                .filter(|m| m.started_at <= as_of)
-                .map(|m| {
-                    let terminated = m.ended_at.is_some_and(|ended| ended <= as_of);
-                    m.told_at = m.told_at.or_else(|| terminated.then_some(now));
-                    Instance { id: m.id.clone(), token: m.token.clone(), terminated }
-                })
-                .collect()
+            let here = !gate.is_out(Part::Elsewhere);
+            let presence = |id: String| {
+                let found = fleet.machines.iter_mut().find(|m| m.id == id && m.started_at <= as_of);
+                let presence = match found.filter(|_| here) {
+                    None => Presence::NotKnown,
+                    Some(machine) if machine.ended_at.is_some_and(|ended| ended <= as_of) => {
+                        machine.told_at = machine.told_at.or(Some(now));
+                        Presence::Terminated
+                    }
+                    Some(_) => Presence::Untagged,
+                };
+                (id, presence)
+            };
+            ids.into_iter().map(presence).collect()
         }))
     }
 
@@ -322,16 +362,37 @@ impl Cloud for CloudModel {
         &'a self,
         run_uid: &'a str,
         ids: &'a [String],
-    ) -> Answer<'a, Result<(), String>> {
+    ) -> Answer<'a, Result<BTreeMap<String, String>, String>> {
         let (run_uid, ids) = (run_uid.to_owned(), ids.to_vec());
+        let here = !self.gate.is_out(Part::Elsewhere);
         Box::pin(self.call("TerminateInstances", move |fleet, now| {
+            let mut refused = BTreeMap::new();
             for id in ids {
-                if fleet.machines.iter().any(|m| m.id == id && m.run_uid == run_uid) {
-                    fleet.end(&id, now);
-                } else {
+                let Some(machine) = fleet.machines.iter().find(|m| m.id == id) else { continue };
+                if machine.run_uid != run_uid {
                     fleet.foreign.push(id);
+                } else if machine.protected {
+                    let why = "OperationNotPermitted: it may not be terminated".to_owned();
+                    refused.insert(id, why);
+                } else if machine.tagged && here {
+                    fleet.end(&id, now);
                 }
             }
+            refused
         }))
     }
+
+    fn renew<'a>(&'a self, ids: &'a [String], expires: Instant) -> Answer<'a, Result<(), String>> {
+        let ids = ids.to_vec();
+        Box::pin(self.call("CreateTags", move |fleet, _| {
+            let meant = fleet.machines.iter_mut().filter(|m| ids.contains(&m.id));
+            meant.for_each(|machine| machine.expires = expires);
+        }))
+    }
+}
+
+/// Place that the model shows: another account while the script says so.
+fn place(gate: &Gate) -> Place {
+    let account = if gate.is_out(Part::Elsewhere) { "222222222222" } else { "111111111111" };
+    Place { cluster: "sim".into(), region: "eu-west-3".into(), account: account.into() }
 }

@@ -201,6 +201,7 @@ async fn around(
                         (machine.ended_at, machine.reclaimed) = (Some(now), true);
                     });
                 }),
+                Act::InTheAccount(change) => cloud.with(change),
                 act => server.with(|s| perform(s, act))?,
             }
         }

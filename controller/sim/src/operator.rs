@@ -97,8 +97,9 @@ struct Silent;
 
 impl Observer for Silent {
     fn finished(&self, _: &'static str, _: &'static str, _: Option<TimeDelta>) {}
-    fn planned(&self, _: &str, _: &World, _: &Plan, _: Duration) {}
+    fn planned(&self, _: &str, _: &World, _: &Plan, _: Instant, _: Duration) {}
     fn set_aside(&self, _: usize) {}
+    fn orphans(&self, _: usize) {}
 }
 
 /// Feed client that refuses every URL. The calendars of the simulated evenings come from a

@@ -42,8 +42,9 @@ pub fn judge(recording: &Recording, promise: &Promise, script: &Script) -> Vec<B
             promise.ready_by = promise.until;
         }
     }
-    // If machines never join, the judge demands no readiness.
-    if script.outages.iter().any(|o| o.part == Part::NeverJoins) {
+    // If machines never join or die young, the judge demands no readiness.
+    let useless = |part| matches!(part, Part::NeverJoins | Part::DieYoung);
+    if script.outages.iter().any(|o| useless(o.part)) {
         promise.ready_by = promise.until;
     }
     // An operator with a wrong clock may consider a launch too early or too late, and skip the
@@ -57,7 +58,7 @@ pub fn judge(recording: &Recording, promise: &Promise, script: &Script) -> Vec<B
 type Rule = fn(Case<'_>) -> Option<Broken>;
 
 fn broken(case: Case<'_>) -> Vec<Broken> {
-    let rules: [Rule; 40] = [
+    let rules: [Rule; 41] = [
         the_model_is_sound,
         authority::runs_say_what_their_surge_said,
         authority::raised_in_the_name_of_a_run,
@@ -74,6 +75,7 @@ fn broken(case: Case<'_>) -> Vec<Broken> {
         floors::no_fight_for_ever,
         floors::way_down_in_steps,
         floors::no_step_during_a_rollout,
+        floors::the_baseline_is_served,
         floors::nothing_is_lowered_blindly,
         records::a_baseline_is_written_once,
         records::guarded_until_nothing_is_left,

@@ -121,6 +121,12 @@ pub enum Part {
     Cloud,
     /// The cloud answers a single call in 4 s and throttles all others with `RequestLimitExceeded`.
     CloudThrottles,
+    /// The credentials for the cloud have expired: every call is refused.
+    Credentials,
+    /// The credentials are of another account, in which no instance of the cluster runs.
+    Elsewhere,
+    /// Machines launched during the outage are terminated right after the launch.
+    DieYoung,
     /// `DescribeInstances` of the cloud answers with the state at the beginning of the outage.
     CloudLags,
     /// Prometheus does not answer.

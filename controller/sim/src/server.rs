@@ -292,7 +292,17 @@ impl Server {
             }
             (&Method::PUT | &Method::PATCH, None | Some("status")) => {
                 let part = if place.part.is_some() { Part::Status } else { Part::Main };
-                let object = self.by(asked.by, |s| s.change(&key, part, |o| edit(o, asked)))?;
+                let manager = parameter(&asked.query, "fieldManager");
+                let cordons = asked.body.pointer("/spec/unschedulable").is_some();
+                let object = self.by(asked.by, |s| {
+                    s.change(&key, part, |object| {
+                        edit(object, asked)?;
+                        if cordons && let Some(manager) = &manager {
+                            scale::owned_by(object, manager, "f:unschedulable");
+                        }
+                        Ok(())
+                    })
+                })?;
                 Ok((200, object))
             }
             (&Method::PATCH | &Method::PUT, Some("scale")) if kind.scale => {

@@ -249,10 +249,15 @@ fn what_is_granted_is_used() {
     // If the watches are silent, the operator reads objects with GET requests, which need further
     // rights.
     let scripts = [Script::default(), Script::out(Part::WatchesSilent, at(-40), at(-20))];
+    // No pod may be evicted until long after the drain deadline.
+    let mut patient = plain().0;
+    patient.until = Until::AllIsOver(seconds(4_800));
+    let kept = play(&patient, &Script::out(Part::Evictions, at(60), at(7_200)), 1).unwrap();
     let used: BTreeSet<Asks> = evenings
         .iter()
         .flat_map(|evening| scripts.iter().map(move |script| (evening, script)))
         .flat_map(|(evening, script)| play(evening, script, 1).unwrap().used)
+        .chain(kept.used)
         .collect();
     // Deployments represent all workload kinds of the chart value `scalableKinds`.
     let others = ["statefulsets", "replicasets"];

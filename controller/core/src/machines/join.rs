@@ -1,4 +1,4 @@
-//! Replacement of instances that run but never become Nodes.
+//! Replacement of instances that never become Nodes, or whose Nodes fail.
 //!
 //! The planner replaces a bounded number of instances, a tenth of a group at a time. The planner
 //! keeps the older late instances, which may be about to join, until a later instance has joined.
@@ -9,24 +9,22 @@ use crate::Instant;
 use crate::output::MachineAct;
 use crate::state::announcement::MachineGroup;
 use crate::state::ledger::{LedgerInstance, LedgerState};
+use crate::state::observed::Node;
 use crate::state::run::RunStatus;
 use crate::state::world::World;
 use crate::timeline;
 
-/// Multiple of `spec.leadSeconds` of the `InstanceClass` after which an instance without a Node is
-/// late.
-const LEADS: i32 = 2;
+/// Time for which the Node of a joined instance may be not Ready before the planner replaces the
+/// instance. The node lifecycle controller evicts pods after five minutes
+/// (<https://kubernetes.io/docs/concepts/architecture/nodes/>), which is too late for an event.
+const NOT_READY_FOR: TimeDelta = TimeDelta::minutes(2);
 
-/// Largest number of instances that a group may ever start in one run, as a multiple of `count`.
-///
-/// A template whose instances never join would otherwise start instances all night
-/// (<https://github.com/kubernetes-sigs/karpenter/issues/1905>: 235 nodes in twelve hours).
-const MOST: u32 = 3;
-
-/// Returns the time from which a running instance without a Node counts as late.
+/// Returns the time from which a running instance without a Node counts as late:
+/// `spec.joinSeconds` of the `InstanceClass` after the launch.
 #[must_use]
 pub fn late_from(instance: &LedgerInstance, group: &MachineGroup, world: &World) -> Instant {
-    instance.since + timeline::class_lead(group, world) * LEADS
+    let class = world.classes.get(&group.class);
+    instance.since + class.map_or(timeline::UNKNOWN_CLASS_LEAD, |class| class.join)
 }
 
 fn instances<'a>(
@@ -36,22 +34,38 @@ fn instances<'a>(
     status.ledger.iter().filter(move |b| b.group == group.name).flat_map(|b| &b.instances)
 }
 
-/// Returns the live instances of a group without a recorded join time that are past [`late_from`].
+/// Returns the time from which an instance counts as lost: it has not joined in time, or its Node has
+/// not been Ready for [`NOT_READY_FOR`]. Returns `None` while the instance is fine.
+#[must_use]
+pub fn lost_from(
+    instance: &LedgerInstance,
+    group: &MachineGroup,
+    world: &World,
+) -> Option<Instant> {
+    if instance.state != LedgerState::Live {
+        return None;
+    }
+    if instance.join_time.is_none() {
+        return Some(late_from(instance, group, world));
+    }
+    let node = world.nodes.get(&instance.id)?;
+    node.not_ready_since.map(|since| since + NOT_READY_FOR)
+}
+
+/// Returns the instances of a group that count as lost by now.
 fn overdue<'a>(
     status: &'a RunStatus,
     group: &'a MachineGroup,
     world: &'a World,
     now: Instant,
 ) -> impl Iterator<Item = &'a LedgerInstance> {
-    instances(status, group).filter(move |i| {
-        let waits = i.state == LedgerState::Live && i.join_time.is_none();
-        waits && now >= late_from(i, group, world)
-    })
+    instances(status, group)
+        .filter(move |i| lost_from(i, group, world).is_some_and(|from| now >= from))
 }
 
-/// Returns the overdue instances that a recent list of Nodes confirms as not joined.
+/// Returns the overdue instances that a recent list of Nodes confirms as lost.
 ///
-/// The shell must have requested the list after [`late_from`] of the instance. A watch may have
+/// The shell must have requested the list after [`lost_from`] of the instance. A watch may have
 /// missed the join, and an older list may predate the join.
 fn late<'a>(
     status: &'a RunStatus,
@@ -59,13 +73,15 @@ fn late<'a>(
     world: &'a World,
     now: Instant,
 ) -> impl Iterator<Item = &'a LedgerInstance> {
-    overdue(status, group, world, now)
-        .filter(move |i| looked_since(world, late_from(i, group, world), now))
+    overdue(status, group, world, now).filter(move |i| {
+        lost_from(i, group, world).is_some_and(|from| looked_since(world, from, now))
+    })
 }
 
-/// Returns the number of instances of a group that have not joined in time.
+/// Returns the number of instances of a group that have not joined in time, or are not Ready any
+/// more.
 #[must_use]
-pub fn not_joined(status: &RunStatus, group: &MachineGroup, world: &World, now: Instant) -> u32 {
+pub fn lost(status: &RunStatus, group: &MachineGroup, world: &World, now: Instant) -> u32 {
     count(late(status, group, world, now))
 }
 
@@ -79,7 +95,8 @@ pub fn look(
     now: Instant,
 ) -> Option<MachineAct> {
     let mut overdue = overdue(status, group, world, now);
-    let unsure = overdue.any(|i| !looked_since(world, late_from(i, group, world), now));
+    let unsure = overdue
+        .any(|i| lost_from(i, group, world).is_some_and(|from| !looked_since(world, from, now)));
     unsure.then_some(MachineAct::LookAtNodes)
 }
 
@@ -96,17 +113,11 @@ pub fn replacements(status: &RunStatus, group: &MachineGroup, world: &World, now
     if !world.trusts_its_clock(now) {
         return 0;
     }
-    let ever = count(instances(status, group));
-    let left = group.count.saturating_mul(MOST).saturating_sub(ever);
     let goes = |state| matches!(state, LedgerState::Draining | LedgerState::Terminating);
     let going = instances(status, group).filter(|i| goes(i.state));
     let spare = (group.count / 10).max(1).saturating_sub(count(going));
-    // `ever` already counts the replacements that run beside a late instance. The limit therefore
-    // adds these replacements back.
-    let replaced = launched(status, &group.name).saturating_sub(group.count);
     // mutate: machine-never-joins-replaced
-    // mutate: machines-never-join-replaced
-    not_joined(status, group, world, now).min(spare).min(left + replaced)
+    lost(status, group, world, now).min(spare)
 }
 
 /// Marks surplus late instances as `Terminating`.
@@ -116,14 +127,20 @@ pub fn replacements(status: &RunStatus, group: &MachineGroup, world: &World, now
 /// If an instance launched after the oldest late instance has joined, the planner gives up the
 /// oldest first. If no later instance has joined, the planner gives up the newest first. The older
 /// instances may be about to join, and the termination of the newest instance permits another
-/// launch. If no instance of the group has ever joined, the planner keeps all instances, because
+/// launch. An instance that has joined and is not Ready any more goes before all others. If no instance of the group has ever joined, the planner keeps all instances, because
 /// the instances are probably not the cause.
 pub fn replace_unjoined(status: &mut RunStatus, group: &MachineGroup, world: &World, now: Instant) {
-    let mut waiting: Vec<(Instant, String)> =
-        late(status, group, world, now).map(|i| (i.since, i.id.clone())).collect();
+    let all: Vec<_> = late(status, group, world, now).collect();
+    let key = |i: &&&LedgerInstance| (i.since, i.id.clone());
+    let mut waiting: Vec<_> =
+        all.iter().filter(|i| i.join_time.is_none()).map(|i| key(&i)).collect();
+    let mut broken: Vec<_> =
+        all.iter().filter(|i| i.join_time.is_some()).map(|i| key(&i)).collect();
     waiting.sort();
-    let surplus =
-        (joined(status, &group.name, world) + count(waiting.iter())).saturating_sub(group.count);
+    broken.sort();
+    drop(all);
+    let surplus = joined(status, &group.name, world) + count(waiting.iter().chain(&broken));
+    let surplus = surplus.saturating_sub(group.count);
     let some_join = instances(status, group).any(|i| i.join_time.is_some());
     if surplus == 0 || !some_join {
         return;
@@ -134,16 +151,18 @@ pub fn replace_unjoined(status: &mut RunStatus, group: &MachineGroup, world: &Wo
     if !replaced {
         waiting.reverse();
     }
-    waiting.truncate(usize::try_from(surplus).unwrap_or(usize::MAX));
+    broken.append(&mut waiting);
+    broken.truncate(usize::try_from(surplus).unwrap_or(usize::MAX));
     for instance in status.ledger.iter_mut().flat_map(|b| &mut b.instances) {
-        if waiting.iter().any(|(_, id)| *id == instance.id) {
+        if broken.iter().any(|(_, id)| *id == instance.id) {
             instance.state = LedgerState::Terminating;
             instance.since = now;
         }
     }
 }
 
-/// Returns the number of live instances of a group whose Node is Ready.
+/// Returns the number of live instances of a group on whose Node pods can be placed: Ready, and not
+/// cordoned.
 #[must_use]
 pub fn joined(status: &RunStatus, group: &str, world: &World) -> u32 {
     let joined = status
@@ -152,9 +171,20 @@ pub fn joined(status: &RunStatus, group: &str, world: &World) -> u32 {
         .filter(|b| b.group == group)
         .flat_map(|b| &b.instances)
         .filter(|i| i.state == LedgerState::Live)
-        .filter(|i| world.nodes.get(&i.id).is_some_and(|n| n.ready))
+        .filter(|i| world.nodes.get(&i.id).is_some_and(|n| n.ready && !n.unschedulable))
         .count();
     u32::try_from(joined).unwrap_or(u32::MAX)
+}
+
+/// Returns the Nodes of live instances of a group that another writer has cordoned.
+pub fn cordoned_by_others<'a>(
+    status: &'a RunStatus,
+    group: &'a MachineGroup,
+    world: &'a World,
+) -> impl Iterator<Item = &'a Node> {
+    let live = instances(status, group).filter(|i| i.state == LedgerState::Live);
+    let nodes = live.filter_map(|i| world.nodes.get(&i.id));
+    nodes.filter(|node| node.unschedulable && !node.cordoned_by_us)
 }
 
 /// Returns the number of live instances of a group.
@@ -180,32 +210,42 @@ pub(super) fn looked_since(world: &World, since: Instant, now: Instant) -> bool 
     world.nodes_as_of.is_some_and(|at| at >= since.max(now - FRESH))
 }
 
-/// True if the instance has a Node that is not cordoned.
-pub(super) fn is_open(world: &World, id: &str) -> bool {
-    world.nodes.get(id).is_some_and(|node| !node.unschedulable)
+/// True if the instance has a Node on which pods may run: not cordoned, and Ready or not Ready for a
+/// short time only.
+pub(super) fn is_open(world: &World, id: &str, now: Instant) -> bool {
+    world.nodes.get(id).is_some_and(|node| !node.unschedulable && !is_broken(node, now))
+}
+
+/// True if a Node has not been Ready for [`NOT_READY_FOR`].
+pub(super) fn is_broken(node: &Node, now: Instant) -> bool {
+    node.not_ready_since.is_some_and(|since| now >= since + NOT_READY_FOR)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::machines::acts;
-    use crate::machines::launch::{record_intent, record_results};
-    use crate::machines::tests::{group, launch, now, recorded, run, with_live};
+    use crate::machines::launch::{self, record_results};
+    use crate::machines::tests::{
+        acts, group, instance, intend, now, recorded, run, shown, with_live,
+    };
     use crate::seconds;
-    use crate::state::observed::{Fleet, Instance, LaunchAnswer, Node, Seen};
+    use crate::state::observed::{Fleet, InstanceState, LaunchAnswer, Node};
 
     /// Returns a world in which the first `n` instances have a Node and the list of Nodes dates
     /// from `at`.
     ///
-    /// The `InstanceClass` is unknown, and the lead time is therefore ten minutes.
+    /// The `InstanceClass` is unknown, and the join deadline is therefore ten minutes.
     fn with_nodes(n: usize, at: Instant) -> World {
         let node = |i: usize| Node {
             name: format!("ip-10-0-0-{i}"),
             ready: true,
+            not_ready_since: None,
             unschedulable: false,
+            cordoned_by_us: false,
             pods_left: None,
+            kept_by: None,
         };
-        let mut world = World { nodes_as_of: Some(at), ..World::default() };
+        let mut world = World { nodes_as_of: Some(at), ..shown(Vec::new(), now()) };
         world.nodes = (0..n).map(|i| (format!("i-{i:03}"), node(i))).collect();
         world
     }
@@ -213,7 +253,7 @@ mod tests {
     fn intended(status: &mut RunStatus, world: &World, at: Instant) -> u32 {
         let before = status.ledger.len();
         record_results(status, world, &run(), at);
-        record_intent(status, &run(), &group(), &launch(), u32::MAX, world, at);
+        intend(status, &group(), world, at);
         status.ledger.get(before).map_or(0, |batch| batch.count)
     }
 
@@ -232,9 +272,9 @@ mod tests {
     #[test]
     fn one_that_does_not_join_is_replaced_and_ended_when_its_replacement_has_joined() {
         let mut status = with_live(17);
-        let early = now() + seconds(1199);
+        let early = now() + seconds(599);
         assert_eq!(intended(&mut status, &with_nodes(15, early), early), 0, "it may still join");
-        let late = now() + seconds(1200);
+        let late = now() + seconds(600);
         let mut world = with_nodes(15, late);
         assert_eq!(intended(&mut status, &world, late), 1, "a tenth at a time");
         came(&mut status, &mut world, late);
@@ -260,13 +300,11 @@ mod tests {
         );
         assert_eq!(intended(&mut status, &world, late), 0, "it has to go first");
         let token = status.ledger.first().unwrap().token.clone();
-        let gone = Instance { id: "i-015".into(), token, terminated: true };
-        let fleet = Fleet { instances: vec![gone], at: late };
-        world.fleets.insert(run().uid, Seen::Known(fleet.into()));
+        let gone = instance("i-015", &token, InstanceState::Terminated);
+        world.fleets.insert(run().uid, Fleet { instances: vec![gone] }.into());
         assert_eq!(intended(&mut status, &world, late), 1, "then the next");
     }
 
-    /// `MAX_ATTEMPTS` alone would allow 29 more launches.
     #[test]
     fn a_template_whose_instances_never_join_starts_three_times_its_count_at_most() {
         let few = MachineGroup { count: 3, ..group() };
@@ -274,11 +312,11 @@ mod tests {
         let mut at = now();
         let mut alive = 0;
         for _ in 0..200 {
-            at += seconds(1201);
+            at += seconds(601);
             let mut world = with_nodes(1, at);
             record_results(&mut status, &world, &run(), at);
             let before = status.ledger.len();
-            record_intent(&mut status, &run(), &few, &launch(), u32::MAX, &world, at);
+            intend(&mut status, &few, &world, at);
             if status.ledger.len() > before {
                 came(&mut status, &mut world, at);
             }
@@ -297,11 +335,11 @@ mod tests {
     fn where_the_cloud_is_slow_nothing_is_ended_that_is_about_to_join() {
         let mut status = with_live(17);
         let alive = |status: &RunStatus| launched(status, "burst");
-        let mut at = now() + seconds(1200);
+        let mut at = now() + seconds(600);
         let mut world = with_nodes(0, at);
         assert_eq!(intended(&mut status, &world, at), 1);
         came(&mut status, &mut world, at);
-        at += seconds(1200);
+        at += seconds(600);
         let none = with_nodes(0, at);
         replace_unjoined(&mut status, &group(), &none, at);
         assert_eq!(alive(&status), 18, "none has ever joined: that is not their fault");
@@ -321,7 +359,7 @@ mod tests {
     #[test]
     fn one_that_joins_after_all_stays() {
         let mut status = with_live(17);
-        let late = now() + seconds(1200);
+        let late = now() + seconds(600);
         let mut world = with_nodes(16, late);
         assert_eq!(intended(&mut status, &world, late), 1);
         came(&mut status, &mut world, late);
@@ -330,5 +368,33 @@ mod tests {
         replace_unjoined(&mut status, &group(), &world, late);
         assert_eq!(launched(&status, "burst"), 18, "the other one goes with the release");
         assert_eq!(intended(&mut status, &world, late), 0);
+    }
+
+    #[test]
+    fn a_joined_machine_that_is_not_ready_for_two_minutes_is_replaced_before_all_others() {
+        let mut status = with_live(17);
+        let mut world = with_nodes(17, now());
+        record_results(&mut status, &world, &run(), now());
+        let since = now() + seconds(300);
+        let node = world.nodes.get_mut("i-004").unwrap();
+        (node.ready, node.not_ready_since) = (false, Some(since));
+        for (after, launched) in [(119, 0), (120, 1)] {
+            let at = since + seconds(after);
+            world.nodes_as_of = Some(at);
+            assert_eq!(intended(&mut status, &world, at), launched);
+        }
+        let at = since + seconds(120);
+        came(&mut status, &mut world, at);
+        replace_unjoined(&mut status, &group(), &world, at);
+        assert_eq!(status.living().count(), 18, "nothing goes before its replacement has come");
+        let ready = world.nodes["i-000"].clone();
+        world.nodes.insert("i-017".into(), ready);
+        replace_unjoined(&mut status, &group(), &world, at);
+        let ended = acts(&recorded(&status), &world, at);
+        assert!(
+            matches!(ended.as_slice(), [MachineAct::Terminate { ids, .. }] if ids == &["i-004"]),
+            "{ended:?}"
+        );
+        assert_eq!(launch::ever(&status, "burst"), 18);
     }
 }

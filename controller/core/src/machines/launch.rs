@@ -10,26 +10,41 @@ use crate::machines::join::{self, launched};
 use crate::seconds;
 use crate::state::announcement::MachineGroup;
 use crate::state::ledger::{Batch, Launch, LedgerInstance, LedgerState};
-use crate::state::observed::{Fleet, LaunchAnswer, Refusal, RefusalClass, Seen};
+use crate::state::observed::{
+    Fleet, Instance, InstanceState, LaunchAnswer, Place, Presence, Refusal, RefusalClass,
+};
 use crate::state::run::{RunRecord, RunStatus};
 use crate::state::world::World;
 
-/// Largest number of launch attempts (ledger entries) of a group in one run. An endless loop of
-/// launches would be worse than a missing machine.
-pub const MAX_ATTEMPTS: u32 = 30;
+/// Largest number of instances that a group may ever start in one run, as a multiple of `count`.
+///
+/// A template whose instances never join, or end right after the launch, would otherwise start
+/// instances all night (<https://github.com/kubernetes-sigs/karpenter/issues/1905>: 235 nodes in
+/// twelve hours).
+pub const MOST: u32 = 3;
+
+/// Age below which an instance that ends by itself has died young. The planner then waits before the
+/// next launch, because the next instance will probably end in the same way: a key, a quota of
+/// volumes, or user data that powers off.
+const YOUNG: TimeDelta = TimeDelta::minutes(10);
 
 /// Returns the idempotency token of a ledger entry: at most 64 ASCII characters.
 ///
 /// The same cluster, run, group and attempt always give the same token.
 #[must_use]
 pub fn token(cluster: &str, run_uid: &str, group: &str, attempt: u32) -> String {
+    format!("{}{attempt}", stem(cluster, run_uid, group))
+}
+
+/// Returns the token of an entry without the attempt.
+fn stem(cluster: &str, run_uid: &str, group: &str) -> String {
     // The hash shortens the token, keeps no secret, and must stay the same in all releases of the
     // operator.
     let mut hasher = SipHasher13::new();
     for part in [cluster, "\0", group] {
         hasher.write(part.as_bytes());
     }
-    format!("pt-{run_uid}-{:016x}-{attempt}", hasher.finish())
+    format!("pt-{run_uid}-{:016x}-", hasher.finish())
 }
 
 /// Longest pause that [`retry_after`] returns. A longer recorded pause comes from a wrong clock.
@@ -43,16 +58,21 @@ pub(super) fn retry_after(class: RefusalClass, attempt: u32) -> TimeDelta {
     };
     match class {
         RefusalClass::Capacity => doubling(2, 60),
-        RefusalClass::Throttled => doubling(2, 30),
         RefusalClass::Quota | RefusalClass::Invalid => doubling(15, 300),
     }
 }
 
-/// Time after which the planner treats an unlisted instance with a requested termination as
-/// terminated.
+/// Time without a listed instance, after the last launch call, after which the planner believes that
+/// an entry has no further instances. The same time makes an id that the account does not know a
+/// terminated instance.
 ///
-/// EC2 lists a terminated instance for about an hour.
-pub const FORGOTTEN_AFTER: TimeDelta = TimeDelta::minutes(10);
+/// The describe calls of EC2 lag behind the launches
+/// (<https://docs.aws.amazon.com/ec2/latest/devguide/eventual-consistency.html>). The documentation
+/// states no bound; lags of twelve minutes have been seen.
+pub const STRIKE_AFTER: TimeDelta = TimeDelta::minutes(15);
+
+/// Time for which an instance may be missing in the looks before the planner asks by id.
+pub const MISSED_AFTER: TimeDelta = TimeDelta::minutes(2);
 
 /// Time for which the shell repeats the call of a ledger entry with the same token.
 ///
@@ -74,15 +94,15 @@ pub(super) fn close_unresolved(batch: &mut Batch) {
 
 /// Writes the answers of the cloud and the join times of the instances into the ledger.
 pub fn record_results(status: &mut RunStatus, world: &World, run: &RunRecord, now: Instant) {
-    let fleet = world.fleets.get(&run.uid);
-    let shown_at = match fleet {
-        Some(Seen::Known(fleet)) => Some(fleet.at),
-        _ => None,
-    };
-    for batch in &mut status.ledger {
-        if let Some(Seen::Known(fleet)) = fleet {
+    if let Some((place, fleet, _)) = world.fleet(&run.uid) {
+        for batch in status.ledger.iter_mut().filter(|b| b.is_of(place)) {
             adopt(batch, fleet, now);
         }
+        record_found(status, world, run, fleet, now);
+        record_asked(status, world, place, now);
+    }
+    let shown = world.fleet(&run.uid);
+    for batch in &mut status.ledger {
         for instance in batch.instances.iter_mut().filter(|i| i.join_time.is_none()) {
             instance.join_time = world.nodes.contains_key(&instance.id).then_some(now);
         }
@@ -93,15 +113,10 @@ pub fn record_results(status: &mut RunStatus, world: &World, run: &RunRecord, no
             Some(LaunchAnswer::Came { ids, shortfall }) => {
                 for id in ids {
                     if !batch.instances.iter().any(|i| i.id == *id) {
-                        let id = id.clone();
-                        batch.instances.push(LedgerInstance {
-                            id,
-                            state: LedgerState::Live,
-                            since: now,
-                            join_time: None,
-                        });
+                        batch.instances.push(instance(id, LedgerState::Live, now));
                     }
                 }
+                batch.shortfall = None;
                 note_shortfall(batch, shortfall.as_ref(), now);
                 batch.settled = true;
             }
@@ -109,69 +124,223 @@ pub fn record_results(status: &mut RunStatus, world: &World, run: &RunRecord, no
                 note_shortfall(batch, Some(refusal), now);
                 batch.settled = true;
             }
-            // The shell no longer repeats the call, and the cloud has had enough time to list the
-            // instances of the call.
-            None if world.trusts_its_clock(now)
-                && shown_at.is_some_and(|at| at >= batch.time + RESENT_FOR + STRIKE_AFTER) =>
-            {
-                close_unresolved(batch);
-            }
+            // An earlier call of the entry may have started instances.
+            // mutate: open-answer-settles
+            Some(LaunchAnswer::Open(why)) => batch.shortfall = Some(short(why)),
             None => {}
+        }
+        // The shell no longer repeats the call, and the cloud has had enough time to list the
+        // instances of the call.
+        let silent = shown.as_ref().is_some_and(|(place, _, at)| {
+            batch.is_of(place) && *at >= batch.time + RESENT_FOR + STRIKE_AFTER
+        });
+        if !batch.settled && silent && world.trusts_its_clock(now) {
+            close_unresolved(batch);
         }
     }
 }
 
+fn instance(id: &str, state: LedgerState, since: Instant) -> LedgerInstance {
+    LedgerInstance { id: id.to_owned(), state, since, join_time: None }
+}
+
+fn short(text: &str) -> String {
+    text.chars().take(300).collect()
+}
+
 fn note_shortfall(batch: &mut Batch, refusal: Option<&Refusal>, now: Instant) {
     let Some(refusal) = refusal else { return };
-    batch.shortfall = Some(refusal.message.chars().take(300).collect());
+    batch.shortfall = Some(short(&refusal.message));
     batch.retry_after_time = Some(now + retry_after(refusal.class, batch.attempt));
 }
 
 /// Copies the instances that the cloud lists under the tag of a ledger entry. The list also shows
 /// the instances of a call whose answer was lost.
 fn adopt(batch: &mut Batch, fleet: &Fleet, now: Instant) {
-    for seen in fleet.instances.iter().filter(|i| i.token == batch.token) {
-        match batch.instances.iter_mut().find(|i| i.id == seen.id) {
-            Some(known) if seen.terminated && known.state != LedgerState::Terminated => {
-                known.state = LedgerState::Terminated;
-                known.since = now;
-            }
-            Some(_) => {}
-            None => batch.instances.push(LedgerInstance {
-                id: seen.id.clone(),
-                state: if seen.terminated { LedgerState::Terminated } else { LedgerState::Live },
-                since: now,
-                join_time: None,
-            }),
-        }
-    }
-    for known in &mut batch.instances {
-        let asked_for = known.state == LedgerState::Terminating;
-        let shown = fleet.instances.iter().any(|i| i.id == known.id);
-        if asked_for && !shown && fleet.at - known.since >= FORGOTTEN_AFTER {
-            known.state = LedgerState::Terminated;
-            known.since = now;
+    let of_entry: Vec<_> = fleet.instances.iter().filter(|i| i.token == batch.token).collect();
+    for seen in of_entry {
+        match batch.instances.iter().position(|i| i.id == seen.id) {
+            Some(at) => match seen.state {
+                InstanceState::Terminated => gone(batch, at, seen.reason.as_deref(), now),
+                InstanceState::Stopped => stopped(batch, at, seen.reason.as_deref(), now),
+                InstanceState::Living => {}
+            },
+            None => batch.instances.push(instance(&seen.id, first_state(seen), now)),
         }
     }
     if !batch.settled && batch.instances.len() >= usize::try_from(batch.count).unwrap_or(usize::MAX)
     {
         batch.settled = true;
+        batch.shortfall = None;
     }
+}
+
+fn first_state(seen: &Instance) -> LedgerState {
+    match seen.state {
+        InstanceState::Living => LedgerState::Live,
+        InstanceState::Stopped => LedgerState::Terminating,
+        InstanceState::Terminated => LedgerState::Terminated,
+    }
+}
+
+/// Records that an instance is terminated. If the run has not ended the instance, the entry says
+/// why, and an instance that died young delays the next launch.
+fn gone(batch: &mut Batch, at: usize, reason: Option<&str>, now: Instant) {
+    let (started, attempt) = (batch.time, batch.attempt);
+    let Some(known) = batch.instances.get_mut(at) else { return };
+    if known.state == LedgerState::Terminated {
+        return;
+    }
+    let ours = known.state == LedgerState::Terminating;
+    let young = known.join_time.is_none() && now - started < YOUNG;
+    (known.state, known.since) = (LedgerState::Terminated, now);
+    if ours {
+        return;
+    }
+    let id = known.id.clone();
+    let reason = reason.unwrap_or("the cloud gives no reason");
+    batch.shortfall = Some(short(&format!("{id} was terminated outside of Primetime: {reason}")));
+    if young {
+        batch.retry_after_time = Some(now + retry_after(RefusalClass::Invalid, attempt));
+    }
+}
+
+/// Records that the cloud has stopped an instance. A stopped instance runs no pod, so the planner
+/// ends the instance and may start another.
+fn stopped(batch: &mut Batch, at: usize, reason: Option<&str>, now: Instant) {
+    let Some(known) = batch.instances.get_mut(at) else { return };
+    if matches!(known.state, LedgerState::Live | LedgerState::Draining) {
+        (known.state, known.since) = (LedgerState::Terminating, now);
+        let (id, reason) = (&known.id, reason.unwrap_or("the cloud gives no reason"));
+        batch.shortfall = Some(short(&format!("{id} was stopped outside of Primetime: {reason}")));
+    }
+}
+
+/// Adds an entry for each token of the run that the ledger lacks, with the instances of the token.
+///
+/// Such an instance belongs to an entry that was closed or dropped before the cloud showed it. The
+/// run counts the instance, and ends the instance with the others.
+fn record_found(
+    status: &mut RunStatus,
+    world: &World,
+    run: &RunRecord,
+    fleet: &Fleet,
+    now: Instant,
+) {
+    for seen in &fleet.instances {
+        let known = status.ledger.iter().position(|b| b.token == seen.token);
+        if known.is_some() || seen.state == InstanceState::Terminated {
+            continue;
+        }
+        let groups = run.announcement.iter().flat_map(|a| &a.machines);
+        let mut of = groups.filter_map(|group| {
+            let attempt = seen.token.strip_prefix(&stem(&world.cluster, &run.uid, &group.name))?;
+            Some((group.name.clone(), attempt.parse().ok()?))
+        });
+        let (group, attempt) = of.next().unwrap_or_default();
+        let count = fleet.instances.iter().filter(|i| i.token == seen.token).count();
+        let mut batch = Batch {
+            group,
+            attempt,
+            token: seen.token.clone(),
+            count: u32::try_from(count).unwrap_or(u32::MAX),
+            time: now,
+            launch: Launch::default(),
+            expires_time: seen.expires,
+            place: world.cloud.place.clone(),
+            settled: true,
+            instances: Vec::new(),
+            shortfall: None,
+            retry_after_time: None,
+        };
+        adopt(&mut batch, fleet, now);
+        status.ledger.push(batch);
+    }
+}
+
+/// Records the answers of the cloud about ids that no look has shown.
+///
+/// An id that the account does not know is a terminated instance only in the place of the entry, and
+/// only after [`STRIKE_AFTER`].
+fn record_asked(status: &mut RunStatus, world: &World, place: &Place, now: Instant) {
+    for batch in status.ledger.iter_mut().filter(|b| b.is_of(place)) {
+        for at in 0..batch.instances.len() {
+            let Some(known) = batch.instances.get(at) else { continue };
+            let gone_for_good = match world.asked.get(&known.id) {
+                Some((Presence::Terminated, _)) => true,
+                // mutate: unknown-id-is-gone
+                Some((Presence::NotKnown, asked)) => {
+                    *asked >= known.since.max(batch.time) + STRIKE_AFTER
+                }
+                Some((Presence::Untagged, _)) | None => false,
+            };
+            if gone_for_good {
+                gone(batch, at, Some("its id is not known any more"), now);
+            }
+        }
+    }
+}
+
+/// Returns the instances of a run that the last look lacks, for [`MISSED_AFTER`] at least.
+#[must_use]
+pub fn missed<'a>(run: &'a RunRecord, world: &World) -> Vec<&'a LedgerInstance> {
+    let Some((place, fleet, at)) = world.fleet(&run.uid) else { return Vec::new() };
+    let shown = |id: &str| fleet.instances.iter().any(|i| i.id == id);
+    let entries = run.status.ledger.iter().filter(|b| b.is_of(place));
+    let each = entries.flat_map(|b| b.instances.iter().map(move |i| (b.time, i)));
+    each.filter(|(started, i)| {
+        let old = at >= i.since.max(*started) + MISSED_AFTER;
+        i.state != LedgerState::Terminated && old && !shown(&i.id)
+    })
+    .map(|(_, i)| i)
+    .collect()
+}
+
+/// Returns the number of instances that a group has started in the run, terminated ones included.
+#[must_use]
+pub fn ever(status: &RunStatus, group: &str) -> u32 {
+    let entries = status.ledger.iter().filter(|b| b.group == group);
+    let each = entries.map(|b| u32::try_from(b.instances.len()).unwrap_or(u32::MAX));
+    each.fold(0, u32::saturating_add)
+}
+
+/// Returns a sentence if a group has started as many instances as it ever may.
+#[must_use]
+pub fn exhausted(status: &RunStatus, group: &MachineGroup) -> Option<String> {
+    let ever = ever(status, &group.name);
+    (ever >= group.count.saturating_mul(MOST)).then(|| {
+        format!(
+            "{ever} machines were started for {}, so no further one is started: look why they end \
+             or do not join",
+            group.count
+        )
+    })
+}
+
+/// What a launch needs beside the group.
+#[derive(Clone, Copy, Debug)]
+pub struct Offer<'a> {
+    /// Launch settings of the class.
+    pub launch: &'a Launch,
+    /// Most instances of the group at the same time: what the run has reserved.
+    pub most: u32,
+    /// Time in the expiry tag.
+    pub expires: Instant,
 }
 
 /// Appends the intent of the next launch of a group to the ledger, if a launch is due.
 ///
-/// The launch covers the missing instances of the group and the replacements of late instances, up
-/// to `most` instances at the same time: what the run has reserved.
+/// The launch covers the missing instances of the group and the replacements of late instances.
 pub fn record_intent(
     status: &mut RunStatus,
     run: &RunRecord,
     group: &MachineGroup,
-    launch: &Launch,
-    most: u32,
+    offer: Offer<'_>,
     world: &World,
     now: Instant,
 ) {
+    // The entry names the place, so an operator with other credentials leaves the entry alone.
+    let Some(place) = &world.cloud.place else { return };
     let entries = || status.ledger.iter().filter(|b| b.group == group.name);
     // The planner ignores a recorded pause longer than `LONGEST_RETRY`, because a wrong clock wrote
     // the pause.
@@ -180,10 +349,12 @@ pub fn record_intent(
         return;
     }
     // mutate: launches-without-a-reservation
-    let wanted = (group.count + join::replacements(status, group, world, now)).min(most);
-    let missing = wanted.saturating_sub(launched(status, &group.name));
-    let attempt = entries().map(|b| b.attempt).max().unwrap_or(0) + 1;
-    if missing == 0 || attempt > MAX_ATTEMPTS {
+    let wanted = (group.count + join::replacements(status, group, world, now)).min(offer.most);
+    // mutate: machines-never-join-replaced
+    let left = group.count.saturating_mul(MOST).saturating_sub(ever(status, &group.name));
+    let count = wanted.saturating_sub(launched(status, &group.name)).min(left);
+    let attempt = entries().map(|b| b.attempt).max().unwrap_or(0).saturating_add(1);
+    if count == 0 {
         return;
     }
     // The planner removes a refused entry, because the decision log has reported the refusal. The
@@ -195,9 +366,11 @@ pub fn record_intent(
         group: group.name.clone(),
         attempt,
         token: token(&world.cluster, &run.uid, &group.name, attempt),
-        count: missing,
+        count,
         time: now,
-        launch: launch.clone(),
+        launch: offer.launch.clone(),
+        expires_time: Some(offer.expires),
+        place: Some(place.clone()),
         settled: false,
         instances: Vec::new(),
         shortfall: None,
@@ -210,10 +383,3 @@ pub fn record_intent(
 pub fn next_try(status: &RunStatus, now: Instant) -> Option<Instant> {
     status.ledger.iter().filter_map(|b| b.retry_after_time).filter(|t| *t > now).min()
 }
-
-/// Time without a listed instance after which the planner closes an unsettled ledger entry of a run
-/// in release.
-///
-/// The describe calls of EC2 lag behind the launches
-/// (<https://docs.aws.amazon.com/ec2/latest/devguide/eventual-consistency.html>).
-pub const STRIKE_AFTER: TimeDelta = TimeDelta::seconds(120);

@@ -3,12 +3,14 @@
 //! The planner drains a bounded share of the Nodes, terminates the instances, and waits until the
 //! cloud shows each instance as terminated.
 
+use chrono::TimeDelta;
+
 use crate::Instant;
-use crate::machines::join::{is_open, looked_since};
+use crate::machines::join::{is_broken, is_open, looked_since};
 use crate::machines::launch::{STRIKE_AFTER, close_unresolved};
 use crate::state::announcement::ReleasePace;
-use crate::state::ledger::{LedgerInstance, LedgerState};
-use crate::state::observed::Seen;
+use crate::state::ledger::{Batch, LedgerInstance, LedgerState};
+use crate::state::observed::{KeptBy, Node, Presence};
 use crate::state::run::{RunRecord, RunStatus};
 use crate::state::world::World;
 
@@ -29,10 +31,6 @@ pub fn terminate_step(
     pace: ReleasePace,
     now: Instant,
 ) -> Option<Instant> {
-    let fleet_at = match world.fleets.get(&run.uid) {
-        Some(Seen::Known(fleet)) => Some(fleet.at),
-        _ => None,
-    };
     // The silence of the cloud counts from the start of the release, because a launch call may have
     // been in flight.
     let quiet_from = status.release.as_ref().map_or(now, |r| r.start_time);
@@ -42,7 +40,10 @@ pub fn terminate_step(
     let looked = looked_since(world, quiet_from, now);
     let (mut went, mut wait) = (false, false);
     for batch in &mut status.ledger {
-        let silent = fleet_at.is_some_and(|at| at - batch.time.max(quiet_from) >= STRIKE_AFTER);
+        // mutate: struck-too-early
+        let silent = world.fleet(&run.uid).is_some_and(|(place, _, at)| {
+            batch.is_of(place) && at - batch.time.max(quiet_from) >= STRIKE_AFTER
+        });
         if !batch.settled && silent {
             close_unresolved(batch);
         }
@@ -68,15 +69,31 @@ pub fn terminate_step(
     last.filter(|_| wait).map(|last| last + pace.step_time)
 }
 
+/// Drain deadline: time after which the pods of a draining Node are deleted, whatever their
+/// `PodDisruptionBudget`s say. After twice the time the instance is terminated with what is left.
+///
+/// A budget that never yields, or a pod that tolerates the cordon, would otherwise keep a machine for
+/// ever.
+pub const DRAIN_TIME: TimeDelta = TimeDelta::minutes(15);
+
 /// Marks a draining instance as `Terminating` if the Node is gone, or is cordoned and has no pods
-/// left.
+/// left, or has been draining for twice [`DRAIN_TIME`].
 pub fn terminate_drained(status: &mut RunStatus, world: &World, now: Instant) {
     let draining = |i: &&mut LedgerInstance| i.state == LedgerState::Draining;
     for instance in status.ledger.iter_mut().flat_map(|b| &mut b.instances).filter(draining) {
         let node = world.nodes.get(&instance.id);
         // Without a list of Nodes a missing Node says nothing: `machines.enabled` may be off.
         let unlisted = node.is_none() && world.nodes_as_of.is_none();
-        if !unlisted && node.is_none_or(|node| node.unschedulable && node.pods_left == Some(0)) {
+        // mutate: drain-never-ends
+        let over = now >= instance.since + DRAIN_TIME * 2 && world.trusts_its_clock(now);
+        // A deletion would bring back a pod that tolerates the cordon as an eviction does.
+        let due = now >= instance.since + DRAIN_TIME && world.trusts_its_clock(now);
+        let returns = |node: &Node| due && matches!(node.kept_by, Some(KeptBy::CameBack(_)));
+        let empty = |node: &Node| {
+            let empty = node.pods_left == Some(0) || over || returns(node);
+            node.unschedulable && (empty || is_broken(node, now))
+        };
+        if !unlisted && node.is_none_or(empty) {
             instance.state = LedgerState::Terminating;
             instance.since = now;
         }
@@ -90,8 +107,62 @@ pub fn terminate_drained(status: &mut RunStatus, world: &World, now: Instant) {
 /// list the instance as terminated.
 pub fn drain_what_has_joined(status: &mut RunStatus, world: &World, now: Instant) {
     for instance in status.ledger.iter_mut().flat_map(|b| &mut b.instances) {
-        if instance.state == LedgerState::Terminating && is_open(world, &instance.id) {
+        if instance.state == LedgerState::Terminating && is_open(world, &instance.id, now) {
             instance.state = LedgerState::Draining;
+            instance.since = now;
+        }
+    }
+}
+
+/// Returns the deadlines of the instances that are on their way down.
+pub fn deadlines(status: &RunStatus) -> impl Iterator<Item = Instant> + '_ {
+    status.living().flat_map(|i| match i.state {
+        LedgerState::Draining => vec![i.since + DRAIN_TIME, i.since + DRAIN_TIME * 2],
+        LedgerState::Terminating => vec![i.since + END_TIME],
+        LedgerState::Live | LedgerState::Terminated => Vec::new(),
+    })
+}
+
+/// Time after the decision on a termination within which the cloud is to show the instance as
+/// terminated.
+const END_TIME: TimeDelta = TimeDelta::minutes(10);
+
+/// Returns the number of instances that should be gone and are not: not empty at the drain deadline,
+/// not terminated ten minutes after the decision, without our tags, or of another place.
+#[must_use]
+pub fn not_given_back(run: &RunRecord, world: &World, now: Instant) -> u32 {
+    let place = world.cloud.place.as_ref();
+    let stuck = |batch: &Batch, i: &LedgerInstance| {
+        let untagged = matches!(world.asked.get(&i.id), Some((Presence::Untagged, _)));
+        let elsewhere = place.is_some_and(|place| !batch.is_of(place));
+        match i.state {
+            LedgerState::Draining => now >= i.since + DRAIN_TIME,
+            LedgerState::Terminating => untagged || elsewhere || now >= i.since + END_TIME,
+            LedgerState::Live => run.status.release.is_some() && (untagged || elsewhere),
+            LedgerState::Terminated => false,
+        }
+    };
+    let each = run.status.ledger.iter();
+    let all = each.map(|b| b.instances.iter().filter(|i| stuck(b, i)).count()).sum::<usize>();
+    u32::try_from(all).unwrap_or(u32::MAX)
+}
+
+/// Restarts the drain deadline of all draining instances shortly before it ends, because the pods on
+/// their Nodes are of the floor of another run.
+pub fn wait_for_others(status: &mut RunStatus, now: Instant) {
+    let near = |i: &&mut LedgerInstance| {
+        let near = now >= i.since + DRAIN_TIME - TimeDelta::minutes(1);
+        i.state == LedgerState::Draining && near
+    };
+    let all = status.ledger.iter_mut().flat_map(|b| &mut b.instances);
+    all.filter(near).for_each(|instance| instance.since = now);
+}
+
+/// Keeps the instances that drain, because the release was withdrawn.
+pub fn keep(status: &mut RunStatus, now: Instant) {
+    for instance in status.ledger.iter_mut().flat_map(|b| &mut b.instances) {
+        if instance.state == LedgerState::Draining {
+            instance.state = LedgerState::Live;
             instance.since = now;
         }
     }
@@ -115,15 +186,13 @@ fn stride(status: &RunStatus, pace: ReleasePace) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::machines::acts;
-    use crate::machines::launch::{FORGOTTEN_AFTER, record_results};
-    use crate::machines::tests::{intended, now, recorded, run, with_live};
+    use crate::machines::launch::record_results;
+    use crate::machines::tests::{acts, instance, intended, now, recorded, run, shown, with_live};
     use crate::output::MachineAct;
     use crate::run::release;
     use crate::seconds;
-    use crate::state::observed::{Fleet, Instance, Node};
+    use crate::state::observed::{InstanceState, Node};
     use crate::state::release::ReleaseCause;
-    use chrono::TimeDelta;
 
     const PACE: ReleasePace = ReleasePace { step_percent: 20, step_time: TimeDelta::seconds(120) };
 
@@ -133,11 +202,19 @@ mod tests {
     }
 
     fn looked_at(at: Instant) -> World {
-        World { nodes_as_of: Some(at), ..World::default() }
+        World { nodes_as_of: Some(at), ..shown(Vec::new(), now()) }
     }
 
     fn node(pods_left: Option<u32>, unschedulable: bool) -> Node {
-        Node { name: "ip-10-0-0-1".into(), ready: true, unschedulable, pods_left }
+        Node {
+            name: "ip-10-0-0-1".into(),
+            ready: true,
+            not_ready_since: None,
+            unschedulable,
+            cordoned_by_us: unschedulable,
+            pods_left,
+            kept_by: None,
+        }
     }
 
     #[test]
@@ -207,10 +284,10 @@ mod tests {
         let mut world = World::default();
         world.nodes.insert("i-000".into(), node(None, false));
         terminate_step(&mut status, &world, &run(), PACE, now());
-        assert_eq!(
-            acts(&recorded(&status), &world, now()),
-            [MachineAct::Drain { node: "ip-10-0-0-1".into() }]
-        );
+        assert!(matches!(
+            acts(&recorded(&status), &world, now()).as_slice(),
+            [MachineAct::Drain { node, open: true, overdue: false, .. }] if node == "ip-10-0-0-1"
+        ));
         world.nodes.insert("i-000".into(), node(Some(3), true));
         terminate_step(&mut status, &world, &run(), PACE, now());
         assert!(matches!(
@@ -257,42 +334,81 @@ mod tests {
         terminate_step(&mut status, &world, &run(), PACE, now() + seconds(3600));
         assert!(status.owes_machines());
         let token = status.ledger.last().unwrap().token.clone();
-        let gone = Instance { id: "i-000".into(), token, terminated: true };
-        let mut world = World::default();
-        world
-            .fleets
-            .insert(run().uid, Seen::Known(Fleet { instances: vec![gone], at: now() }.into()));
-        record_results(&mut status, &world, &run(), now());
+        let gone = vec![instance("i-000", &token, InstanceState::Terminated)];
+        record_results(&mut status, &shown(gone, now()), &run(), now());
         assert!(!status.owes_machines());
     }
 
+    /// Two minutes are less than the lag of a bad day.
     #[test]
-    fn an_instance_that_the_cloud_has_forgotten_is_gone() {
-        let mut status = with_live(1);
-        terminate_step(&mut status, &looked(), &run(), PACE, now());
-        let mut forgotten = |after| {
-            let mut world = World::default();
-            let fleet = Fleet { instances: vec![], at: now() + after };
-            world.fleets.insert(run().uid, Seen::Known(fleet.into()));
-            record_results(&mut status, &world, &run(), now() + after);
-            !status.owes_machines()
-        };
-        assert!(!forgotten(FORGOTTEN_AFTER - seconds(1)));
-        assert!(forgotten(FORGOTTEN_AFTER));
-    }
-
-    #[test]
-    fn an_open_entry_is_struck_when_the_cloud_stays_silent_long_enough() {
+    fn an_open_entry_is_struck_when_the_cloud_stays_silent_for_a_quarter_of_an_hour() {
         let mut status = RunStatus::default();
         intended(&mut status, now());
         status.release = Some(release::begin(ReleaseCause::Deleted, &[], now()));
-        let mut world = World::default();
-        let silent = |at| Seen::Known(Fleet { instances: vec![], at }.into());
-        world.fleets.insert(run().uid, silent(now() + seconds(119)));
+        for (after, owes) in [(STRIKE_AFTER - seconds(1), true), (STRIKE_AFTER, false)] {
+            let world = shown(Vec::new(), now() + after);
+            terminate_step(&mut status, &world, &run(), PACE, now());
+            assert_eq!(status.owes_machines(), owes);
+        }
+    }
+
+    /// A `PodDisruptionBudget` that never yields, and pods that come back to the cordoned Node.
+    #[test]
+    fn a_drain_ends_at_its_deadline() {
+        let mut status = with_live(1);
+        status.release = Some(release::begin(ReleaseCause::LoadGone, &[], now()));
+        let mut world = looked();
+        world.nodes.insert("i-000".into(), node(Some(2), false));
         terminate_step(&mut status, &world, &run(), PACE, now());
-        assert!(status.owes_machines());
-        world.fleets.insert(run().uid, silent(now() + STRIKE_AFTER));
-        terminate_step(&mut status, &world, &run(), PACE, now());
-        assert!(!status.owes_machines());
+        world.nodes.insert("i-000".into(), node(Some(2), true));
+        let act = |status: &RunStatus, world: &World, after| {
+            let at = now() + after;
+            let mut status = status.clone();
+            terminate_drained(&mut status, &World { may_lower_from: now(), ..world.clone() }, at);
+            acts(&recorded(&status), world, at).remove(0)
+        };
+        let second = seconds(1);
+        for (after, late) in [(DRAIN_TIME - second, false), (DRAIN_TIME, true)] {
+            assert!(matches!(act(&status, &world, after),
+                MachineAct::Drain { overdue, .. } if overdue == late));
+        }
+        assert!(matches!(act(&status, &world, DRAIN_TIME * 2), MachineAct::Terminate { .. }));
+        let back = Some(KeptBy::CameBack(vec!["stubborn".into()]));
+        world.nodes.insert("i-000".into(), Node { kept_by: back, ..node(Some(2), true) });
+        assert!(matches!(act(&status, &world, DRAIN_TIME - second), MachineAct::Drain { .. }));
+        assert!(matches!(act(&status, &world, DRAIN_TIME), MachineAct::Terminate { .. }));
+    }
+
+    #[test]
+    fn the_pods_that_may_be_evicted_are_divided_among_the_nodes_that_drain() {
+        let mut status = with_live(3);
+        let mut world = looked();
+        for n in 0..3 {
+            let node = Node { name: format!("n{n}"), ..node(Some(9), true) };
+            world.nodes.insert(format!("i-00{n}"), node);
+        }
+        status.ledger[0].instances.iter_mut().for_each(|i| i.state = LedgerState::Draining);
+        let web = crate::fixtures::workload("web");
+        let terms = crate::machines::Terms { spare: [(web.clone(), 5)].into(), expires: now() };
+        let acts = crate::machines::acts(&recorded(&status), &world, &terms, now());
+        let spare = acts.iter().filter_map(|act| match act {
+            MachineAct::Drain { spare, .. } => spare.get(&web).copied(),
+            _ => None,
+        });
+        assert_eq!(spare.collect::<Vec<_>>(), [2, 2, 1]);
+    }
+
+    #[test]
+    fn a_release_that_is_withdrawn_opens_the_nodes_again() {
+        let mut status = with_live(2);
+        status.ledger[0].instances[0].state = LedgerState::Draining;
+        keep(&mut status, now());
+        let mut world = shown(Vec::new(), now());
+        let closed = Node { name: "ours".into(), ..node(None, true) };
+        let theirs = Node { name: "theirs".into(), cordoned_by_us: false, ..closed.clone() };
+        world.nodes.insert("i-000".into(), closed);
+        world.nodes.insert("i-001".into(), theirs);
+        let opened = MachineAct::Uncordon { node: "ours".into() };
+        assert_eq!(acts(&recorded(&status), &world, now()), [opened], "what others closed stays");
     }
 }

@@ -1,12 +1,26 @@
 //! Step 8: completion of a run that has restored everything.
 
+use crate::Instant;
 use crate::output::Wake;
 use crate::run::context::Run;
 use crate::run::degrade;
 use crate::run::status::report;
+use crate::state::observed::{Instance, InstanceState, Place};
 use crate::state::run::{RunStatus, Stage};
 
 impl Run<'_> {
+    /// True if a look at the cloud since the release began shows no instance of the run, or the run
+    /// has never launched one.
+    fn cloud_shows_nothing(&self, status: &RunStatus, since: Instant) -> bool {
+        let here = |place: &Place| status.ledger.iter().all(|batch| batch.is_of(place));
+        // mutate: completed-over-a-living-instance
+        status.ledger.is_empty()
+            || self.world.fleet(&self.record.uid).is_some_and(|(place, fleet, at)| {
+                let gone = |i: &Instance| i.state == InstanceState::Terminated;
+                at >= since && here(place) && fleet.instances.iter().all(gone)
+            })
+    }
+
     /// Completes the run if targets, machines and values are restored and the Jobs have ended.
     ///
     /// Before `may_lower_from` the process has not observed enough, so the planner only schedules a
@@ -19,6 +33,7 @@ impl Run<'_> {
             || !Self::let_go(status)
             || !self.targets_given_back()
             || status.owes_machines()
+            || !self.cloud_shows_nothing(status, way.start_time)
             || status.owes_values()
             || status.degrade.iter().any(|step| step.engaged)
             || degrade::owes_work(self.ladder(status))

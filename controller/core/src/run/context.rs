@@ -89,18 +89,19 @@ impl<'a> Run<'a> {
     }
 
     /// True if no target of the run waits for a restore.
-    ///
-    /// A target is restored if the hold is gone, or if only other runs have claims in the hold. A
-    /// target with an undecodable hold is not restored.
     pub(super) fn targets_given_back(&self) -> bool {
-        self.announcement.targets.iter().all(|target| {
-            if self.unreadable(target).is_some() {
-                return false;
-            }
-            self.world.holds.get(&hold::name(&target.workload)).is_none_or(|record| {
-                let claims = &record.hold.claims;
-                !claims.is_empty() && claims.iter().all(|c| c.run != self.record.name)
-            })
+        self.announcement.targets.iter().all(|target| self.given_back(target))
+    }
+
+    /// True if a target is restored: the hold is gone, or only other runs have claims in the hold. A
+    /// target with an undecodable hold is not restored.
+    pub(super) fn given_back(&self, target: &Target) -> bool {
+        if self.unreadable(target).is_some() {
+            return false;
+        }
+        self.world.holds.get(&hold::name(&target.workload)).is_none_or(|record| {
+            let claims = &record.hold.claims;
+            !claims.is_empty() && claims.iter().all(|c| c.run != self.record.name)
         })
     }
 

@@ -340,7 +340,7 @@ mod tests {
             cause: ReleaseCause::End,
             step_time: t0(),
             machines_time: None,
-            floors: vec![ReleaseFloor { target: "web".into(), top: 180, floor, done }],
+            floors: vec![ReleaseFloor { target: "web".into(), top: 180, floor, done, last: false }],
         };
         let going = release(146, false);
         assert_eq!(floor(ask(&web(), |f| f.release = Some(&going), t0() + seconds(9000))), 146);

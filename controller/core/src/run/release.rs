@@ -74,7 +74,7 @@ pub fn begin(cause: ReleaseCause, floors: &[(String, u32)], now: Instant) -> Rel
 /// Builds the release entry of a target with the floor `top`.
 #[must_use]
 pub fn from(target: &str, top: u32) -> ReleaseFloor {
-    ReleaseFloor { target: target.to_owned(), top, floor: top, done: false }
+    ReleaseFloor { target: target.to_owned(), top, floor: top, done: false, last: false }
 }
 
 /// Facts about a target that a release step requires.
@@ -94,6 +94,8 @@ pub struct TargetOnTheWay {
     pub autoscaled: bool,
     /// True if the previous step has taken effect and no lowering write is pending.
     pub settled: bool,
+    /// True if machines of the run still carry pods. The last step then waits.
+    pub machines: bool,
 }
 
 impl TargetOnTheWay {
@@ -107,6 +109,7 @@ impl TargetOnTheWay {
         ceiling: 0,
         autoscaled: false,
         settled: false,
+        machines: false,
     };
 
     /// Returns the replicas that signals and boosts require, up to the ceiling.
@@ -155,10 +158,12 @@ pub fn step(
     for floor in release.floors.iter_mut().filter(|f| !f.done) {
         if let Some(fact) = facts(&floor.target) {
             let let_autoscaler = impatient && fact.autoscaled;
+            let before = floor.floor;
             floor.floor = floor.floor.max(fact.needed(by_a_person || let_autoscaler));
             if !impatient {
                 floor.floor = floor.floor.max(fact.when_unknown.min(fact.ceiling));
             }
+            floor.last &= floor.floor == before;
         }
     }
     if held {
@@ -196,7 +201,10 @@ pub fn step(
     waits.filter(|_| !stepped).map_or(Ok(()), Err)
 }
 
-/// Takes one step of a target. Returns true if the entry has changed.
+/// Takes one step of a target. Returns true if the floor has changed.
+///
+/// The last step waits for the machines of the run. The pods that run there are evicted meanwhile,
+/// and the floor keeps their replacements, so that the baseline is never short of ready pods.
 fn step_one(
     floor: &mut ReleaseFloor,
     fact: TargetOnTheWay,
@@ -208,13 +216,20 @@ fn step_one(
     // A boost is a decision of a person, so the release waits for the expiry of the boost. The
     // release does not wait for a persistent load after `patience_ends`.
     let stays = fact.boost.min(fact.ceiling) <= fact.baseline && impatient;
-    if floor.floor <= fact.baseline || (floor.floor <= rest && stays) {
-        floor.done = true;
-        return true;
-    }
     let way = u64::from(floor.top.saturating_sub(fact.baseline));
     let stride = (way * u64::from(pace.step_percent.clamp(1, 100))).div_ceil(100).max(1);
     let stride = u32::try_from(stride).unwrap_or(u32::MAX);
+    let over = floor.floor <= fact.baseline || (floor.floor <= rest && stays);
+    let last = rest <= fact.baseline && floor.floor.saturating_sub(stride) <= fact.baseline;
+    // mutate: last-step-before-the-machines
+    floor.last = fact.machines && (floor.last || over || last);
+    if floor.last {
+        return false;
+    }
+    if over {
+        floor.done = true;
+        return true;
+    }
     let next = floor.floor.saturating_sub(stride).max(rest);
     let moves = next < floor.floor;
     floor.floor = floor.floor.min(next);
@@ -311,6 +326,7 @@ impl Run<'_> {
         let patience_ends = self.end + self.longest_hold();
         let patient = self.waits_for_others(way);
         let others_until = self.others_until(way);
+        let machines = self.machines_carry_pods(way);
         let facts = |name: &str| {
             let target = self.announcement.targets.iter().find(|t| t.name == name)?;
             if self.unreadable(target).is_some() {
@@ -327,6 +343,9 @@ impl Run<'_> {
             Some(TargetOnTheWay {
                 baseline,
                 required: Required { blind, ..load::required(&self.readings, name) },
+                // An HPA that never scales down keeps its pods until its maximum is restored, which
+                // comes after the last step.
+                machines: machines && !live.is_some_and(|live| live.never_scales_down),
                 when_unknown: if back_to_plan { planned } else { 0 },
                 boost: self.overrides.boost(name, planned),
                 ceiling,
@@ -358,6 +377,10 @@ impl Run<'_> {
             patience_ends,
             self.now,
         );
+        for floor in way.floors.iter_mut().filter(|floor| floor.last) {
+            let target = self.announcement.targets.iter().find(|t| t.name == floor.target);
+            floor.floor = floor.floor.max(target.map_or(0, |t| self.with_replacements(t)));
+        }
         let next = match waits {
             Ok(()) => Some(self.now + self.announcement.release.step_time),
             Err(Wait::Pace(at) | Wait::JustStarted(at)) => Some(at),
@@ -366,6 +389,25 @@ impl Run<'_> {
             Err(Wait::Held) => None,
         };
         wake.or(Wake::at_first(next, self.now))
+    }
+
+    /// Returns the pods that a target needs without any machine of the run: the baseline, or what the
+    /// known load needs, unless a person has asked for the release.
+    pub(super) fn needed(&self, target: &Target) -> u32 {
+        let hold = self.world.holds.get(&hold::name(&target.workload)).map(|h| &h.hold);
+        let baseline = hold.map_or(0, |hold| hold.baseline.replicas);
+        let by_a_person =
+            self.record.status.release.as_ref().is_some_and(|r| r.cause.by_a_person());
+        let (_, ceiling) = floor::plan_and_ceiling(target, baseline);
+        let load = load::required(&self.readings, &target.name).ahead.min(ceiling);
+        if by_a_person { baseline } else { baseline.max(load) }
+    }
+
+    /// Returns the floor of a target while the machines of the run are emptied: a tenth more than the
+    /// target needs. The pods beyond become ready elsewhere before pods on the machines are evicted.
+    fn with_replacements(&self, target: &Target) -> u32 {
+        let needed = self.needed(target);
+        needed.saturating_add((needed / 10).max(1))
     }
 
     /// True if the floors return to the plan, because a signal is silent and `onUnknown` is
@@ -442,6 +484,7 @@ mod tests {
             ceiling: 260,
             autoscaled: true,
             settled: true,
+            machines: false,
         }
     }
 
@@ -670,5 +713,25 @@ mod tests {
         assert_eq!(status.quiet_since, None);
         observe_load(&mut status, &[reading(Ok(45_000.0))], hold, now() + seconds(180));
         assert_eq!(status.signals.first().unwrap().peak.as_deref(), Some("45000"));
+    }
+
+    #[test]
+    fn the_last_step_waits_while_machines_carry_pods() {
+        let mut way = begin(ReleaseCause::LoadGone, &[("web".into(), 110)], now());
+        let mut at = now();
+        let mut steps = |way: &mut Release, machines, n| {
+            for _ in 0..n {
+                at += seconds(120);
+                let facts = |_: &str| Some(TargetOnTheWay { machines, ..fact(0, false) });
+                step(way, pace(), facts, false, now(), at + seconds(1), at).unwrap();
+            }
+            (way.floors[0].floor, way.floors[0].last, way.floors[0].done)
+        };
+        assert_eq!(steps(&mut way, true, 4), (30, false, false));
+        assert_eq!(steps(&mut way, true, 30), (30, true, false), "one stride above the baseline");
+        assert_eq!(steps(&mut way, false, 1), (10, false, false));
+        assert_eq!(steps(&mut way, false, 1), (10, false, true));
+        let mut way = begin(ReleaseCause::LoadGone, &[("web".into(), 10)], now());
+        assert_eq!(steps(&mut way, true, 2), (10, true, false));
     }
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod decisions;
 pub mod explain;
+mod machines;
 pub mod progress;
 mod releasing;
 pub mod report;

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::Instant;
+use crate::state::observed::Place;
 
 /// The parameters and the result of one launch call to the cloud. The planner persists the
 /// parameters before the call, and a later edit of the surge does not change the parameters.
@@ -28,6 +29,13 @@ pub struct Batch {
     /// Launch settings of the `InstanceClass` at the time of the record.
     #[schemars(schema_with = "any_block")]
     pub launch: Launch,
+    /// Time in the expiry tag of the instances. Ledgers of versions before 0.2 leave the field out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_time: Option<Instant>,
+    /// Place for which the planner recorded the launch. The operator judges and ends the instances
+    /// of an entry only in the same place. Ledgers of versions before 0.2 leave the field out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<Place>,
     /// True if the outcome of the call is final, so that the planner expects no further instances.
     pub settled: bool,
     /// Instances that the call started.
@@ -39,6 +47,14 @@ pub struct Batch {
     /// Earliest time of the next launch attempt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after_time: Option<Instant>,
+}
+
+impl Batch {
+    /// True if the operator sees the place of the entry. An entry without a place is of every place.
+    #[must_use]
+    pub fn is_of(&self, place: &Place) -> bool {
+        self.place.as_ref().is_none_or(|mine| mine == place)
+    }
 }
 
 /// Launch settings for instances. The core does not interpret the settings; the crate of the cloud
@@ -89,7 +105,6 @@ pub enum LedgerState {
     Draining,
     /// The planner has decided on the termination. The reconciler may already have sent the call.
     Terminating,
-    /// The cloud reports the instance as terminated, or has stopped listing the instance for ten
-    /// minutes after the termination call.
+    /// The cloud reports the instance as terminated, or no longer knows its id.
     Terminated,
 }

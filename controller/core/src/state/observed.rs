@@ -263,6 +263,9 @@ impl AutoscalerKind {
 pub struct InstanceClass {
     /// Lead time from the launch request until the Node is Ready (`spec.leadSeconds`).
     pub lead: TimeDelta,
+    /// Time from the launch until the Node has joined (`spec.joinSeconds`). A later instance is
+    /// replaced.
+    pub join: TimeDelta,
     /// Launch settings for the cloud provider.
     pub launch: Launch,
     /// Namespaces whose runs may launch machines of the class (`spec.namespaces`). `*` stands for
@@ -338,6 +341,55 @@ pub struct MetricsSource {
     pub max_age: TimeDelta,
 }
 
+/// Account, region and cluster tag under which the operator sees instances.
+///
+/// An instance of another place is not visible, which says nothing about the instance.
+#[derive(
+    Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema,
+)]
+#[serde(rename_all = "camelCase")]
+pub struct Place {
+    /// Value of the cluster tag (chart value `clusterName`).
+    #[schemars(length(max = 253))]
+    pub cluster: String,
+    /// Region of the cloud.
+    #[schemars(length(max = 64))]
+    pub region: String,
+    /// Account of the cloud.
+    #[schemars(length(max = 64))]
+    pub account: String,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { cluster, region, account } = self;
+        write!(f, "clusterName {cluster}, region {region}, account {account}")
+    }
+}
+
+/// What the last looks at the cloud have shown.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CloudLook {
+    /// Place of the last complete look, or `None` before the first one.
+    pub place: Option<Place>,
+    /// Time of the request of the last complete look, or `None` before the first one.
+    pub at: Option<Instant>,
+    /// Error of the last look, if the last look has failed.
+    pub trouble: Option<String>,
+    /// Number of looks that have failed since the last complete look, at most 2.
+    pub failures: u32,
+}
+
+impl CloudLook {
+    /// Returns the error that people should know of: of a second look in a row, because a single
+    /// throttled look means nothing, or of the first look ever.
+    #[must_use]
+    pub fn lasting_trouble(&self) -> Option<&str> {
+        let lasts = self.failures >= 2 || self.at.is_none();
+        self.trouble.as_deref().filter(|_| lasts)
+    }
+}
+
 /// A cloud instance that carries the tag of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Instance {
@@ -345,17 +397,42 @@ pub struct Instance {
     pub id: String,
     /// Token of the ledger entry that started the instance.
     pub token: String,
-    /// True if the cloud reports the instance as terminated or shutting down.
-    pub terminated: bool,
+    /// Lifecycle state, as the cloud reports it.
+    pub state: InstanceState,
+    /// Time in the expiry tag, if the tag is there and readable.
+    pub expires: Option<Instant>,
+    /// Reason that the cloud gives for the last change of state, such as
+    /// `Client.VolumeLimitExceeded`.
+    pub reason: Option<String>,
+}
+
+/// The lifecycle state of an instance in the cloud.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum InstanceState {
+    /// The instance starts or runs, or shuts down.
+    Living,
+    /// The instance is stopped, and costs its volumes.
+    Stopped,
+    /// The instance is gone for good.
+    Terminated,
+}
+
+/// What the cloud knows of an id that an inventory lacks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Presence {
+    /// The instance exists, so the inventory lacks it for want of our tags.
+    Untagged,
+    /// The instance is terminated.
+    Terminated,
+    /// The account has no instance with this id, or has forgotten a terminated one.
+    NotKnown,
 }
 
 /// The instances of a run, as listed by the cloud.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Fleet {
     /// All instances that carry the tag of the run.
     pub instances: Vec<Instance>,
-    /// Time of the list request.
-    pub at: Instant,
 }
 
 /// The result of a launch call to the cloud.
@@ -370,6 +447,9 @@ pub enum LaunchAnswer {
     },
     /// The cloud started no instance and gave a reason.
     Refused(Refusal),
+    /// The answer says nothing about the token: throttled, no credentials, no readable answer. An
+    /// earlier call may have started instances, so the entry stays open.
+    Open(String),
 }
 
 /// The reason of the cloud for starting fewer instances than requested.
@@ -381,17 +461,15 @@ pub struct Refusal {
     pub message: String,
 }
 
-/// The class of a launch error. The longest retry backoff is 60 s for `Capacity`, 30 s for
-/// `Throttled`, and 300 s for `Quota` and `Invalid`.
+/// The class of a launch error. The longest retry backoff is 60 s for `Capacity`, and 300 s for
+/// `Quota` and `Invalid`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RefusalClass {
     /// The zone has no capacity for the instance type.
     Capacity,
     /// The account has reached a quota. Another zone does not help.
     Quota,
-    /// The cloud throttles requests because of too many calls.
-    Throttled,
-    /// The request is invalid, for example because a launch template or a permission is missing.
+    /// The request is invalid, for example because a launch template is missing.
     Invalid,
 }
 
@@ -402,11 +480,41 @@ pub struct Node {
     pub name: String,
     /// True if the `Ready` condition of the Node is `True`.
     pub ready: bool,
+    /// Time of the last change of the `Ready` condition, if the condition is not `True`.
+    pub not_ready_since: Option<Instant>,
     /// True if the Node is cordoned (`spec.unschedulable`).
     pub unschedulable: bool,
+    /// True if the operator has cordoned the Node.
+    pub cordoned_by_us: bool,
     /// Number of pods that the drain must still evict, `None` before the first drain. `DaemonSet`
     /// pods, mirror pods and finished pods do not count.
     pub pods_left: Option<u32>,
+    /// What keeps the pods that are left, from the last drain.
+    pub kept_by: Option<KeptBy>,
+}
+
+/// What keeps pods on a Node that drains.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeptBy {
+    /// The API server refuses an eviction, with this message: a `PodDisruptionBudget`, or an error.
+    Budget(String),
+    /// The controllers of these pods put pods on the Node again after two evictions, because the pods
+    /// tolerate the cordon.
+    CameBack(Vec<String>),
+    /// These pods have no controller that would start them elsewhere.
+    Alone(Vec<String>),
+}
+
+impl fmt::Display for KeptBy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Budget(why) => f.write_str(why),
+            Self::CameBack(pods) => {
+                write!(f, "{} came back twice, because they tolerate the cordon", pods.join(", "))
+            }
+            Self::Alone(pods) => write!(f, "{} have no controller", pods.join(", ")),
+        }
+    }
 }
 
 /// The Jobs and Job templates that the runs of a namespace refer to.

@@ -74,4 +74,8 @@ pub struct ReleaseFloor {
     pub floor: u32,
     /// True if the run no longer claims the target.
     pub done: bool,
+    /// True if only the last step is left, which waits until the machines of the run are empty. The
+    /// pods that the floor keeps replace the pods on the machines.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub last: bool,
 }

@@ -16,7 +16,8 @@ use crate::state::calendar::{CalendarRecord, Reading};
 use crate::state::hold::{HoldRecord, Reached};
 use crate::state::ladder;
 use crate::state::observed::{
-    Bounds, Fleet, InstanceClass, Jobs, LaunchAnswer, MetricsSource, Node, Seen, TargetState,
+    Bounds, CloudLook, Fleet, InstanceClass, Jobs, LaunchAnswer, MetricsSource, Node, Place,
+    Presence, Seen, TargetState,
 };
 use crate::state::overrides::Override;
 use crate::state::run::RunRecord;
@@ -67,8 +68,14 @@ pub struct World {
     pub places: BTreeMap<ladder::Place, ladder::Seen>,
     /// Recent samples, by metrics source and query.
     pub samples: BTreeMap<(String, String), Row<Series>>,
-    /// Cloud instances, by run UID.
-    pub fleets: BTreeMap<String, Seen<Row<Fleet>>>,
+    /// What the last looks at the cloud have shown.
+    pub cloud: CloudLook,
+    /// Instances of the last complete look, by run UID. A run without instances has no entry.
+    pub fleets: BTreeMap<String, Row<Fleet>>,
+    /// Answers to questions about ids that the inventory lacks, with the time of the question.
+    pub asked: BTreeMap<String, (Presence, Instant)>,
+    /// Errors of the last termination calls, by instance ID.
+    pub not_ended: BTreeMap<String, String>,
     /// Answers of the cloud to launch calls, by ledger token.
     pub launches: BTreeMap<String, LaunchAnswer>,
     /// Nodes, by instance ID.
@@ -102,6 +109,15 @@ impl World {
     #[must_use]
     pub fn trusts_its_clock(&self, now: Instant) -> bool {
         self.clock_error.is_none() && now >= self.may_lower_from
+    }
+
+    /// Returns the place and the instances of a run from the last complete look at the cloud, with
+    /// the time of the look. Returns `None` before the first look.
+    #[must_use]
+    pub fn fleet(&self, run_uid: &str) -> Option<(&Place, &Fleet, Instant)> {
+        static NOTHING: Fleet = Fleet { instances: Vec::new() };
+        let (place, at) = (self.cloud.place.as_ref()?, self.cloud.at?);
+        Some((place, self.fleets.get(run_uid).map_or(&NOTHING, |fleet| &**fleet), at))
     }
 
     /// Returns the observed state of a workload.

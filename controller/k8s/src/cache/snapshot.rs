@@ -122,6 +122,7 @@ impl Cache {
             may_degrade: self.may_degrade.clone(),
             bounds: self.bounds(namespace),
             may_lower_from,
+            cloud: self.cloud.clone(),
             cluster: cluster.to_owned(),
             ..World::default()
         };
@@ -140,17 +141,25 @@ impl Cache {
             if let Some(fleet) = self.fleets.get(&run.uid) {
                 world.fleets.insert(run.uid.clone(), fleet.clone());
             }
+            for id in run.status.living().map(|i| &i.id) {
+                if let Some(answer) = self.asked.get(id) {
+                    world.asked.insert(id.clone(), *answer);
+                }
+                if let Some(why) = self.not_ended.get(id) {
+                    world.not_ended.insert(id.clone(), why.clone());
+                }
+            }
             for batch in &run.status.ledger {
                 if let Some(answer) = self.launches.get(&batch.token) {
                     world.launches.insert(batch.token.clone(), answer.clone());
                 }
                 for instance in &batch.instances {
                     if let Some(row) = self.nodes.get(&instance.id) {
-                        let pods_left = self.pods_left.get(&row.value.name).copied();
-                        world.nodes.insert(
-                            instance.id.clone(),
-                            Node { pods_left, ..Node::clone(&row.value) },
-                        );
+                        let drain = self.drains.get(&row.value.name);
+                        let pods_left = drain.map(|drain| drain.left);
+                        let kept_by = drain.and_then(|drain| drain.kept_by.clone());
+                        let node = Node { pods_left, kept_by, ..Node::clone(&row.value) };
+                        world.nodes.insert(instance.id.clone(), node);
                     }
                 }
             }

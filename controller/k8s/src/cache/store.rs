@@ -13,9 +13,9 @@ use primetime_core::state::budget::Ceilings;
 use primetime_core::state::calendar::{CalendarRecord, Reading};
 use primetime_core::state::hold::{HoldRecord, Reached};
 use primetime_core::state::ladder::{self, Object};
-use primetime_core::state::ledger::{LedgerInstance, LedgerState};
 use primetime_core::state::observed::{
-    self, Cause, ContainerLimits, Fleet, LaunchAnswer, Node, PodTemplate, Quota, Seen,
+    self, Cause, CloudLook, ContainerLimits, Fleet, LaunchAnswer, Node, PodTemplate, Presence,
+    Quota,
 };
 use primetime_core::state::overrides::Override;
 use primetime_core::state::run::RunRecord;
@@ -26,6 +26,7 @@ use primetime_core::{Instant, port};
 
 use crate::cache::scalers::Scalers;
 use crate::cache::table::{Key, Table};
+use crate::kinds::drain::Drain;
 
 /// A `MetricsSource`, as cached for the planner and for the signal reader.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -126,12 +127,18 @@ pub struct Cache {
     pub leads_from: Option<tokio::time::Instant>,
     /// `Node` objects by instance id.
     pub nodes: Table<String, Node>,
-    /// Pods left on each Node during a drain, by name of the Node.
-    pub pods_left: BTreeMap<String, u32>,
+    /// Drains in progress, by name of the Node.
+    pub drains: BTreeMap<String, Drain>,
     /// Recent samples of each signal, by namespace, source and query.
     pub samples: BTreeMap<(String, String, String), Row<Series>>,
-    /// Cloud instances of each run, by uid of the run.
-    pub fleets: BTreeMap<String, Seen<Row<Fleet>>>,
+    /// What the last looks at the cloud have shown.
+    pub cloud: CloudLook,
+    /// Cloud instances of the last complete look, by uid of the run.
+    pub fleets: BTreeMap<String, Row<Fleet>>,
+    /// Answers about ids that no look has shown, with the time of the question.
+    pub asked: BTreeMap<String, (Presence, Instant)>,
+    /// Errors of the last termination calls, by instance id.
+    pub not_ended: BTreeMap<String, String>,
     /// Answers of the cloud to launch requests, by token of the batch.
     pub launches: BTreeMap<String, LaunchAnswer>,
     /// Time at which each field of a hold's level was last observed in force.
@@ -287,35 +294,9 @@ impl Cache {
         all
     }
 
-    /// Stores the cloud's answer about the instances of a run.
-    ///
-    /// Returns true if the planner has to plan the namespace again: the instances differ from the
-    /// known instances, or the ledger is not settled. An unsettled batch or a terminating instance
-    /// needs a plan after every answer, because the planner measures how long instances stay
-    /// absent.
-    pub fn see_fleet(&mut self, uid: String, fleet: Fleet) -> bool {
-        let known = self.fleets.get(&uid).and_then(Seen::known);
-        let same = known.is_some_and(|known| known.instances == fleet.instances);
-        let run = self.runs.iter().find(|(_, run)| run.uid == uid);
-        let waits = |run: &RunRecord| {
-            let asked_for = |i: &LedgerInstance| i.state == LedgerState::Terminating;
-            run.status.ledger.iter().any(|b| !b.settled || b.instances.iter().any(asked_for))
-        };
-        let news = run.filter(|(_, run)| !same || waits(run)).map(|((ns, _), _)| ns.clone());
-        self.fleets.insert(uid, Seen::Known(fleet.into()));
-        news.is_some_and(|namespace| self.mark(Scope::Namespace(namespace)))
-    }
-
-    /// Drops the fleets, places, Job errors, launch answers, surge answers and drain counts that no
-    /// open run, known run or Node needs.
+    /// Drops the places, Job errors, answers of the cloud, surge answers and drains that no open run,
+    /// known run or Node needs.
     pub fn forget_the_past(&mut self) {
-        let open: BTreeSet<&str> = self
-            .runs
-            .iter()
-            .filter(|(_, r)| r.status.completion_time.is_none())
-            .map(|(_, r)| r.uid.as_str())
-            .collect();
-        self.fleets.retain(|uid, _| open.contains(uid.as_str()));
         let named: BTreeSet<(&str, &str)> =
             self.runs.iter().map(|((ns, _), r)| (ns.as_str(), r.surge.as_str())).collect();
         self.surge_looks.retain(|(ns, name), _| named.contains(&(ns.as_str(), name.as_str())));
@@ -328,6 +309,11 @@ impl Cache {
             .collect();
         self.launches.retain(|token, _| tokens.contains(token.as_str()));
         let open = self.runs.iter().filter(|(_, r)| r.status.completion_time.is_none());
+        let ids: BTreeSet<&str> =
+            open.flat_map(|(_, r)| r.status.living().map(|i| i.id.as_str())).collect();
+        self.asked.retain(|id, _| ids.contains(id.as_str()));
+        self.not_ended.retain(|id, _| ids.contains(id.as_str()));
+        let open = self.runs.iter().filter(|(_, r)| r.status.completion_time.is_none());
         let jobs = open.flat_map(|((ns, _), r)| r.status.jobs.iter().map(move |j| (ns, &j.job)));
         let jobs: BTreeSet<(&String, &String)> = jobs.collect();
         let open = self.runs.iter().filter(|(_, r)| r.status.completion_time.is_none());
@@ -338,7 +324,7 @@ impl Cache {
         self.job_errors.retain(|(ns, name), _| jobs.contains(&(ns, name)));
         self.jobs_gone.retain(|(ns, name)| jobs.contains(&(ns, name)));
         let nodes: BTreeSet<&str> = self.nodes.iter().map(|(_, n)| n.name.as_str()).collect();
-        self.pods_left.retain(|node, _| nodes.contains(node.as_str()));
+        self.drains.retain(|node, _| nodes.contains(node.as_str()));
     }
 }
 

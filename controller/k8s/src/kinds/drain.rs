@@ -1,13 +1,54 @@
 //! Drain of a Node before the instance terminates: cordons the Node, then evicts the pods, with
-//! respect for each `PodDisruptionBudget`.
+//! respect for each `PodDisruptionBudget` and for the pods that targets need.
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::core::v1::{Node, Pod};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::Client;
 use kube::ResourceExt;
-use kube::api::{Api, EvictParams, ListParams, Patch, PatchParams};
+use kube::api::{Api, DeleteParams, EvictParams, ListParams, Patch};
+use primetime_core::state::announcement::Workload;
+use primetime_core::state::observed::KeptBy;
 use serde_json::json;
 
 use crate::call::{CallError, bounded};
+use crate::kinds::patch;
+
+/// Number of evictions of each pod that a Node had at the first look, returns included. A pod that
+/// tolerates everything comes back to the cordoned Node each time.
+const EVICTIONS: u32 = 2;
+
+/// Largest number of pods that a message names.
+const NAMED: usize = 3;
+
+/// A drain of a Node, over several calls.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Drain {
+    /// Number of pods still on the Node at the last call, terminating pods included.
+    pub left: u32,
+    /// What keeps the pods that are left.
+    pub kept_by: Option<KeptBy>,
+    /// Pods of each controller at the first call, by UID of the controller.
+    first: Option<BTreeMap<String, u32>>,
+    /// Evictions since the first call, by UID of the controller.
+    evicted: BTreeMap<String, u32>,
+}
+
+/// What a drain may do.
+#[derive(Clone, Debug)]
+pub struct Order {
+    /// Name of the Node.
+    pub node: String,
+    /// True if the Node is not cordoned yet.
+    pub open: bool,
+    /// Namespace of the run.
+    pub namespace: String,
+    /// Pods of the targets in the namespace that may be evicted in this call, by workload.
+    pub spare: BTreeMap<Workload, u32>,
+    /// True if the pods are deleted, whatever their `PodDisruptionBudget`s say.
+    pub overdue: bool,
+}
 
 /// True if a drain leaves the pod on the Node. The `DaemonSet` controller would recreate a daemon
 /// pod at once, the kubelet owns mirror pods, and finished pods use no capacity.
@@ -18,22 +59,39 @@ fn stays(pod: &Pod) -> bool {
     daemon || mirror || matches!(phase, Some("Succeeded" | "Failed"))
 }
 
+fn controller(pod: &Pod) -> Option<&OwnerReference> {
+    pod.owner_references().iter().find(|owner| owner.controller == Some(true))
+}
+
+/// True if the pod is of the workload: the workload controls the pod itself, or through a
+/// `ReplicaSet`, whose name is the name of the workload and a hash.
+fn is_of(pod: &Pod, workload: &Workload) -> bool {
+    controller(pod).is_some_and(|owner| match owner.name.rsplit_once('-') {
+        Some((stem, _)) if owner.kind == "ReplicaSet" && workload.kind != "ReplicaSet" => {
+            stem == workload.name
+        }
+        _ => owner.kind == workload.kind && owner.name == workload.name,
+    })
+}
+
 /// Cordons a Node by `spec.unschedulable: true`. Does nothing if the Node is gone.
 ///
 /// # Errors
 ///
 /// Any [`CallError`] except `NotFound`, if the patch fails.
-pub async fn cordon(client: &Client, node: &str) -> Result<(), CallError> {
+pub async fn cordon(client: &Client, node: &str, closed: bool) -> Result<(), CallError> {
     let nodes: Api<Node> = Api::all(client.clone());
-    let cordon = json!({"spec": {"unschedulable": true}});
-    match bounded(nodes.patch(node, &PatchParams::default(), &Patch::Merge(&cordon))).await {
+    // The value `false` is not stored, and the field manager of a missing field is forgotten.
+    let value = if closed { json!(true) } else { json!(null) };
+    let change = json!({"spec": {"unschedulable": value}});
+    match bounded(nodes.patch(node, &patch::params(), &Patch::Merge(&change))).await {
         Ok(_) | Err(CallError::NotFound(_)) => Ok(()),
         Err(error) => Err(error),
     }
 }
 
-/// Cordons a Node, evicts each pod on the Node, and returns the number of pods still on the Node,
-/// terminating pods included.
+/// Cordons a Node, and evicts pods of the Node within the bounds of the order. Returns the state of
+/// the drain, which the next call needs.
 ///
 /// If a `PodDisruptionBudget` forbids an eviction, the next call retries the eviction.
 ///
@@ -41,29 +99,110 @@ pub async fn cordon(client: &Client, node: &str) -> Result<(), CallError> {
 ///
 /// A [`CallError`] if the cordon or the list of pods fails. `Refused`, `Invalid` or `TimedOut` if
 /// an eviction fails for that reason.
-pub async fn drain(client: &Client, node: &str) -> Result<u32, CallError> {
-    cordon(client, node).await?;
+pub async fn drain(client: &Client, order: &Order, before: Drain) -> Result<Drain, CallError> {
+    if order.open {
+        cordon(client, &order.node, true).await?;
+    }
     let all: Api<Pod> = Api::all(client.clone());
-    let on_node = ListParams::default().fields(&format!("spec.nodeName={node}"));
+    let on_node = ListParams::default().fields(&format!("spec.nodeName={}", order.node));
     let pods = bounded(all.list(&on_node)).await?;
-    let mut left = 0;
-    for pod in pods.items.iter().filter(|p| !stays(p)) {
-        left += 1;
-        if pod.metadata.deletion_timestamp.is_some() {
+    let pods: Vec<_> = pods.items.iter().filter(|pod| !stays(pod)).collect();
+    let mut state = Drain { left: u32::try_from(pods.len()).unwrap_or(u32::MAX), ..before };
+    let first = state.first.get_or_insert_with(|| by_controller(&pods)).clone();
+    let mut spare = order.spare.clone();
+    let (mut back, mut alone, mut budget) = (BTreeSet::new(), BTreeSet::new(), None);
+    for pod in pods.iter().filter(|pod| pod.metadata.deletion_timestamp.is_none()) {
+        let Some(owner) = controller(pod).map(|owner| owner.uid.clone()) else {
+            alone.insert(pod.name_any());
+            if order.overdue {
+                delete(client, pod).await?;
+            }
+            continue;
+        };
+        let had = first.get(&owner).copied().unwrap_or(1).max(1);
+        let evicted = state.evicted.entry(owner).or_default();
+        if *evicted >= had.saturating_mul(EVICTIONS) {
+            back.insert(pod.name_any());
+            continue;
+        }
+        let mut of_target = spare.iter_mut().filter(|(workload, _)| is_of(pod, workload));
+        let in_namespace = pod.namespace().as_deref() == Some(order.namespace.as_str());
+        let may = of_target.next().filter(|_| in_namespace).map(|(_, spare)| spare);
+        if order.overdue {
+            delete(client, pod).await?;
+            *evicted += 1;
+            continue;
+        }
+        if may.as_ref().is_some_and(|spare| **spare == 0) {
             continue;
         }
         let api: Api<Pod> = Api::namespaced(client.clone(), &pod.namespace().unwrap_or_default());
         match bounded(api.evict(&pod.name_any(), &EvictParams::default())).await {
+            Ok(_) => {
+                *evicted += 1;
+                if let Some(spare) = may {
+                    *spare -= 1;
+                }
+            }
             // The API server answers 429 if a `PodDisruptionBudget` forbids the eviction for now.
-            Ok(_)
-            | Err(
-                CallError::NotFound(_)
-                | CallError::Failed(_)
-                | CallError::PushedBack(_)
-                | CallError::Conflict(_),
-            ) => {}
+            Err(CallError::PushedBack(why) | CallError::Failed(why)) => {
+                budget = Some(format!("{}: {why}", pod.name_any()));
+            }
+            Err(CallError::NotFound(_) | CallError::Conflict(_)) => {}
             Err(error) => return Err(error),
         }
     }
-    Ok(left)
+    let named = |pods: BTreeSet<String>| pods.into_iter().take(NAMED).collect();
+    state.kept_by = match budget {
+        _ if !back.is_empty() => Some(KeptBy::CameBack(named(back))),
+        Some(why) => Some(KeptBy::Budget(why)),
+        None if !alone.is_empty() => Some(KeptBy::Alone(named(alone))),
+        None => None,
+    };
+    Ok(state)
+}
+
+/// Number of pods of each controller.
+fn by_controller(pods: &[&Pod]) -> BTreeMap<String, u32> {
+    let mut all = BTreeMap::new();
+    for owner in pods.iter().filter_map(|pod| controller(pod)) {
+        *all.entry(owner.uid.clone()).or_default() += 1;
+    }
+    all
+}
+
+/// Deletes a pod, with the grace period of the pod.
+async fn delete(client: &Client, pod: &Pod) -> Result<(), CallError> {
+    let api: Api<Pod> = Api::namespaced(client.clone(), &pod.namespace().unwrap_or_default());
+    match bounded(api.delete(&pod.name_any(), &DeleteParams::default())).await {
+        Ok(_) | Err(CallError::NotFound(_) | CallError::Conflict(_)) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn owned(kind: &str, name: &str) -> Pod {
+        let owner =
+            json!({"apiVersion": "v1", "kind": kind, "name": name, "uid": "u", "controller": true});
+        serde_json::from_value(json!({"metadata": {"name": "p", "ownerReferences": [owner]}}))
+            .unwrap()
+    }
+
+    #[test]
+    fn a_pod_belongs_to_the_workload_whose_replica_set_controls_it() {
+        let workload = |kind: &str, name: &str| Workload {
+            api_version: "apps/v1".into(),
+            kind: kind.into(),
+            name: name.into(),
+        };
+        let web = workload("Deployment", "web");
+        assert!(is_of(&owned("ReplicaSet", "web-5d4f"), &web));
+        assert!(!is_of(&owned("ReplicaSet", "web-api-5d4f"), &web));
+        assert!(!is_of(&owned("StatefulSet", "web"), &web));
+        assert!(is_of(&owned("StatefulSet", "search-db"), &workload("StatefulSet", "search-db")));
+        assert!(!is_of(&Pod::default(), &web));
+    }
 }

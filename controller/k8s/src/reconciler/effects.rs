@@ -3,20 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::TimeDelta;
 use primetime_core::Instant;
 use primetime_core::output::{Act, JobAct, MachineAct, SwitchAct};
-use primetime_core::run::manual_start;
-use primetime_core::state::world::World;
+use primetime_core::state::observed::LaunchAnswer;
 
 use crate::call::CallError;
-use crate::kinds::{self, drain, job, values};
+use crate::kinds::drain::{self, Order};
+use crate::kinds::{self, job, values};
 use crate::reconciler::queue::Outcome;
 use crate::reconciler::{Look, Reconciler, Work};
 
-/// Time between the latest planned end of a run and the expiry in the tag of an instance. A longer
-/// hold or extension exceeds the expiry.
-const INSTANCE_LIFE_AFTER_END: TimeDelta = TimeDelta::hours(6);
+/// Minimum interval between two questions about ids that no look has shown.
+const ASK_AGAIN: Duration = Duration::from_mins(1);
 
 /// Minimum interval between two requests of a run for a list of the Nodes.
 const LIST_NODES_AGAIN: Duration = Duration::from_secs(15);
@@ -28,13 +26,7 @@ const LOOK_FOR_SURGES_AGAIN: Duration = Duration::from_secs(5);
 const LOOK_AT_JOBS_AGAIN: Duration = Duration::from_secs(15);
 
 impl Reconciler {
-    pub(super) fn act(
-        self: &Arc<Self>,
-        namespace: &str,
-        act: Act,
-        world: &World,
-        look: Look,
-    ) -> Option<Instant> {
+    pub(super) fn act(self: &Arc<Self>, namespace: &str, act: Act, look: Look) -> Option<Instant> {
         match act {
             Act::Write { hold, writes, due } => {
                 let engine = self.clone();
@@ -63,12 +55,7 @@ impl Reconciler {
                 })
             }
             Act::Job { run, act } => self.job(namespace, &run, act, look),
-            Act::Machine { run, act } => {
-                let expires =
-                    // mutate: instance-expires-before-event
-                    manual_start::latest_end(world.runs.get(&run)?) + INSTANCE_LIFE_AFTER_END;
-                self.machine(namespace, &run, act, expires, look)
-            }
+            Act::Machine { run, act } => self.machine(namespace, &run, act, look),
         }
     }
 
@@ -117,7 +104,6 @@ impl Reconciler {
         namespace: &str,
         run: &str,
         act: MachineAct,
-        expires: Instant,
         look: Look,
     ) -> Option<Instant> {
         let engine = self.clone();
@@ -126,24 +112,55 @@ impl Reconciler {
             MachineAct::Launch { batch, run_uid } => {
                 let work = work(format!("launch/{}", batch.token), "launch", true);
                 self.start(work, look, async move {
-                    let answer = engine.cloud.launch(&run_uid, &batch, expires).await;
-                    let answer = answer.map_err(CallError::Failed)?;
+                    let answer = engine.cloud.launch(&run_uid, &batch).await;
+                    let open = match &answer {
+                        LaunchAnswer::Open(why) => Some(why.clone()),
+                        LaunchAnswer::Came { .. } | LaunchAnswer::Refused(_) => None,
+                    };
                     engine.shared.with(|cache| cache.launches.insert(batch.token.clone(), answer));
-                    Ok(Outcome::Done)
+                    open.map_or(Ok(Outcome::Done), |why| Err(CallError::Failed(why)))
                 })
             }
             MachineAct::Cordon { node } => {
                 let work = work(format!("drain/{node}"), "cordon", false);
                 self.start(work, look, async move {
-                    drain::cordon(&engine.client, &node).await.map(|()| Outcome::Done)
+                    drain::cordon(&engine.client, &node, true).await.map(|()| Outcome::Done)
                 })
             }
-            MachineAct::Drain { node } => {
-                let work = work(format!("drain/{node}"), "drain", false);
+            MachineAct::Uncordon { node } => {
+                let work = work(format!("drain/{node}"), "uncordon", false);
                 self.start(work, look, async move {
-                    let left = drain::drain(&engine.client, &node).await?;
-                    engine.shared.with(|cache| cache.pods_left.insert(node, left));
+                    drain::cordon(&engine.client, &node, false).await?;
+                    engine.shared.with(|cache| cache.drains.remove(&node));
+                    Ok(Outcome::Done)
+                })
+            }
+            MachineAct::Drain { node, open, spare, overdue } => {
+                let work = work(format!("drain/{node}"), "drain", false);
+                let order = Order { node, open, namespace: namespace.to_owned(), spare, overdue };
+                self.start(work, look, async move {
+                    let before = engine.shared.with(|cache| cache.drains.get(&order.node).cloned());
+                    let after =
+                        drain::drain(&engine.client, &order, before.unwrap_or_default()).await?;
+                    engine.shared.with(|cache| cache.drains.insert(order.node, after));
                     Ok(Outcome::Again(Duration::from_secs(2)))
+                })
+            }
+            MachineAct::Ask { ids } => {
+                let work = work(format!("ask/{namespace}/{run}"), "ask", true);
+                let at = look.now;
+                self.start(work, look, async move {
+                    let known = engine.cloud.ask(&ids).await.map_err(CallError::Failed)?;
+                    let known = known.into_iter().map(|(id, presence)| (id, (presence, at)));
+                    engine.shared.with(|cache| cache.asked.extend(known));
+                    Ok(Outcome::Again(ASK_AGAIN))
+                })
+            }
+            MachineAct::Renew { ids, expires } => {
+                let work = work(format!("renew/{namespace}/{run}"), "renew", true);
+                self.start(work, look, async move {
+                    engine.cloud.renew(&ids, expires).await.map_err(CallError::Failed)?;
+                    Ok(Outcome::Again(ASK_AGAIN))
                 })
             }
             MachineAct::LookAtNodes => {
@@ -156,7 +173,12 @@ impl Reconciler {
             MachineAct::Terminate { ids, run_uid } => {
                 let work = work(format!("terminate/{namespace}/{run}"), "terminate", true);
                 self.start(work, look, async move {
-                    engine.cloud.terminate(&run_uid, &ids).await.map_err(CallError::Failed)?;
+                    let refused = engine.cloud.terminate(&run_uid, &ids).await;
+                    let refused = refused.map_err(CallError::Failed)?;
+                    engine.shared.with(|cache| {
+                        cache.not_ended.retain(|id, _| !ids.contains(id));
+                        cache.not_ended.extend(refused);
+                    });
                     Ok(Outcome::Again(Duration::from_secs(5)))
                 })
             }

@@ -37,12 +37,12 @@ impl Mutation {
 /// Number of lines after a marker in which `plant_in` searches for the original text.
 const NEAR: usize = 6;
 
-const MUTATIONS: [Mutation; 45] = [
+const MUTATIONS: [Mutation; 54] = [
     Mutation {
         name: "machines are launched without a reservation",
         marker: "launches-without-a-reservation",
-        right: "(group.count + join::replacements(status, group, world, now)).min(most);",
-        wrong: "(group.count + join::replacements(status, group, world, now)).max(most.min(0));",
+        right: "(group.count + join::replacements(status, group, world, now)).min(offer.most);",
+        wrong: "(group.count + join::replacements(status, group, world, now)).max(offer.most.min(0));",
     },
     Mutation {
         name: "machines are launched while a gate is closed",
@@ -215,8 +215,8 @@ const MUTATIONS: [Mutation; 45] = [
     Mutation {
         name: "machines are given back before the targets",
         marker: "machines-given-back-before",
-        right: "        } else if Self::let_go(&self.record.status)\n            && self.targets_given_back()\n",
-        wrong: "        } else if true\n",
+        right: "} else if self.targets_may_do_without() && ",
+        wrong: "} else if ",
     },
     Mutation {
         name: "a process that begins with a wrong clock believes it",
@@ -233,8 +233,8 @@ const MUTATIONS: [Mutation; 45] = [
     Mutation {
         name: "an instance expires before its event ends",
         marker: "instance-expires-before-event",
-        right: "manual_start::latest_end(world.runs.get(&run)?) + INSTANCE_LIFE_AFTER_END",
-        wrong: "manual_start::latest_end(world.runs.get(&run)?) - INSTANCE_LIFE_AFTER_END",
+        right: "manual_start::latest_end(self.record).max(self.end).max(self.now);",
+        wrong: "manual_start::latest_end(self.record) - TimeDelta::hours(200);",
     },
     Mutation {
         name: "who begins to lead believes what its watches have shown",
@@ -251,14 +251,14 @@ const MUTATIONS: [Mutation; 45] = [
     Mutation {
         name: "a machine that never joins is not replaced",
         marker: "machine-never-joins-replaced",
-        right: "not_joined(status, group, world, now).min(spare).min(left + replaced)",
-        wrong: "not_joined(status, group, world, now).min(spare).min(left + replaced).min(0)",
+        right: "lost(status, group, world, now).min(spare)",
+        wrong: "lost(status, group, world, now).min(spare).min(0)",
     },
     Mutation {
         name: "machines that never join are replaced all night",
         marker: "machines-never-join-replaced",
-        right: ".min(spare).min(left + replaced)",
-        wrong: ".min(spare)",
+        right: "saturating_mul(MOST).saturating_sub(ever(",
+        wrong: "saturating_mul(99).saturating_sub(ever(",
     },
     Mutation {
         name: "a target is lowered in the middle of its rollout",
@@ -307,6 +307,60 @@ const MUTATIONS: [Mutation; 45] = [
         marker: "hold-cannot-read-no",
         right: "self.world.unreadable_holds.get(&hold::name(&target.workload))",
         wrong: "self.world.unreadable_holds.get(&hold::name(&target.workload)).filter(|_| false)",
+    },
+    Mutation {
+        name: "an answer that says nothing settles the launch",
+        marker: "open-answer-settles",
+        right: "batch.shortfall = Some(short(why)),",
+        wrong: "batch.settled = !why.is_empty(),",
+    },
+    Mutation {
+        name: "an id that the account does not know is gone at once",
+        marker: "unknown-id-is-gone",
+        right: "*asked >= known.since.max(batch.time) + STRIKE_AFTER",
+        wrong: "*asked >= known.since",
+    },
+    Mutation {
+        name: "an open launch is struck two minutes after the release",
+        marker: "struck-too-early",
+        right: ">= STRIKE_AFTER",
+        wrong: ">= TimeDelta::minutes(2)",
+    },
+    Mutation {
+        name: "nodes stay cordoned when the event goes on",
+        marker: "cordon-stays",
+        right: "n.unschedulable && n.cordoned_by_us",
+        wrong: "n.unschedulable && n.cordoned_by_us && false",
+    },
+    Mutation {
+        name: "pods are evicted below what is needed",
+        marker: "evicted-below-what-is-needed",
+        right: "(w.clone(), share(n, *all))",
+        wrong: "(w.clone(), share(n, *all) + 99)",
+    },
+    Mutation {
+        name: "a drain never ends",
+        marker: "drain-never-ends",
+        right: "instance.since + DRAIN_TIME * 2 &&",
+        wrong: "instance.since + DRAIN_TIME * 200 &&",
+    },
+    Mutation {
+        name: "an instance is swept before its expiry",
+        marker: "swept-before-its-expiry",
+        right: "i.expires.is_some_and(|at| at <= now)",
+        wrong: "i.expires.is_some()",
+    },
+    Mutation {
+        name: "the last step down does not wait for the machines",
+        marker: "last-step-before-the-machines",
+        right: "fact.machines && (floor.last",
+        wrong: "fact.machines && false && (floor.last",
+    },
+    Mutation {
+        name: "a run is done while the cloud shows an instance of it",
+        marker: "completed-over-a-living-instance",
+        right: "status.ledger.is_empty()",
+        wrong: "true",
     },
 ];
 

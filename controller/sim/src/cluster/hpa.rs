@@ -76,7 +76,7 @@ impl Cluster {
                         .push_back((now, desired - current));
                     store.change(&target, Part::Main, |deployment| {
                         deployment["spec"]["replicas"] = desired.into();
-                        scale::owned_by(deployment, "kube-controller-manager");
+                        scale::owned_by(deployment, "kube-controller-manager", "f:replicas");
                         Ok(())
                     })?;
                 }

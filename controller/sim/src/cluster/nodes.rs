@@ -14,7 +14,7 @@ use crate::server::object::Key;
 use crate::server::refusal::Refusal;
 
 /// Run uid in the tags of the node autoscaler's machines.
-const AUTOSCALER: &str = "node-autoscaler";
+pub(crate) const AUTOSCALER: &str = "node-autoscaler";
 
 /// Idle time after which the node autoscaler terminates one of its machines: the cluster
 /// autoscaler's default (`--scale-down-unneeded-time`, 10 min).

@@ -212,6 +212,10 @@ impl Cluster {
                 "metadata": {
                     "generateName": format!("{name}-"),
                     "labels": {"app": name, "template": &**template},
+                    "ownerReferences": [{
+                        "apiVersion": "apps/v1", "kind": "ReplicaSet", "controller": true,
+                        "name": format!("{name}-1"), "uid": format!("rs-{namespace}-{name}"),
+                    }],
                 },
                 "spec": {"nodeName": node}, "status": {"phase": "Running"},
             });

@@ -4,6 +4,7 @@ use chrono::TimeDelta;
 use primetime_core::Instant;
 use serde_json::Value;
 
+use crate::cloud::Fleet;
 use crate::server::kinds::Kind;
 use crate::server::object::Key;
 use crate::server::refusal::Refusal;
@@ -36,6 +37,8 @@ pub enum Act {
     },
     /// Lets the cloud reclaim the given number of instances.
     Reclaim(usize),
+    /// Changes instances in the account by hand: protects, stops or strips them of their tags.
+    InTheAccount(fn(&mut Fleet)),
 }
 
 /// An action at a point in time.
@@ -100,7 +103,7 @@ pub(super) fn perform(store: &mut Store, act: &Act) -> Result<(), Refusal> {
     let key = key_of(object)?;
     let (kind, namespace) = (key.0, key.1.clone());
     match act {
-        Act::Reclaim(_) => Ok(()),
+        Act::Reclaim(_) | Act::InTheAccount(_) => Ok(()),
         Act::Corrupt { pointer, value, .. } => store.corrupt(&key, pointer, value),
         Act::Create(object) => store.create(kind, &namespace, object.clone()).map(|_| ()),
         // The deletion of a missing object is not an error.
@@ -109,7 +112,7 @@ pub(super) fn perform(store: &mut Store, act: &Act) -> Result<(), Refusal> {
         Act::Change { object, manager } => store
             .change(&key, Part::Main, |there| {
                 json_patch::merge(there, object);
-                crate::server::scale::owned_by(there, manager);
+                crate::server::scale::owned_by(there, manager, "f:replicas");
                 Ok(())
             })
             .map(|_| ()),

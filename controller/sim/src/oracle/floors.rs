@@ -352,6 +352,38 @@ pub(super) fn no_step_during_a_rollout(case: Case<'_>) -> Option<Broken> {
     })
 }
 
+/// S25: from T0 to the end of all runs, the ready pods of a workload are never fewer than its
+/// baseline, also while machines are emptied.
+///
+/// Machines that the cloud or another autoscaler takes, and images that cannot be pulled, cost pods
+/// that no operator can save.
+pub(super) fn the_baseline_is_served(case: Case<'_>) -> Option<Broken> {
+    let Case { recording, promise, script, .. } = case;
+    let lost = script.outages.iter().any(|o| matches!(o.part, Part::Images | Part::Consolidation));
+    if lost || recording.machines.iter().any(|machine| machine.reclaimed) {
+        return None;
+    }
+    let baseline = promise
+        .afterwards
+        .iter()
+        .filter(|(kind, _, pointer, _)| *kind == "Deployment" && *pointer == "/spec/replicas");
+    // A person may raise the replicas for good in the course of the evening.
+    let first = recording.looks.first();
+    let before = |name: &str| {
+        let found = first.and_then(|look| look.workloads.iter().find(|w| w.name == name));
+        found.map_or(0, |w| w.replicas)
+    };
+    let baseline = baseline.map(|(_, name, _, replicas)| (*name, before(name).min(*replicas)));
+    let baseline: Vec<_> = baseline.collect();
+    let looks = recording.looks.iter().filter(|look| look.at >= promise.ready_by);
+    looks.flat_map(|look| look.workloads.iter().map(move |w| (look.at, w))).find_map(|(at, w)| {
+        let (name, least) = baseline.iter().find(|(name, _)| w.name == *name)?;
+        (w.ready < *least).then(|| {
+            format!("S25: {name} has {} ready pods at {at}, its baseline is {least}", w.ready)
+        })
+    })
+}
+
 /// Largest jump that time synchronization may cause: the operator tolerates such a jump.
 const NO_JUMP: TimeDelta = TimeDelta::seconds(2);
 

@@ -22,17 +22,20 @@ pub(super) fn intent_before_effect(case: Case<'_>) -> Option<Broken> {
 /// S8, S9: operators start exactly the requested number of instances.
 ///
 /// Each instance that another autoscaler has terminated permits another instance. If the cloud
-/// failed during the event, fewer instances are permitted. If machines never join, three times the
-/// requested number is permitted.
+/// failed during the event, fewer instances are permitted. If machines never join or die young, three
+/// times the requested number is permitted.
 pub(super) fn nothing_is_started_twice(case: Case<'_>) -> Option<Broken> {
     let (started, asked) = (case.recording.machines.len(), case.promise.machines);
     let consolidated = case.script.outages.iter().any(|o| o.part == Part::Consolidation);
     let taken = case.recording.machines.iter().filter(|m| consolidated && m.reclaimed).count();
-    let out = |part| matches!(part, Part::Cloud | Part::CloudThrottles);
+    let out = |part| {
+        matches!(part, Part::Cloud | Part::CloudThrottles | Part::Credentials | Part::Elsewhere)
+    };
     let mut outages = case.script.outages.iter();
     let mute = outages.any(|o| out(o.part) && o.until > case.promise.window_from);
-    let never_joins = case.script.outages.iter().any(|o| o.part == Part::NeverJoins);
-    let most = if never_joins { asked * 3 } else { asked };
+    let useless = |part| matches!(part, Part::NeverJoins | Part::DieYoung);
+    let useless = case.script.outages.iter().any(|o| useless(o.part));
+    let most = if useless { asked * 3 } else { asked };
     ((started < asked && !mute) || started > most + taken)
         .then(|| format!("S8: {started} instances were started for {asked}"))
 }
@@ -143,12 +146,13 @@ pub(super) fn known_to_their_ledger(case: Case<'_>) -> Option<Broken> {
 }
 
 /// Maximum time between `spec.endTime` of a run and the expiry of its instances. A manual start may
-/// delay the end by up to 18 hours, and an instance expires six hours after the latest end.
-const LONGEST: TimeDelta = TimeDelta::hours(24);
+/// delay the end by up to 18 hours, an extension by 24 hours, a hold by hours, and an instance expires
+/// 24 hours after the latest end.
+const LONGEST: TimeDelta = TimeDelta::hours(80);
 
 /// L7: an instance carries an expiry tag, from which any clean-up tool may terminate the instance.
 ///
-/// The expiry lies after the end of the event, by at most a day. An instance with a working
+/// The expiry lies after the end of the event, by at most [`LONGEST`]. An instance with a working
 /// operator ends before the expiry.
 pub(super) fn gone_when_they_expire(case: Case<'_>) -> Option<Broken> {
     case.recording.machines.iter().find_map(|machine| {

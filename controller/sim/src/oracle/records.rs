@@ -99,12 +99,14 @@ pub(super) fn ready_is_said_of_what_is_ready(case: Case<'_>) -> Option<Broken> {
 
 /// Outages that delay machines and pods, but affect neither the observations nor the writes of the
 /// operator.
-const OF_CAPACITY: [Part; 6] = [
+const OF_CAPACITY: [Part; 8] = [
     Part::Images,
     Part::NeverJoins,
     Part::Cloud,
     Part::CloudThrottles,
     Part::CloudLags,
+    Part::Credentials,
+    Part::DieYoung,
     Part::Consolidation,
 ];
 

@@ -38,15 +38,16 @@ pub fn into(object: &mut Value, scale: &Value, manager: &str) -> Result<(), Refu
     }
     if object.pointer("/spec/replicas") != Some(&wanted) {
         object["spec"]["replicas"] = wanted;
-        owned_by(object, manager);
+        owned_by(object, manager, "f:replicas");
     }
     Ok(())
 }
 
-/// Records in `metadata.managedFields` the field manager that last wrote `spec.replicas`.
-pub fn owned_by(object: &mut Value, manager: &str) {
+/// Records in `metadata.managedFields` the field manager that last wrote a field of `spec`, such as
+/// `f:replicas`.
+pub fn owned_by(object: &mut Value, manager: &str, field: &str) {
     object["metadata"]["managedFields"] = json!([{
         "manager": manager, "operation": "Update", "fieldsType": "FieldsV1",
-        "fieldsV1": {"f:spec": {"f:replicas": {}}},
+        "fieldsV1": {"f:spec": {field: {}}},
     }]);
 }

@@ -67,6 +67,7 @@ fn needed() -> Vec<Request> {
         get("/apis/primetime.dev/v1alpha1/surgeruns"),
         get("/api/v1/pods"),
         get("/api/v1/namespaces/primetime/secrets/prometheus-auth"),
+        (Method::DELETE, "/api/v1/namespaces/shop/pods/stuck", Value::Null),
     ]
 }
 
@@ -89,7 +90,9 @@ fn refused() -> Vec<Request> {
         get("/api/v1/secrets"),
         get("/api/v1/namespaces/shop/secrets/any"),
         get("/api/v1/namespaces/primetime/secrets/sh.helm.release.v1.primetime.v1"),
-        (Method::DELETE, "/api/v1/namespaces/shop/pods/any", Value::Null),
+        (Method::DELETE, "/api/v1/namespaces/kube-system/pods/system", Value::Null),
+        (Method::DELETE, "/api/v1/namespaces/shop/pods/daemon", Value::Null),
+        patch("/api/v1/namespaces/shop/pods/stuck", json!({"metadata": {"labels": {"a": "b"}}})),
         (
             Method::POST,
             "/api/v1/namespaces/shop/pods",
@@ -193,6 +196,23 @@ async fn send(client: &Client, (method, path, body): &Request) -> Result<(), kub
     client.request::<Value>(request).await.map(drop)
 }
 
+/// Returns the account that a pod needs, which a controller makes elsewhere.
+fn account(namespace: &str) -> Value {
+    json!({"apiVersion": "v1", "kind": "ServiceAccount",
+        "metadata": {"name": "default", "namespace": namespace}})
+}
+
+/// Returns a pod, of a controller of the kind.
+fn pod(namespace: &str, name: &str, owner: &str) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {"name": name, "namespace": namespace, "ownerReferences": [
+            {"apiVersion": "apps/v1", "kind": owner, "name": "any", "uid": "u", "controller": true},
+        ]},
+        "spec": {"containers": [{"name": "a", "image": "a"}]},
+    })
+}
+
 /// Objects that the requests change.
 async fn objects(tools: &Tools, plane: &Plane) -> Result<()> {
     for definitions in ["gateway-definitions", "keda-definitions"] {
@@ -214,6 +234,11 @@ async fn objects(tools: &Tools, plane: &Plane) -> Result<()> {
                 "metadata": {"labels": {"a": "b"}},
                 "spec": {"containers": [{"name": "a", "image": "a"}]}}}}),
         super::class(),
+        account("shop"),
+        account("kube-system"),
+        pod("shop", "stuck", "ReplicaSet"),
+        pod("shop", "daemon", "DaemonSet"),
+        pod("kube-system", "system", "ReplicaSet"),
     ];
     for object in all {
         plane.apply(&serde_yaml::to_string(&object)?).await?;

@@ -79,6 +79,26 @@ fn a_start_that_comes_after_the_wait_takes_the_release_back() {
     assert_eq!(evening.web().1, 180);
 }
 
+/// The machines were cordoned, and some of them emptied, when the start came.
+#[test]
+fn a_start_during_the_way_down_of_the_machines_opens_them_again() {
+    let mut evening = armed(None);
+    evening.load = Box::new(sessions(1_000.0));
+    let cordoned =
+        |evening: &Evening| evening.world.nodes.values().filter(|n| n.unschedulable).count();
+    while cordoned(&evening) < 10 {
+        evening.pass(evening.now + seconds(10), seconds(10));
+        assert!(evening.now < end() + seconds(7200), "{}", evening.log());
+    }
+    assert_eq!(evening.run().status.stage, Stage::Releasing);
+    evening.world.overrides.push(person(Action::Start, 10, &evening));
+    evening.pass(evening.now + seconds(60), seconds(5));
+    assert_eq!(evening.run().status.stage, Stage::Live, "{}", evening.log());
+    assert_eq!(cordoned(&evening), 0);
+    let alive = evening.cloud.values().filter(|i| i.state == InstanceState::Living).count();
+    assert_eq!(alive, 17, "those that had gone were started again");
+}
+
 #[test]
 fn a_clock_that_goes_back_for_a_while_moves_no_start() {
     let mut evening = armed(None);

@@ -60,7 +60,7 @@ fn a_gate_that_closes_takes_no_machine_back() {
     evening.world.may_launch = false;
     evening.world.classes.get_mut("paris").unwrap().namespaces.clear();
     evening.pass(start() + seconds(600), seconds(30));
-    assert!(evening.cloud.values().all(|i| !i.terminated));
+    assert!(evening.cloud.values().all(|i| i.state == InstanceState::Living));
     assert_ne!(evening.run().status.verdict, Verdict::AtRisk, "{}", evening.run().status.message);
     evening.load = Box::new(sessions(500.0));
     evening.pass(end() + seconds(12_000), seconds(30));
@@ -129,4 +129,19 @@ fn machines_that_are_there_are_reserved_though_a_gate_is_closed() {
     class.limits.max_instances = None;
     evening.pass(t0(), seconds(30));
     assert_eq!(reserved(&evening), 17, "other runs have to know of them");
+}
+
+/// The cloud refused each launch. An instance may still show up that the run has to end.
+#[test]
+fn a_run_that_asked_for_machines_is_done_only_after_a_look_at_the_cloud() {
+    let mut evening = Evening::new();
+    evening.capacity = 0;
+    evening.pass(end(), seconds(30));
+    evening.load = Box::new(sessions(100.0));
+    evening.blind = true;
+    evening.pass(end() + seconds(7200), seconds(30));
+    assert_eq!(evening.run().status.stage, Stage::Releasing, "{}", evening.log());
+    evening.blind = false;
+    evening.pass(end() + seconds(7260), seconds(30));
+    assert_eq!(evening.run().status.stage, Stage::Done, "{}", evening.log());
 }

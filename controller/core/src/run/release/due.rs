@@ -3,13 +3,21 @@
 use chrono::TimeDelta;
 
 use crate::Instant;
+use crate::machines::terminate::DRAIN_TIME;
 use crate::output::{Draft, Wake};
 use crate::run::context::Run;
-use crate::run::load;
+use crate::run::{load, manual_start};
 use crate::scaling::{autoscaler, holds};
 use crate::state::announcement::{Moment, Target};
 use crate::state::hold;
+use crate::state::ledger::{LedgerInstance, LedgerState};
 use crate::state::release::Release;
+
+/// Longest time by which an `Extend` override may move the end: the longest life of an override.
+const LONGEST_EXTENSION: TimeDelta = TimeDelta::hours(24);
+
+/// Time between the latest possible end of a run and the expiry of its instances.
+const BEYOND: TimeDelta = TimeDelta::hours(24);
 
 impl Run<'_> {
     /// Restores the maximum of an HPA that never scales down, from [`Self::maximum_due`] on, although
@@ -54,8 +62,6 @@ impl Run<'_> {
         hold.max(way.start_time) + self.all_steps() + holds::OTHERS_TIME
     }
 
-    /// Returns the instant at which the run should have given everything back.
-    ///
     /// Time at which the machines of a run that is not releasing yet are returned at the latest: after
     /// the longest hold, the steps of the targets, and as many steps of the machines.
     pub(in crate::run) fn machines_due(&self) -> Instant {
@@ -63,6 +69,32 @@ impl Run<'_> {
         self.end + self.longest_hold() + steps + holds::OTHERS_TIME + holds::OTHERS_TIME
     }
 
+    /// Returns the time for the expiry tag of the instances of the run: the latest possible end of
+    /// the event, with the longest extension and the longest hold, and [`BEYOND`] more.
+    ///
+    /// The tag ends what has lost its operator, and must end nothing while an operator is only dead
+    /// for an evening.
+    pub(in crate::run) fn expires(&self) -> Instant {
+        // mutate: instance-expires-before-event
+        let end = manual_start::latest_end(self.record).max(self.end).max(self.now);
+        let way_down = self.machines_due() - self.end;
+        end + LONGEST_EXTENSION + way_down + BEYOND
+    }
+
+    /// True if pods may run on machines of the run that the release still has to empty.
+    ///
+    /// The last step of the targets waits for that, but not for ever: a machine that cannot be
+    /// drained must not keep the targets.
+    pub(in crate::run) fn machines_carry_pods(&self, way: &Release) -> bool {
+        let carries =
+            |i: &LedgerInstance| matches!(i.state, LedgerState::Live | LedgerState::Draining);
+        let until = way.start_time.max(self.end + self.longest_hold());
+        let until = until + self.all_steps() + self.all_steps() + DRAIN_TIME * 2;
+        self.now < until + holds::OTHERS_TIME && self.record.status.living().any(carries)
+    }
+
+    /// Returns the instant at which the run should have given everything back.
+    ///
     /// Machines follow the targets by the same number of steps. Each Job of the release has until the
     /// deadline of the Job.
     pub(in crate::run) fn all_due(&self, way: &Release) -> Instant {

@@ -11,7 +11,7 @@ use crate::run::status::progress::{self, Progress};
 use crate::run::status::releasing::unreadable;
 use crate::run::{deletion, floor, jobs, preflight};
 use crate::scaling::usual;
-use crate::state::announcement::{JobStep, MachineGroup, Target};
+use crate::state::announcement::{JobStep, Target};
 use crate::state::condition::{ConditionReason, ConditionType, condition, set_condition};
 use crate::state::hold;
 use crate::state::observed::Seen;
@@ -49,20 +49,6 @@ impl Run<'_> {
             self.announcement.machines.iter().zip(&self.timeline.machines).map(|(g, start)| {
                 let shown = status.machines.iter().find(|m| m.name == g.name);
                 let class = self.world.classes.get(&g.class);
-                let trouble = if let Some(closed) = self.closed_gates(g, status) {
-                    Some(closed)
-                } else {
-                    let missing = shown.is_some_and(|m| m.launched < g.count);
-                    let refused = status
-                        .ledger
-                        .iter()
-                        .rev()
-                        .find(|b| b.group == g.name)
-                        .and_then(|b| b.shortfall.clone());
-                    let joins = || self.not_joined(g, status);
-                    let short = shown.is_some_and(|m| m.joined < g.count);
-                    refused.filter(|_| missing).or_else(|| joins().filter(|_| short))
-                };
                 Progress {
                     name: format!("machines {}", g.name),
                     unit: "joined",
@@ -70,7 +56,7 @@ impl Run<'_> {
                     wanted: g.count,
                     start: *start,
                     lead: class.map_or(timeline::UNKNOWN_CLASS_LEAD, |c| c.lead),
-                    trouble,
+                    trouble: shown.and_then(|shown| self.machine_trouble(g, shown, status)),
                 }
             });
         targets.chain(machines).chain(self.warm_up(status)).collect()
@@ -107,13 +93,6 @@ impl Run<'_> {
         steps.map(step).collect()
     }
 
-    fn not_joined(&self, group: &MachineGroup, status: &RunStatus) -> Option<String> {
-        let late = join::not_joined(status, group, self.world, self.now);
-        (late > 0).then(|| {
-            format!("{late} run and have not joined in twice their lead time; they are replaced")
-        })
-    }
-
     pub(super) fn contested(&self, target: &Target) -> Option<String> {
         let hold = self.world.holds.get(&hold::name(&target.workload))?;
         let by = hold.hold.contested_by.as_ref()?;
@@ -127,7 +106,8 @@ impl Run<'_> {
         let unknown = unknown.map(|signal| format!("{signal}: it raises and lowers nothing"));
         let clipped = condition(&status.conditions, ConditionType::Clipped);
         let clipped = clipped.filter(|clipped| clipped.holds());
-        unknown.chain(clipped.map(|clipped| clipped.message.clone())).collect()
+        let clipped = clipped.map(|clipped| clipped.message.clone());
+        unknown.chain(clipped).chain(self.machine_risks(status)).collect()
     }
 
     /// Returns the signals that raise a target and have been unknown for [`load::DOUBT`], each with

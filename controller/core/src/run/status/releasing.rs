@@ -62,6 +62,7 @@ impl Run<'_> {
         if !way.cause.by_a_person() && self.now < self.end + self.longest_hold() {
             risks.extend(self.unknown_signals(status));
         }
+        risks.extend(self.machine_risks(status));
         risks
     }
 
