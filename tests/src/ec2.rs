@@ -10,7 +10,7 @@
 mod fleet;
 mod form;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -45,6 +45,14 @@ pub struct Behaviour {
     /// Number of next launches by `CreateFleet` that succeed in moto while the caller gets
     /// `InternalError`.
     pub lost_replies: u32,
+    /// Errors of the calls after a lost reply, before the token is looked at: code and number.
+    pub after_lost: Option<(&'static str, u32)>,
+    /// Error code of every call, such as `RequestExpired` for expired credentials.
+    pub refused: Option<&'static str>,
+    /// Time for which `DescribeInstances` does not show a new instance.
+    pub lag: Duration,
+    /// Instances that the account protects from their termination.
+    pub protected: BTreeSet<String>,
     /// True if the proxy answers every call with 503 `Unavailable`.
     pub down: bool,
     /// Time from the launch of an instance to the state `running` and to the Node that joins.
@@ -58,6 +66,10 @@ impl Default for Behaviour {
             vcpu_quota: None,
             throttled_calls: 0,
             lost_replies: 0,
+            after_lost: None,
+            refused: None,
+            lag: Duration::ZERO,
+            protected: BTreeSet::new(),
             down: false,
             boot: Duration::from_secs(3),
         }
@@ -185,23 +197,31 @@ impl Ec2 {
         self.region(|r| r.machines.len())
     }
 
-    /// Starts an instance without tags, which does not belong to the operator. Returns the instance
-    /// id.
+    /// Starts an instance that no run has launched, with the given tags. Returns the instance id.
     ///
     /// # Errors
     ///
     /// Returns an error if moto does not answer, has no images, or starts no instance.
-    pub async fn start_foreign(&self) -> Result<String> {
+    pub async fn start_foreign(&self, tags: &[(&str, String)]) -> Result<String> {
         let images =
             self.described("DescribeImages", "imageId").await?.context("moto has no images")?;
-        let form = Form::new(&[
+        let numbered = tags.iter().zip(1..).flat_map(|((key, value), n)| {
+            let field = |part| format!("TagSpecification.1.Tag.{n}.{part}");
+            [(field("Key"), (*key).to_owned()), (field("Value"), value.clone())]
+        });
+        let numbered: Vec<_> = numbered.collect();
+        let mut pairs = vec![
             ("Action", "RunInstances"),
             ("Version", "2016-11-15"),
             ("ImageId", images.first().context("no image")?),
             ("MinCount", "1"),
             ("MaxCount", "1"),
-        ]);
-        let (_, body) = self.forward(&form, &HeaderMap::new()).await?;
+        ];
+        if !tags.is_empty() {
+            pairs.push(("TagSpecification.1.ResourceType", "instance"));
+        }
+        pairs.extend(numbered.iter().map(|(key, value)| (key.as_str(), value.as_str())));
+        let (_, body) = self.forward(&Form::new(&pairs), &HeaderMap::new()).await?;
         form::all(&body, "instanceId").into_iter().next().context("no instance was started")
     }
 
@@ -289,6 +309,9 @@ async fn handle(ec2: Ec2, headers: HeaderMap, body: Bytes) -> Response {
     if down {
         return error(StatusCode::SERVICE_UNAVAILABLE, "Unavailable", "the service is down");
     }
+    if let Some(code) = ec2.region(|r| r.behaviour.refused) {
+        return error(StatusCode::FORBIDDEN, code, "the proxy refuses every call");
+    }
     let changes = matches!(action.as_str(), "CreateFleet" | "TerminateInstances" | "RunInstances");
     let throttled = ec2.region(|r| {
         let throttled = changes && r.behaviour.throttled_calls > 0;
@@ -301,6 +324,18 @@ async fn handle(ec2: Ec2, headers: HeaderMap, body: Bytes) -> Response {
             "RequestLimitExceeded",
             "Request limit exceeded.",
         );
+    }
+    if action == "GetCallerIdentity" {
+        return caller();
+    }
+    if action == "TerminateInstances"
+        && let Some(kept) = ec2.region(|r| {
+            let kept = |id: &&str| r.behaviour.protected.contains(*id);
+            form.values("InstanceId.").find(kept).map(str::to_owned)
+        })
+    {
+        let said = format!("The instance '{kept}' may not be terminated.");
+        return error(StatusCode::BAD_REQUEST, "OperationNotPermitted", &said);
     }
     if action == "CreateFleet" {
         return fleet::create(&ec2, &form, &headers).await;
@@ -316,12 +351,61 @@ async fn handle(ec2: Ec2, headers: HeaderMap, body: Bytes) -> Response {
                     }
                 });
             }
-            let body =
-                if action == "DescribeInstances" { still_pending(&ec2, &body) } else { body };
+            let body = if action == "DescribeInstances" {
+                still_pending(&ec2, &without_the_new(&ec2, body))
+            } else {
+                body
+            };
             xml(status, body)
         }
         Err(why) => error(StatusCode::BAD_GATEWAY, "Unavailable", &why.to_string()),
     }
+}
+
+/// Answers `GetCallerIdentity` of STS.
+fn caller() -> Response {
+    let body = "<GetCallerIdentityResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\">\
+        <GetCallerIdentityResult><Arn>arn:aws:iam::123456789012:user/test</Arn>\
+        <UserId>test</UserId><Account>123456789012</Account></GetCallerIdentityResult>\
+        <ResponseMetadata><RequestId>test</RequestId></ResponseMetadata>\
+        </GetCallerIdentityResponse>";
+    xml(StatusCode::OK, body.to_owned())
+}
+
+/// Removes the reservations whose instances are younger than the lag from a `DescribeInstances`
+/// answer. A reservation holds the instances of one launch.
+fn without_the_new(ec2: &Ec2, body: String) -> String {
+    let lag = ec2.region(|r| r.behaviour.lag);
+    let new: Vec<String> = ec2
+        .living()
+        .into_iter()
+        .filter(|(_, machine)| machine.launched.elapsed() < lag)
+        .map(|(id, _)| id)
+        .collect();
+    if new.is_empty() {
+        return body;
+    }
+    let mut kept = String::new();
+    let mut rest = body.as_str();
+    while let Some(at) = rest.find("<reservationId>") {
+        // The item of the reservation begins before its id, and ends after the set of instances.
+        let begin = rest.get(..at).and_then(|before| before.rfind("<item>")).unwrap_or(at);
+        let set = "</instancesSet>";
+        let end = rest.find(set).map_or(rest.len(), |end| end + set.len());
+        let end = rest
+            .get(end..)
+            .and_then(|after| after.find("</item>"))
+            .map_or(end, |more| end + more + "</item>".len());
+        let (before, item) = (rest.get(..begin), rest.get(begin..end));
+        kept.push_str(before.unwrap_or_default());
+        let item = item.unwrap_or_default();
+        if !new.iter().any(|id| item.contains(&format!("<instanceId>{id}</instanceId>"))) {
+            kept.push_str(item);
+        }
+        rest = rest.get(end..).unwrap_or_default();
+    }
+    kept.push_str(rest);
+    kept
 }
 
 /// Replaces `running` by `pending` in a `DescribeInstances` answer for instances that are still

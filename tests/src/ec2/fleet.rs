@@ -55,6 +55,16 @@ struct Refused {
 
 pub(super) async fn create(ec2: &Ec2, form: &Form, headers: &HeaderMap) -> Response {
     let token = form.get("ClientToken").unwrap_or_default().to_owned();
+    // EC2 throttles, and looks at the credentials, before it looks at the token.
+    let early = ec2.region(|r| {
+        let known = r.tokens.contains_key(&token);
+        let (code, left) = r.behaviour.after_lost.filter(|(_, left)| known && *left > 0)?;
+        r.behaviour.after_lost = Some((code, left - 1));
+        Some(code)
+    });
+    if let Some(code) = early {
+        return error(StatusCode::BAD_REQUEST, code, "the proxy refuses a repeated call");
+    }
     let parameters = form.without(|k| k == "ClientToken").encode();
     if let Some((known, answer)) = ec2.region(|r| r.tokens.get(&token).cloned()) {
         if known != parameters {
