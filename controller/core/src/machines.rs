@@ -20,7 +20,7 @@ use crate::machines::terminate::DRAIN_TIME;
 use crate::output::MachineAct;
 use crate::state::announcement::Workload;
 use crate::state::ledger::{Batch, LedgerInstance, LedgerState};
-use crate::state::observed::{Instance, InstanceState, LaunchAnswer, Node};
+use crate::state::observed::{Instance, InstanceState, LaunchAnswer, Node, RefusalClass};
 use crate::state::run::RunRecord;
 use crate::state::world::World;
 
@@ -29,8 +29,22 @@ use crate::state::world::World;
 pub struct Terms {
     /// Pods of each target that may be evicted now without leaving fewer ready pods than needed.
     pub spare: BTreeMap<Workload, u32>,
+    /// What the machines of a run in release wait for.
+    pub way: Way,
     /// Expiry that the instances of the run are to carry.
     pub expires: Instant,
+}
+
+/// Whether the machines of a run go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// The run needs its machines: no release, a `Hold` override, or a load that has come back. Nodes
+    /// that the operator has cordoned are opened again.
+    Stay,
+    /// Nothing may be lowered now, or a signal is unknown: nothing is cordoned, evicted or opened.
+    Wait,
+    /// The machines go, step by step.
+    Go,
 }
 
 /// Least time by which the expiry tag must fall short before the planner renews the tag.
@@ -53,20 +67,20 @@ pub fn acts(run: &RunRecord, world: &World, terms: &Terms, now: Instant) -> Vec<
         acts.push(MachineAct::LookAtNodes);
     }
     let live = in_state(LedgerState::Live).filter_map(|i| world.nodes.get(&i.id));
-    match &persisted.release {
-        Some(release) if release.machines_time.is_some() => {
-            let open = live.filter(|n| !n.unschedulable);
+    match terms.way {
+        Way::Go => {
+            let begun = persisted.release.as_ref().is_some_and(|r| r.machines_time.is_some());
+            let open = live.filter(|n| begun && !n.unschedulable);
             acts.extend(open.map(|n| MachineAct::Cordon { node: n.name.clone() }));
+            acts.extend(drains(in_state(LedgerState::Draining), world, terms, now));
         }
-        Some(_) => {}
-        // The event goes on after a release that was withdrawn.
+        Way::Wait => {}
         // mutate: cordon-stays
-        None => {
+        Way::Stay => {
             let ours = live.filter(|n| n.unschedulable && n.cordoned_by_us);
             acts.extend(ours.map(|n| MachineAct::Uncordon { node: n.name.clone() }));
         }
     }
-    acts.extend(drains(in_state(LedgerState::Draining), world, terms, now));
     let missed: Vec<_> = launch::missed(run, world).iter().map(|i| i.id.clone()).collect();
     if !missed.is_empty() {
         acts.push(MachineAct::Ask { ids: missed });
@@ -99,16 +113,26 @@ fn launches<'a>(
 ) -> impl Iterator<Item = MachineAct> + 'a {
     let answered = |b: &Batch| {
         let answer = world.launches.get(&b.token);
-        matches!(answer, Some(LaunchAnswer::Came { .. } | LaunchAnswer::Refused(_)))
+        match answer {
+            Some(LaunchAnswer::Came { .. }) => true,
+            Some(LaunchAnswer::Refused(refusal)) => {
+                refusal.class != RefusalClass::Invalid || !launch::is_unsure(b, world)
+            }
+            Some(LaunchAnswer::Unheard(_) | LaunchAnswer::Unknown(_)) | None => false,
+        }
     };
     let here = |b: &Batch| world.cloud.place.as_ref().is_some_and(|place| b.is_of(place));
     let open = run.status.ledger.iter().filter(move |b| !b.settled && !answered(b) && here(b));
-    open.filter(move |b| world.may_launch && now < b.time + RESENT_FOR)
-        // A run in release starts no instances. `record_results` finds the instances of an open
-        // entry by tag, or `terminate_step` closes the entry.
-        .filter(|_| run.status.release.is_none())
-        // mutate: token-different-each-attempt
-        .map(|b| MachineAct::Launch { batch: Box::new(b.clone()), run_uid: run.uid.clone() })
+    // Where no call can have had an effect, nothing speaks against a later one.
+    open.filter(move |b| {
+        let may = now < b.time + RESENT_FOR || !launch::is_unsure(b, world);
+        world.may_launch && may
+    })
+    // A run in release starts no instances. `record_results` finds the instances of an open
+    // entry by tag, or `terminate_step` closes the entry.
+    .filter(|_| run.status.release.is_none())
+    // mutate: token-different-each-attempt
+    .map(|b| MachineAct::Launch { batch: Box::new(b.clone()), run_uid: run.uid.clone() })
 }
 
 /// Returns a drain for each draining instance, and divides the pods that may be evicted among them.
@@ -126,7 +150,7 @@ fn drains<'a>(
         open: !node.unschedulable,
         // mutate: evicted-below-what-is-needed
         spare: terms.spare.iter().map(|(w, all)| (w.clone(), share(n, *all))).collect(),
-        overdue: now >= instance.since + DRAIN_TIME,
+        overdue: now >= terminate::draining_since(instance, world) + DRAIN_TIME,
     };
     (0..).zip(&nodes).map(drain).collect()
 }
@@ -156,7 +180,7 @@ pub(crate) mod tests {
     use crate::state::announcement::{MachineGroup, Window};
     use crate::state::ledger::Launch;
     use crate::state::observed::{
-        CloudLook, Fleet, InstanceState, Place, Presence, Refusal, RefusalClass,
+        Asked, CloudLook, Fleet, InstanceState, Place, Presence, Refusal, RefusalClass,
     };
     use crate::state::run::RunStatus;
     use chrono::TimeZone;
@@ -218,13 +242,15 @@ pub(crate) mod tests {
         Instance { id, token, state, expires: Some(Instant::MAX_UTC), reason: None }
     }
 
+    /// Returns the terms of a run that is not in release.
     pub(crate) fn terms() -> Terms {
-        Terms { spare: BTreeMap::new(), expires: now() }
+        Terms { spare: BTreeMap::new(), way: Way::Stay, expires: now() }
     }
 
     /// Returns the acts for a status that is persisted.
     pub(crate) fn acts(run: &RunRecord, world: &World, at: Instant) -> Vec<MachineAct> {
-        super::acts(run, world, &terms(), at)
+        let way = if run.status.release.is_some() { Way::Go } else { Way::Stay };
+        super::acts(run, world, &Terms { way, ..terms() }, at)
     }
 
     pub(crate) fn intend(status: &mut RunStatus, group: &MachineGroup, world: &World, at: Instant) {
@@ -315,8 +341,9 @@ pub(crate) mod tests {
         intended(&mut status, now());
         let sent = status.ledger.clone();
         let mut world = shown(Vec::new(), now());
-        answered(&mut world, &status, LaunchAnswer::Open("RequestLimitExceeded: slowly".into()));
-        for second in [1, 60, 599] {
+        answered(&mut world, &status, LaunchAnswer::Unheard("RequestLimitExceeded: slowly".into()));
+        // Where no call can have had an effect, the same token is sent for as long as it takes.
+        for second in [1, 60, 599, 7_200] {
             let at = now() + seconds(second);
             record_results(&mut status, &world, &run(), at);
             intended(&mut status, at);
@@ -335,12 +362,62 @@ pub(crate) mod tests {
     fn an_open_entry_ends_after_a_quarter_of_an_hour_in_which_the_cloud_could_have_shown_it() {
         let mut status = RunStatus::default();
         intended(&mut status, now());
+        status.ledger[0].unsure = true;
         let after = launch::RESENT_FOR + STRIKE_AFTER;
         for (at, settled) in [(after - seconds(1), false), (after, true)] {
             let world = World { may_lower_from: now(), ..shown(Vec::new(), now() + at) };
             record_results(&mut status, &world, &run(), now() + at);
             assert_eq!(status.ledger[0].settled, settled);
         }
+    }
+
+    /// A lost answer, then a launch template that is gone: the first call may have started all.
+    #[test]
+    fn a_fault_of_the_request_does_not_settle_an_entry_whose_first_answer_was_lost() {
+        let mut status = RunStatus::default();
+        intended(&mut status, now());
+        let mut world = shown(Vec::new(), now());
+        answered(&mut world, &status, LaunchAnswer::Unknown("no answer in time".into()));
+        record_results(&mut status, &world, &run(), now());
+        assert!(status.ledger[0].unsure);
+        answered(&mut world, &status, LaunchAnswer::Refused(refusal(RefusalClass::Invalid)));
+        record_results(&mut status, &world, &run(), now());
+        assert!(!status.ledger[0].settled);
+        let later = now() + launch::RESENT_FOR;
+        assert_eq!(acts(&recorded(&status), &world, later).len(), 0, "the token may be forgotten");
+        answered(&mut world, &status, LaunchAnswer::Refused(refusal(RefusalClass::Capacity)));
+        record_results(&mut status, &world, &run(), now());
+        assert!(status.ledger[0].settled, "capacity is looked at for the token");
+        let mut status = RunStatus::default();
+        intended(&mut status, now());
+        let other = World { leads_since: now() + seconds(1), ..shown(Vec::new(), now()) };
+        assert!(launch::is_unsure(&status.ledger[0], &other), "another process may have sent it");
+    }
+
+    #[test]
+    fn an_instance_that_the_cloud_shows_again_lives_again() {
+        let mut status = with_live(1);
+        status.ledger[0].instances[0].state = LedgerState::Terminated;
+        let token = status.ledger[0].token.clone();
+        let world = shown(vec![instance("i-000", &token, InstanceState::Living)], now());
+        record_results(&mut status, &world, &run(), now());
+        assert_eq!(status.ledger[0].instances[0].state, LedgerState::Live);
+    }
+
+    #[test]
+    fn an_open_entry_of_another_place_keeps_no_machine_from_this_one() {
+        let mut status = RunStatus::default();
+        intended(&mut status, now());
+        let mut world = shown(Vec::new(), now());
+        if let Some(place) = &mut world.cloud.place {
+            place.account = "222222222222".into();
+        }
+        intend(&mut status, &group(), &world, now());
+        assert_eq!(status.ledger.iter().map(|b| b.attempt).collect::<Vec<_>>(), [1, 2]);
+        let sent = acts(&recorded(&status), &world, now());
+        assert!(
+            matches!(sent.as_slice(), [MachineAct::Launch { batch, .. }] if batch.attempt == 2)
+        );
     }
 
     #[test]
@@ -382,7 +459,7 @@ pub(crate) mod tests {
             record_results(&mut status, &shown(dead.collect(), at), &run(), at);
         }
         assert_eq!(launch::ever(&status, "burst"), 17 * MOST);
-        assert_eq!(pauses, [1, 16, 46], "it waits longer each time");
+        assert_eq!(pauses, [1, 61, 361], "it waits longer each time");
         let said = launch::exhausted(&status, &group()).unwrap();
         assert!(said.contains("51 machines were started for 17"), "{said}");
         assert!(status.ledger[0].shortfall.as_ref().unwrap().contains("VolumeLimitExceeded"));
@@ -415,7 +492,7 @@ pub(crate) mod tests {
         assert_eq!(asked, [MachineAct::Ask { ids: vec![id.clone()] }]);
         let answered = |presence, at| {
             let mut world = look(at);
-            world.asked.insert(id.clone(), (presence, at));
+            world.asked.insert(id.clone(), Asked { presence, since: now(), at });
             world
         };
         let live = status.clone();
@@ -429,6 +506,12 @@ pub(crate) mod tests {
         assert_eq!(state(&answered(Presence::NotKnown, early)), LedgerState::Live, "it may lag");
         assert_eq!(state(&answered(Presence::NotKnown, later)), LedgerState::Terminated);
         assert_eq!(state(&answered(Presence::Terminated, now())), LedgerState::Terminated);
+        let mut world = answered(Presence::NotKnown, later);
+        world.asked.get_mut(&id).unwrap().since = now() + seconds(1);
+        assert_eq!(state(&world), LedgerState::Live, "not for a quarter of an hour");
+        let mut world = answered(Presence::NotKnown, later);
+        world.cloud.place.as_mut().unwrap().account = String::new();
+        assert_eq!(state(&world), LedgerState::Live, "an account that is not known proves nothing");
         for change in [
             |place: &mut Place| place.account = "222222222222".into(),
             |place: &mut Place| place.region = "eu-west-1".into(),
@@ -437,6 +520,7 @@ pub(crate) mod tests {
             let mut world = answered(Presence::NotKnown, later);
             change(world.cloud.place.as_mut().unwrap());
             assert_eq!(state(&world), LedgerState::Live, "another place knows nothing of it");
+            assert!(!world.cloud.place.as_ref().unwrap().is(&place()));
             status.ledger[0].instances[0].state = LedgerState::Terminating;
             assert_eq!(acts(&recorded(&status), &world, later), [], "and ends nothing");
             status.ledger[0].instances[0].state = LedgerState::Live;
@@ -446,6 +530,7 @@ pub(crate) mod tests {
     #[test]
     fn a_stopped_instance_is_ended_and_another_one_started() {
         let mut status = with_live(17);
+        status.ledger[0].instances[3].join_time = Some(now());
         let token = status.ledger[0].token.clone();
         let stopped = vec![instance("i-003", &token, InstanceState::Stopped)];
         let world = shown(stopped, now() + seconds(10));

@@ -8,9 +8,9 @@ use tokio::time::Instant;
 
 use crate::errors;
 
-/// Time for which the account of an earlier answer counts. Credentials that belong to another account
-/// are noticed after this time at the latest.
-const FRESH: Duration = Duration::from_mins(10);
+/// Time for which the account of an earlier answer counts. Credentials of another account are noticed
+/// after this time at the latest.
+const FRESH: Duration = Duration::from_mins(1);
 
 /// Client of STS, with the last answer. `GetCallerIdentity` needs no permission
 /// (<https://docs.aws.amazon.com/STS/latest/APIReference/API_GetCallerIdentity.html>).
@@ -25,22 +25,42 @@ impl Account {
         Self { client: aws_sdk_sts::Client::new(config), known: Arc::default() }
     }
 
-    /// Returns the account id.
-    ///
-    /// # Errors
-    ///
-    /// Returns a sentence if STS does not answer, or answers without an account.
-    pub(crate) async fn id(&self) -> Result<String, String> {
+    /// Returns the account id, or the last known one if STS does not answer. The text is empty if STS
+    /// has never answered: a private network may have no way to STS.
+    pub(crate) async fn id(&self) -> String {
         let mut known = self.known.lock().await;
         if let Some((id, at)) = known.as_ref()
             && at.elapsed() < FRESH
         {
-            return Ok(id.clone());
+            return id.clone();
         }
+        if let Ok(id) = self.ask().await {
+            *known = Some((id, Instant::now()));
+        }
+        known.as_ref().map(|(id, _)| id.clone()).unwrap_or_default()
+    }
+
+    /// Asks STS whether the account is still the last known one.
+    ///
+    /// # Errors
+    ///
+    /// Returns a sentence if STS does not answer, or names another account. The next look then shows
+    /// the other account.
+    pub(crate) async fn confirm(&self) -> Result<(), String> {
+        let id = self.ask().await?;
+        let mut known = self.known.lock().await;
+        let before = known.replace((id.clone(), Instant::now()));
+        match before {
+            Some((before, _)) if before != id => {
+                Err(format!("the credentials are of account {id}, no longer of {before}"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    async fn ask(&self) -> Result<String, String> {
         let answer = self.client.get_caller_identity().send().await;
         let answer = answer.map_err(|error| errors::sentence(&error))?;
-        let id = answer.account().ok_or("sts:GetCallerIdentity names no account")?.to_owned();
-        *known = Some((id.clone(), Instant::now()));
-        Ok(id)
+        Ok(answer.account().ok_or("sts:GetCallerIdentity names no account")?.to_owned())
     }
 }

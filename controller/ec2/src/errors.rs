@@ -84,13 +84,17 @@ where
     E: ProvideErrorMetadata + std::error::Error + 'static,
 {
     let message = sentence(error);
-    let SdkError::ServiceError(service) = error else {
-        return LaunchAnswer::Open(message);
+    let service = match error {
+        SdkError::ServiceError(service) => service,
+        // Without credentials the request was never sent.
+        SdkError::ConstructionFailure(_) => return LaunchAnswer::Unheard(message),
+        _ => return LaunchAnswer::Unknown(message),
     };
     let status = service.raw().status().as_u16();
     match service.err().code().map(|code| meaning(code, status)) {
         Some(Meaning::Refused(class)) => LaunchAnswer::Refused(Refusal { class, message }),
-        Some(Meaning::Unheard | Meaning::Unknown) | None => LaunchAnswer::Open(message),
+        Some(Meaning::Unheard) => LaunchAnswer::Unheard(message),
+        Some(Meaning::Unknown) | None => LaunchAnswer::Unknown(message),
     }
 }
 

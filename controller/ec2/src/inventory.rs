@@ -16,11 +16,11 @@ pub(crate) const VALUES: usize = 200;
 impl Ec2 {
     /// Returns all instances with the tag of the cluster, by UID of the run.
     pub(crate) async fn inventory(&self) -> Result<Inventory, String> {
-        let account = self.account.id().await?;
+        let seen = self.described(vec![Self::tagged(self.tags.cluster, &self.cluster)]).await?;
         let (cluster, region) = (self.cluster.clone(), self.region.clone());
-        let place = Place { cluster, region, account };
+        let place = Place { cluster, region, account: self.account.id().await };
         let mut all = Inventory { place, fleets: BTreeMap::new() };
-        for seen in self.described(vec![Self::tagged(self.tags.cluster, &self.cluster)]).await? {
+        for seen in seen {
             let run = value(&seen, self.tags.run).unwrap_or_default().to_owned();
             let fleet = all.fleets.entry(run).or_default();
             fleet.instances.extend(self.instance(&seen));
@@ -39,6 +39,8 @@ impl Ec2 {
         &self,
         ids: &[String],
     ) -> Result<BTreeMap<String, Presence>, String> {
+        // An answer about an id means something only with the account that has answered.
+        self.account.confirm().await?;
         let mut known = BTreeMap::new();
         for some in ids.chunks(VALUES) {
             let seen = self.described(vec![of_ids(some)]).await?;

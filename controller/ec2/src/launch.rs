@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use aws_sdk_ec2::config::retry::RetryConfig;
 use aws_sdk_ec2::operation::create_fleet::CreateFleetOutput;
 use aws_sdk_ec2::types::{
     DefaultTargetCapacityType, FleetLaunchTemplateConfigRequest,
@@ -29,7 +30,7 @@ impl Ec2 {
         ];
         let there = match self.described(filters).await {
             Ok(there) => there,
-            Err(error) => return LaunchAnswer::Open(error),
+            Err(error) => return LaunchAnswer::Unheard(error),
         };
         if there.len() >= batch.count as usize {
             let ids = there.into_iter().filter_map(|i| i.instance_id).collect();
@@ -108,6 +109,9 @@ impl Ec2 {
                     .build(),
             )
             .tag_specifications(self.our_tags(run_uid, batch))
+            .customize()
+            // A second attempt of the SDK would hide that the first one may have had an effect.
+            .config_override(aws_sdk_ec2::Config::builder().retry_config(RetryConfig::disabled()))
             .send()
             .await;
         let answer = match answer {

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use aws_sdk_ec2::error::ProvideErrorMetadata;
+
 use crate::inventory::of_ids;
 use crate::{Ec2, errors};
 
@@ -28,7 +30,7 @@ impl Ec2 {
                 seen.iter().filter_map(|i| i.instance_id().map(str::to_owned)).collect();
             let mut parts = vec![ours];
             while let Some(part) = parts.pop() {
-                let Some(error) = self.terminate_all(&part).await else { continue };
+                let Some(error) = self.terminate_all(&part).await? else { continue };
                 match part.as_slice() {
                     [] => {}
                     [id] => drop(refused.insert(id.clone(), error)),
@@ -42,12 +44,23 @@ impl Ec2 {
         Ok(refused)
     }
 
-    /// Returns the error of a call, if EC2 refuses the call.
-    async fn terminate_all(&self, ids: &[String]) -> Option<String> {
+    /// Returns the error of a call, if EC2 refuses the call because of an instance.
+    async fn terminate_all(&self, ids: &[String]) -> Result<Option<String>, String> {
         if ids.is_empty() {
-            return None;
+            return Ok(None);
         }
         let call = self.client.terminate_instances().set_instance_ids(Some(ids.to_vec()));
-        call.send().await.err().map(|error| errors::sentence(&error))
+        let Err(error) = call.send().await else { return Ok(None) };
+        let code = error.as_service_error().and_then(ProvideErrorMetadata::code);
+        let of_an_instance = code.is_some_and(of_an_instance);
+        let said = errors::sentence(&error);
+        if of_an_instance { Ok(Some(said)) } else { Err(said) }
     }
+}
+
+/// True if the code is about single instances. Other errors, such as throttling, are the same for each
+/// part of a call.
+fn of_an_instance(code: &str) -> bool {
+    let one = ["OperationNotPermitted", "IncorrectInstanceState", "UnsupportedOperation"];
+    one.contains(&code) || code.starts_with("InvalidInstanceID")
 }

@@ -317,7 +317,8 @@ impl Reconciler {
             World { reached: cache.observe(namespace, &world, now), ..world }
         });
         let delete_grace = self.settings.delete_grace;
-        let world = World { clock_error, delete_grace, ..world };
+        let leads_since = self.leadership.since();
+        let world = World { clock_error, delete_grace, leads_since, ..world };
         let watch = tokio::time::Instant::now();
         // The planner is pure and holds no lock, so a panic leaves no state behind.
         let plan = std::panic::catch_unwind(AssertUnwindSafe(|| plan(&world, now)));

@@ -330,7 +330,12 @@ impl Cloud for CloudModel {
             }
             answer
         });
-        Box::pin(async move { call.await.unwrap_or_else(LaunchAnswer::Open) })
+        Box::pin(async move {
+            call.await.unwrap_or_else(|why| match why.as_str() {
+                LIMIT | EXPIRED => LaunchAnswer::Unheard(why),
+                _ => LaunchAnswer::Unknown(why),
+            })
+        })
     }
 
     fn ask<'a>(

@@ -48,8 +48,11 @@ pub fn lost_from(
     if instance.join_time.is_none() {
         return Some(late_from(instance, group, world));
     }
-    let node = world.nodes.get(&instance.id)?;
-    node.not_ready_since.map(|since| since + NOT_READY_FOR)
+    match world.nodes.get(&instance.id) {
+        Some(node) => node.not_ready_since.map(|since| since + NOT_READY_FOR),
+        // The Node object is gone, and a new list has to confirm that.
+        None => Some(instance.join_time.unwrap_or(instance.since) + NOT_READY_FOR),
+    }
 }
 
 /// Returns the instances of a group that count as lost by now.

@@ -11,7 +11,7 @@ use crate::seconds;
 use crate::state::announcement::MachineGroup;
 use crate::state::ledger::{Batch, Launch, LedgerInstance, LedgerState};
 use crate::state::observed::{
-    Fleet, Instance, InstanceState, LaunchAnswer, Place, Presence, Refusal, RefusalClass,
+    Fleet, InstanceState, LaunchAnswer, Place, Presence, Refusal, RefusalClass,
 };
 use crate::state::run::{RunRecord, RunStatus};
 use crate::state::world::World;
@@ -48,7 +48,17 @@ fn stem(cluster: &str, run_uid: &str, group: &str) -> String {
 }
 
 /// Longest pause that [`retry_after`] returns. A longer recorded pause comes from a wrong clock.
-const LONGEST_RETRY: TimeDelta = TimeDelta::seconds(300);
+const LONGEST_RETRY: TimeDelta = TimeDelta::seconds(600);
+
+/// Returns the pause after instances that died young. What ends them takes a person to mend, and the
+/// group may start few more.
+fn pause_after_deaths(attempt: u32) -> TimeDelta {
+    match attempt {
+        0 | 1 => seconds(60),
+        2 => seconds(300),
+        _ => LONGEST_RETRY,
+    }
+}
 
 /// Returns the pause after a refusal. The pause doubles with each attempt, up to a limit for each
 /// refusal class.
@@ -97,6 +107,10 @@ pub fn record_results(status: &mut RunStatus, world: &World, run: &RunRecord, no
     if let Some((place, fleet, _)) = world.fleet(&run.uid) {
         for batch in status.ledger.iter_mut().filter(|b| b.is_of(place)) {
             adopt(batch, fleet, now);
+            // A ledger of a version before 0.2 names no place. What is seen here is of here.
+            if batch.place.is_none() && fleet.instances.iter().any(|i| i.token == batch.token) {
+                batch.place = Some(place.clone());
+            }
         }
         record_found(status, world, run, fleet, now);
         record_asked(status, world, place, now);
@@ -109,6 +123,7 @@ pub fn record_results(status: &mut RunStatus, world: &World, run: &RunRecord, no
         if batch.settled {
             continue;
         }
+        let unsure = is_unsure(batch, world);
         match world.launches.get(&batch.token) {
             Some(LaunchAnswer::Came { ids, shortfall }) => {
                 for id in ids {
@@ -120,13 +135,23 @@ pub fn record_results(status: &mut RunStatus, world: &World, run: &RunRecord, no
                 note_shortfall(batch, shortfall.as_ref(), now);
                 batch.settled = true;
             }
+            // Capacity and quota are looked at for the token. A fault of the request may be newer
+            // than a call that has started instances.
+            Some(LaunchAnswer::Refused(refusal))
+                if unsure && refusal.class == RefusalClass::Invalid =>
+            {
+                batch.shortfall = Some(short(&refusal.message));
+            }
             Some(LaunchAnswer::Refused(refusal)) => {
                 note_shortfall(batch, Some(refusal), now);
                 batch.settled = true;
             }
             // An earlier call of the entry may have started instances.
             // mutate: open-answer-settles
-            Some(LaunchAnswer::Open(why)) => batch.shortfall = Some(short(why)),
+            Some(LaunchAnswer::Unheard(why)) => batch.shortfall = Some(short(why)),
+            Some(LaunchAnswer::Unknown(why)) => {
+                (batch.shortfall, batch.unsure) = (Some(short(why)), true);
+            }
             None => {}
         }
         // The shell no longer repeats the call, and the cloud has had enough time to list the
@@ -134,10 +159,17 @@ pub fn record_results(status: &mut RunStatus, world: &World, run: &RunRecord, no
         let silent = shown.as_ref().is_some_and(|(place, _, at)| {
             batch.is_of(place) && *at >= batch.time + RESENT_FOR + STRIKE_AFTER
         });
-        if !batch.settled && silent && world.trusts_its_clock(now) {
+        if !batch.settled && unsure && silent && world.trusts_its_clock(now) {
             close_unresolved(batch);
         }
     }
+}
+
+/// True if a call of the entry may have started instances that no answer has named: a call without a
+/// readable answer, or a call of an earlier process.
+#[must_use]
+pub fn is_unsure(batch: &Batch, world: &World) -> bool {
+    batch.unsure || batch.time < world.leads_since
 }
 
 fn instance(id: &str, state: LedgerState, since: Instant) -> LedgerInstance {
@@ -159,13 +191,15 @@ fn note_shortfall(batch: &mut Batch, refusal: Option<&Refusal>, now: Instant) {
 fn adopt(batch: &mut Batch, fleet: &Fleet, now: Instant) {
     let of_entry: Vec<_> = fleet.instances.iter().filter(|i| i.token == batch.token).collect();
     for seen in of_entry {
-        match batch.instances.iter().position(|i| i.id == seen.id) {
-            Some(at) => match seen.state {
-                InstanceState::Terminated => gone(batch, at, seen.reason.as_deref(), now),
-                InstanceState::Stopped => stopped(batch, at, seen.reason.as_deref(), now),
-                InstanceState::Living => {}
-            },
-            None => batch.instances.push(instance(&seen.id, first_state(seen), now)),
+        let known = batch.instances.iter().position(|i| i.id == seen.id);
+        let at = known.unwrap_or(batch.instances.len());
+        if known.is_none() {
+            batch.instances.push(instance(&seen.id, LedgerState::Live, now));
+        }
+        match seen.state {
+            InstanceState::Terminated => gone(batch, at, seen.reason.as_deref(), now),
+            InstanceState::Stopped => stopped(batch, at, seen.reason.as_deref(), now),
+            InstanceState::Living => lives(batch, at, now),
         }
     }
     if !batch.settled && batch.instances.len() >= usize::try_from(batch.count).unwrap_or(usize::MAX)
@@ -175,24 +209,31 @@ fn adopt(batch: &mut Batch, fleet: &Fleet, now: Instant) {
     }
 }
 
-fn first_state(seen: &Instance) -> LedgerState {
-    match seen.state {
-        InstanceState::Living => LedgerState::Live,
-        InstanceState::Stopped => LedgerState::Terminating,
-        InstanceState::Terminated => LedgerState::Terminated,
+/// Takes back that an instance is terminated, because the cloud shows the instance alive.
+fn lives(batch: &mut Batch, at: usize, now: Instant) {
+    if let Some(known) = batch.instances.get_mut(at)
+        && known.state == LedgerState::Terminated
+    {
+        (known.state, known.since) = (LedgerState::Live, now);
+    }
+}
+
+/// Delays the next launch after an instance that has died young.
+fn wait_after_death(batch: &mut Batch, joined: bool, now: Instant) {
+    if !joined && now - batch.time < YOUNG {
+        batch.retry_after_time = Some(now + pause_after_deaths(batch.attempt));
     }
 }
 
 /// Records that an instance is terminated. If the run has not ended the instance, the entry says
 /// why, and an instance that died young delays the next launch.
 fn gone(batch: &mut Batch, at: usize, reason: Option<&str>, now: Instant) {
-    let (started, attempt) = (batch.time, batch.attempt);
     let Some(known) = batch.instances.get_mut(at) else { return };
     if known.state == LedgerState::Terminated {
         return;
     }
     let ours = known.state == LedgerState::Terminating;
-    let young = known.join_time.is_none() && now - started < YOUNG;
+    let joined = known.join_time.is_some();
     (known.state, known.since) = (LedgerState::Terminated, now);
     if ours {
         return;
@@ -200,9 +241,7 @@ fn gone(batch: &mut Batch, at: usize, reason: Option<&str>, now: Instant) {
     let id = known.id.clone();
     let reason = reason.unwrap_or("the cloud gives no reason");
     batch.shortfall = Some(short(&format!("{id} was terminated outside of Primetime: {reason}")));
-    if young {
-        batch.retry_after_time = Some(now + retry_after(RefusalClass::Invalid, attempt));
-    }
+    wait_after_death(batch, joined, now);
 }
 
 /// Records that the cloud has stopped an instance. A stopped instance runs no pod, so the planner
@@ -211,8 +250,10 @@ fn stopped(batch: &mut Batch, at: usize, reason: Option<&str>, now: Instant) {
     let Some(known) = batch.instances.get_mut(at) else { return };
     if matches!(known.state, LedgerState::Live | LedgerState::Draining) {
         (known.state, known.since) = (LedgerState::Terminating, now);
-        let (id, reason) = (&known.id, reason.unwrap_or("the cloud gives no reason"));
+        let (id, joined) = (known.id.clone(), known.join_time.is_some());
+        let reason = reason.unwrap_or("the cloud gives no reason");
         batch.shortfall = Some(short(&format!("{id} was stopped outside of Primetime: {reason}")));
+        wait_after_death(batch, joined, now);
     }
 }
 
@@ -248,6 +289,7 @@ fn record_found(
             launch: Launch::default(),
             expires_time: seen.expires,
             place: world.cloud.place.clone(),
+            unsure: false,
             settled: true,
             instances: Vec::new(),
             shortfall: None,
@@ -260,20 +302,23 @@ fn record_found(
 
 /// Records the answers of the cloud about ids that no look has shown.
 ///
-/// An id that the account does not know is a terminated instance only in the place of the entry, and
-/// only after [`STRIKE_AFTER`].
+/// An id that the account does not know is a terminated instance only in the place of the entry, in an
+/// account that is known, and after [`STRIKE_AFTER`] of the same answer.
 fn record_asked(status: &mut RunStatus, world: &World, place: &Place, now: Instant) {
     for batch in status.ledger.iter_mut().filter(|b| b.is_of(place)) {
         for at in 0..batch.instances.len() {
             let Some(known) = batch.instances.get(at) else { continue };
-            let gone_for_good = match world.asked.get(&known.id) {
-                Some((Presence::Terminated, _)) => true,
-                // mutate: unknown-id-is-gone
-                Some((Presence::NotKnown, asked)) => {
-                    *asked >= known.since.max(batch.time) + STRIKE_AFTER
+            let gone_for_good = world.asked.get(&known.id).is_some_and(|asked| {
+                let from = asked.since.max(known.since).max(batch.time);
+                match asked.presence {
+                    Presence::Terminated => true,
+                    // mutate: unknown-id-is-gone
+                    Presence::NotKnown => {
+                        !place.account.is_empty() && asked.at >= from + STRIKE_AFTER
+                    }
+                    Presence::Untagged => false,
                 }
-                Some((Presence::Untagged, _)) | None => false,
-            };
+            });
             if gone_for_good {
                 gone(batch, at, Some("its id is not known any more"), now);
             }
@@ -345,7 +390,9 @@ pub fn record_intent(
     // The planner ignores a recorded pause longer than `LONGEST_RETRY`, because a wrong clock wrote
     // the pause.
     let waits = |t: Instant| now < t && t - now <= LONGEST_RETRY;
-    if entries().any(|b| !b.settled || b.retry_after_time.is_some_and(waits)) {
+    // An open entry of another place waits for its own operator, and keeps no machine from this one.
+    let open = |b: &Batch| !b.settled && b.is_of(place);
+    if entries().any(|b| open(b) || b.retry_after_time.is_some_and(waits)) {
         return;
     }
     // mutate: launches-without-a-reservation
@@ -371,6 +418,7 @@ pub fn record_intent(
         launch: offer.launch.clone(),
         expires_time: Some(offer.expires),
         place: Some(place.clone()),
+        unsure: false,
         settled: false,
         instances: Vec::new(),
         shortfall: None,

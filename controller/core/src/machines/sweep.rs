@@ -22,13 +22,14 @@ pub enum Owner {
 
 /// Returns the ids to terminate, by UID of the run.
 ///
-/// An instance of a completed run goes at once. An instance of a run that is gone goes once its
-/// expiry has passed: a second cluster may carry the same name by mistake, and renews the expiry of
+/// An instance of a completed run goes at once, unless it has joined: pods may run there. Such an
+/// instance, and an instance of a run that is gone, goes once its expiry has passed: a second cluster may carry the same name by mistake, and renews the expiry of
 /// its own instances. An instance without a readable expiry stays, and people see it as an orphan.
 #[must_use]
 pub fn sweep(
     fleets: &BTreeMap<String, Row<Fleet>>,
     owner: impl Fn(&str) -> Owner,
+    has_node: impl Fn(&str) -> bool,
     now: Instant,
 ) -> BTreeMap<String, Vec<String>> {
     let mut ended: BTreeMap<String, Vec<String>> = BTreeMap::new();
@@ -37,9 +38,9 @@ pub fn sweep(
         let goes = |i: &&Instance| {
             let due = match owner {
                 Owner::Open => false,
-                Owner::Completed => true,
+                Owner::Completed if !has_node(&i.id) => true,
                 // mutate: swept-before-its-expiry
-                Owner::Gone => i.expires.is_some_and(|at| at <= now),
+                Owner::Completed | Owner::Gone => i.expires.is_some_and(|at| at <= now),
             };
             due && i.state != InstanceState::Terminated
         };
@@ -78,14 +79,17 @@ mod tests {
                 instance("i-past", Some(past), InstanceState::Living),
                 instance("i-later", Some(later), InstanceState::Stopped),
                 instance("i-untold", None, InstanceState::Living),
+                instance("i-joined", Some(later), InstanceState::Living),
                 instance("i-gone", Some(past), InstanceState::Terminated),
             ],
         };
         let fleets = BTreeMap::from([("uid".to_owned(), fleet.into())]);
-        let swept = |owner| sweep(&fleets, |_| owner, NOW).remove("uid").unwrap_or_default();
+        let swept = |owner| {
+            sweep(&fleets, |_| owner, |id| id == "i-joined", NOW).remove("uid").unwrap_or_default()
+        };
         assert_eq!(swept(Owner::Open), Vec::<String>::new());
         assert_eq!(swept(Owner::Gone), ["i-past"]);
         assert_eq!(swept(Owner::Completed), ["i-past", "i-later", "i-untold"]);
-        assert_eq!((orphans(&fleets, |_| Owner::Gone), orphans(&fleets, |_| Owner::Open)), (3, 0));
+        assert_eq!((orphans(&fleets, |_| Owner::Gone), orphans(&fleets, |_| Owner::Open)), (4, 0));
     }
 }

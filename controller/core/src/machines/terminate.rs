@@ -10,7 +10,7 @@ use crate::machines::join::{is_broken, is_open, looked_since};
 use crate::machines::launch::{STRIKE_AFTER, close_unresolved};
 use crate::state::announcement::ReleasePace;
 use crate::state::ledger::{Batch, LedgerInstance, LedgerState};
-use crate::state::observed::{KeptBy, Node, Presence};
+use crate::state::observed::{Instance, InstanceState, KeptBy, Node, Presence};
 use crate::state::run::{RunRecord, RunStatus};
 use crate::state::world::World;
 
@@ -76,6 +76,13 @@ pub fn terminate_step(
 /// ever.
 pub const DRAIN_TIME: TimeDelta = TimeDelta::minutes(15);
 
+/// Returns the time from which the drain deadline counts. A process that has just started, or has just
+/// become leader, has not evicted anything before `may_lower_from`.
+#[must_use]
+pub fn draining_since(instance: &LedgerInstance, world: &World) -> Instant {
+    instance.since.max(world.may_lower_from)
+}
+
 /// Marks a draining instance as `Terminating` if the Node is gone, or is cordoned and has no pods
 /// left, or has been draining for twice [`DRAIN_TIME`].
 pub fn terminate_drained(status: &mut RunStatus, world: &World, now: Instant) {
@@ -85,9 +92,10 @@ pub fn terminate_drained(status: &mut RunStatus, world: &World, now: Instant) {
         // Without a list of Nodes a missing Node says nothing: `machines.enabled` may be off.
         let unlisted = node.is_none() && world.nodes_as_of.is_none();
         // mutate: drain-never-ends
-        let over = now >= instance.since + DRAIN_TIME * 2 && world.trusts_its_clock(now);
+        let since = draining_since(instance, world);
+        let over = now >= since + DRAIN_TIME * 2 && world.trusts_its_clock(now);
         // A deletion would bring back a pod that tolerates the cordon as an eviction does.
-        let due = now >= instance.since + DRAIN_TIME && world.trusts_its_clock(now);
+        let due = now >= since + DRAIN_TIME && world.trusts_its_clock(now);
         let returns = |node: &Node| due && matches!(node.kept_by, Some(KeptBy::CameBack(_)));
         let empty = |node: &Node| {
             let empty = node.pods_left == Some(0) || over || returns(node);
@@ -100,16 +108,22 @@ pub fn terminate_drained(status: &mut RunStatus, world: &World, now: Instant) {
     }
 }
 
-/// Drains an instance that joined after the planner chose the instance for termination, if the Node
-/// is not cordoned.
+/// Takes back the termination of an instance that joined after the planner chose the instance, if the
+/// Node is not cordoned: the instance is drained in a release, and stays otherwise.
 ///
 /// The shell may not have sent the termination yet. If the shell has sent the call, the cloud will
-/// list the instance as terminated.
-pub fn drain_what_has_joined(status: &mut RunStatus, world: &World, now: Instant) {
+/// list the instance as terminated. A stopped instance runs no pod, whatever its Node says.
+pub fn spare_what_has_joined(status: &mut RunStatus, run: &RunRecord, world: &World, now: Instant) {
+    let state = if status.release.is_some() { LedgerState::Draining } else { LedgerState::Live };
+    let fleet = world.fleet(&run.uid);
+    let stopped = |id: &str| {
+        let stopped = |i: &Instance| i.id == id && i.state == InstanceState::Stopped;
+        fleet.as_ref().is_some_and(|(_, fleet, _)| fleet.instances.iter().any(stopped))
+    };
     for instance in status.ledger.iter_mut().flat_map(|b| &mut b.instances) {
-        if instance.state == LedgerState::Terminating && is_open(world, &instance.id, now) {
-            instance.state = LedgerState::Draining;
-            instance.since = now;
+        let ends = instance.state == LedgerState::Terminating;
+        if ends && is_open(world, &instance.id, now) && !stopped(&instance.id) {
+            (instance.state, instance.since) = (state, now);
         }
     }
 }
@@ -133,7 +147,8 @@ const END_TIME: TimeDelta = TimeDelta::minutes(10);
 pub fn not_given_back(run: &RunRecord, world: &World, now: Instant) -> u32 {
     let place = world.cloud.place.as_ref();
     let stuck = |batch: &Batch, i: &LedgerInstance| {
-        let untagged = matches!(world.asked.get(&i.id), Some((Presence::Untagged, _)));
+        let asked = world.asked.get(&i.id);
+        let untagged = asked.is_some_and(|asked| asked.presence == Presence::Untagged);
         let elsewhere = place.is_some_and(|place| !batch.is_of(place));
         match i.state {
             LedgerState::Draining => now >= i.since + DRAIN_TIME,
@@ -148,8 +163,8 @@ pub fn not_given_back(run: &RunRecord, world: &World, now: Instant) -> u32 {
 }
 
 /// Restarts the drain deadline of all draining instances shortly before it ends, because the pods on
-/// their Nodes are of the floor of another run.
-pub fn wait_for_others(status: &mut RunStatus, now: Instant) {
+/// their Nodes are of the floor of another run, or a target or a signal is unknown.
+pub fn put_off(status: &mut RunStatus, now: Instant) {
     let near = |i: &&mut LedgerInstance| {
         let near = now >= i.since + DRAIN_TIME - TimeDelta::minutes(1);
         i.state == LedgerState::Draining && near
@@ -188,6 +203,7 @@ mod tests {
     use super::*;
     use crate::machines::launch::record_results;
     use crate::machines::tests::{acts, instance, intended, now, recorded, run, shown, with_live};
+    use crate::machines::{Terms, Way};
     use crate::output::MachineAct;
     use crate::run::release;
     use crate::seconds;
@@ -281,6 +297,7 @@ mod tests {
     #[test]
     fn a_node_is_drained_before_its_instance_is_terminated() {
         let mut status = with_live(1);
+        status.release = Some(release::begin(ReleaseCause::LoadGone, &[], now()));
         let mut world = World::default();
         world.nodes.insert("i-000".into(), node(None, false));
         terminate_step(&mut status, &world, &run(), PACE, now());
@@ -312,7 +329,7 @@ mod tests {
         let mut world = looked();
         world.nodes.insert("i-000".into(), node(Some(2), false));
         assert_eq!(asked(&status, &world), [], "what is on record asks for its end, and is open");
-        drain_what_has_joined(&mut status, &world, now());
+        spare_what_has_joined(&mut status, &run(), &world, now());
         assert!(matches!(asked(&status, &world).as_slice(), [MachineAct::Drain { .. }]));
         let later = now() + seconds(1);
         terminate_drained(&mut status, &world, later);
@@ -322,7 +339,7 @@ mod tests {
         assert!(matches!(asked(&status, &world).as_slice(), [MachineAct::Terminate { .. }]));
         // The planner keeps a cordoned Node chosen for termination for as long as the cache lists
         // the Node.
-        drain_what_has_joined(&mut status, &world, later);
+        spare_what_has_joined(&mut status, &run(), &world, later);
         assert!(matches!(asked(&status, &world).as_slice(), [MachineAct::Terminate { .. }]));
     }
 
@@ -361,6 +378,10 @@ mod tests {
         world.nodes.insert("i-000".into(), node(Some(2), false));
         terminate_step(&mut status, &world, &run(), PACE, now());
         world.nodes.insert("i-000".into(), node(Some(2), true));
+        let late = World { may_lower_from: now() + DRAIN_TIME, ..world.clone() };
+        let mut waits = status.clone();
+        terminate_drained(&mut waits, &late, now() + DRAIN_TIME * 2);
+        assert_eq!(waits, status, "a process that has just begun has evicted nothing");
         let act = |status: &RunStatus, world: &World, after| {
             let at = now() + after;
             let mut status = status.clone();
@@ -389,7 +410,7 @@ mod tests {
         }
         status.ledger[0].instances.iter_mut().for_each(|i| i.state = LedgerState::Draining);
         let web = crate::fixtures::workload("web");
-        let terms = crate::machines::Terms { spare: [(web.clone(), 5)].into(), expires: now() };
+        let terms = Terms { spare: [(web.clone(), 5)].into(), way: Way::Go, expires: now() };
         let acts = crate::machines::acts(&recorded(&status), &world, &terms, now());
         let spare = acts.iter().filter_map(|act| match act {
             MachineAct::Drain { spare, .. } => spare.get(&web).copied(),

@@ -696,7 +696,7 @@ fn machines_are_emptied_between_the_steps_before_and_the_last_one() {
             assert!(instances.all(|i| i.state == LedgerState::Live), "{}", evening.log());
         } else if way.floors.iter().all(|f| f.last) {
             between += 1;
-            assert_eq!(evening.web().1, 44, "a stride above the baseline: {}", evening.log());
+            assert_eq!(evening.web().1, 12, "a fifth above the baseline: {}", evening.log());
         }
     }
     assert!(before > 10 && between > 10, "{}", evening.log());

@@ -5,19 +5,18 @@ use crate::output::Wake;
 use crate::run::context::Run;
 use crate::run::degrade;
 use crate::run::status::report;
-use crate::state::observed::{Instance, InstanceState, Place};
+use crate::state::observed::{Instance, InstanceState};
 use crate::state::run::{RunStatus, Stage};
 
 impl Run<'_> {
     /// True if a look at the cloud since the release began shows no instance of the run, or the run
     /// has never launched one.
     fn cloud_shows_nothing(&self, status: &RunStatus, since: Instant) -> bool {
-        let here = |place: &Place| status.ledger.iter().all(|batch| batch.is_of(place));
         // mutate: completed-over-a-living-instance
         status.ledger.is_empty()
-            || self.world.fleet(&self.record.uid).is_some_and(|(place, fleet, at)| {
+            || self.world.fleet(&self.record.uid).is_some_and(|(_, fleet, at)| {
                 let gone = |i: &Instance| i.state == InstanceState::Terminated;
-                at >= since && here(place) && fleet.instances.iter().all(gone)
+                at >= since && fleet.instances.iter().all(gone)
             })
     }
 

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use crate::machines::launch::Offer;
-use crate::machines::{self, Terms, join, launch, terminate};
+use crate::machines::{self, Terms, Way, join, launch, terminate};
 use crate::output::{Act, Draft, Wake};
 use crate::run::context::Run;
 use crate::state::announcement::{MachineGroup, Target, Workload};
-use crate::state::hold::{self, Claim};
 use crate::state::observed::Seen;
+use crate::state::release::Release;
 use crate::state::run::RunStatus;
 
 impl Run<'_> {
@@ -16,17 +16,15 @@ impl Run<'_> {
     pub(super) fn keep_ledger(&self, status: &mut RunStatus, draft: &mut Draft) -> Wake {
         let mut wake = Wake::NEVER;
         launch::record_results(status, self.world, self.record, self.now);
-        terminate::drain_what_has_joined(status, self.world, self.now);
+        terminate::spare_what_has_joined(status, self.record, self.world, self.now);
+        let way = self.way_of_machines();
         if status.release.is_none() {
-            if self.record.status.release.is_some() {
-                terminate::keep(status, self.now);
-            }
-            if self.now >= self.world.may_lower_from {
-                terminate::terminate_drained(status, self.world, self.now);
-            }
+            terminate::keep(status, self.now);
             for (group, start) in self.announcement.machines.iter().zip(&self.timeline.machines) {
                 if let Some(class) = self.world.classes.get(&group.class)
                     && self.now >= *start
+                    // Past the end a lost machine is replaced, and no event begins.
+                    && (self.now < self.end || launch::ever(status, &group.name) > 0)
                 {
                     let (world, now) = (self.world, self.now);
                     let (most, expires) = (self.room_of(group, status), self.expires());
@@ -37,30 +35,49 @@ impl Run<'_> {
             }
             wake = wake.or(Wake::at_first(launch::next_try(status, self.now), self.now));
         // mutate: machines-given-back-before
-        } else if self.targets_may_do_without() && !self.overrides.hold() {
-            if self.now < self.world.may_lower_from {
-                return Wake::at(self.world.may_lower_from, self.now);
-            }
+        } else if way == Way::Go {
             let pace = self.announcement.release;
             if self.others_need_the_machines() {
-                terminate::wait_for_others(status, self.now);
+                terminate::put_off(status, self.now);
             }
             let next = terminate::terminate_step(status, self.world, self.record, pace, self.now);
             wake = wake.or(Wake::at_first(next, self.now));
+        } else if way == Way::Stay {
+            terminate::keep(status, self.now);
+        } else {
+            terminate::put_off(status, self.now);
+            wake = wake.or(Wake::at(self.world.may_lower_from, self.now));
         }
-        let terms = Terms { spare: self.spare(status), expires: self.expires() };
+        let terms = Terms { spare: self.spare(), way, expires: self.expires() };
         for act in machines::acts(self.record, self.world, &terms, self.now) {
             draft.plan.acts.push(Act::Machine { run: self.record.name.clone(), act });
         }
-        wake.or(Wake::at_first(terminate::deadlines(status), self.now))
+        let deadlines = terminate::deadlines(status);
+        wake.or(Wake::at_first(deadlines, self.now))
     }
 
-    /// True if the machines of a run in release may be emptied: each target is given back, or waits
-    /// with its last step.
-    ///
-    /// The persisted release counts, because the level of a target follows the record.
-    fn targets_may_do_without(&self) -> bool {
-        let Some(way) = &self.record.status.release else { return false };
+    /// Returns whether the machines of the run go. The persisted release counts, because the level of
+    /// a target follows the record.
+    fn way_of_machines(&self) -> Way {
+        let Some(way) = &self.record.status.release else { return Way::Stay };
+        if self.now < self.world.may_lower_from {
+            return Way::Wait;
+        }
+        if self.overrides.hold() || !self.targets_may_do_without(way) {
+            return Way::Stay;
+        }
+        // Unknown never lowers, until the longest hold is over or a person asks.
+        let patient = !way.cause.by_a_person() && self.now < self.end + self.longest_hold();
+        let blind = self.readings.iter().any(|r| r.raises() && r.load.is_err());
+        let unknown = |t: &Target| matches!(self.world.target(&t.workload), Seen::Unknown(_));
+        if (patient && blind) || self.announcement.targets.iter().any(unknown) {
+            return Way::Wait;
+        }
+        Way::Go
+    }
+
+    /// True if each target is given back, or waits with its last step.
+    fn targets_may_do_without(&self, way: &Release) -> bool {
         self.announcement.targets.iter().all(|target| {
             let floor = way.floors.iter().find(|floor| floor.target == target.name);
             // A target whose hold cannot be read may have pods on any machine.
@@ -69,34 +86,36 @@ impl Run<'_> {
         })
     }
 
-    /// Returns the pods of each target that may be evicted without leaving fewer ready pods than the
-    /// baseline, the known load and the floors of other runs need. Before the release the floor of
-    /// the run itself counts too. No pod may be evicted of a target that is not known, and each pod of
-    /// a target that is gone.
-    fn spare(&self, status: &RunStatus) -> BTreeMap<Workload, u32> {
-        let spare = |target: &Target| {
-            let hold = self.world.holds.get(&hold::name(&target.workload)).map(|h| &h.hold);
-            let mine = |c: &&Claim| status.release.is_none() || c.run != self.record.name;
-            let claims = hold.iter().flat_map(|h| &h.claims).filter(mine).map(|c| c.floor);
-            let needed = claims.chain([self.needed(target)]).max().unwrap_or(0);
-            let spare = match self.world.target(&target.workload) {
+    /// Returns the pods that may be evicted without leaving fewer ready pods than the baseline, the
+    /// known load and the floors of other runs need: of the targets of the run, and of each other
+    /// target that a run of the namespace holds. No pod may be evicted of a target that is not known,
+    /// and each pod of a target that is gone.
+    fn spare(&self) -> BTreeMap<Workload, u32> {
+        let mine = self.announcement.targets.iter();
+        let mine = mine.map(|target| (&target.workload, self.needed(target)));
+        let held = self.world.holds.values().map(|record| {
+            let claims = record.hold.claims.iter().filter(|c| c.run != self.record.name);
+            let needed = claims.map(|c| c.floor).chain([record.hold.baseline.replicas]).max();
+            (&record.hold.target_ref, needed.unwrap_or(0))
+        });
+        let mut all: BTreeMap<Workload, u32> = BTreeMap::new();
+        // What the run needs of its own targets replaces what their holds say.
+        for (workload, needed) in held.chain(mine) {
+            let spare = match self.world.target(workload) {
                 Seen::Known(live) => live.ready.saturating_sub(needed),
                 Seen::Absent => u32::MAX,
                 Seen::Unknown(_) => 0,
             };
-            (target.workload.clone(), spare)
-        };
-        self.announcement.targets.iter().map(spare).collect()
+            all.insert(workload.clone(), spare);
+        }
+        all
     }
 
     /// True if the floor of another run leaves no pod of a target to evict.
     fn others_need_the_machines(&self) -> bool {
         self.announcement.targets.iter().any(|target| {
-            let hold = self.world.holds.get(&hold::name(&target.workload));
-            let others = hold.iter().flat_map(|h| &h.hold.claims);
-            let floor = others.filter(|c| c.run != self.record.name).map(|c| c.floor).max();
             let ready = self.world.target(&target.workload).known().map_or(0, |live| live.ready);
-            floor.is_some_and(|floor| ready <= floor)
+            self.claimed_by_others(target).is_some_and(|floor| ready <= floor)
         })
     }
 

@@ -96,6 +96,8 @@ pub struct TargetOnTheWay {
     pub settled: bool,
     /// True if machines of the run still carry pods. The last step then waits.
     pub machines: bool,
+    /// Floor that replaces the pods on the machines while they are emptied.
+    pub replacements: u32,
 }
 
 impl TargetOnTheWay {
@@ -110,6 +112,7 @@ impl TargetOnTheWay {
         autoscaled: false,
         settled: false,
         machines: false,
+        replacements: 0,
     };
 
     /// Returns the replicas that signals and boosts require, up to the ceiling.
@@ -222,10 +225,16 @@ fn step_one(
     let over = floor.floor <= fact.baseline || (floor.floor <= rest && stays);
     let last = rest <= fact.baseline && floor.floor.saturating_sub(stride) <= fact.baseline;
     // mutate: last-step-before-the-machines
-    floor.last = fact.machines && (floor.last || over || last);
-    if floor.last {
-        return false;
+    if fact.machines && (floor.last || over || last) {
+        let keeps = fact.replacements.max(rest);
+        let moves = !floor.last && keeps < floor.floor;
+        if moves {
+            floor.floor = keeps;
+        }
+        floor.last = !moves;
+        return moves;
     }
+    floor.last = false;
     if over {
         floor.done = true;
         return true;
@@ -346,6 +355,7 @@ impl Run<'_> {
                 // An HPA that never scales down keeps its pods until its maximum is restored, which
                 // comes after the last step.
                 machines: machines && !live.is_some_and(|live| live.never_scales_down),
+                replacements: self.with_replacements(target),
                 when_unknown: if back_to_plan { planned } else { 0 },
                 boost: self.overrides.boost(name, planned),
                 ceiling,
@@ -391,23 +401,48 @@ impl Run<'_> {
         wake.or(Wake::at_first(next, self.now))
     }
 
-    /// Returns the pods that a target needs without any machine of the run: the baseline, or what the
-    /// known load needs, unless a person has asked for the release.
+    /// Returns the pods that a target needs without any machine of the run: the baseline, the floors
+    /// of other runs, and what the known load needs unless a person has asked for the release.
     pub(super) fn needed(&self, target: &Target) -> u32 {
-        let hold = self.world.holds.get(&hold::name(&target.workload)).map(|h| &h.hold);
-        let baseline = hold.map_or(0, |hold| hold.baseline.replicas);
-        let by_a_person =
-            self.record.status.release.as_ref().is_some_and(|r| r.cause.by_a_person());
+        let baseline = self.baseline(target);
+        let release = self.record.status.release.as_ref();
         let (_, ceiling) = floor::plan_and_ceiling(target, baseline);
         let load = load::required(&self.readings, &target.name).ahead.min(ceiling);
-        if by_a_person { baseline } else { baseline.max(load) }
+        let load = if release.is_some_and(|r| r.cause.by_a_person()) { 0 } else { load };
+        baseline.max(load).max(self.claimed_by_others(target).unwrap_or(0))
     }
 
-    /// Returns the floor of a target while the machines of the run are emptied: a tenth more than the
+    /// Returns the baseline of a target: of its hold, else as recorded in the status. Of a target that
+    /// was never held, all but a tenth of the replicas are taken for needed.
+    fn baseline(&self, target: &Target) -> u32 {
+        let hold = self.world.holds.get(&hold::name(&target.workload)).map(|h| &h.hold);
+        let shown = self.record.status.targets.iter().find(|shown| shown.name == target.name);
+        let live = || {
+            let live = self.world.target(&target.workload).known().map_or(0, |live| live.replicas);
+            live.saturating_sub((live / 10).max(1))
+        };
+        let recorded = || shown.and_then(|shown| shown.baseline);
+        hold.map(|hold| hold.baseline.replicas).or_else(recorded).unwrap_or_else(live)
+    }
+
+    /// Returns the highest floor of other runs on a target. A run that only waits with its last step
+    /// needs nothing beyond the baseline.
+    pub(super) fn claimed_by_others(&self, target: &Target) -> Option<u32> {
+        let waits = |run: &str| {
+            let release = self.world.runs.get(run).and_then(|run| run.status.release.as_ref());
+            let floors = release.iter().flat_map(|release| &release.floors);
+            floors.clone().any(|floor| floor.target == target.name && floor.last)
+        };
+        let hold = self.world.holds.get(&hold::name(&target.workload))?;
+        let others = hold.hold.claims.iter().filter(|c| c.run != self.record.name);
+        others.filter(|c| !waits(&c.run)).map(|c| c.floor).max()
+    }
+
+    /// Returns the floor of a target while the machines of the run are emptied: a fifth more than the
     /// target needs. The pods beyond become ready elsewhere before pods on the machines are evicted.
     fn with_replacements(&self, target: &Target) -> u32 {
         let needed = self.needed(target);
-        needed.saturating_add((needed / 10).max(1))
+        needed.saturating_add((needed / 5).max(1))
     }
 
     /// True if the floors return to the plan, because a signal is silent and `onUnknown` is
@@ -485,6 +520,7 @@ mod tests {
             autoscaled: true,
             settled: true,
             machines: false,
+            replacements: 12,
         }
     }
 
@@ -728,7 +764,8 @@ mod tests {
             (way.floors[0].floor, way.floors[0].last, way.floors[0].done)
         };
         assert_eq!(steps(&mut way, true, 4), (30, false, false));
-        assert_eq!(steps(&mut way, true, 30), (30, true, false), "one stride above the baseline");
+        assert_eq!(steps(&mut way, true, 1), (12, false, false), "what replaces the pods is kept");
+        assert_eq!(steps(&mut way, true, 30), (12, true, false));
         assert_eq!(steps(&mut way, false, 1), (10, false, false));
         assert_eq!(steps(&mut way, false, 1), (10, false, true));
         let mut way = begin(ReleaseCause::LoadGone, &[("web".into(), 10)], now());

@@ -36,6 +36,10 @@ pub struct Batch {
     /// of an entry only in the same place. Ledgers of versions before 0.2 leave the field out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub place: Option<Place>,
+    /// True if the effect of a call is unknown, so that the entry may have instances that no answer
+    /// has named.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unsure: bool,
     /// True if the outcome of the call is final, so that the planner expects no further instances.
     pub settled: bool,
     /// Instances that the call started.
@@ -53,7 +57,7 @@ impl Batch {
     /// True if the operator sees the place of the entry. An entry without a place is of every place.
     #[must_use]
     pub fn is_of(&self, place: &Place) -> bool {
-        self.place.as_ref().is_none_or(|mine| mine == place)
+        self.place.as_ref().is_none_or(|mine| mine.is(place))
     }
 }
 

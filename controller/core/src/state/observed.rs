@@ -417,6 +417,27 @@ pub enum InstanceState {
     Terminated,
 }
 
+impl Place {
+    /// True if both are the same place. An account that is not known is any account.
+    #[must_use]
+    pub fn is(&self, other: &Self) -> bool {
+        let account = self.account == other.account;
+        let open = self.account.is_empty() || other.account.is_empty();
+        self.cluster == other.cluster && self.region == other.region && (account || open)
+    }
+}
+
+/// Answers of the cloud about an id that no look has shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Asked {
+    /// The last answer.
+    pub presence: Presence,
+    /// Time of the first question with the same answer since a look has shown the id.
+    pub since: Instant,
+    /// Time of the last question.
+    pub at: Instant,
+}
+
 /// What the cloud knows of an id that an inventory lacks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Presence {
@@ -447,9 +468,11 @@ pub enum LaunchAnswer {
     },
     /// The cloud started no instance and gave a reason.
     Refused(Refusal),
-    /// The answer says nothing about the token: throttled, no credentials, no readable answer. An
-    /// earlier call may have started instances, so the entry stays open.
-    Open(String),
+    /// The cloud did not look at the token: throttled, or no valid credentials. The call itself has
+    /// started nothing; an earlier one may have.
+    Unheard(String),
+    /// No readable answer, or an error with an unknown effect. The call may have started instances.
+    Unknown(String),
 }
 
 /// The reason of the cloud for starting fewer instances than requested.
@@ -497,7 +520,7 @@ pub struct Node {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeptBy {
     /// The API server refuses an eviction, with this message: a `PodDisruptionBudget`, or an error.
-    Budget(String),
+    Refused(String),
     /// The controllers of these pods put pods on the Node again after two evictions, because the pods
     /// tolerate the cordon.
     CameBack(Vec<String>),
@@ -508,7 +531,7 @@ pub enum KeptBy {
 impl fmt::Display for KeptBy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Budget(why) => f.write_str(why),
+            Self::Refused(why) => f.write_str(why),
             Self::CameBack(pods) => {
                 write!(f, "{} came back twice, because they tolerate the cordon", pods.join(", "))
             }

@@ -16,8 +16,8 @@ use crate::state::calendar::{CalendarRecord, Reading};
 use crate::state::hold::{HoldRecord, Reached};
 use crate::state::ladder;
 use crate::state::observed::{
-    Bounds, CloudLook, Fleet, InstanceClass, Jobs, LaunchAnswer, MetricsSource, Node, Place,
-    Presence, Seen, TargetState,
+    Asked, Bounds, CloudLook, Fleet, InstanceClass, Jobs, LaunchAnswer, MetricsSource, Node, Place,
+    Seen, TargetState,
 };
 use crate::state::overrides::Override;
 use crate::state::run::RunRecord;
@@ -72,8 +72,8 @@ pub struct World {
     pub cloud: CloudLook,
     /// Instances of the last complete look, by run UID. A run without instances has no entry.
     pub fleets: BTreeMap<String, Row<Fleet>>,
-    /// Answers to questions about ids that the inventory lacks, with the time of the question.
-    pub asked: BTreeMap<String, (Presence, Instant)>,
+    /// Answers about ids that no look has shown, by instance ID.
+    pub asked: BTreeMap<String, Asked>,
     /// Errors of the last termination calls, by instance ID.
     pub not_ended: BTreeMap<String, String>,
     /// Answers of the cloud to launch calls, by ledger token.
@@ -95,6 +95,9 @@ pub struct World {
     /// Earliest time at which the planner may lower anything. A process that has just started, or
     /// has just become leader, waits for fresh observations.
     pub may_lower_from: Instant,
+    /// Time since which this process leads. An entry of an earlier time may have been sent by another
+    /// process.
+    pub leads_since: Instant,
     /// Difference between the clock behind `now` and the clock of the API server, positive if the
     /// first is ahead. The value is `None` while the clocks agree.
     pub clock_error: Option<TimeDelta>,

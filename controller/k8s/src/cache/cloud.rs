@@ -1,13 +1,13 @@
 //! What the cache keeps of the cloud: the last look, and who owns what it shows.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::TimeDelta;
 use primetime_core::Instant;
 use primetime_core::machines::sweep::Owner;
 use primetime_core::port::Inventory;
 use primetime_core::state::ledger::{Batch, LedgerInstance, LedgerState};
-use primetime_core::state::observed::CloudLook;
+use primetime_core::state::observed::{Asked, CloudLook, Presence};
 use primetime_core::state::run::{RunRecord, RunStatus};
 
 use crate::cache::store::{Cache, Scope};
@@ -45,6 +45,10 @@ impl Cache {
                         changed.insert(uid.clone());
                     }
                 }
+                let shown = |id: &String| {
+                    fleets.values().any(|fleet| fleet.instances.iter().any(|i| i.id == *id))
+                };
+                self.asked.retain(|id, _| !shown(id));
                 self.fleets = fleets.into_iter().map(|(uid, fleet)| (uid, fleet.into())).collect();
                 self.cloud =
                     CloudLook { place: Some(place), at: Some(at), trouble: None, failures: 0 };
@@ -70,6 +74,16 @@ impl Cache {
         let news: BTreeSet<String> = news.map(|((ns, _), _)| ns.clone()).collect();
         let marked = news.into_iter().filter(|ns| self.mark(Scope::Namespace(ns.clone()))).count();
         marked > 0
+    }
+
+    /// Stores the answers to a question of `at` about ids. Equal answers in a row keep the time of the
+    /// first one.
+    pub fn hear_of(&mut self, known: BTreeMap<String, Presence>, at: Instant) {
+        for (id, presence) in known {
+            let before = self.asked.get(&id).filter(|asked| asked.presence == presence);
+            let since = before.map_or(at, |asked| asked.since);
+            self.asked.insert(id, Asked { presence, since, at });
+        }
     }
 
     /// Returns what the cluster knows of the run of an instance, for the sweep.

@@ -14,8 +14,7 @@ use primetime_core::state::calendar::{CalendarRecord, Reading};
 use primetime_core::state::hold::{HoldRecord, Reached};
 use primetime_core::state::ladder::{self, Object};
 use primetime_core::state::observed::{
-    self, Cause, CloudLook, ContainerLimits, Fleet, LaunchAnswer, Node, PodTemplate, Presence,
-    Quota,
+    self, Asked, Cause, CloudLook, ContainerLimits, Fleet, LaunchAnswer, Node, PodTemplate, Quota,
 };
 use primetime_core::state::overrides::Override;
 use primetime_core::state::run::RunRecord;
@@ -135,8 +134,8 @@ pub struct Cache {
     pub cloud: CloudLook,
     /// Cloud instances of the last complete look, by uid of the run.
     pub fleets: BTreeMap<String, Row<Fleet>>,
-    /// Answers about ids that no look has shown, with the time of the question.
-    pub asked: BTreeMap<String, (Presence, Instant)>,
+    /// Answers about ids that no look has shown, by instance id.
+    pub asked: BTreeMap<String, Asked>,
     /// Errors of the last termination calls, by instance id.
     pub not_ended: BTreeMap<String, String>,
     /// Answers of the cloud to launch requests, by token of the batch.

@@ -93,12 +93,11 @@ pub async fn cordon(client: &Client, node: &str, closed: bool) -> Result<(), Cal
 /// Cordons a Node, and evicts pods of the Node within the bounds of the order. Returns the state of
 /// the drain, which the next call needs.
 ///
-/// If a `PodDisruptionBudget` forbids an eviction, the next call retries the eviction.
+/// If the API server refuses an eviction, the state says why, and the next call retries.
 ///
 /// # Errors
 ///
-/// A [`CallError`] if the cordon or the list of pods fails. `Refused`, `Invalid` or `TimedOut` if
-/// an eviction fails for that reason.
+/// A [`CallError`] if the cordon or the list of pods fails, or the API server does not answer.
 pub async fn drain(client: &Client, order: &Order, before: Drain) -> Result<Drain, CallError> {
     if order.open {
         cordon(client, &order.node, true).await?;
@@ -109,13 +108,23 @@ pub async fn drain(client: &Client, order: &Order, before: Drain) -> Result<Drai
     let pods: Vec<_> = pods.items.iter().filter(|pod| !stays(pod)).collect();
     let mut state = Drain { left: u32::try_from(pods.len()).unwrap_or(u32::MAX), ..before };
     let first = state.first.get_or_insert_with(|| by_controller(&pods)).clone();
+    let (going, staying): (Vec<&Pod>, Vec<&Pod>) =
+        pods.iter().partition(|pod| pod.metadata.deletion_timestamp.is_some());
+    let ours = |pod: &Pod, workload: &Workload| {
+        pod.namespace().as_deref() == Some(order.namespace.as_str()) && is_of(pod, workload)
+    };
+    // A pod that terminates may still count as ready.
     let mut spare = order.spare.clone();
-    let (mut back, mut alone, mut budget) = (BTreeSet::new(), BTreeSet::new(), None);
-    for pod in pods.iter().filter(|pod| pod.metadata.deletion_timestamp.is_none()) {
+    for (workload, spare) in &mut spare {
+        let going = going.iter().filter(|pod| ours(pod, workload)).count();
+        *spare = spare.saturating_sub(u32::try_from(going).unwrap_or(u32::MAX));
+    }
+    let (mut back, mut alone, mut refused) = (BTreeSet::new(), BTreeSet::new(), None);
+    for pod in &staying {
         let Some(owner) = controller(pod).map(|owner| owner.uid.clone()) else {
             alone.insert(pod.name_any());
             if order.overdue {
-                delete(client, pod).await?;
+                refused = delete(client, pod).await?.or(refused);
             }
             continue;
         };
@@ -125,37 +134,26 @@ pub async fn drain(client: &Client, order: &Order, before: Drain) -> Result<Drai
             back.insert(pod.name_any());
             continue;
         }
-        let mut of_target = spare.iter_mut().filter(|(workload, _)| is_of(pod, workload));
-        let in_namespace = pod.namespace().as_deref() == Some(order.namespace.as_str());
-        let may = of_target.next().filter(|_| in_namespace).map(|(_, spare)| spare);
-        if order.overdue {
-            delete(client, pod).await?;
-            *evicted += 1;
-            continue;
-        }
+        let mut of_target = spare.iter_mut().filter(|(workload, _)| ours(pod, workload));
+        let may = of_target.next().map(|(_, spare)| spare);
+        // What a target needs is kept also past the deadline, until the machine ends.
         if may.as_ref().is_some_and(|spare| **spare == 0) {
             continue;
         }
-        let api: Api<Pod> = Api::namespaced(client.clone(), &pod.namespace().unwrap_or_default());
-        match bounded(api.evict(&pod.name_any(), &EvictParams::default())).await {
-            Ok(_) => {
-                *evicted += 1;
-                if let Some(spare) = may {
-                    *spare -= 1;
-                }
-            }
-            // The API server answers 429 if a `PodDisruptionBudget` forbids the eviction for now.
-            Err(CallError::PushedBack(why) | CallError::Failed(why)) => {
-                budget = Some(format!("{}: {why}", pod.name_any()));
-            }
-            Err(CallError::NotFound(_) | CallError::Conflict(_)) => {}
-            Err(error) => return Err(error),
+        let why = if order.overdue { delete(client, pod).await } else { evict(client, pod).await }?;
+        if why.is_some() {
+            refused = why;
+            continue;
+        }
+        *evicted += 1;
+        if let Some(spare) = may {
+            *spare -= 1;
         }
     }
     let named = |pods: BTreeSet<String>| pods.into_iter().take(NAMED).collect();
-    state.kept_by = match budget {
-        _ if !back.is_empty() => Some(KeptBy::CameBack(named(back))),
-        Some(why) => Some(KeptBy::Budget(why)),
+    state.kept_by = match refused {
+        _ if !back.is_empty() && back.len() == staying.len() => Some(KeptBy::CameBack(named(back))),
+        Some(why) => Some(KeptBy::Refused(why)),
         None if !alone.is_empty() => Some(KeptBy::Alone(named(alone))),
         None => None,
     };
@@ -171,12 +169,30 @@ fn by_controller(pods: &[&Pod]) -> BTreeMap<String, u32> {
     all
 }
 
-/// Deletes a pod, with the grace period of the pod.
-async fn delete(client: &Client, pod: &Pod) -> Result<(), CallError> {
+/// Evicts a pod. Returns the message of the API server if it refuses, as it does with 429 while a
+/// `PodDisruptionBudget` forbids the eviction.
+async fn evict(client: &Client, pod: &Pod) -> Result<Option<String>, CallError> {
     let api: Api<Pod> = Api::namespaced(client.clone(), &pod.namespace().unwrap_or_default());
-    match bounded(api.delete(&pod.name_any(), &DeleteParams::default())).await {
-        Ok(_) | Err(CallError::NotFound(_) | CallError::Conflict(_)) => Ok(()),
-        Err(error) => Err(error),
+    refusal(pod, bounded(api.evict(&pod.name_any(), &EvictParams::default())).await)
+}
+
+/// Deletes a pod, with the grace period of the pod. A fence keeps the pods of `kube-system` from the
+/// operator, so they end with the machine.
+async fn delete(client: &Client, pod: &Pod) -> Result<Option<String>, CallError> {
+    let namespace = pod.namespace().unwrap_or_default();
+    if namespace == "kube-system" {
+        return Ok(Some(format!("{}: pods of kube-system are not deleted", pod.name_any())));
+    }
+    let api: Api<Pod> = Api::namespaced(client.clone(), &namespace);
+    refusal(pod, bounded(api.delete(&pod.name_any(), &DeleteParams::default())).await)
+}
+
+/// Returns the refusal of one pod as a sentence. A refusal must not keep the pods after it.
+fn refusal<T>(pod: &Pod, answer: Result<T, CallError>) -> Result<Option<String>, CallError> {
+    match answer {
+        Ok(_) | Err(CallError::NotFound(_) | CallError::Conflict(_)) => Ok(None),
+        Err(CallError::TimedOut) => Err(CallError::TimedOut),
+        Err(error) => Ok(Some(format!("{}: {error}", pod.name_any()))),
     }
 }
 

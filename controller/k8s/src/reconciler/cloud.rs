@@ -92,7 +92,9 @@ impl Reconciler {
                 return (BTreeMap::new(), 0);
             }
             let owner = |uid: &str| cache.owner(uid);
-            (sweep::sweep(&cache.fleets, owner, now), sweep::orphans(&cache.fleets, owner))
+            let has_node = |id: &str| cache.nodes.get(&id.to_owned()).is_some();
+            let ended = sweep::sweep(&cache.fleets, owner, has_node, now);
+            (ended, sweep::orphans(&cache.fleets, owner))
         });
         self.observer.orphans(number);
         for (run_uid, ids) in orphans {

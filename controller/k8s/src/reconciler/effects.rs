@@ -114,7 +114,9 @@ impl Reconciler {
                 self.start(work, look, async move {
                     let answer = engine.cloud.launch(&run_uid, &batch).await;
                     let open = match &answer {
-                        LaunchAnswer::Open(why) => Some(why.clone()),
+                        LaunchAnswer::Unheard(why) | LaunchAnswer::Unknown(why) => {
+                            Some(why.clone())
+                        }
                         LaunchAnswer::Came { .. } | LaunchAnswer::Refused(_) => None,
                     };
                     engine.shared.with(|cache| cache.launches.insert(batch.token.clone(), answer));
@@ -151,8 +153,7 @@ impl Reconciler {
                 let at = look.now;
                 self.start(work, look, async move {
                     let known = engine.cloud.ask(&ids).await.map_err(CallError::Failed)?;
-                    let known = known.into_iter().map(|(id, presence)| (id, (presence, at)));
-                    engine.shared.with(|cache| cache.asked.extend(known));
+                    engine.shared.with(|cache| cache.hear_of(known, at));
                     Ok(Outcome::Again(ASK_AGAIN))
                 })
             }

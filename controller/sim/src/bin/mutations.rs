@@ -215,8 +215,8 @@ const MUTATIONS: [Mutation; 54] = [
     Mutation {
         name: "machines are given back before the targets",
         marker: "machines-given-back-before",
-        right: "} else if self.targets_may_do_without() && ",
-        wrong: "} else if ",
+        right: "} else if way == Way::Go {",
+        wrong: "} else {",
     },
     Mutation {
         name: "a process that begins with a wrong clock believes it",
@@ -311,14 +311,14 @@ const MUTATIONS: [Mutation; 54] = [
     Mutation {
         name: "an answer that says nothing settles the launch",
         marker: "open-answer-settles",
-        right: "batch.shortfall = Some(short(why)),",
-        wrong: "batch.settled = !why.is_empty(),",
+        right: "Some(LaunchAnswer::Unheard(why)) => batch.shortfall = Some(short(why)),",
+        wrong: "Some(LaunchAnswer::Unheard(why)) => batch.settled = !why.is_empty(),",
     },
     Mutation {
         name: "an id that the account does not know is gone at once",
         marker: "unknown-id-is-gone",
-        right: "*asked >= known.since.max(batch.time) + STRIKE_AFTER",
-        wrong: "*asked >= known.since",
+        right: "asked.at >= from + STRIKE_AFTER",
+        wrong: "asked.at >= from",
     },
     Mutation {
         name: "an open launch is struck two minutes after the release",
@@ -341,8 +341,8 @@ const MUTATIONS: [Mutation; 54] = [
     Mutation {
         name: "a drain never ends",
         marker: "drain-never-ends",
-        right: "instance.since + DRAIN_TIME * 2 &&",
-        wrong: "instance.since + DRAIN_TIME * 200 &&",
+        right: "now >= since + DRAIN_TIME * 2 &&",
+        wrong: "now >= since + DRAIN_TIME * 200 &&",
     },
     Mutation {
         name: "an instance is swept before its expiry",
@@ -353,8 +353,8 @@ const MUTATIONS: [Mutation; 54] = [
     Mutation {
         name: "the last step down does not wait for the machines",
         marker: "last-step-before-the-machines",
-        right: "fact.machines && (floor.last",
-        wrong: "fact.machines && false && (floor.last",
+        right: "if fact.machines && (floor.last",
+        wrong: "if fact.machines && false && (floor.last",
     },
     Mutation {
         name: "a run is done while the cloud shows an instance of it",

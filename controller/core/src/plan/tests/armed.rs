@@ -142,3 +142,47 @@ fn a_start_means_nothing_to_an_event_that_begins_by_itself() {
     assert_eq!(evening.run().status.stage, Stage::Ready);
     assert_eq!(evening.run().status.started_time, None);
 }
+
+/// Returns an evening whose machines are being emptied: all are cordoned, and some are gone.
+fn emptying() -> Evening {
+    let mut evening = Evening::new();
+    evening.pass(end(), seconds(20));
+    evening.load = Box::new(sessions(100.0));
+    while evening.world.nodes.values().filter(|n| n.unschedulable).count() < 10 {
+        evening.pass(evening.now + seconds(10), seconds(10));
+        assert!(evening.now < end() + seconds(9000), "{}", evening.log());
+    }
+    evening
+}
+
+fn alive(evening: &Evening) -> usize {
+    evening.cloud.values().filter(|i| i.state == InstanceState::Living).count()
+}
+
+#[test]
+fn a_hold_on_the_way_down_of_the_machines_keeps_and_opens_those_that_are_left() {
+    let mut evening = emptying();
+    evening.world.overrides.push(person(Action::Hold, 60, &evening));
+    evening.pass(evening.now + seconds(30), seconds(5));
+    let left = alive(&evening);
+    assert!(left > 0 && left < 17);
+    assert!(evening.world.nodes.values().all(|n| !n.unschedulable), "{:?}", evening.world.nodes);
+    evening.pass(evening.now + seconds(3000), seconds(30));
+    assert_eq!(alive(&evening), left, "{}", evening.log());
+    evening.pass(evening.now + seconds(6000), seconds(30));
+    assert_eq!(evening.run().status.stage, Stage::Done, "{}", evening.log());
+    assert_eq!(alive(&evening), 0);
+}
+
+#[test]
+fn no_machine_goes_while_a_signal_is_unknown() {
+    let mut evening = emptying();
+    evening.load = Box::new(|_| Sample::Unknown(Why::NoAnswer("down".into())));
+    evening.pass(evening.now + seconds(60), seconds(5));
+    let left = alive(&evening);
+    evening.pass(evening.now + seconds(2400), seconds(30));
+    assert_eq!(alive(&evening), left, "{}", evening.log());
+    evening.load = Box::new(sessions(100.0));
+    evening.pass(evening.now + seconds(3000), seconds(30));
+    assert_eq!(evening.run().status.stage, Stage::Done, "{}", evening.log());
+}

@@ -1,11 +1,11 @@
 //! What people have to know about the machines of a run beside their number: the cloud does not
 //! answer, a machine is out of sight, or cannot be given back.
 
-use crate::machines::terminate::DRAIN_TIME;
+use crate::machines::terminate::{DRAIN_TIME, draining_since};
 use crate::machines::{join, launch};
 use crate::run::context::Run;
 use crate::state::announcement::MachineGroup;
-use crate::state::ledger::LedgerState;
+use crate::state::ledger::{Batch, LedgerInstance, LedgerState};
 use crate::state::observed::{KeptBy, Node, Presence};
 use crate::state::run::RunStatus;
 use crate::state::status::MachineStatus;
@@ -63,13 +63,14 @@ impl Run<'_> {
     /// The cloud does not answer, or the operator sees another place than that of the machines.
     fn out_of_sight(&self, status: &RunStatus) -> Vec<String> {
         let mut risks = Vec::new();
-        let over = status.release.is_some() && !status.owes_machines();
-        if let Some(trouble) = self.world.cloud.lasting_trouble().filter(|_| !over) {
+        if let Some(trouble) = self.world.cloud.lasting_trouble() {
             risks.push(format!("the cloud cannot be asked: {trouble}"));
         }
         if let Some(here) = &self.world.cloud.place {
-            let elsewhere = status.ledger.iter().filter_map(|b| b.place.as_ref());
-            if let Some(there) = elsewhere.into_iter().find(|place| *place != here) {
+            let gone = |i: &LedgerInstance| i.state == LedgerState::Terminated;
+            let owes = |b: &&Batch| !b.settled || !b.instances.iter().all(gone);
+            let there = status.ledger.iter().filter(owes).filter_map(|b| b.place.as_ref());
+            if let Some(there) = there.into_iter().find(|place| !place.is(here)) {
                 risks.push(format!(
                     "machines were started with {there}, and this operator sees {here}: they are \
                      neither counted as gone nor ended until the setting is back"
@@ -87,7 +88,7 @@ impl Run<'_> {
             .collect();
         let untagged = |id: &str| {
             let asked = self.world.asked.get(id);
-            matches!(asked, Some((Presence::Untagged, _)))
+            asked.is_some_and(|asked| asked.presence == Presence::Untagged)
         };
         let bare: Vec<_> =
             status.living().map(|i| i.id.as_str()).filter(|id| untagged(id)).collect();
@@ -111,25 +112,26 @@ impl Run<'_> {
         let draining = status.living().filter(|i| i.state == LedgerState::Draining);
         let nodes: Vec<_> =
             draining.filter_map(|i| Some((i, self.world.nodes.get(&i.id)?))).collect();
+        let since = |i: &LedgerInstance| draining_since(i, self.world);
         let (late, early): (Vec<_>, Vec<_>) =
-            nodes.into_iter().partition(|(i, _)| self.now >= i.since + DRAIN_TIME);
+            nodes.into_iter().partition(|(i, _)| self.now >= since(i) + DRAIN_TIME);
         let mut risks = Vec::new();
         let stays =
             |node: &Node| matches!(node.kept_by, Some(KeptBy::CameBack(_) | KeptBy::Alone(_)));
         if let Some((first, node)) = early.iter().find(|(_, node)| stays(node))
             && let Some(why) = &node.kept_by
         {
-            let at = (first.since + DRAIN_TIME).format("%H:%M:%SZ");
+            let at = (since(first) + DRAIN_TIME).format("%H:%M:%SZ");
             let then = match why {
                 KeptBy::CameBack(_) => "the machine ends",
-                KeptBy::Budget(_) | KeptBy::Alone(_) => "they are deleted",
+                KeptBy::Refused(_) | KeptBy::Alone(_) => "they are deleted",
             };
             risks.push(format!("{} cannot be emptied: {why}; {then} at {at}", node.name));
         }
         if let Some((first, node)) = late.first() {
             let names = named(late.iter().map(|(_, node)| node.name.as_str()));
             let why = node.kept_by.as_ref().map(|why| format!(" ({why})")).unwrap_or_default();
-            let (minutes, at) = (DRAIN_TIME.num_minutes(), first.since + DRAIN_TIME * 2);
+            let (minutes, at) = (DRAIN_TIME.num_minutes(), since(first) + DRAIN_TIME * 2);
             risks.push(format!(
                 "{names} not empty after {minutes} min{why}: the pods are deleted, and what is left \
                  ends with its machine at {}",
