@@ -3,6 +3,7 @@
 mod cluster;
 mod files;
 mod leader;
+mod machines;
 mod next;
 mod overrule;
 mod preflight;
@@ -67,6 +68,8 @@ enum Online {
     /// List coming events with overlaps and warnings; with -f, events of files instead of a
     /// cluster.
     Next(next::Args),
+    /// List the machines of the runs, with state, node and run; with --idle, nodes that serve no pod.
+    Machines(machines::Args),
     /// Lower no replicas and release no machines until the override expires.
     Hold(Overrule),
     /// Raise the floor until the override expires, up to maxReplicas.
@@ -136,6 +139,7 @@ async fn online(place: &Where, command: &Online) -> Result<ExitCode> {
     let (action, overrule, about) = match command {
         Online::Status(which) => return status::show(&place.connect().await?, which).await,
         Online::Next(what) => return next::show(place, what).await,
+        Online::Machines(what) => return machines::show(&place.connect().await?, what).await,
         Online::Hold(overrule) => (OverrideAction::Hold, overrule, About::default()),
         Online::Boost { overrule, boost } => {
             (OverrideAction::Boost, overrule, About { boost: Some(boost), steps: None })

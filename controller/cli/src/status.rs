@@ -151,7 +151,8 @@ async fn look(cluster: &Cluster, args: &Args) -> Result<(String, Leader)> {
     Ok((plain + "\n", leader))
 }
 
-async fn listed<K>(cluster: &Cluster) -> Result<Vec<K>>
+/// Lists the objects of a kind in the namespace, or in all namespaces.
+pub async fn listed<K>(cluster: &Cluster) -> Result<Vec<K>>
 where
     K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
         + Clone
