@@ -180,8 +180,9 @@ pub(crate) mod tests {
     use crate::state::announcement::{MachineGroup, Window};
     use crate::state::ledger::Launch;
     use crate::state::observed::{
-        Asked, CloudLook, Fleet, InstanceState, Place, Presence, Refusal, RefusalClass,
+        Asked, CloudLook, Fleet, InstanceState, Presence, Refusal, RefusalClass,
     };
+    use crate::state::place::Place;
     use crate::state::run::RunStatus;
     use chrono::TimeZone;
 

@@ -8,7 +8,8 @@ use std::pin::Pin;
 
 use crate::Instant;
 use crate::state::ledger::Batch;
-use crate::state::observed::{Fleet, LaunchAnswer, Place, Presence};
+use crate::state::observed::{Fleet, LaunchAnswer, Presence};
+use crate::state::place::Place;
 use crate::state::sample::Sample;
 
 /// A future that can be sent to another thread.

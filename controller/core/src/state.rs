@@ -11,6 +11,7 @@ pub mod ladder;
 pub mod ledger;
 pub mod observed;
 pub mod overrides;
+pub mod place;
 pub mod release;
 pub mod report;
 pub mod run;

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use aws_sdk_ec2::types::{self, Filter, InstanceStateName};
 use primetime_core::Instant;
 use primetime_core::port::Inventory;
-use primetime_core::state::observed::{Instance, InstanceState, Place, Presence};
+use primetime_core::state::observed::{Instance, InstanceState, Presence};
+use primetime_core::state::place::Place;
 
 use crate::{Ec2, errors, stamp, tag};
 

@@ -11,8 +11,9 @@ use primetime_core::Instant;
 use primetime_core::port::{Answer, Cloud, Inventory};
 use primetime_core::state::ledger::Batch;
 use primetime_core::state::observed::{
-    self, Instance, InstanceState, LaunchAnswer, Place, Presence, Refusal, RefusalClass,
+    self, Instance, InstanceState, LaunchAnswer, Presence, Refusal, RefusalClass,
 };
+use primetime_core::state::place::Place;
 use serde_json::Value;
 
 use crate::clock::VirtualClock;

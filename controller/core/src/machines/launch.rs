@@ -10,9 +10,8 @@ use crate::machines::join::{self, launched};
 use crate::seconds;
 use crate::state::announcement::MachineGroup;
 use crate::state::ledger::{Batch, Launch, LedgerInstance, LedgerState};
-use crate::state::observed::{
-    Fleet, InstanceState, LaunchAnswer, Place, Presence, Refusal, RefusalClass,
-};
+use crate::state::observed::{Fleet, InstanceState, LaunchAnswer, Presence, Refusal, RefusalClass};
+use crate::state::place::Place;
 use crate::state::run::{RunRecord, RunStatus};
 use crate::state::world::World;
 

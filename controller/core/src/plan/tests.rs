@@ -235,7 +235,7 @@ impl Evening {
         self.world.samples.entry(key).or_default().hear(sample);
         let instances = self.cloud.values().cloned().collect();
         let fleet = Fleet { instances };
-        self.world.cloud.place = Some(crate::state::observed::Place::default());
+        self.world.cloud.place = Some(crate::state::place::Place::default());
         if !self.blind {
             self.world.cloud.at = Some(self.now);
         }

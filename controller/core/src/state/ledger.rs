@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::Instant;
-use crate::state::observed::Place;
+use crate::state::place::Place;
 
 /// The parameters and the result of one launch call to the cloud. The planner persists the
 /// parameters before the call, and a later edit of the surge does not change the parameters.

@@ -16,10 +16,11 @@ use crate::state::calendar::{CalendarRecord, Reading};
 use crate::state::hold::{HoldRecord, Reached};
 use crate::state::ladder;
 use crate::state::observed::{
-    Asked, Bounds, CloudLook, Fleet, InstanceClass, Jobs, LaunchAnswer, MetricsSource, Node, Place,
-    Seen, TargetState,
+    Asked, Bounds, CloudLook, Fleet, InstanceClass, Jobs, LaunchAnswer, MetricsSource, Node, Seen,
+    TargetState,
 };
 use crate::state::overrides::Override;
+use crate::state::place::Place;
 use crate::state::run::RunRecord;
 use crate::state::series::Series;
 use crate::state::surge::SurgeRecord;
