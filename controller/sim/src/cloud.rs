@@ -36,6 +36,9 @@ const LIMIT: &str = "RequestLimitExceeded: asked too often";
 /// Error message of every call while the credentials have expired.
 const EXPIRED: &str = "RequestExpired: the credentials have expired";
 
+/// Run uid in the tags of the node autoscaler's machines, which carry no tag of the cluster.
+pub const AUTOSCALER: &str = "node-autoscaler";
+
 /// Limits on the instances that the model can launch. The default has no limit.
 #[derive(Clone, Debug, Default)]
 pub struct Supply {
@@ -132,7 +135,7 @@ impl Fleet {
             token: tags.token.to_owned(),
             pool: pools.next(),
             expires: tags.expires,
-            tagged: tags.run_uid != crate::cluster::nodes::AUTOSCALER,
+            tagged: tags.run_uid != AUTOSCALER,
             protected: false,
             stopped: false,
             started_at: now,

@@ -6,15 +6,12 @@ use chrono::TimeDelta;
 use primetime_core::Instant;
 use serde_json::{Value, json};
 
-use crate::cloud::Tags;
+use crate::cloud::{AUTOSCALER, Tags};
 use crate::cluster::model::{Cluster, kind};
 use crate::field::text;
 use crate::script::Part;
 use crate::server::object::Key;
 use crate::server::refusal::Refusal;
-
-/// Run uid in the tags of the node autoscaler's machines.
-pub(crate) const AUTOSCALER: &str = "node-autoscaler";
 
 /// Idle time after which the node autoscaler terminates one of its machines: the cluster
 /// autoscaler's default (`--scale-down-unneeded-time`, 10 min).
