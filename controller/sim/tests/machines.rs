@@ -10,7 +10,6 @@ use primetime_sim::oracle::case::Promise;
 use primetime_sim::oracle::judge;
 use primetime_sim::scenario::shop::{seconds, show};
 use primetime_sim::script::{At, Fault, Outage, Part, Script};
-use serde_json::Value;
 
 fn at(n: i64) -> Instant {
     show() + seconds(n)
@@ -23,14 +22,14 @@ fn plain() -> (Scenario, Promise) {
     (scenario, promise)
 }
 
-/// Messages of the runs, with the verdict, from the first instant to the last.
-fn said(recording: &Recording, from: i64, until: i64) -> Vec<(String, String)> {
+/// True if a run is at risk within a time and says the text.
+fn is_said(recording: &Recording, from: i64, until: i64, text: &str) -> bool {
     let runs = recording.history.iter().filter(|e| e.key.0.kind == "SurgeRun");
-    let within = runs.filter(|e| e.at >= at(from) && e.at < at(until));
-    let text = |v: &Value| v.as_str().unwrap_or_default().to_owned();
-    within
-        .map(|e| (text(&e.object["status"]["verdict"]), text(&e.object["status"]["message"])))
-        .collect()
+    let mut within = runs.filter(|e| e.at >= at(from) && e.at < at(until));
+    within.any(|e| {
+        let message = e.object["status"]["message"].as_str().unwrap_or_default();
+        e.object["status"]["verdict"] == "AtRisk" && message.contains(text)
+    })
 }
 
 fn in_the_account(n: i64, change: fn(&mut primetime_sim::cloud::Fleet)) -> Deed {
@@ -93,11 +92,7 @@ fn another_account_in_the_middle_of_a_run_makes_nothing_gone() {
         let recording = play(&scenario, &script, 1).unwrap();
         assert_eq!(judge(&recording, &promise, &script), [""; 0], "from {from} to {until}");
         assert_eq!(recording.machines.len(), 17);
-        let within = said(&recording, from, from + 15);
-        let told = |(verdict, message): &(String, String)| {
-            verdict == "AtRisk" && message.contains("and this operator sees")
-        };
-        assert!(within.iter().any(told), "{within:?}");
+        assert!(is_said(&recording, from, from + 15, "and this operator sees"));
     }
 }
 
@@ -114,11 +109,7 @@ fn a_template_whose_machines_die_young_starts_three_times_as_many_at_most() {
     );
     let started = recording.machines.len();
     assert!(started > 17 && started <= 51, "{started} were started");
-    let all = said(&recording, -80, 60);
-    let told = |(verdict, message): &(String, String)| {
-        verdict == "AtRisk" && message.contains("was terminated outside of Primetime")
-    };
-    assert!(all.iter().any(told), "{all:?}");
+    assert!(is_said(&recording, -80, 60, "was terminated outside of Primetime"));
 }
 
 /// B7: the account protects one machine, which keeps no other one, and is named.
@@ -135,12 +126,7 @@ fn a_protected_machine_keeps_no_other_one_and_is_named() {
     for machine in recording.machines.iter().filter(|m| m.id != "i-0003") {
         assert!(machine.ended_at.unwrap() <= undisturbed, "{}", machine.id);
     }
-    let all = said(&recording, 100, 1_200);
-    let told = |(verdict, message): &(String, String)| {
-        verdict == "AtRisk"
-            && message.contains("i-0003 cannot be terminated: OperationNotPermitted")
-    };
-    assert!(all.iter().any(told), "{all:?}");
+    assert!(is_said(&recording, 100, 1_200, "i-0003 cannot be terminated: OperationNotPermitted"));
     assert!(recording.over.unwrap() >= at(1_200), "a run is not done while a machine runs");
 }
 
@@ -171,11 +157,7 @@ fn a_drain_that_is_never_allowed_ends_at_its_deadline_and_is_said() {
         !broken.iter().any(|rule| rule.starts_with("L3") || rule.starts_with("L1")),
         "{broken:?}"
     );
-    let all = said(&recording, 60, 7_200);
-    let told = |(verdict, message): &(String, String)| {
-        verdict == "AtRisk" && message.contains("not empty after 15 min")
-    };
-    assert!(all.iter().any(told), "{all:?}");
+    assert!(is_said(&recording, 60, 7_200, "not empty after 15 min"));
     assert!(recording.machines.iter().all(|m| m.ended_at.is_some()));
 }
 
@@ -189,9 +171,5 @@ fn a_machine_without_our_tags_is_named_and_never_ended() {
     ];
     let recording = play(&scenario, &Script::default(), 1).unwrap();
     assert_eq!(judge(&recording, &promise, &Script::default()), [""; 0]);
-    let all = said(&recording, 100, 1_800);
-    let told = |(verdict, message): &(String, String)| {
-        verdict == "AtRisk" && message.contains("i-0003 have lost the tags")
-    };
-    assert!(all.iter().any(told), "{all:?}");
+    assert!(is_said(&recording, 100, 1_800, "i-0003 have lost the tags"));
 }

@@ -10,7 +10,7 @@ use crate::machines::join::{is_broken, is_open, looked_since};
 use crate::machines::launch::{STRIKE_AFTER, close_unresolved};
 use crate::state::announcement::ReleasePace;
 use crate::state::ledger::{Batch, LedgerInstance, LedgerState};
-use crate::state::observed::{Instance, InstanceState, KeptBy, Node, Presence};
+use crate::state::observed::{KeptBy, Node, Presence};
 use crate::state::run::{RunRecord, RunStatus};
 use crate::state::world::World;
 
@@ -70,7 +70,8 @@ pub fn terminate_step(
 }
 
 /// Drain deadline: time after which the pods of a draining Node are deleted, whatever their
-/// `PodDisruptionBudget`s say. After twice the time the instance is terminated with what is left.
+/// `PodDisruptionBudget`s say. Pods that a target needs stay. After twice the time the instance is
+/// terminated with what is left.
 ///
 /// A budget that never yields, or a pod that tolerates the cordon, would otherwise keep a machine for
 /// ever.
@@ -112,26 +113,27 @@ pub fn terminate_drained(status: &mut RunStatus, world: &World, now: Instant) {
 /// Node is not cordoned: the instance is drained in a release, and stays otherwise.
 ///
 /// The shell may not have sent the termination yet. If the shell has sent the call, the cloud will
-/// list the instance as terminated. A stopped instance runs no pod, whatever its Node says.
+/// list the instance as terminated.
 pub fn spare_what_has_joined(status: &mut RunStatus, run: &RunRecord, world: &World, now: Instant) {
     let state = if status.release.is_some() { LedgerState::Draining } else { LedgerState::Live };
-    let fleet = world.fleet(&run.uid);
-    let stopped = |id: &str| {
-        let stopped = |i: &Instance| i.id == id && i.state == InstanceState::Stopped;
-        fleet.as_ref().is_some_and(|(_, fleet, _)| fleet.instances.iter().any(stopped))
-    };
     for instance in status.ledger.iter_mut().flat_map(|b| &mut b.instances) {
         let ends = instance.state == LedgerState::Terminating;
-        if ends && is_open(world, &instance.id, now) && !stopped(&instance.id) {
+        if ends && is_open(world, &instance.id, now) && !world.is_stopped(&run.uid, &instance.id) {
             (instance.state, instance.since) = (state, now);
         }
     }
 }
 
 /// Returns the deadlines of the instances that are on their way down.
-pub fn deadlines(status: &RunStatus) -> impl Iterator<Item = Instant> + '_ {
+pub fn deadlines<'a>(
+    status: &'a RunStatus,
+    world: &'a World,
+) -> impl Iterator<Item = Instant> + 'a {
     status.living().flat_map(|i| match i.state {
-        LedgerState::Draining => vec![i.since + DRAIN_TIME, i.since + DRAIN_TIME * 2],
+        LedgerState::Draining => {
+            let since = draining_since(i, world);
+            vec![since + DRAIN_TIME, since + DRAIN_TIME * 2]
+        }
         LedgerState::Terminating => vec![i.since + END_TIME],
         LedgerState::Live | LedgerState::Terminated => Vec::new(),
     })
@@ -151,7 +153,7 @@ pub fn not_given_back(run: &RunRecord, world: &World, now: Instant) -> u32 {
         let untagged = asked.is_some_and(|asked| asked.presence == Presence::Untagged);
         let elsewhere = place.is_some_and(|place| !batch.is_of(place));
         match i.state {
-            LedgerState::Draining => now >= i.since + DRAIN_TIME,
+            LedgerState::Draining => now >= draining_since(i, world) + DRAIN_TIME,
             LedgerState::Terminating => untagged || elsewhere || now >= i.since + END_TIME,
             LedgerState::Live => run.status.release.is_some() && (untagged || elsewhere),
             LedgerState::Terminated => false,

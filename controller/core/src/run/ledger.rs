@@ -52,7 +52,7 @@ impl Run<'_> {
         for act in machines::acts(self.record, self.world, &terms, self.now) {
             draft.plan.acts.push(Act::Machine { run: self.record.name.clone(), act });
         }
-        let deadlines = terminate::deadlines(status);
+        let deadlines = terminate::deadlines(status, self.world);
         wake.or(Wake::at_first(deadlines, self.now))
     }
 

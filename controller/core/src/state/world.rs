@@ -16,8 +16,8 @@ use crate::state::calendar::{CalendarRecord, Reading};
 use crate::state::hold::{HoldRecord, Reached};
 use crate::state::ladder;
 use crate::state::observed::{
-    Asked, Bounds, CloudLook, Fleet, InstanceClass, Jobs, LaunchAnswer, MetricsSource, Node, Seen,
-    TargetState,
+    Asked, Bounds, CloudLook, Fleet, Instance, InstanceClass, InstanceState, Jobs, LaunchAnswer,
+    MetricsSource, Node, Seen, TargetState,
 };
 use crate::state::overrides::Override;
 use crate::state::place::Place;
@@ -122,6 +122,14 @@ impl World {
         static NOTHING: Fleet = Fleet { instances: Vec::new() };
         let (place, at) = (self.cloud.place.as_ref()?, self.cloud.at?);
         Some((place, self.fleets.get(run_uid).map_or(&NOTHING, |fleet| &**fleet), at))
+    }
+
+    /// True if the last look shows an instance of a run as stopped. A stopped instance runs no pod,
+    /// whatever its Node says.
+    #[must_use]
+    pub fn is_stopped(&self, run_uid: &str, id: &str) -> bool {
+        let stopped = |i: &Instance| i.id == id && i.state == InstanceState::Stopped;
+        self.fleet(run_uid).is_some_and(|(_, fleet, _)| fleet.instances.iter().any(stopped))
     }
 
     /// Returns the observed state of a workload.
