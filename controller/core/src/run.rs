@@ -19,6 +19,8 @@ mod reservation;
 pub mod status;
 mod wake;
 
+use chrono::TimeDelta;
+
 use self::deletion::Surge;
 use crate::Instant;
 use crate::output::{Act, Draft, Record, Wake};
@@ -51,8 +53,7 @@ pub(crate) fn plan(record: &RunRecord, world: &World, now: Instant, draft: &mut 
         draft.plan.acts.push(Act::LookForSurge { surge: record.surge.clone() });
     }
     if record.status.completion_time.is_some() {
-        let_go_of(record, world, draft);
-        return Wake::NEVER;
+        return let_go_of(record, world, now, draft);
     }
     if record.deleting() && !record.guarded {
         return Wake::NEVER;
@@ -130,9 +131,18 @@ fn live(
     wake
 }
 
+/// Longest time after the completion for which a run waits until its reservations are returned. Where a
+/// class cannot be written, the shell returns the reservations of runs that are gone.
+const RETURN_TIME: TimeDelta = TimeDelta::minutes(5);
+
 /// Releases a completed run to the garbage collector, or deletes the run if the surge is gone.
-fn let_go_of(record: &RunRecord, world: &World, draft: &mut Draft) {
-    reservation::give_back(record, world, draft);
+fn let_go_of(record: &RunRecord, world: &World, now: Instant, draft: &mut Draft) -> Wake {
+    let returned = reservation::give_back(record, world, draft);
+    let until = record.status.completion_time.map(|at| at + RETURN_TIME).filter(|at| now < *at);
+    // mutate: lets-a-run-go-before-its-reservation
+    if !returned && record.guarded && until.is_some() {
+        return Wake::at_first(until, now);
+    }
     let surge = deletion::surge(record, world);
     let stays = surge == Surge::There && !record.collected;
     if record.guarded || (stays && !record.deleting()) {
@@ -141,6 +151,7 @@ fn let_go_of(record: &RunRecord, world: &World, draft: &mut Draft) {
     } else if surge == Surge::Gone && !record.collected && !record.deleting() {
         draft.record(delete(record));
     }
+    Wake::NEVER
 }
 
 fn delete(record: &RunRecord) -> Record {

@@ -700,6 +700,7 @@ fn machines_are_emptied_between_the_steps_before_and_the_last_one() {
         }
     }
     assert!(before > 10 && between > 10, "{}", evening.log());
+    evening.pass(evening.now, seconds(20));
     evening.everything_is_back();
 }
 
@@ -724,7 +725,7 @@ fn a_release_overrules_the_boost_before_it() {
     assert_eq!(evening.web().1, 260);
     evening.load = Box::new(sessions(100.0));
     evening.world.overrides.push(person(Action::Release, 600, &evening));
-    evening.pass(start() + seconds(1500), seconds(20));
+    evening.pass(start() + seconds(1520), seconds(20));
     assert_eq!(evening.run().status.stage, Stage::Done, "{}", evening.log());
     evening.everything_is_back();
 }

@@ -155,11 +155,15 @@ fn committed(status: &RunStatus, group: Option<&str>) -> u32 {
     each.fold(0, u32::saturating_add)
 }
 
-/// Returns the reservations of a completed run.
-pub(super) fn give_back(record: &RunRecord, world: &World, draft: &mut Draft) {
+/// Returns the reservations of a completed run. True if none is left, so that the run may go: a
+/// reservation that is returned later than the run belongs to a run that no longer exists.
+pub(super) fn give_back(record: &RunRecord, world: &World, draft: &mut Draft) -> bool {
+    let mut left = false;
     for (class, found) in &world.classes {
         for reservation in found.reservations.iter().filter(|r| r.uid == record.uid) {
             draft.record(reserve(class, Reservation { instances: 0, ..reservation.clone() }));
+            left = true;
         }
     }
+    !left
 }

@@ -37,12 +37,18 @@ impl Mutation {
 /// Number of lines after a marker in which `plant_in` searches for the original text.
 const NEAR: usize = 6;
 
-const MUTATIONS: [Mutation; 54] = [
+const MUTATIONS: [Mutation; 55] = [
     Mutation {
         name: "machines are launched without a reservation",
         marker: "launches-without-a-reservation",
         right: "(group.count + join::replacements(status, group, world, now)).min(offer.most);",
         wrong: "(group.count + join::replacements(status, group, world, now)).max(offer.most.min(0));",
+    },
+    Mutation {
+        name: "a run goes before its reservation is returned",
+        marker: "lets-a-run-go-before-its-reservation",
+        right: "&& record.guarded && until",
+        wrong: "&& record.deleting() && until",
     },
     Mutation {
         name: "machines are launched while a gate is closed",

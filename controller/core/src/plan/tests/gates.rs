@@ -35,6 +35,31 @@ fn instances_are_reserved_as_soon_as_the_run_exists_and_returned_with_it() {
     assert_eq!(reserved(&evening), 0);
 }
 
+/// A write of the class may take a minute. A run that goes before leaves places taken that no run
+/// holds.
+#[test]
+fn a_run_keeps_its_finalizer_until_its_reservation_is_returned() {
+    let mut evening = Evening::new();
+    evening.pass(t0() - seconds(3_500), seconds(30));
+    let reserved = evening.world.classes["paris"].reservations.clone();
+    evening.load = Box::new(sessions(500.0));
+    evening.pass(end() + seconds(12_000), seconds(30));
+    evening.world.runs.values_mut().next().unwrap().guarded = true;
+    evening.world.classes.get_mut("paris").unwrap().reservations = reserved;
+    let lets_go = |evening: &Evening| {
+        let records = plan(&evening.world, evening.now).records;
+        records.iter().any(|record| matches!(record, Record::RemoveFinalizer { .. }))
+    };
+    let done = evening.now;
+    evening.world.runs.values_mut().next().unwrap().status.completion_time = Some(done);
+    assert!(!lets_go(&evening), "the reservation stands");
+    evening.now = done + seconds(300);
+    assert!(lets_go(&evening), "a class that cannot be written keeps no run for ever");
+    evening.now = done;
+    evening.world.classes.get_mut("paris").unwrap().reservations.clear();
+    assert!(lets_go(&evening), "nothing is left");
+}
+
 #[test]
 fn a_run_that_finds_no_room_launches_nothing_and_says_so_until_there_is_room() {
     let mut evening = Evening::new();
