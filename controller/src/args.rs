@@ -23,6 +23,7 @@ pub enum LogFormat {
 /// The Primetime operator.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "primetime", version = version(), about)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the chart")]
 pub struct Args {
     /// Name of the cluster in the tags of all instances. The name distinguishes clusters that share
     /// an AWS account.
@@ -101,6 +102,11 @@ pub struct Args {
     /// Seconds between two queries to the cloud for the instances of a run. Minimum 1.
     #[arg(long, env = "PRIMETIME_CLOUD_INTERVAL_SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
     pub cloud_interval_seconds: u32,
+
+    /// List pods of a target while some are missing, to say why. The operator needs the RBAC permission
+    /// to list pods and Events.
+    #[arg(long, env = "PRIMETIME_PODS", default_value_t = true, action = clap::ArgAction::Set)]
+    pub pods: bool,
 
     /// Launch machines for surges. The operator needs the RBAC permission to watch and cordon Nodes
     /// and to evict pods.

@@ -120,6 +120,7 @@ async fn run(args: Args) -> Result<()> {
     let shared = Shared::default();
     shared.with(|cache| {
         cache.may_launch = args.machines;
+        cache.may_look_at_pods = args.pods;
         cache.scalable = args.scalable_kinds.iter().cloned().collect();
         cache.may_run_jobs = args.jobs;
         cache.may_degrade = args.may_degrade();

@@ -3,6 +3,7 @@
 {{- $on := dict
   "always" true
   "hpa.enabled" .Values.hpa.enabled
+  "pods.enabled" .Values.pods.enabled
   "keda.enabled" .Values.keda.enabled
   "jobs.enabled" .Values.jobs.enabled
   "calendars.enabled" .Values.calendars.enabled

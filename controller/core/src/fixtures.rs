@@ -24,6 +24,7 @@ pub(crate) fn plain(replicas: u32) -> TargetState {
         never_scales_down: false,
         bounds_written_by: None,
         pods: std::sync::Arc::default(),
+        failure: None,
     }
 }
 

@@ -275,6 +275,11 @@ pub enum Act {
         /// Name of the surge.
         surge: String,
     },
+    /// Read why pods of a target are missing.
+    LookAtPods {
+        /// The target.
+        workload: Workload,
+    },
     /// Create a Job, or read a Job by name.
     Job {
         /// Name of the run.

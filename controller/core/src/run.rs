@@ -11,6 +11,7 @@ pub mod jobs;
 mod ledger;
 pub mod load;
 pub mod manual_start;
+mod missing;
 mod observe;
 pub mod overrides;
 mod preflight;
@@ -46,7 +47,7 @@ use crate::timeline::PREPARE_AHEAD;
 /// 6. `floor.rs`: the planner computes the claim of the run on each target.
 /// 7. `ledger.rs`, `jobs.rs`, `degrade.rs`: the planner updates machines, Jobs and degradation
 ///    steps.
-/// 8. `preflight.rs`, `status/explain.rs`, `completion.rs`: the planner writes the status and completes the run.
+/// 8. `missing.rs`, `preflight.rs`, `status/explain.rs`, `completion.rs`: the planner writes the status and completes the run.
 /// 9. `wake.rs`, `status/decisions.rs`: the planner computes the next instant and the decision log.
 pub(crate) fn plan(record: &RunRecord, world: &World, now: Instant, draft: &mut Draft) -> Wake {
     if deletion::asks(record, world) {
@@ -118,6 +119,9 @@ fn live(
         wake = wake.or(run.keep_ladder(&mut status));
     }
     wake = wake.or(run.switch(draft));
+    if record.guarded {
+        wake = wake.or(run.look_at_pods(&status, draft));
+    }
     run.explain(&mut status);
     wake = wake.or(run.complete(&mut status));
     wake = wake.or(run.next_instant(&status));

@@ -11,6 +11,7 @@ pub mod hpa;
 pub mod job;
 pub mod node;
 mod patch;
+pub mod pods;
 pub mod scaled_object;
 pub mod values;
 pub mod workload;

@@ -70,6 +70,9 @@ const AT_ONCE: usize = 32;
 /// keep cloud calls from delaying calls to the API server.
 const CLOUD_AT_ONCE: usize = 4;
 
+/// Maximum number of concurrent looks at pods. A page of pods may have megabytes of annotations.
+const LOOKS_AT_ONCE: usize = 2;
+
 /// Minimum pause between two passes. The reconciler plans once for several replies that arrive
 /// together. A plan costs milliseconds, and 500 replies would otherwise cause 500 plans of the same
 /// namespace.
@@ -145,8 +148,20 @@ struct Work<'a> {
     kind: &'static str,
     /// Time at which the request was due, if the planner knows the time.
     due: Option<Instant>,
-    /// True if the request calls the cloud, not the API server.
-    cloud: bool,
+    /// What the request calls, which decides whose permits it takes.
+    calls: Calls,
+}
+
+/// What a request calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Calls {
+    /// The API server, to read or write what a plan needs.
+    Api,
+    /// The cloud.
+    Cloud,
+    /// The API server, to read what people are told. Such a read may be large and slow, and must not
+    /// delay a write.
+    Explanation,
 }
 
 /// Reconcile loop and dependencies of the loop.
@@ -162,6 +177,7 @@ pub struct Reconciler {
     observer: Arc<dyn Observer>,
     permits: Limiter,
     cloud_permits: Limiter,
+    look_permits: Limiter,
     lanes: Queue,
     turned: LastTurn,
 }
@@ -192,6 +208,7 @@ impl Reconciler {
             observer,
             permits: Limiter::new(AT_ONCE),
             cloud_permits: Limiter::new(CLOUD_AT_ONCE),
+            look_permits: Limiter::new(LOOKS_AT_ONCE),
             lanes: Queue::default(),
             turned: LastTurn::default(),
         })
@@ -345,7 +362,7 @@ impl Reconciler {
     where
         F: Future<Output = Result<Outcome, CallError>> + Send + 'static,
     {
-        let Work { namespace, lane, kind, due, cloud } = work;
+        let Work { namespace, lane, kind, due, calls } = work;
         match self.lanes.enter(&lane, look.seen, tokio::time::Instant::now()) {
             queue::Entry::Busy => return None,
             queue::Entry::After(wait) => return Some(look.after(wait)),
@@ -357,7 +374,11 @@ impl Reconciler {
             // The guard frees the lane if the request panics or is cancelled. The lane would
             // otherwise stay busy forever.
             let guard = engine.lanes.guard(&lane);
-            let permits = if cloud { &engine.cloud_permits } else { &engine.permits };
+            let permits = match calls {
+                Calls::Api => &engine.permits,
+                Calls::Cloud => &engine.cloud_permits,
+                Calls::Explanation => &engine.look_permits,
+            };
             let result = led(&engine.leadership, permits, effect).await;
             let now = engine.clock.now();
             let outcome = result.as_ref().map_or_else(CallError::reason, |_| "ok");

@@ -184,6 +184,7 @@ async fn life(around: &Surroundings, gate: &Gate, n: usize, elected: bool) {
     let shared = Shared::default();
     shared.with(|index| {
         index.may_launch = true;
+        index.may_look_at_pods = true;
         index.may_run_jobs = around.jobs;
         index.may_degrade.clone_from(&around.degrade);
     });

@@ -41,7 +41,7 @@ use crate::gate::{Door, Gate, No};
 use crate::script::Part as Outage;
 use crate::server::access::{Access, Asks};
 use crate::server::answer::{
-    edit, halve, is_labelled, read, reply, status, success, unserved, version,
+    edit, halve, has, is_labelled, read, reply, status, success, unserved, version,
 };
 use crate::server::kinds::{ALL, Kind, discovery};
 use crate::server::object::{Key, Object};
@@ -339,18 +339,13 @@ impl Server {
     }
 
     fn list(&self, kind: Kind, namespace: &str, query: &str, gate: &Gate) -> Value {
-        let on_node = parameter(query, "fieldSelector")
-            .and_then(|s| s.strip_prefix("spec.nodeName=").map(str::to_owned));
+        let fields = parameter(query, "fieldSelector").unwrap_or_default();
         let labels = parameter(query, "labelSelector").unwrap_or_default();
         // The watch cache answers a read with `resourceVersion=0`, even if the cache is stale. The
         // store answers all other reads.
         let any_version = parameter(query, "resourceVersion").as_deref() == Some("0");
         let lags = gate.out_since(Outage::WatchesSilent).filter(|_| any_version);
-        let selected = |object: &Value| {
-            let on_it =
-                |node: &str| object.pointer("/spec/nodeName").and_then(Value::as_str) == Some(node);
-            is_labelled(object, &labels) && on_node.as_deref().is_none_or(on_it)
-        };
+        let selected = |object: &Value| is_labelled(object, &labels) && has(object, &fields);
         self.with(|store| {
             let (version, there): (u64, Vec<&Value>) = match lags {
                 Some(at) => {

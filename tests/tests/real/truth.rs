@@ -79,19 +79,19 @@ async fn a_kind_that_may_not_be_listed(evening: &Evening, show: DateTime<Utc>) -
         .await
 }
 
-/// A quota of six pods. The API server enforces the quota, and the quota controller fills its
+/// Returns a quota of six pods. The API server enforces the quota, and the quota controller fills its
 /// status.
-const SIX_PODS: &str = "
-apiVersion: v1
-kind: ResourceQuota
-metadata: {name: six, namespace: shop}
-spec: {hard: {pods: \"6\"}}
-";
+fn six_pods(name: &str) -> String {
+    format!(
+        "{{apiVersion: v1, kind: ResourceQuota, metadata: {{name: {name}, namespace: {SHOP}}}, \
+         spec: {{hard: {{pods: \"6\"}}}}}}"
+    )
+}
 
 /// Tests a `ResourceQuota` that refuses pods of the plan. The run is at risk an hour before T0, and
 /// the condition `PreflightPassed` names the finding until the quota is gone.
 async fn a_quota_that_is_too_small(evening: &Evening) -> Result<()> {
-    evening.plane.apply(SIX_PODS).await?;
+    evening.plane.apply(&six_pods("six")).await?;
     let told = async |fine: bool| -> Result<(bool, String)> {
         let status = evening.status("capital").await?;
         let found = status.conditions.iter().find(|c| c.type_ == "PreflightPassed");
@@ -109,6 +109,30 @@ async fn a_quota_that_is_too_small(evening: &Evening) -> Result<()> {
     let delete = ["-n", SHOP, "delete", "resourcequota", "six"];
     run(evening.plane.kubectl().args(delete)).await?;
     evening.until("the run to be on track again", 40, |_| told(true)).await
+}
+
+/// Tests that the status of a run repeats why Kubernetes starts no pods: nodes without room, then a
+/// quota that appears after the first write. 20 nodes of four CPUs carry 200 pods of 400m.
+async fn why_pods_are_missing(evening: &Evening) -> Result<()> {
+    let show = Utc::now() + TimeDelta::seconds(45);
+    evening.announce(&capital::web_only("tonight", show, 3_600, 240)?).await?;
+    let told = async |words: &[&str]| -> Result<(bool, String)> {
+        let status = evening.status("tonight").await?;
+        let all = words.iter().all(|word| status.message.contains(word));
+        Ok((all && status.verdict == Verdict::AtRisk, format!("{:?}", status.message)))
+    };
+    let room = ["web misses ", "Unschedulable: 0/20 nodes are available: ", "Insufficient cpu"];
+    evening.until("the run to repeat the words of the scheduler", 90, |_| told(&room)).await?;
+    evening.plane.apply(&six_pods("missing-pods")).await?;
+    let boost = ["boost", "tonight", "--target", "web", "--replicas", "260", "--for", "10m"];
+    let boost = [&["-n", SHOP], &boost[..], &["--reason", "more than the quota allows"]].concat();
+    says(evening, "alice", &boost, 0, &[]).await?;
+    let quota = ["web misses ", "no pod can be created: ", "exceeded quota: missing-pods"];
+    evening.until("the run to repeat the words of the quota", 60, |_| told(&quota)).await?;
+    let delete = ["-n", SHOP, "delete", "resourcequota/missing-pods", "scheduledsurge/tonight"];
+    run(evening.plane.kubectl().args(delete)).await?;
+    let delete = ["-n", SHOP, "delete", "surgeoverrides", "--all"];
+    run(evening.plane.kubectl().args(delete)).await.map(drop)
 }
 
 const HOLD: [&str; 7] = ["-n", SHOP, "hold", "capital", "--for", "5m", "--reason"];
@@ -149,6 +173,7 @@ async fn the_plugin_says_what_is_so() -> Result<()> {
 
     a_kind_that_may_not_be_listed(&evening, show).await?;
     a_quota_that_is_too_small(&evening).await?;
+    why_pods_are_missing(&evening).await?;
 
     // The test kills the operator, which does not release the Lease. The Lease expires after 15 s.
     evening.operator.kill().await?;

@@ -10,6 +10,7 @@ mod deletion;
 mod gates;
 mod jobs;
 mod known;
+mod missing;
 mod stuck;
 mod verdicts;
 mod work;
@@ -323,7 +324,8 @@ impl Evening {
                     (n.unschedulable, n.cordoned_by_us) = (false, false);
                 }
             }
-            Act::Machine { act: MachineAct::Ask { .. } | MachineAct::Renew { .. }, .. } => {}
+            Act::LookAtPods { .. }
+            | Act::Machine { act: MachineAct::Ask { .. } | MachineAct::Renew { .. }, .. } => {}
             Act::Machine { act: MachineAct::LookAtNodes, .. } => {
                 self.world.nodes_as_of = Some(Instant::MAX_UTC);
             }

@@ -135,6 +135,84 @@ pub struct TargetState {
     pub bounds_written_by: Option<String>,
     /// What one pod requests, and the order in which pods start.
     pub pods: Arc<PodTemplate>,
+    /// Message of the condition `ReplicaFailure`: the controller of the workload cannot create pods, for
+    /// example because of a quota or an admission webhook.
+    pub failure: Option<Arc<str>>,
+}
+
+/// Why pods of a workload are missing, as Kubernetes has said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Obstacles {
+    /// Time of the last look.
+    pub at: Instant,
+    /// The reasons of the last look that succeeded: what does not pass by itself first, then what
+    /// concerns most pods. `None` before.
+    pub why: Option<Vec<Obstacle>>,
+    /// Error of the last look, if it failed.
+    pub error: Option<String>,
+}
+
+impl Obstacles {
+    /// Builds the result of a look that succeeded. A reason that was there before is as old as then.
+    #[must_use]
+    pub fn seen(before: Option<&Self>, mut why: Vec<Obstacle>, at: Instant) -> Self {
+        let known = before.and_then(|before| before.why.as_deref()).unwrap_or_default();
+        for obstacle in &mut why {
+            let same = known.iter().find(|known| known.reason == obstacle.reason);
+            obstacle.since = Some(same.and_then(|same| same.since).unwrap_or(at));
+        }
+        Self { at, why: Some(why), error: None }
+    }
+
+    /// Builds the result of a look that failed: what was known stays known.
+    #[must_use]
+    pub fn failed(before: Option<Self>, error: String, at: Instant) -> Self {
+        Self { at, why: before.and_then(|before| before.why), error: Some(error) }
+    }
+}
+
+/// A reason why pods are not ready.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Obstacle {
+    /// Word of Kubernetes, such as `Unschedulable` or `ImagePullBackOff`.
+    pub reason: String,
+    /// Message of Kubernetes, one line of bounded length.
+    pub message: String,
+    /// Number of pods that were seen with the reason; 0 if the reason keeps pods from being created.
+    pub pods: u32,
+    /// Time of the first look with the reason, without a look in between that lacks the reason.
+    pub since: Option<Instant>,
+}
+
+impl Obstacle {
+    /// Builds an obstacle.
+    #[must_use]
+    pub fn new(reason: &str, message: &str, pods: u32) -> Self {
+        Self { reason: reason.to_owned(), message: message.to_owned(), pods, since: None }
+    }
+
+    /// True if the reason may pass without a person: the pods wait for a Node, which an autoscaler may
+    /// add, or for their readiness probes. A volume that is missing comes with no Node.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        match self.reason.as_str() {
+            "Unschedulable" => !self.message.to_lowercase().contains("persistentvolumeclaim"),
+            "SchedulingGated" | "ContainersNotReady" | "ReadinessGatesNotReady" => true,
+            _ => false,
+        }
+    }
+}
+
+impl std::fmt::Display for Obstacle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.pods {
+            0 => {}
+            1 => write!(f, "1 pod: ")?,
+            pods => write!(f, "{pods} pods: ")?,
+        }
+        write!(f, "{}", self.reason)?;
+        if self.message.is_empty() { Ok(()) } else { write!(f, ": {}", self.message) }
+    }
 }
 
 /// The parts of a workload's pod template that decide whether more pods can be created, and how

@@ -17,7 +17,7 @@ use crate::state::hold::{HoldRecord, Reached};
 use crate::state::ladder;
 use crate::state::observed::{
     Asked, Bounds, CloudLook, Fleet, Instance, InstanceClass, InstanceState, Jobs, LaunchAnswer,
-    MetricsSource, Node, Seen, TargetState,
+    MetricsSource, Node, Obstacles, Seen, TargetState,
 };
 use crate::state::overrides::Override;
 use crate::state::place::Place;
@@ -87,6 +87,10 @@ pub struct World {
     /// Times at which live fields last had at least the value of the level, by hold. If a field is
     /// lower now, another writer has lowered the field.
     pub reached: BTreeMap<String, Reached>,
+    /// True if this installation may list pods (chart value `pods.enabled`).
+    pub may_look_at_pods: bool,
+    /// Why pods of a target are missing, from the last look at its pods.
+    pub obstacles: BTreeMap<Workload, Obstacles>,
     /// UIDs that the API server returned for surges requested by name. The value is `None` if the
     /// API server has no surge of the name.
     pub surge_looks: BTreeMap<String, Option<String>>,

@@ -48,6 +48,7 @@ impl Cache {
                     never_scales_down: scaler.is_some_and(|scaler| scaler.never_scales_down),
                     bounds_written_by: scaler.and_then(|scaler| scaler.written_by.clone()),
                     pods: row.value.pods.clone(),
+                    failure: row.value.failure.clone(),
                 }),
             },
             None if table.synced() => Seen::Absent,
@@ -88,6 +89,7 @@ impl Cache {
         let mut world = World {
             namespace: namespace.to_owned(),
             may_launch: self.may_launch,
+            may_look_at_pods: self.may_look_at_pods,
             surges: records(&self.surges, namespace),
             calendars: records(&self.calendars, namespace)
                 .into_iter()
@@ -178,14 +180,22 @@ impl Cache {
         }
         world.jobs = self.jobs(namespace, &world);
         workloads.extend(world.holds.values().map(|h| h.hold.target_ref.clone()));
+        self.show_targets(&mut world, workloads);
+        world
+    }
+
+    fn show_targets(&self, world: &mut World, workloads: BTreeSet<Workload>) {
         for workload in workloads {
-            let seen = self.target(namespace, &workload);
+            let seen = self.target(&world.namespace, &workload);
             if self.is_doubted(&workload, &seen) {
                 world.doubted.insert(workload.clone());
             }
-            world.targets.insert(workload, seen);
+            let key = (world.namespace.clone(), workload);
+            if let Some(seen) = self.obstacles.get(&key) {
+                world.obstacles.insert(key.1.clone(), seen.clone());
+            }
+            world.targets.insert(key.1, seen);
         }
-        world
     }
 
     /// The budgets that name a namespace.

@@ -14,7 +14,8 @@ use primetime_core::state::calendar::{CalendarRecord, Reading};
 use primetime_core::state::hold::{HoldRecord, Reached};
 use primetime_core::state::ladder::{self, Object};
 use primetime_core::state::observed::{
-    self, Asked, Cause, CloudLook, ContainerLimits, Fleet, LaunchAnswer, Node, PodTemplate, Quota,
+    self, Asked, Cause, CloudLook, ContainerLimits, Fleet, LaunchAnswer, Node, Obstacles,
+    PodTemplate, Quota,
 };
 use primetime_core::state::overrides::Override;
 use primetime_core::state::run::RunRecord;
@@ -70,6 +71,8 @@ pub struct Cache {
     /// Answers of the API server to a GET of a surge by name. The value is the uid, or `None` if
     /// the surge does not exist.
     pub surge_looks: BTreeMap<Key, Option<String>>,
+    /// Why pods of a target are missing, by namespace.
+    pub obstacles: BTreeMap<(String, Workload), Obstacles>,
     /// `SurgeCalendar` objects. [`Cache::synced`] does not wait for the kind, because the kind does
     /// not exist if the installed CRDs are older than the operator.
     pub calendars: Table<Key, Calendar>,
@@ -103,6 +106,8 @@ pub struct Cache {
     pub limits: Table<Key, ContainerLimits>,
     /// True if this installation may launch machines.
     pub may_launch: bool,
+    /// True if this installation may list pods (chart value `pods.enabled`).
+    pub may_look_at_pods: bool,
     /// Kinds that may be targets in this installation, as API group and kind. Empty if the right of
     /// the service account alone decides.
     pub scalable: BTreeSet<(String, String)>,
@@ -299,6 +304,11 @@ impl Cache {
         let named: BTreeSet<(&str, &str)> =
             self.runs.iter().map(|((ns, _), r)| (ns.as_str(), r.surge.as_str())).collect();
         self.surge_looks.retain(|(ns, name), _| named.contains(&(ns.as_str(), name.as_str())));
+        let held = self.holds.iter().flat_map(|((ns, _), hold)| {
+            hold.iter().map(move |record| (ns.as_str(), &record.hold.target_ref))
+        });
+        let held: BTreeSet<(&str, &Workload)> = held.collect();
+        self.obstacles.retain(|(ns, target), _| held.contains(&(ns.as_str(), target)));
         let tokens: BTreeSet<&str> = self
             .runs
             .iter()
@@ -341,6 +351,8 @@ pub struct Replicas {
     pub written_by: Option<String>,
     /// `status.replicas`.
     pub created: u32,
+    /// Message of the condition `ReplicaFailure`.
+    pub failure: Option<Arc<str>>,
     /// The parts of the pod template that the planner judges.
     pub pods: Arc<PodTemplate>,
 }

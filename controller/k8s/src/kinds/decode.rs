@@ -34,6 +34,22 @@ macro_rules! dynamic_resource {
 
 pub(crate) use dynamic_resource;
 
+/// Largest number of characters of a message of another component that a status repeats. A scheduler
+/// of a large cluster lists many reasons.
+const MESSAGE: usize = 240;
+
+/// Returns a message of another component as one line of at most 240 characters. The text of another
+/// component must not forge a line, a colour or an order of characters on a terminal.
+pub(crate) fn one_line(message: &str) -> String {
+    let hidden = |c: char| matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
+    let shown = message.chars().filter(|c| !hidden(*c));
+    let line: String = shown.map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if line.chars().count() <= MESSAGE {
+        return line;
+    }
+    format!("{}...", line.chars().take(MESSAGE).collect::<String>())
+}
+
 /// Converts a signed count of the API. An absent or negative count becomes 0.
 pub(crate) fn count(n: Option<i32>) -> u32 {
     n.and_then(|n| u32::try_from(n).ok()).unwrap_or(0)
@@ -96,6 +112,13 @@ pub(crate) fn thousandths(quantity: &Quantity) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_message_is_one_line_of_bounded_length() {
+        let long = format!("a\nb\u{1b}\u{202e}[2J{}", "x".repeat(1_000));
+        let said = one_line(&long);
+        assert!(said.starts_with("a b [2J") && said.chars().count() == MESSAGE + 3, "{said}");
+    }
 
     #[test]
     fn quantities_are_read_as_the_api_server_reads_them() {

@@ -1,6 +1,7 @@
 //! Workloads: kinds with a scale subresource, and with the replica fields of a Deployment.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use k8s_openapi::api::autoscaling::v1::Scale;
 use k8s_openapi::api::core::v1::ResourceRequirements;
@@ -13,10 +14,11 @@ use primetime_core::output::Change;
 use primetime_core::state::announcement::Workload;
 use primetime_core::state::observed::{InitContainer, PodTemplate, Resources};
 use serde::Deserialize;
+use serde_json::Value;
 
 use crate::cache::store::{Cache, Replicas};
 use crate::call::{CallError, bounded};
-use crate::kinds::decode::{count, dynamic_resource, thousandths, writer_of};
+use crate::kinds::decode::{count, dynamic_resource, one_line, thousandths, writer_of};
 use crate::kinds::patch::{OVERTAKEN, params, patch, tested};
 use crate::shared::Shared;
 
@@ -93,6 +95,23 @@ pub async fn is_gone(
     }
 }
 
+/// Returns the label selector of the pods of a workload, as the scale subresource states it. Returns
+/// `None` if the kind states no selector.
+///
+/// # Errors
+///
+/// A [`CallError`] if the read fails.
+pub(super) async fn selector(
+    client: &Client,
+    namespace: &str,
+    workload: &Workload,
+) -> Result<Option<String>, CallError> {
+    let api: Api<DynamicObject> =
+        Api::namespaced_with(client.clone(), namespace, &resource(workload));
+    let scale = bounded(api.get_scale(&workload.name)).await?;
+    Ok(scale.status.and_then(|status| status.selector).filter(|selector| !selector.is_empty()))
+}
+
 fn show_replicas(cache: &mut Cache, namespace: &str, workload: &Workload, scale: &Scale) {
     let kind = (workload.api_version.clone(), workload.kind.clone());
     let Some(table) = cache.workloads.get_mut(&kind) else {
@@ -106,6 +125,7 @@ fn show_replicas(cache: &mut Cache, namespace: &str, workload: &Workload, scale:
         rolling: seen.is_some_and(|seen| seen.rolling),
         created: seen.map_or(0, |seen| seen.created),
         pods: seen.map(|seen| seen.pods.clone()).unwrap_or_default(),
+        failure: seen.and_then(|seen| seen.failure.clone()),
         written_by: Some(APP_FIELD_MANAGER.to_owned()),
     };
     table.apply(key, row, scale.metadata.resource_version.clone().unwrap_or_default());
@@ -129,6 +149,7 @@ pub struct Scalable {
 struct ScalableSpec {
     replicas: Option<i32>,
     pod_management_policy: Option<String>,
+    paused: bool,
     template: Template,
 }
 
@@ -199,6 +220,23 @@ struct ScalableStatus {
     replicas: Option<i32>,
     ready_replicas: Option<i32>,
     updated_replicas: Option<i32>,
+    /// Any value: kinds other than those of Kubernetes have conditions of other forms, and one object
+    /// with an odd status must not stop the watch of its kind.
+    #[serde(default)]
+    conditions: Value,
+}
+
+impl ScalableStatus {
+    /// Returns the message of the condition `ReplicaFailure`, which Deployments and `ReplicaSet`s
+    /// have while their pods cannot be created.
+    fn failure(&self) -> Option<Arc<str>> {
+        let text = |condition: &Value, field| {
+            condition.get(field).and_then(Value::as_str).unwrap_or_default().to_owned()
+        };
+        let holds = |c: &&Value| text(c, "type") == "ReplicaFailure" && text(c, "status") == "True";
+        let failure = self.conditions.as_array()?.iter().find(holds)?;
+        Some(one_line(&text(failure, "message")).into())
+    }
 }
 
 dynamic_resource!(Scalable);
@@ -219,6 +257,11 @@ impl Scalable {
             written_by: writer_of(&self.metadata, "f:replicas"),
             created: count(self.status.replicas),
             pods: self.spec.pods(kind).into(),
+            failure: if self.spec.paused && rolls {
+                Some("its rollout is paused (spec.paused)".into())
+            } else {
+                self.status.failure()
+            },
         }
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use primetime_core::machines::{gate, sweep};
 use tracing::warn;
 
-use super::{Look, Reconciler, Work};
+use super::{Calls, Look, Reconciler, Work};
 use crate::cache::cloud::Need;
 use crate::call::CallError;
 use crate::reconciler::queue::Outcome;
@@ -101,7 +101,7 @@ impl Reconciler {
             warn!(run = run_uid, ?ids, "instances that no run owns are terminated");
             let engine = self.clone();
             let lane = format!("sweep/{run_uid}");
-            let work = Work { namespace: "", lane, kind: "sweep", due: None, cloud: true };
+            let work = Work { namespace: "", lane, kind: "sweep", due: None, calls: Calls::Cloud };
             self.start(work, self.look(), async move {
                 let refused = engine.cloud.terminate(&run_uid, &ids).await;
                 let refused = refused.map_err(CallError::Failed)?;

@@ -9,9 +9,9 @@ use primetime_core::state::observed::LaunchAnswer;
 
 use crate::call::CallError;
 use crate::kinds::drain::{self, Order};
-use crate::kinds::{self, job, values};
+use crate::kinds::{self, job, pods, values};
 use crate::reconciler::queue::Outcome;
-use crate::reconciler::{Look, Reconciler, Work};
+use crate::reconciler::{Calls, Look, Reconciler, Work};
 
 /// Minimum interval between two questions about ids that no look has shown.
 const ASK_AGAIN: Duration = Duration::from_mins(1);
@@ -21,6 +21,9 @@ const LIST_NODES_AGAIN: Duration = Duration::from_secs(15);
 
 /// Minimum interval between two GETs of a surge that no list contains.
 const LOOK_FOR_SURGES_AGAIN: Duration = Duration::from_secs(5);
+
+/// Minimum interval between two looks at the pods of a target.
+const LOOK_AT_PODS_AGAIN: Duration = Duration::from_secs(10);
 
 /// Minimum interval between two GETs of a Job that exists but that no list contains.
 const LOOK_AT_JOBS_AGAIN: Duration = Duration::from_secs(15);
@@ -34,7 +37,8 @@ impl Reconciler {
                 // The writes use the lane of the `SurgeHold`, so a write never overlaps with an
                 // update of the hold.
                 let lane = format!("hold/{namespace}/{hold}");
-                let work = Work { namespace, lane, kind: "write", due: Some(due), cloud: false };
+                let work =
+                    Work { namespace, lane, kind: "write", due: Some(due), calls: Calls::Api };
                 self.start(work, look, async move {
                     let leads = || engine.leadership.leads();
                     for write in &writes {
@@ -48,10 +52,22 @@ impl Reconciler {
                 let (engine, ns) = (self.clone(), namespace.to_owned());
                 let lane = format!("surge/{namespace}/{surge}/look");
                 let kind = "look_for_surge";
-                let work = Work { namespace, lane, kind, due: None, cloud: false };
+                let work = Work { namespace, lane, kind, due: None, calls: Calls::Api };
                 self.start(work, look, async move {
                     engine.records(&ns).look_for_surge(&surge).await?;
                     Ok(Outcome::Again(LOOK_FOR_SURGES_AGAIN))
+                })
+            }
+            Act::LookAtPods { workload } => {
+                let (engine, ns) = (self.clone(), namespace.to_owned());
+                let lane = format!("pods/{namespace}/{workload}");
+                let kind = "look_at_pods";
+                let work = Work { namespace, lane, kind, due: None, calls: Calls::Explanation };
+                self.start(work, look, async move {
+                    let (client, shared) = (&engine.client, &engine.shared);
+                    let now = engine.clock.now();
+                    pods::look(client, shared, &ns, &workload, now).await?;
+                    Ok(Outcome::Again(LOOK_AT_PODS_AGAIN))
                 })
             }
             Act::Job { run, act } => self.job(namespace, &run, act, look),
@@ -66,7 +82,7 @@ impl Reconciler {
             SwitchAct::Write { place, .. } => (place, "write_value"),
         };
         let lane = format!("value/{namespace}/{place}");
-        let work = Work { namespace, lane, kind, due: None, cloud: false };
+        let work = Work { namespace, lane, kind, due: None, calls: Calls::Api };
         self.start(work, look, async move {
             let (client, shared, clock) = (&engine.client, &engine.shared, &*engine.clock);
             let leads = || engine.leadership.leads();
@@ -85,7 +101,7 @@ impl Reconciler {
         let (engine, ns) = (self.clone(), namespace.to_owned());
         let work = |name: &str, kind| {
             let lane = format!("job/{namespace}/{run}/{name}");
-            Work { namespace, lane, kind, due: None, cloud: false }
+            Work { namespace, lane, kind, due: None, calls: Calls::Api }
         };
         match act {
             JobAct::Create(job) => self.start(work(&job.name, "create_job"), look, async move {
@@ -107,10 +123,10 @@ impl Reconciler {
         look: Look,
     ) -> Option<Instant> {
         let engine = self.clone();
-        let work = |lane, kind, cloud| Work { namespace, lane, kind, due: None, cloud };
+        let work = |lane, kind, calls| Work { namespace, lane, kind, due: None, calls };
         match act {
             MachineAct::Launch { batch, run_uid } => {
-                let work = work(format!("launch/{}", batch.token), "launch", true);
+                let work = work(format!("launch/{}", batch.token), "launch", Calls::Cloud);
                 self.start(work, look, async move {
                     let answer = engine.cloud.launch(&run_uid, &batch).await;
                     let open = match &answer {
@@ -124,13 +140,13 @@ impl Reconciler {
                 })
             }
             MachineAct::Cordon { node } => {
-                let work = work(format!("drain/{node}"), "cordon", false);
+                let work = work(format!("drain/{node}"), "cordon", Calls::Api);
                 self.start(work, look, async move {
                     drain::cordon(&engine.client, &node, true).await.map(|()| Outcome::Done)
                 })
             }
             MachineAct::Uncordon { node } => {
-                let work = work(format!("drain/{node}"), "uncordon", false);
+                let work = work(format!("drain/{node}"), "uncordon", Calls::Api);
                 self.start(work, look, async move {
                     drain::cordon(&engine.client, &node, false).await?;
                     engine.shared.with(|cache| cache.drains.remove(&node));
@@ -138,7 +154,7 @@ impl Reconciler {
                 })
             }
             MachineAct::Drain { node, open, spare, overdue } => {
-                let work = work(format!("drain/{node}"), "drain", false);
+                let work = work(format!("drain/{node}"), "drain", Calls::Api);
                 let order = Order { node, open, namespace: namespace.to_owned(), spare, overdue };
                 self.start(work, look, async move {
                     let before = engine.shared.with(|cache| cache.drains.get(&order.node).cloned());
@@ -149,7 +165,7 @@ impl Reconciler {
                 })
             }
             MachineAct::Ask { ids } => {
-                let work = work(format!("ask/{namespace}/{run}"), "ask", true);
+                let work = work(format!("ask/{namespace}/{run}"), "ask", Calls::Cloud);
                 let at = look.now;
                 self.start(work, look, async move {
                     let known = engine.cloud.ask(&ids).await.map_err(CallError::Failed)?;
@@ -158,21 +174,21 @@ impl Reconciler {
                 })
             }
             MachineAct::Renew { ids, expires } => {
-                let work = work(format!("renew/{namespace}/{run}"), "renew", true);
+                let work = work(format!("renew/{namespace}/{run}"), "renew", Calls::Cloud);
                 self.start(work, look, async move {
                     engine.cloud.renew(&ids, expires).await.map_err(CallError::Failed)?;
                     Ok(Outcome::Again(ASK_AGAIN))
                 })
             }
             MachineAct::LookAtNodes => {
-                let work = work(format!("nodes/{namespace}/{run}"), "list_nodes", false);
+                let work = work(format!("nodes/{namespace}/{run}"), "list_nodes", Calls::Api);
                 self.start(work, look, async move {
                     engine.shared.list_nodes();
                     Ok(Outcome::Again(LIST_NODES_AGAIN))
                 })
             }
             MachineAct::Terminate { ids, run_uid } => {
-                let work = work(format!("terminate/{namespace}/{run}"), "terminate", true);
+                let work = work(format!("terminate/{namespace}/{run}"), "terminate", Calls::Cloud);
                 self.start(work, look, async move {
                     let refused = engine.cloud.terminate(&run_uid, &ids).await;
                     let refused = refused.map_err(CallError::Failed)?;

@@ -25,7 +25,7 @@ use crate::call::CallError;
 use crate::kinds::{self, workload};
 use crate::reconciler::own_objects::Records;
 use crate::reconciler::queue::Outcome;
-use crate::reconciler::{Look, Reconciler, Work, own_classes};
+use crate::reconciler::{Calls, Look, Reconciler, Work, own_classes};
 
 /// Minimum interval between two writes of a run's `status` that are not urgent.
 const STATUS_INTERVAL: Duration = Duration::from_secs(2);
@@ -276,7 +276,7 @@ impl Reconciler {
         // One lane for all classes: the ceilings of a budget span classes, and a plan of a snapshot
         // older than the last reservation is deferred.
         let lane = "reservations".to_owned();
-        let work = Work { namespace, lane, kind: "reserve", due: None, cloud: false };
+        let work = Work { namespace, lane, kind: "reserve", due: None, calls: Calls::Api };
         self.start(work, look, async move {
             let (client, shared) = (&engine.client, &engine.shared);
             let written = own_classes::reserve(client, shared, &class, after, &version).await;
@@ -341,7 +341,13 @@ impl Reconciler {
 }
 
 fn work<'a>(namespace: &'a str, object: &str, name: &str, kind: &'static str) -> Work<'a> {
-    Work { namespace, lane: format!("{object}/{namespace}/{name}"), kind, due: None, cloud: false }
+    Work {
+        namespace,
+        lane: format!("{object}/{namespace}/{name}"),
+        kind,
+        due: None,
+        calls: Calls::Api,
+    }
 }
 
 fn reference(namespace: &str, run: &RunRecord) -> ObjectReference {

@@ -86,7 +86,15 @@ fn scaler(n: usize, min: Option<u32>, max: Option<u32>) -> Scaler {
 /// A workload with 20 replicas, of which `ready` pods are ready.
 fn replicas_of(ready: u32) -> Replicas {
     let pods = Arc::default();
-    Replicas { wanted: 20, ready, rolling: false, written_by: None, created: 20, pods }
+    Replicas {
+        wanted: 20,
+        ready,
+        rolling: false,
+        written_by: None,
+        created: 20,
+        pods,
+        failure: None,
+    }
 }
 
 /// Takes the snapshot of the namespace as the reconciler does.

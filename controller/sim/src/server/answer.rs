@@ -20,6 +20,14 @@ pub(super) fn is_labelled(object: &Value, selector: &str) -> bool {
     })
 }
 
+/// True if each field of a field selector, such as `spec.nodeName=burst-1`, has its value.
+pub(super) fn has(object: &Value, selector: &str) -> bool {
+    selector.split(',').filter_map(|pair| pair.split_once('=')).all(|(field, value)| {
+        let pointer = format!("/{}", field.replace('.', "/"));
+        object.pointer(&pointer).and_then(Value::as_str) == Some(value)
+    })
+}
+
 /// Removes every second item of a list.
 pub(super) fn halve(list: &mut Value) {
     if let Some(items) = list["items"].as_array_mut() {

@@ -17,7 +17,11 @@ pub fn of(object: &Value) -> Value {
             "creationTimestamp": meta("creationTimestamp"),
         },
         "spec": {},
-        "status": {"replicas": object.pointer("/status/replicas").cloned().unwrap_or_else(|| 0.into())},
+        "status": {
+            "replicas": object.pointer("/status/replicas").cloned().unwrap_or_else(|| 0.into()),
+            // Each pod of the model carries the name of its workload as a label.
+            "selector": format!("app={}", meta("name").as_ref().and_then(Value::as_str).unwrap_or("")),
+        },
     });
     // The server omits a value of 0, because the real field has the option `omitempty`.
     if replicas != json!(0) {

@@ -29,10 +29,16 @@ impl Run<'_> {
         let targets =
             self.announcement.targets.iter().zip(&self.timeline.targets).map(|(t, start)| {
                 let shown = status.targets.iter().find(|s| s.name == t.name);
+                let (stuck, waits) = match self.missing(t, status) {
+                    Some(missing) if missing.stuck => (Some(missing.sentence), None),
+                    other => (None, other.map(|missing| missing.sentence)),
+                };
+                // What Kubernetes says about the pods is newer than what the preflight expects.
                 let trouble = self
                     .unreadable(t)
                     .map(|why| unreadable(t, why))
                     .or_else(|| self.contested(t))
+                    .or(stuck)
                     .or_else(|| preflight::risk(findings, &t.name));
                 let held = self.world.holds.get(&hold::name(&t.workload));
                 Progress {
@@ -43,6 +49,7 @@ impl Run<'_> {
                     start: held.map_or(*start, |h| h.hold.since_time.max(*start)),
                     lead: t.lead,
                     trouble,
+                    waits,
                 }
             });
         let machines =
@@ -57,6 +64,7 @@ impl Run<'_> {
                     start: *start,
                     lead: class.map_or(timeline::UNKNOWN_CLASS_LEAD, |c| c.lead),
                     trouble: shown.and_then(|shown| self.machine_trouble(g, shown, status)),
+                    waits: None,
                 }
             });
         targets.chain(machines).chain(self.warm_up(status)).collect()
@@ -88,6 +96,7 @@ impl Run<'_> {
                 start,
                 lead: step.deadline,
                 trouble: jobs::trouble(step, job, self.world).or_else(|| unknown(done)),
+                waits: None,
             }
         };
         steps.map(step).collect()

@@ -22,6 +22,8 @@ pub struct Progress {
     pub lead: TimeDelta,
     /// Obstacle in words, if any.
     pub trouble: Option<String>,
+    /// What the missing units wait for, in words, if that may pass by itself.
+    pub waits: Option<String>,
 }
 
 /// Share of the lead time, in percent, after which missing units are a risk.
@@ -44,13 +46,18 @@ impl Progress {
                 self.name, self.wanted, self.unit
             ),
             Some(n) => format!(
-                "{} misses {} of {} {}",
+                "{} misses {} of {} {}{}",
                 self.name,
                 self.wanted.saturating_sub(n),
                 self.wanted,
-                self.unit
+                self.unit,
+                self.waits_for()
             ),
         }
+    }
+
+    fn waits_for(&self) -> String {
+        self.waits.as_ref().map_or_else(String::new, |waits| format!(" ({waits})"))
     }
 
     /// Returns the reason why the thing endangers T0, or `None` if the thing is complete or on
@@ -94,7 +101,7 @@ pub fn judge(things: &[Progress], ready_by: Instant, now: Instant) -> (Verdict, 
     }
     let counted = |p: &Progress| {
         let there = p.there.map_or_else(|| "?".to_owned(), |n| n.to_string());
-        format!("{} {there}/{} {}", p.name, p.wanted, p.unit)
+        format!("{} {there}/{} {}{}", p.name, p.wanted, p.unit, p.waits_for())
     };
     let list = things.iter().map(counted).collect::<Vec<_>>().join(", ");
     if things.iter().all(Progress::complete) {
@@ -122,6 +129,7 @@ mod tests {
             start: t0() - seconds(400),
             lead: seconds(400),
             trouble: None,
+            waits: None,
         }
     }
 
@@ -144,6 +152,17 @@ mod tests {
         let (verdict, said) = verdict(web(Some(150)), 100);
         assert_eq!(verdict, Verdict::AtRisk);
         assert_eq!(said, "web misses 30 of 180 pods with 100 s left");
+    }
+
+    #[test]
+    fn what_pods_wait_for_is_said_and_is_no_risk_while_there_is_time() {
+        let waits = Some("20 pods: Unschedulable: 3 Insufficient cpu".to_owned());
+        let waiting = |there| Progress { waits: waits.clone(), ..web(Some(there)) };
+        let words = "(20 pods: Unschedulable: 3 Insufficient cpu)";
+        let said = format!("web 160/180 pods {words}");
+        assert_eq!(verdict(waiting(160), 300), (Verdict::OnTrack, said));
+        let said = format!("web misses 20 of 180 pods {words} with 100 s left");
+        assert_eq!(verdict(waiting(160), 100), (Verdict::AtRisk, said));
     }
 
     #[test]
