@@ -11,6 +11,7 @@ use primetime_core::state::announcement::{OnUnknown, Workload};
 use crate::degrade::DegradeStep;
 use crate::job::JobStep;
 use crate::object_ref::ObjectRef;
+use crate::shape::Shape;
 
 /// Settings of an event, in `ScheduledSurge` and `SurgeRun`.
 ///
@@ -24,6 +25,10 @@ pub struct EventSpec {
     #[schemars(length(max = 64))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".to_owned()]))]
     pub targets: Vec<Target>,
+    /// Share of the planned replicas over the time of the event, for each target without a `shape` of
+    /// its own. If absent, the planned replicas count from T0 until the end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shape: Option<Shape>,
     /// Groups of machines that the operator launches for the event. At most 16.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
@@ -160,6 +165,10 @@ pub struct Target {
     #[serde(default = "default_target_lead_seconds")]
     #[schemars(range(min = 1, max = 86400))]
     pub lead_seconds: u32,
+    /// Share of the planned replicas over the time of the event. Defaults to `spec.shape` of the
+    /// surge.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shape: Option<Shape>,
 }
 
 /// Reference to a workload in the namespace of the surge.

@@ -16,6 +16,7 @@ mod object_ref;
 mod overrides;
 mod run;
 mod schedule;
+mod shape;
 mod source;
 mod surge;
 pub mod validate;
@@ -40,6 +41,7 @@ pub use object_ref::ObjectRef;
 pub use overrides::{OverrideAction, SurgeOverride, SurgeOverrideSpec};
 pub use run::{SurgeRun, SurgeRunSpec, is_surge, run_record, run_spec, undecoded_run};
 pub use schedule::{ExcludedDays, Schedule, Window};
+pub use shape::{Shape, ShapePoint};
 pub use source::{MetricsSource, MetricsSourceSpec};
 pub use surge::{ScheduledSurge, ScheduledSurgeSpec, named_surge, surge_record, surge_spec};
 

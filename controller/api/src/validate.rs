@@ -10,7 +10,7 @@ use primetime_core::decimal::Decimal;
 use primetime_core::state::announcement::{
     self, Announcement, LARGEST_MULTIPLIER, MOST_REPLICAS, ReleasePace, Want, Workload,
 };
-use primetime_core::state::hold;
+use primetime_core::state::{hold, shape};
 use primetime_core::{reference as references, seconds};
 
 use self::reference::name;
@@ -21,6 +21,7 @@ pub use self::schedule::{
 use crate::event::{
     EventSpec, LOOK_AHEAD_SECONDS, Rung, ScaleTargetRef, Signal, StartPolicy, Target,
 };
+use crate::shape::Shape;
 
 /// Returns a reason for each query in `spec.signals[].query` that the operator does not send.
 ///
@@ -119,11 +120,18 @@ pub(crate) fn announcement(announced: &EventSpec) -> Result<Announcement, Vec<St
     if armed_seconds.is_some() && *start_policy != StartPolicy::Manual {
         errors.push("spec.armedSeconds: belongs to startPolicy Manual only".to_owned());
     }
+    let common = announced.shape.as_ref().map(Shape::read).transpose();
+    let common = common.unwrap_or_else(|e| {
+        errors.push(format!("spec.{e}"));
+        None
+    });
     let mut keep = |result: Result<_, String>| result.map_err(|e| errors.push(e)).ok();
     let good_targets: Vec<_> = targets
         .iter()
         .enumerate()
-        .filter_map(|(i, t)| keep(target(t).map_err(|e| format!("spec.targets[{i}]: {e}"))))
+        .filter_map(|(i, t)| {
+            keep(target(t, common.as_ref()).map_err(|e| format!("spec.targets[{i}]: {e}")))
+        })
         .collect();
     let good_signals: Vec<_> = signals
         .iter()
@@ -205,7 +213,8 @@ fn replicas(field: &str, value: i32) -> Result<u32, String> {
     u32::try_from(n).map_err(|_| format!("{field} is out of range"))
 }
 
-fn target(target: &Target) -> Result<announcement::Target, String> {
+/// Validates a target. `common` is the shape of the surge, for a target without a shape of its own.
+fn target(target: &Target, common: Option<&shape::Shape>) -> Result<announcement::Target, String> {
     let want = match (target.replicas, &target.multiplier, target.load) {
         (Some(n), None, None) => Want::Replicas(replicas("replicas", n)?),
         (None, Some(by), None) => {
@@ -237,6 +246,7 @@ fn target(target: &Target) -> Result<announcement::Target, String> {
         rungs: rungs(target)?,
         max_step: target.max_step_replicas.map(|n| replicas("maxStepReplicas", n)).transpose()?,
         lead: seconds(target.lead_seconds),
+        shape: target.shape.as_ref().map(Shape::read).transpose()?.or_else(|| common.cloned()),
     })
 }
 

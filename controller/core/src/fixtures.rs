@@ -58,6 +58,7 @@ pub(crate) fn web(planned: u32) -> Target {
         rungs: vec![],
         max_step: None,
         lead: crate::seconds(360),
+        shape: None,
     }
 }
 

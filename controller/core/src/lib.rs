@@ -18,6 +18,7 @@
 //! | [`output`] | records and acts |
 //! | [`port`] | interfaces of the shell to clouds, metrics sources and feeds |
 //! | [`timeline`] | start time of each step, computed backwards from T0 |
+//! | [`shape`] | floor that the shape of an event asks for at a time |
 //! | [`preflight`] | rules that tell days before why a target will not be ready |
 //! | [`machines`] | the ledger of instances: launch, join, terminate |
 //! | [`occurrences`] | passes 1 and 2: calendars, and the runs of each surge |
@@ -42,6 +43,7 @@ pub mod row;
 pub mod run;
 pub mod scaling;
 pub mod schedule;
+pub mod shape;
 pub mod state;
 pub mod timeline;
 

@@ -4,6 +4,7 @@
 //! success, and terminates only instances of the ledger. The reconciler persists each record before
 //! the call.
 
+pub mod follow;
 pub mod gate;
 pub mod join;
 pub mod launch;
@@ -43,6 +44,9 @@ pub enum Way {
     Stay,
     /// Nothing may be lowered now, or a signal is unknown: nothing is cordoned, evicted or opened.
     Wait,
+    /// The event goes on, and the plan needs fewer machines: those that drain are emptied, and all
+    /// others are open.
+    Follow,
     /// The machines go, step by step.
     Go,
 }
@@ -74,11 +78,15 @@ pub fn acts(run: &RunRecord, world: &World, terms: &Terms, now: Instant) -> Vec<
             acts.extend(open.map(|n| MachineAct::Cordon { node: n.name.clone() }));
             acts.extend(drains(in_state(LedgerState::Draining), world, terms, now));
         }
-        Way::Wait => {}
+        Way::Wait if persisted.release.is_some() => {}
+        // Within the event, each machine that is not being emptied is open.
         // mutate: cordon-stays
-        Way::Stay => {
+        Way::Stay | Way::Follow | Way::Wait => {
             let ours = live.filter(|n| n.unschedulable && n.cordoned_by_us);
             acts.extend(ours.map(|n| MachineAct::Uncordon { node: n.name.clone() }));
+            if terms.way == Way::Follow {
+                acts.extend(drains(in_state(LedgerState::Draining), world, terms, now));
+            }
         }
     }
     let missed: Vec<_> = launch::missed(run, world).iter().map(|i| i.id.clone()).collect();
@@ -145,7 +153,9 @@ fn drains<'a>(
         open: !node.unschedulable,
         // mutate: evicted-below-what-is-needed
         spare: terms.spare.iter().map(|(w, all)| (w.clone(), share(n, *all))).collect(),
-        overdue: now >= terminate::draining_since(instance, world) + DRAIN_TIME,
+        // Within the event no pod is deleted.
+        overdue: terms.way == Way::Go
+            && now >= terminate::draining_since(instance, world) + DRAIN_TIME,
     };
     (0..).zip(&nodes).map(drain).collect()
 }

@@ -17,6 +17,7 @@ pub mod overrides;
 mod preflight;
 pub mod release;
 mod reservation;
+mod shaped;
 pub mod status;
 mod wake;
 
@@ -44,7 +45,7 @@ use crate::timeline::PREPARE_AHEAD;
 /// 4. `release.rs`: the planner handles a manual start, the beginning of the release and the next
 ///    release step.
 /// 5. `run.rs`: the planner adds the finalizer before the first effect of the run.
-/// 6. `floor.rs`: the planner computes the claim of the run on each target.
+/// 6. `floor.rs`, `shaped.rs`: the planner computes the claim of the run on each target.
 /// 7. `ledger.rs`, `jobs.rs`, `degrade.rs`: the planner updates machines, Jobs and degradation
 ///    steps.
 /// 8. `missing.rs`, `preflight.rs`, `status/explain.rs`, `completion.rs`: the planner writes the status and completes the run.

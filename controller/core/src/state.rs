@@ -17,6 +17,7 @@ pub mod report;
 pub mod run;
 pub mod sample;
 pub mod series;
+pub mod shape;
 pub mod status;
 pub mod surge;
 pub mod world;

@@ -12,6 +12,7 @@ pub mod target;
 use chrono::TimeDelta;
 use primetime_api::{InstanceClass, MetricsSource, SurgeBudget};
 use primetime_core::schedule::{Occurrence, Rule, Schedule, When};
+use primetime_core::shape::floor;
 use primetime_core::state::announcement::{Target as Announced, Window};
 use primetime_core::state::surge::SurgeSpec;
 use primetime_core::{Instant, timeline};
@@ -23,7 +24,7 @@ use crate::announced::followed::Followed;
 use crate::announced::given::fits;
 use crate::announced::objects::{is, number, text};
 use crate::announced::surge::{read as read_surge, strict};
-use crate::announced::target::{announced, stated, targets};
+use crate::announced::target::{Target, announced, stated, targets};
 use crate::cloud::Supply;
 use crate::cluster::model::Pace;
 use crate::curve::Curve;
@@ -172,6 +173,16 @@ impl Evening {
     #[must_use]
     pub fn load(&self, at: Instant) -> f64 {
         self.curve.at((at - self.start).as_seconds_f64())
+    }
+
+    /// Returns the replicas that the shape of a target asks for at an instant. Returns `None` without a
+    /// shape.
+    #[must_use]
+    pub fn due(&self, target: &Target, at: Instant) -> Option<u32> {
+        let announced = self.spec.announcement.targets.iter().find(|t| t.name == target.name)?;
+        let shape = announced.shape.as_ref()?;
+        let pace = (TimeDelta::zero(), self.spec.announcement.release);
+        Some(floor(shape, (target.planned, target.baseline), &self.window(), pace, at))
     }
 
     /// Returns the number of machines that the surge requests in `spec.machines[].count`.

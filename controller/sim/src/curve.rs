@@ -89,6 +89,20 @@ impl Curve {
         Self { points, remembers: None }
     }
 
+    /// Returns the load as announced with a shape: `usual` before the start, a rise in 180 s to the
+    /// share of the shape, its shares until `duration` ends, then a decay. `share` returns a share
+    /// of 0 to 1 at a time in seconds after the start.
+    #[must_use]
+    pub fn shaped(usual: f64, planned: f64, duration: u32, share: impl Fn(u32) -> f64) -> Self {
+        let load = |at: u32| (planned * share(at)).max(usual);
+        let within = (180..duration).step_by(60).map(|at| (f64::from(at), load(at)));
+        let end = f64::from(duration.max(180));
+        let after = (0..=6).map(|n| (end + 600.0 * f64::from(n), load(duration) / 2_f64.powi(n)));
+        let after = after.map(|(at, load)| (at, load.max(usual)));
+        let points = [(0.0, usual)].into_iter().chain(within).chain(after).collect();
+        Self { points, remembers: None }
+    }
+
     /// Parses lines of `seconds,load`, with seconds counted from the start of the event. The parser
     /// skips a heading, which is a line without digits before the first point.
     ///

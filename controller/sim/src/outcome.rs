@@ -67,7 +67,8 @@ pub fn measure(
             let seen = look.workloads.iter().find(|w| w.name == target.workload);
             // A multiple of zero replicas plans zero replicas. A target without a ready pod is
             // still not ready.
-            seen.is_some_and(|w| w.ready >= i64::from(target.planned.max(1)))
+            let due = evening.due(target, look.at).unwrap_or(target.planned);
+            seen.is_some_and(|w| w.ready >= i64::from(due.max(1)))
         })
     });
     let used = |m: &crate::cloud::Machine| m.ended_at.unwrap_or(evening.end) - m.started_at;
@@ -83,7 +84,8 @@ pub enum Oracle {
     /// start. After the start, the replicas follow the load.
     Least,
     /// Fewest replicas that keep the floors as well: from T0 until the end, replicas never fall
-    /// below the plan or below an earlier peak.
+    /// below the plan or below an earlier peak. With a shape, the plan is the share of the time, and
+    /// an earlier peak is over.
     KeepingTheFloor,
 }
 
@@ -112,6 +114,9 @@ pub fn oracle(evening: &Evening, may: Oracle) -> Outcome {
             Oracle::Least => 0,
             Oracle::KeepingTheFloor => *before,
         };
+        if let Some(due) = evening.due(target, at) {
+            return load.max(i64::from(due));
+        }
         *before = load.max(i64::from(target.planned)).max(floor);
         *before
     };

@@ -58,6 +58,7 @@ pub fn plain() -> (Scenario, Promise) {
         until: show() + seconds(DURATION),
         patience_ends: show() + seconds(DURATION + 120),
         floors: vec![("web", 180), ("search", 90)],
+        shape: None,
         afterwards: vec![
             ("HorizontalPodAutoscaler", "web", "/spec/minReplicas", 10),
             ("HorizontalPodAutoscaler", "web", "/spec/maxReplicas", 60),
@@ -294,6 +295,37 @@ pub fn shed() -> (Scenario, Promise) {
     (scenario, promise)
 }
 
+/// Returns the evening of four minutes with a shape: full for half a minute, a quarter after two
+/// minutes, and half of the plan for the end.
+#[must_use]
+pub fn shaped() -> (Scenario, Promise) {
+    let (mut scenario, mut promise) = plain();
+    scenario.name = "a plan with a shape";
+    let (full, low, last) = (30, 120, 240);
+    let point = |offset: i64, percent: u32| json!({"offsetSeconds": offset, "percent": percent});
+    let points = [point(0, 100), point(full, 100), point(low, 25), point(200, 25), point(220, 50)];
+    let shape = json!({"interpolation": "Linear", "headroomPercent": 10, "points": points});
+    for surge in scenario.objects.iter_mut().filter(|o| o["kind"] == "ScheduledSurge") {
+        surge["spec"]["shape"] = shape.clone();
+        surge["spec"]["schedule"]["durationSeconds"] = last.into();
+    }
+    let curve = move |at: Instant| match (at - show()).num_seconds() {
+        since if since >= 0 && since < full => 36_000.0,
+        since if since >= full && since < low => 20_000.0,
+        since if since >= low && since < last + 5 => 8_000.0,
+        _ => 2_000.0,
+    };
+    scenario.load = Load::of(curve);
+    scenario.until = Until::AllIsOver(seconds(900));
+    scenario.deceivable = show() + seconds(last - 16);
+    promise.end = show() + seconds(last);
+    promise.until = promise.end;
+    promise.patience_ends = show() + seconds(last + 120);
+    let read = serde_json::from_value::<primetime_api::Shape>(shape).ok();
+    promise.shape = read.and_then(|shape| Some((show(), shape.read().ok()?)));
+    (scenario, promise)
+}
+
 /// Returns all evenings, each with the promise that the operator must keep.
 #[must_use]
 pub fn all() -> Vec<(Scenario, Promise)> {
@@ -310,5 +342,6 @@ pub fn all() -> Vec<(Scenario, Promise)> {
         followed(),
         warmed(),
         shed(),
+        shaped(),
     ]
 }

@@ -13,7 +13,7 @@ use regex::Regex;
 
 /// Folders and files of the core, from the types up to the plan. A file may use the folder of the
 /// file and the folders before.
-const FOLDERS: [&str; 17] = [
+const FOLDERS: [&str; 18] = [
     "decimal",
     "format",
     "lease",
@@ -25,6 +25,7 @@ const FOLDERS: [&str; 17] = [
     "output",
     "port",
     "timeline",
+    "shape",
     "preflight",
     "machines",
     "occurrences",

@@ -28,6 +28,7 @@ mod reroute;
 mod rights;
 mod rules;
 mod schedules;
+mod shape;
 mod signals;
 mod simulate;
 mod truth;

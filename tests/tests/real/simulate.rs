@@ -30,6 +30,7 @@ fn file(name: &str, text: &str) -> Result<String> {
 }
 
 const CAPITAL: &str = "examples/capital-2014.yaml";
+const SHAPED: &str = "examples/capital-shape.yaml";
 
 #[tokio::test]
 async fn the_capital_evening_is_kept_and_compared() -> Result<()> {
@@ -60,24 +61,51 @@ async fn the_capital_evening_is_kept_and_compared() -> Result<()> {
     Ok(())
 }
 
-/// Checks that the table in `README.md` equals the computed table. `make generate` rewrites the
-/// table.
+/// Checks that the tables in `README.md` and `docs/shapes.md` equal the computed tables. `make
+/// generate` rewrites the tables.
 #[tokio::test]
 async fn the_readme_shows_what_is_computed() -> Result<()> {
-    let said = simulate(&[CAPITAL, "--curve", "capital-2014", "--compare"]).await?;
-    let is_head = |line: &&str| line.contains("primetime") && line.contains("KEDA cron");
+    shows("README.md", CAPITAL).await?;
+    shows("docs/shapes.md", SHAPED).await
+}
+
+async fn shows(document: &str, surge: &str) -> Result<()> {
+    let said = simulate(&[surge, "--curve", "capital-2014", "--compare"]).await?;
+    let is_head = |line: &&str| line.contains("primetime ") && line.contains("KEDA cron");
     let table = said.lines().skip_while(|line| !is_head(line)).take_while(|l| !l.is_empty());
     let table = table.map(|line| format!("    {line}")).collect::<Vec<_>>().join("\n");
     ensure!(table.contains("machine hours"), "{said}");
-    let file = root().join("README.md");
-    let readme = std::fs::read_to_string(&file)?;
-    let shown = readme.lines().skip_while(|line| !is_head(line)).take_while(|l| !l.is_empty());
+    let file = root().join(document);
+    let text = std::fs::read_to_string(&file)?;
+    let shown = text.lines().skip_while(|line| !is_head(line)).take_while(|l| !l.is_empty());
     let shown = shown.collect::<Vec<_>>().join("\n");
+    ensure!(!shown.is_empty(), "{document} has no such table");
     if std::env::var_os("PRIMETIME_GENERATE").is_some() {
-        std::fs::write(&file, readme.replace(&shown, &table))?;
+        std::fs::write(&file, text.replace(&shown, &table))?;
         return Ok(());
     }
-    ensure!(shown == table, "it has changed: run `make generate`; computed is\n{table}");
+    ensure!(shown == table, "{document} has changed: run `make generate`; computed is\n{table}");
+    Ok(())
+}
+
+/// Checks that a plan with a shape is ready and never short, and costs less than the flat plan, and less
+/// spare than a cron window. The load is a curve that the shape was not made from.
+#[tokio::test]
+async fn a_shape_costs_less_than_a_flat_plan() -> Result<()> {
+    let shaped = outcome(&[SHAPED, "--curve", "capital-2014", "--compare"]).await?;
+    let flat = outcome(&[CAPITAL, "--curve", "capital-2014"]).await?;
+    let of = |figures: &Value, who: &str, what: &str| {
+        let found = figures.pointer(&format!("/strategies/{who}/{what}")).and_then(Value::as_i64);
+        found.with_context(|| format!("no {who}.{what} in {figures}"))
+    };
+    ensure!(of(&shaped, "primetime", "shortReplicaSeconds")? == 0, "{shaped}");
+    for (what, percent) in [("excessReplicaSeconds", 50), ("machineSeconds", 65)] {
+        let (shaped, flat) = (of(&shaped, "primetime", what)?, of(&flat, "primetime", what)?);
+        ensure!(shaped * 100 < flat * percent, "{what}: {shaped}, and {flat} flat");
+    }
+    let excess = "excessReplicaSeconds";
+    let window = of(&shaped, "kedaCron", excess)?;
+    ensure!(of(&shaped, "primetime", excess)? < window, "{shaped}");
     Ok(())
 }
 

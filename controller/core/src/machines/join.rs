@@ -125,14 +125,21 @@ pub fn replacements(status: &RunStatus, group: &MachineGroup, world: &World, now
 
 /// Marks surplus late instances as `Terminating`.
 ///
-/// The surplus is the number of joined and late instances beyond `count`.
+/// The surplus is the number of joined and late instances beyond `keep`: `count`, or fewer where the plan
+/// has a shape. As many go at a time as [`replacements`] allows.
 ///
 /// If an instance launched after the oldest late instance has joined, the planner gives up the
 /// oldest first. If no later instance has joined, the planner gives up the newest first. The older
 /// instances may be about to join, and the termination of the newest instance permits another
 /// launch. An instance that has joined and is not Ready any more goes before all others. If no instance of the group has ever joined, the planner keeps all instances, because
 /// the instances are probably not the cause.
-pub fn replace_unjoined(status: &mut RunStatus, group: &MachineGroup, world: &World, now: Instant) {
+pub fn replace_unjoined(
+    status: &mut RunStatus,
+    group: &MachineGroup,
+    keep: u32,
+    world: &World,
+    now: Instant,
+) {
     let all: Vec<_> = late(status, group, world, now).collect();
     let key = |i: &&&LedgerInstance| (i.since, i.id.clone());
     let mut waiting: Vec<_> =
@@ -143,7 +150,10 @@ pub fn replace_unjoined(status: &mut RunStatus, group: &MachineGroup, world: &Wo
     broken.sort();
     drop(all);
     let surplus = joined(status, &group.name, world) + count(waiting.iter().chain(&broken));
-    let surplus = surplus.saturating_sub(group.count);
+    let going = instances(status, group).filter(|i| i.state == LedgerState::Terminating);
+    let at_once = (group.count / 10).max(1).saturating_sub(count(going));
+    let most = if keep < group.count { at_once } else { u32::MAX };
+    let surplus = surplus.saturating_sub(keep).min(most);
     let some_join = instances(status, group).any(|i| i.join_time.is_some());
     if surplus == 0 || !some_join {
         return;
@@ -282,7 +292,7 @@ mod tests {
         assert_eq!(intended(&mut status, &world, late), 1, "a tenth at a time");
         came(&mut status, &mut world, late);
         assert_eq!(intended(&mut status, &world, late), 0);
-        replace_unjoined(&mut status, &group(), &world, late);
+        replace_unjoined(&mut status, &group(), group().count, &world, late);
         assert_eq!(status.living().count(), 18, "nothing goes before its replacement has come");
         let join = |world: &mut World, id: &str| {
             let node = world.nodes.values().next().unwrap().clone();
@@ -290,12 +300,12 @@ mod tests {
         };
         join(&mut world, "i-017");
         let stale = World { nodes_as_of: Some(late - seconds(1)), ..world.clone() };
-        replace_unjoined(&mut status, &group(), &stale, late);
+        replace_unjoined(&mut status, &group(), group().count, &stale, late);
         assert_eq!(status.living().count(), 18);
         let asked = look(&status, &group(), &stale, late);
         assert_eq!(asked, Some(MachineAct::LookAtNodes), "it may be on a newer list");
         record_results(&mut status, &world, &run(), late);
-        replace_unjoined(&mut status, &group(), &world, late);
+        replace_unjoined(&mut status, &group(), group().count, &world, late);
         let ended = acts(&recorded(&status), &world, late);
         assert!(
             matches!(ended.as_slice(), [MachineAct::Terminate { ids, .. }] if ids == &["i-015"]),
@@ -323,7 +333,7 @@ mod tests {
             if status.ledger.len() > before {
                 came(&mut status, &mut world, at);
             }
-            replace_unjoined(&mut status, &few, &world, at);
+            replace_unjoined(&mut status, &few, few.count, &world, at);
             alive = alive.max(launched(&status, "burst"));
             let ended = status.ledger.iter_mut().flat_map(|b| &mut b.instances);
             let ended = ended.filter(|i| i.state == LedgerState::Terminating);
@@ -344,11 +354,11 @@ mod tests {
         came(&mut status, &mut world, at);
         at += seconds(600);
         let none = with_nodes(0, at);
-        replace_unjoined(&mut status, &group(), &none, at);
+        replace_unjoined(&mut status, &group(), group().count, &none, at);
         assert_eq!(alive(&status), 18, "none has ever joined: that is not their fault");
         let one = with_nodes(1, at);
         record_results(&mut status, &one, &run(), at);
-        replace_unjoined(&mut status, &group(), &one, at);
+        replace_unjoined(&mut status, &group(), group().count, &one, at);
         let ended: Vec<&str> = status
             .ledger
             .iter()
@@ -368,7 +378,7 @@ mod tests {
         came(&mut status, &mut world, late);
         let world = with_nodes(17, late);
         record_results(&mut status, &world, &run(), late);
-        replace_unjoined(&mut status, &group(), &world, late);
+        replace_unjoined(&mut status, &group(), group().count, &world, late);
         assert_eq!(launched(&status, "burst"), 18, "the other one goes with the release");
         assert_eq!(intended(&mut status, &world, late), 0);
     }
@@ -388,11 +398,11 @@ mod tests {
         }
         let at = since + seconds(120);
         came(&mut status, &mut world, at);
-        replace_unjoined(&mut status, &group(), &world, at);
+        replace_unjoined(&mut status, &group(), group().count, &world, at);
         assert_eq!(status.living().count(), 18, "nothing goes before its replacement has come");
         let ready = world.nodes["i-000"].clone();
         world.nodes.insert("i-017".into(), ready);
-        replace_unjoined(&mut status, &group(), &world, at);
+        replace_unjoined(&mut status, &group(), group().count, &world, at);
         let ended = acts(&recorded(&status), &world, at);
         assert!(
             matches!(ended.as_slice(), [MachineAct::Terminate { ids, .. }] if ids == &["i-004"]),

@@ -366,6 +366,8 @@ pub fn exhausted(status: &RunStatus, group: &MachineGroup) -> Option<String> {
 pub struct Offer<'a> {
     /// Launch settings of the class.
     pub launch: &'a Launch,
+    /// Instances to have now: `count`, or fewer where the plan has a shape.
+    pub wanted: u32,
     /// Most instances of the group at the same time: what the run has reserved.
     pub most: u32,
     /// Time in the expiry tag.
@@ -395,7 +397,7 @@ pub fn record_intent(
         return;
     }
     // mutate: launches-without-a-reservation
-    let wanted = (group.count + join::replacements(status, group, world, now)).min(offer.most);
+    let wanted = (offer.wanted + join::replacements(status, group, world, now)).min(offer.most);
     // mutate: machines-never-join-replaced
     let left = group.count.saturating_mul(MOST).saturating_sub(ever(status, &group.name));
     let count = wanted.saturating_sub(launched(status, &group.name)).min(left);

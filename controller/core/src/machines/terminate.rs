@@ -189,7 +189,7 @@ pub fn keep(status: &mut RunStatus, now: Instant) {
 ///
 /// The number is `release.stepPercent` of the instances present when the release began, and at
 /// least 1.
-fn stride(status: &RunStatus, pace: ReleasePace) -> usize {
+pub(super) fn stride(status: &RunStatus, pace: ReleasePace) -> usize {
     let from = status.release.as_ref().map(|r| r.start_time);
     let there = |i: &&LedgerInstance| {
         i.state != LedgerState::Terminated || from.is_some_and(|from| i.since >= from)

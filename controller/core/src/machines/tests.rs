@@ -85,7 +85,7 @@ pub(crate) fn acts(run: &RunRecord, world: &World, at: Instant) -> Vec<MachineAc
 
 pub(crate) fn intend(status: &mut RunStatus, group: &MachineGroup, world: &World, at: Instant) {
     let launch = launch();
-    let offer = Offer { launch: &launch, most: u32::MAX, expires: now() };
+    let offer = Offer { launch: &launch, wanted: group.count, most: u32::MAX, expires: now() };
     record_intent(status, &run(), group, offer, world, at);
 }
 

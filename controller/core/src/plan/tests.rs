@@ -11,6 +11,7 @@ mod gates;
 mod jobs;
 mod known;
 mod missing;
+mod shape;
 mod stuck;
 mod verdicts;
 mod work;
@@ -93,6 +94,7 @@ fn target(name: &str, want: Want, max: Option<u32>) -> Target {
         rungs: vec![],
         max_step: None,
         lead: seconds(300),
+        shape: None,
     }
 }
 
@@ -876,7 +878,8 @@ fn writes_known_before_are_spread_so_that_the_last_is_in_time() {
     for n in 0..500 {
         let workload = workload(&format!("w-{n:03}"));
         let state = plain(1);
-        let claim = crate::state::hold::Claim { run: "r".into(), floor: 5, ceiling: 5 };
+        let claim =
+            crate::state::hold::Claim { run: "r".into(), floor: 5, ceiling: 5, raised: None };
         let hold = crate::scaling::level::new_hold(
             &workload,
             &state,

@@ -89,7 +89,8 @@ impl Trigger {
                 };
                 // The count of missing pods includes the pods that `maxReplicas` forbids.
                 let live = load::required(facts.readings, target);
-                let needed = live.replicas.max(shown.floor.unwrap_or(0));
+                // With a shape, a rise is written before it is due.
+                let needed = live.replicas.max(shown.due.or(shown.floor).unwrap_or(0));
                 match needed.saturating_sub(ready) {
                     0 if live.blind => Says::Unknown,
                     0 => Says::Off,

@@ -1,15 +1,15 @@
 //! Floor that a run asks of a target at `now`.
 
 use crate::Instant;
-use crate::output::Draft;
+use crate::output::{Draft, Write};
 use crate::run::climb::{From, climb};
 use crate::run::context::Run;
 use crate::run::load::{self, Required};
 use crate::run::overrides::InForce;
-use crate::scaling::usual;
-use crate::state::announcement::{Target, Window};
+use crate::scaling::{patch, usual};
+use crate::state::announcement::{ReleasePace, Target, Window};
 use crate::state::condition::{ConditionReason, ConditionType, condition, set_condition};
-use crate::state::hold::{self, Claim};
+use crate::state::hold::{self, Claim, Raised};
 use crate::state::release::Release;
 use crate::state::run::RunStatus;
 use crate::timeline;
@@ -21,7 +21,7 @@ use crate::timeline;
 pub struct Demand {
     /// Claim to record in the hold.
     pub claim: Claim,
-    /// Planned floor at T0.
+    /// Planned floor at T0; with a shape, the floor that the shape asks for now.
     pub planned: u32,
     /// Replicas needed without the ceiling; `None` if the ceiling cuts nothing.
     pub clipped_from: Option<u32>,
@@ -54,6 +54,47 @@ pub struct FloorInputs<'a> {
     pub overrides: &'a InForce<'a>,
     /// Recorded release of the run, if begun.
     pub release: Option<&'a Release>,
+    /// Floor that the plan asks for now: the planned floor, or its share in the shape of the target.
+    pub planned: u32,
+    /// Time of the last change of the level, if the hold exists: the pace of a fall counts from there.
+    pub level_since: Option<Instant>,
+    /// Pace of the release, which is the pace of a fall.
+    pub pace: ReleasePace,
+    /// Replicas beyond the shape that replace the pods on machines that go.
+    pub replacements: u32,
+    /// True if the process knows its clock and the target, and no rollout is going on: a fall of the
+    /// shape may then be written.
+    pub settled: bool,
+}
+
+impl FloorInputs<'_> {
+    /// Returns the lowest floor to which the clock may lower the target now.
+    ///
+    /// The clock lowers nothing before T0 and after the end, while a signal of the target is unknown,
+    /// while an override holds the floor, and while the target is not settled. Afterwards the floor
+    /// falls at the pace of the release: by `release.stepPercent` of the plan at once, and then on.
+    fn lowest(&self, full: u32, now: Instant) -> u32 {
+        let before = self.claimed.map_or(0, |claim| claim.floor);
+        // mutate: shape-lowers-while-a-signal-is-unknown
+        let known = !self.required.blind;
+        // mutate: shape-lowers-against-a-hold
+        let held = self.overrides.hold();
+        let within = now >= self.window.ready_by && now < self.end;
+        if !known || held || !self.settled || !within {
+            return before;
+        }
+        let time = self.pace.step_time.num_seconds().max(1);
+        let passed = self.level_since.map_or(0, |since| (now - since).num_seconds());
+        // After a wait, one step of the release at the most.
+        let passed = passed.clamp(0, time);
+        let step = u64::from(full) * u64::from(self.pace.step_percent);
+        let time = u64::try_from(time).unwrap_or(1);
+        // mutate: shape-falls-at-once-after-a-wait
+        let may = step.saturating_mul(u64::try_from(passed).unwrap_or(0)) / (100 * time);
+        let whole = u64::try_from(passed).is_ok_and(|passed| passed == time);
+        let may = if whole { may.max(1) } else { may };
+        before.saturating_sub(u32::try_from(may).unwrap_or(u32::MAX))
+    }
 }
 
 impl Demand {
@@ -67,6 +108,12 @@ impl Demand {
 pub fn plan_and_ceiling(target: &Target, baseline: u32) -> (u32, u32) {
     let planned = target.want.replicas(baseline);
     (planned, target.max_replicas.unwrap_or(planned))
+}
+
+/// Returns the smallest fall of a shape that is worth a write: 2 percent of the plan, or a step of the
+/// release where that is less.
+fn worth_a_write(planned: u32, pace: ReleasePace) -> u32 {
+    (planned / 100).saturating_mul(pace.step_percent.min(2)).max(1)
 }
 
 /// Allowed excess of a predicted load over the plan, in percent of the plan.
@@ -91,14 +138,17 @@ fn live(required: Required, planned: u32) -> u32 {
 
 /// Returns the floor to claim at `now`; `None` before the target is needed and after the release.
 ///
-/// Between start and end of the claim the floor never falls. Signals and boosts raise the floor,
-/// and only the release lowers the floor.
+/// Between start and end of the claim the floor of a flat plan never falls. Signals and boosts raise
+/// the floor, and only the release lowers the floor. A shape lowers the floor by the clock, unless a
+/// signal is unknown, an override holds the floor, or the process has just started.
 #[must_use]
 pub fn demand(target: &Target, facts: FloorInputs<'_>, now: Instant) -> Option<Demand> {
-    let (planned, ceiling) = plan_and_ceiling(target, facts.baseline);
+    let (full, ceiling) = plan_and_ceiling(target, facts.baseline);
+    let planned = facts.planned;
     let boost = facts.overrides.boost(&target.name, planned);
     let on_the_way_down = facts.release.map(|r| r.floors.iter().find(|f| f.target == target.name));
 
+    let mut raised = facts.claimed.and_then(|claim| claim.raised);
     let (asked, raised_by_signal) = match on_the_way_down {
         Some(None) => match facts.claimed {
             // The hold could not be decoded when the release began. The claim stays until the
@@ -131,15 +181,28 @@ pub fn demand(target: &Target, facts: FloorInputs<'_>, now: Instant) -> Option<D
             let required = if now < facts.start { 0 } else { live(facts.required, planned) };
             // mutate: metrics-lower-floor-inside
             let before = facts.claimed.map_or(0, |c| c.floor);
-            let floor = ramped.max(before).max(boost);
+            let kept = raised.map_or(0, |raised| raised.at(ramped));
+            let plan = ramped.max(kept);
+            let replaced = plan.saturating_add(facts.replacements).min(ceiling);
+            let plan = plan.max(replaced).max(boost);
+            let lowest = if target.shape.is_some() { facts.lowest(full, now) } else { before };
+            // A fall stops at what the live load needs.
+            let next = plan.max(lowest).max(required.min(before));
+            let falls = next.saturating_add(worth_a_write(full, facts.pace)) <= before;
+            let floor = if falls { next } else { plan.max(before) };
             let (baseline, ready) = (facts.baseline, facts.ready);
             let from = From { baseline, floor, ready, ceiling };
-            (climb(target, from, required), required > floor)
+            let asked = climb(target, from, required);
+            let by_load = asked > floor || (falls && floor == required && required > plan);
+            if target.shape.is_some() && by_load {
+                raised = Some(Raised::with(raised, asked.min(ceiling), planned));
+            }
+            (asked, required > floor)
         }
     };
     let floor = asked.min(ceiling.max(facts.claimed.map_or(0, |c| c.floor)));
     Some(Demand {
-        claim: Claim { run: facts.run.to_owned(), floor, ceiling },
+        claim: Claim { run: facts.run.to_owned(), floor, ceiling, raised },
         planned,
         clipped_from: (asked > floor || planned > ceiling).then_some(asked.max(planned)),
         raised_by_signal,
@@ -181,6 +244,19 @@ impl Run<'_> {
 
     pub(super) fn demand(&self, target: &Target, start: Instant) -> Option<Demand> {
         let baseline = usual::replicas(target, self.world, self.now)?;
+        let live = self.world.target(&target.workload).known();
+        // Two steps must not become one: the step before has been written, and the autoscaler has
+        // seen it.
+        let held = self.world.holds.get(&hold::name(&target.workload));
+        let written = held.zip(live.as_ref()).is_none_or(|(held, live)| {
+            let lowers = patch::writes(held, live, Instant::MAX_UTC).iter().any(Write::lowers);
+            !lowers && !patch::lags(&held.hold, live)
+        });
+        let settled = written
+            && live.as_ref().is_some_and(|live| !live.rolling)
+            && !self.world.doubted.contains(&target.workload)
+            && self.world.trusts_its_clock(self.now)
+            && !self.is_stretched();
         // The floor follows the recorded release only. A release step that is not persisted would
         // make the floor fall and rise again.
         let release = self.record.status.release.as_ref();
@@ -195,9 +271,18 @@ impl Run<'_> {
                 self.world.holds.get(&hold::name(&target.workload)).map(|h| h.hold.since_time)
             }),
             required: load::required(&self.readings, &target.name),
-            ready: self.world.target(&target.workload).known().map(|live| live.ready),
+            ready: live.map(|live| live.ready),
             overrides: &self.overrides,
             release,
+            planned: self.planned_now(target, baseline),
+            level_since: self
+                .world
+                .holds
+                .get(&hold::name(&target.workload))
+                .map(|h| h.hold.due_time),
+            pace: self.announcement.release,
+            replacements: self.replacements_now(target, baseline),
+            settled,
         };
         demand(target, facts, self.now)
     }
@@ -242,6 +327,11 @@ mod tests {
             ready: Some(10),
             overrides: &NO_OVERRIDE,
             release: None,
+            planned: 180,
+            level_since: Some(t0() - seconds(360)),
+            pace: ReleasePace { step_percent: 20, step_time: seconds(60) },
+            replacements: 0,
+            settled: true,
         };
         change(&mut facts);
         demand(target, facts, now)
@@ -272,7 +362,7 @@ mod tests {
 
     #[test]
     fn a_clock_that_goes_back_to_before_the_beginning_lets_go_of_nothing() {
-        let before = &Claim { run: "capital".into(), floor: 180, ceiling: 260 };
+        let before = &Claim { run: "capital".into(), floor: 180, ceiling: 260, raised: None };
         let since = t0() - seconds(360);
         let asked = ask(
             &web(),
@@ -304,7 +394,7 @@ mod tests {
 
     #[test]
     fn falling_or_unknown_load_lowers_nothing_in_the_window() {
-        let before = Claim { run: "capital".into(), floor: 225, ceiling: 260 };
+        let before = Claim { run: "capital".into(), floor: 225, ceiling: 260, raised: None };
         for required in [known(5, 5), Required { blind: true, ..Required::default() }] {
             let demand = ask(
                 &web(),
@@ -318,6 +408,76 @@ mod tests {
         }
     }
 
+    fn shaped() -> Target {
+        use crate::state::shape::{Interpolation, Point, Shape};
+        let point = |n, percent| Point { offset: seconds(n), percent };
+        let points = vec![point(0, 100), point(1_800, 10)];
+        let interpolation = Interpolation::Linear;
+        let shape = Shape { interpolation, headroom_percent: 0, min_replicas: None, points };
+        Target { shape: Some(shape), ..web() }
+    }
+
+    fn claim(floor: u32, raised: Option<Raised>) -> Claim {
+        Claim { run: "capital".into(), floor, ceiling: 260, raised }
+    }
+
+    #[test]
+    fn the_clock_lowers_a_shaped_floor_and_nothing_else_does() {
+        let (at, held) = (t0() + seconds(1_500), claim(180, None));
+        let asked = |change: &dyn Fn(&mut FloorInputs<'_>)| {
+            ask(
+                &shaped(),
+                |f| {
+                    (f.claimed, f.planned, f.required) = (Some(&held), 90, known(40, 40));
+                    change(f);
+                },
+                at,
+            )
+        };
+        assert_eq!(floor(asked(&|_| {})), 144, "a fifth of 180 at once, after however long a wait");
+        assert_eq!(floor(asked(&|f| f.planned = 150)), 150);
+        assert_eq!(floor(asked(&|f| f.required.blind = true)), 180, "a signal is unknown");
+        assert_eq!(floor(asked(&|f| f.settled = false)), 180, "a rollout, or a fresh process");
+        assert_eq!(floor(asked(&|f| f.planned = 179)), 180, "not worth a write");
+        let since = at - seconds(30);
+        assert_eq!(floor(asked(&|f| f.level_since = Some(since))), 162, "20 percent a minute");
+        assert_eq!(floor(asked(&|f| f.required = known(160, 160))), 160, "the load needs them");
+        assert_eq!(floor(asked(&|f| f.end = at)), 180, "after the end the load decides");
+        let unshaped = ask(&web(), |f| (f.claimed, f.planned) = (Some(&held), 90), at);
+        assert_eq!(floor(unshaped), 180);
+    }
+
+    #[test]
+    fn what_signals_have_raised_falls_with_the_shape_and_not_with_the_load() {
+        let at = t0() + seconds(1_500);
+        let asked = |held: &Claim, planned, load| {
+            let claim = ask(
+                &shaped(),
+                |f| {
+                    (f.claimed, f.planned) = (Some(held), planned);
+                    f.required = known(load, load);
+                    f.pace.step_percent = 100;
+                },
+                at,
+            );
+            claim.unwrap().claim
+        };
+        let rise = asked(&claim(100, None), 100, 150);
+        assert_eq!((rise.floor, rise.raised), (150, Some(Raised { replicas: 150, percent: 150 })));
+        let calm = asked(&rise, 100, 20);
+        assert_eq!((calm.floor, calm.raised), (150, rise.raised), "the load alone lowers nothing");
+        let later = asked(&calm, 60, 20);
+        assert_eq!(later.floor, 90, "half as much again as the shape asks for");
+        let lingers = asked(&later, 20, 70);
+        assert_eq!(lingers.floor, 70, "live load keeps what it needs");
+        assert_eq!(asked(&lingers, 20, 0).floor, 70);
+        let again = asked(&lingers, 180, 0);
+        assert_eq!(
+            again.floor, 180,
+            "a second peak is as it was announced, or as high as was seen"
+        );
+    }
+
     #[test]
     fn without_a_maximum_nothing_climbs_above_the_plan() {
         let target = Target { max_replicas: None, ..web() };
@@ -329,7 +489,7 @@ mod tests {
     #[test]
     fn nothing_is_raised_for_an_event_that_is_over() {
         assert_eq!(ask(&web(), |_| {}, window().end), None);
-        let before = &Claim { run: "capital".into(), floor: 180, ceiling: 260 };
+        let before = &Claim { run: "capital".into(), floor: 180, ceiling: 260, raised: None };
         assert_eq!(floor(ask(&web(), |f| f.claimed = Some(before), window().end)), 180);
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::machines::launch::Offer;
-use crate::machines::{self, Terms, Way, join, launch, terminate};
+use crate::machines::{self, Terms, Way, follow, join, launch, terminate};
 use crate::output::{Act, Draft, Wake};
 use crate::run::context::Run;
 use crate::state::announcement::{MachineGroup, Target, Workload};
@@ -17,9 +17,12 @@ impl Run<'_> {
         let mut wake = Wake::NEVER;
         launch::record_results(status, self.world, self.record, self.now);
         terminate::spare_what_has_joined(status, self.record, self.world, self.now);
-        let way = self.way_of_machines();
+        let way = match status.release {
+            None => self.way_in_the_event(status),
+            Some(_) => self.way_of_machines(),
+        };
         if status.release.is_none() {
-            terminate::keep(status, self.now);
+            self.follow_the_shape(status, way);
             for (group, start) in self.announcement.machines.iter().zip(&self.timeline.machines) {
                 if let Some(class) = self.world.classes.get(&group.class)
                     && self.now >= *start
@@ -28,7 +31,8 @@ impl Run<'_> {
                 {
                     let (world, now) = (self.world, self.now);
                     let (most, expires) = (self.room_of(group, status), self.expires());
-                    let offer = Offer { launch: &class.launch, most, expires };
+                    let wanted = self.machines_now(group);
+                    let offer = Offer { launch: &class.launch, wanted, most, expires };
                     launch::record_intent(status, self.record, group, offer, world, now);
                     wake = wake.or(self.replace_lost(status, group, draft));
                 }
@@ -54,6 +58,27 @@ impl Run<'_> {
         }
         let deadlines = terminate::deadlines(status, self.world);
         wake.or(Wake::at_first(deadlines, self.now))
+    }
+
+    /// Empties the machines that the shapes of the targets need no more, or keeps those that are being
+    /// emptied.
+    fn follow_the_shape(&self, status: &mut RunStatus, way: Way) {
+        if matches!(way, Way::Stay | Way::Go) {
+            terminate::keep(status, self.now);
+            return;
+        }
+        let (world, pace, now) = (self.world, self.announcement.release, self.now);
+        for group in &self.announcement.machines {
+            let wanted = self.machines_to_keep(group);
+            follow::stop_emptying(status, &group.name, wanted, world, now);
+        }
+        if way == Way::Follow {
+            follow::end_what_is_empty(status, world, now);
+            for group in &self.announcement.machines {
+                let wanted = self.machines_to_keep(group);
+                follow::begin_to_empty(status, &group.name, wanted, world, pace, now);
+            }
+        }
     }
 
     /// Returns whether the machines of the run go. The persisted release counts, because the level of
@@ -133,7 +158,8 @@ impl Run<'_> {
         if self.now < self.world.may_lower_from {
             return wake.or(Wake::at(self.world.may_lower_from, self.now));
         }
-        join::replace_unjoined(status, group, self.world, self.now);
+        let keep = self.machines_to_keep(group);
+        join::replace_unjoined(status, group, keep, self.world, self.now);
         if let Some(act) = join::look(status, group, self.world, self.now) {
             draft.plan.acts.push(Act::Machine { run: self.record.name.clone(), act });
         }

@@ -348,7 +348,8 @@ impl Run<'_> {
                 Seen::Unknown(_) => None,
             };
             let baseline = hold.hold.baseline.replicas;
-            let (planned, ceiling) = floor::plan_and_ceiling(target, baseline);
+            let (_, ceiling) = floor::plan_and_ceiling(target, baseline);
+            let planned = self.planned_now(target, baseline);
             Some(TargetOnTheWay {
                 baseline,
                 required: Required { blind, ..load::required(&self.readings, name) },
@@ -401,15 +402,18 @@ impl Run<'_> {
         wake.or(Wake::at_first(next, self.now))
     }
 
-    /// Returns the pods that a target needs without any machine of the run: the baseline, the floors
-    /// of other runs, and what the known load needs unless a person has asked for the release.
+    /// Returns the pods that a target needs without any machine of the run that goes: the baseline, the
+    /// floors of other runs, what the known load needs unless a person has asked for the release, and
+    /// within the event what its shape asks for.
     pub(super) fn needed(&self, target: &Target) -> u32 {
         let baseline = self.baseline(target);
         let release = self.record.status.release.as_ref();
         let (_, ceiling) = floor::plan_and_ceiling(target, baseline);
         let load = load::required(&self.readings, &target.name).ahead.min(ceiling);
         let load = if release.is_some_and(|r| r.cause.by_a_person()) { 0 } else { load };
-        baseline.max(load).max(self.claimed_by_others(target).unwrap_or(0))
+        // mutate: serving-pods-evicted-in-the-event
+        let needed = baseline.max(load).max(self.needed_in_the_event(target, baseline));
+        needed.max(self.claimed_by_others(target).unwrap_or(0))
     }
 
     /// Returns the baseline of a target: of its hold, else as recorded in the status. Of a target that

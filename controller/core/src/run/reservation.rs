@@ -65,7 +65,7 @@ impl Run<'_> {
 
     /// Returns the closed gates of a group whose machines have not all joined, as a sentence.
     pub(super) fn closed_gates(&self, group: &MachineGroup, status: &RunStatus) -> Option<String> {
-        let missing = join::joined(status, &group.name, self.world) < group.count;
+        let missing = join::joined(status, &group.name, self.world) < self.machines_now(group);
         let closed = if missing { self.closed(&group.class, status) } else { Vec::new() };
         (!closed.is_empty()).then(|| format!("no machine may be launched: {}", closed.join("; ")))
     }

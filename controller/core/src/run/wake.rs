@@ -4,6 +4,7 @@ use crate::output::Wake;
 use crate::run::context::Run;
 use crate::run::load;
 use crate::scaling::holds;
+use crate::shape;
 use crate::state::run::RunStatus;
 use crate::timeline::{self, PREPARE_AHEAD};
 
@@ -28,6 +29,10 @@ impl Run<'_> {
                 let next = i32::try_from(passed + 1).unwrap_or(i32::MAX);
                 instants.push(*start + timeline::RAMP_STEP_TIME * next);
             }
+        }
+        let shaped = self.announcement.targets.iter().any(|target| target.shape.is_some());
+        if shaped && self.now < self.end {
+            instants.push(shape::next(window, self.now));
         }
         for (start, step) in self.timeline.warm_up.iter().zip(self.announcement.warm_up()) {
             instants.extend([*start, *start + step.deadline * 3 / 4]);

@@ -243,7 +243,7 @@ mod tests {
     }
 
     fn claim(run: &str, floor: u32, ceiling: u32) -> Claim {
-        Claim { run: run.into(), floor, ceiling }
+        Claim { run: run.into(), floor, ceiling, raised: None }
     }
 
     #[test]

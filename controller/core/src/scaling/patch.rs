@@ -143,7 +143,7 @@ mod tests {
     }
 
     fn claim(floor: u32, ceiling: u32) -> Vec<Claim> {
-        vec![Claim { run: "capital".into(), floor, ceiling }]
+        vec![Claim { run: "capital".into(), floor, ceiling, raised: None }]
     }
 
     fn record(hold: Hold) -> HoldRecord {

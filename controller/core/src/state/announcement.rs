@@ -7,6 +7,7 @@ use crate::Instant;
 use crate::decimal::Decimal;
 use crate::reference;
 use crate::state::ladder;
+use crate::state::shape::Shape;
 
 /// A scalable workload in the namespace of the surge. The type has no namespace field, because a
 /// surge scales only workloads in the same namespace.
@@ -126,6 +127,9 @@ pub struct Target {
     pub max_step: Option<u32>,
     /// Lead time: from raising the target until the new pods are ready (`leadSeconds`).
     pub lead: TimeDelta,
+    /// Share of the plan over the time of the event (`shape`). If absent, the plan counts from T0
+    /// until the end.
+    pub shape: Option<Shape>,
 }
 
 impl Target {

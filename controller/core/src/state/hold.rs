@@ -18,6 +18,39 @@ pub struct Claim {
     pub floor: u32,
     /// Maximum replicas that signals and boosts of the run may ask for.
     pub ceiling: u32,
+    /// What the signals have added to a plan with a shape; absent if nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub raised: Option<Raised>,
+}
+
+/// The most that the signals have asked for above the shape of a target. Only the clock lowers the
+/// floor, so the part of the signals follows the shape and not the load.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Raised {
+    /// Highest floor that the signals have asked for.
+    pub replicas: u32,
+    /// Highest ratio of such a floor to the floor of the shape at the same time, in percent, rounded
+    /// up.
+    pub percent: u32,
+}
+
+impl Raised {
+    /// Returns what stays of the rise while the shape asks for `shaped` replicas.
+    #[must_use]
+    pub fn at(self, shaped: u32) -> u32 {
+        let scaled = (u64::from(shaped) * u64::from(self.percent)).div_ceil(100);
+        self.replicas.min(u32::try_from(scaled).unwrap_or(u32::MAX))
+    }
+
+    /// Returns the rise with a floor that the signals ask for while the shape asks for `shaped`.
+    #[must_use]
+    pub fn with(this: Option<Self>, replicas: u32, shaped: u32) -> Self {
+        let percent = (u64::from(replicas) * 100).div_ceil(u64::from(shaped.max(1)));
+        let percent = u32::try_from(percent).unwrap_or(u32::MAX);
+        let before = this.unwrap_or(Self { replicas: 0, percent: 100 });
+        Self { replicas: before.replicas.max(replicas), percent: before.percent.max(percent) }
+    }
 }
 
 /// Replicas and autoscaler settings of the target before the first write of a run.

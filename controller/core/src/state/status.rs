@@ -16,9 +16,13 @@ pub struct TargetStatus {
     /// Replicas before the first write of the run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub baseline: Option<u32>,
-    /// Replicas planned for T0.
+    /// Replicas planned for T0; with a shape, the replicas that the shape asks for now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub planned: Option<u32>,
+    /// Replicas that must be ready now, if the plan has a shape. The floor is higher while a rise of
+    /// the shape, or the replacement of pods on a machine that goes, is on its way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub due: Option<u32>,
     /// Floor that the run claims now. The value is absent while the run has no claim on the target.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub floor: Option<u32>,
@@ -155,10 +159,13 @@ impl TargetStatus {
     /// Returns the number of pods that the run wants now, or `None` if the number is unknown.
     ///
     /// Before the release, the number is the planned floor or the current floor, whichever is
-    /// higher. During the release, the number is the current floor. After the last claim, the
+    /// higher; with a shape, the number is `due`. During the release, the number is the current floor. After the last claim, the
     /// number is the baseline.
     #[must_use]
     pub fn wanted(&self, releasing: bool) -> Option<u32> {
-        if releasing { self.floor.or(self.baseline) } else { self.planned.max(self.floor) }
+        if releasing {
+            return self.floor.or(self.baseline);
+        }
+        self.due.or_else(|| self.planned.max(self.floor))
     }
 }

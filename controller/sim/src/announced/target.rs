@@ -1,6 +1,7 @@
 //! Load that each target carries, and its replicas before the event.
 
 use chrono::TimeDelta;
+use primetime_core::shape;
 use primetime_core::state::announcement::{Carries, Target as Announced, Want};
 use primetime_core::state::surge::SurgeSpec;
 use serde_json::Value;
@@ -96,8 +97,13 @@ pub(super) fn announced(spec: &SurgeSpec, baseline: &impl Fn(&Announced) -> Opti
         Want::Replicas(_) | Want::Load { .. } => target.want.replicas(0).div_ceil(18),
         Want::Multiplier(_) => BASELINE,
     });
-    let planned = f64::from(target.want.replicas(before));
-    Curve::announced(f64::from(before) * one, planned * one, duration)
+    let (usual, planned) = (f64::from(before), f64::from(target.want.replicas(before)));
+    let Some(shape) = &target.shape else {
+        return Curve::announced(usual * one, planned * one, duration);
+    };
+    let seconds = spec.schedule.last_once().map_or(0, |o| (o.end - o.start).num_seconds());
+    let part = |at: u32| f64::from(shape::share(shape, i64::from(at))) / 100_000.0;
+    Curve::shaped(usual * one, planned * one, u32::try_from(seconds).unwrap_or(0), part)
 }
 
 pub(super) fn targets(

@@ -37,12 +37,60 @@ impl Mutation {
 /// Number of lines after a marker in which `plant_in` searches for the original text.
 const NEAR: usize = 6;
 
-const MUTATIONS: [Mutation; 55] = [
+const MUTATIONS: [Mutation; 63] = [
     Mutation {
         name: "machines are launched without a reservation",
         marker: "launches-without-a-reservation",
-        right: "(group.count + join::replacements(status, group, world, now)).min(offer.most);",
-        wrong: "(group.count + join::replacements(status, group, world, now)).max(offer.most.min(0));",
+        right: "(offer.wanted + join::replacements(status, group, world, now)).min(offer.most);",
+        wrong: "(offer.wanted + join::replacements(status, group, world, now)).max(offer.most.min(0));",
+    },
+    Mutation {
+        name: "a rise of the shape is written when it is due",
+        marker: "shape-rises-without-lead",
+        right: "v.at > at && v.at <= at + ahead",
+        wrong: "v.at > at && v.at <= at",
+    },
+    Mutation {
+        name: "a cliff of the shape is a cliff of the floor",
+        marker: "shape-falls-like-a-stone",
+        right: "v.highest() - fall(pace, at - v.at)",
+        wrong: "v.highest() - fall(pace, at - v.at) * 1_000",
+    },
+    Mutation {
+        name: "a shape lowers while a signal is unknown",
+        marker: "shape-lowers-while-a-signal-is-unknown",
+        right: "!self.required.blind",
+        wrong: "true",
+    },
+    Mutation {
+        name: "a shape lowers against a hold override",
+        marker: "shape-lowers-against-a-hold",
+        right: "self.overrides.hold()",
+        wrong: "false",
+    },
+    Mutation {
+        name: "no machine is kept for the pods of a machine that goes",
+        marker: "no-room-for-the-pods-of-a-machine-that-goes",
+        right: ".saturating_add(1)",
+        wrong: "",
+    },
+    Mutation {
+        name: "pods that serve are evicted within the event",
+        marker: "serving-pods-evicted-in-the-event",
+        right: ".max(self.needed_in_the_event(target, baseline))",
+        wrong: "",
+    },
+    Mutation {
+        name: "a floor that waited falls to the shape at once",
+        marker: "shape-falls-at-once-after-a-wait",
+        right: "step.saturating_mul(u64::try_from(passed).unwrap_or(0)) / (100 * time)",
+        wrong: "u64::from(before) + step * 0 + time * 0 + u64::try_from(passed).unwrap_or(0)",
+    },
+    Mutation {
+        name: "a machine with pods ends within the event",
+        marker: "machine-with-pods-ends-within-the-event",
+        right: "node.unschedulable && node.pods_left == Some(0)",
+        wrong: "node.unschedulable",
     },
     Mutation {
         name: "a run goes before its reservation is returned",

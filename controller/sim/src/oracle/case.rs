@@ -2,6 +2,8 @@
 
 use chrono::TimeDelta;
 use primetime_core::Instant;
+use primetime_core::shape::share;
+use primetime_core::state::shape::Shape;
 
 use crate::evening::recording::Recording;
 use crate::field::text;
@@ -21,8 +23,11 @@ pub struct Promise {
     pub until: Instant,
     /// Time until which a release waits for evidence, for example for the end of a rollout.
     pub patience_ends: Instant,
-    /// Floor of each workload.
+    /// Floor of each workload, at 100 percent of the shape.
     pub floors: Vec<(&'static str, i64)>,
+    /// Start of the event and announced shape, if the plan has a shape: a floor may follow the shape
+    /// down.
+    pub shape: Option<(Instant, Shape)>,
     /// Expected fields after the evening: kind, name, JSON pointer, value.
     pub afterwards: Vec<(&'static str, &'static str, &'static str, i64)>,
     /// Number of instances that the evening needs.
@@ -40,6 +45,18 @@ pub struct Promise {
     pub step: TimeDelta,
     /// Time after the start of an operator in which the operator lowers nothing.
     pub settle: TimeDelta,
+}
+
+impl Promise {
+    /// Returns the floors at a time: the share of the shape, or the whole floors.
+    #[must_use]
+    pub fn floors_at(&self, at: Instant) -> Vec<(&'static str, i64)> {
+        let share = self
+            .shape
+            .as_ref()
+            .map_or(100_000, |(start, shape)| i64::from(share(shape, (at - *start).num_seconds())));
+        self.floors.iter().map(|(name, floor)| (*name, floor * share / 100_000)).collect()
+    }
 }
 
 /// A recording with the promise and the script of the evening.

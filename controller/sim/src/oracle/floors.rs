@@ -104,9 +104,9 @@ pub(super) fn ready_at_t0(case: Case<'_>) -> Option<Broken> {
     let looks = case.recording.looks.iter();
     let within = looks.filter(|l| l.at >= promise.ready_by && l.at < promise.until);
     for look in within {
-        for (name, floor) in &promise.floors {
-            let ready = look.workloads.iter().find(|w| w.name == *name).map_or(0, |w| w.ready);
-            if ready < *floor {
+        for (name, floor) in promise.floors_at(look.at) {
+            let ready = look.workloads.iter().find(|w| w.name == name).map_or(0, |w| w.ready);
+            if ready < floor {
                 return Some(format!(
                     "L2: {name} has {ready} of {floor} pods ready at {}",
                     look.at
@@ -139,7 +139,7 @@ pub(super) fn never_lowered_in_the_window(case: Case<'_>) -> Option<Broken> {
             }
             _ => return None,
         };
-        let floor = promise.floors.iter().find(|(of, _)| *of == name)?.1;
+        let floor = promise.floors_at(event.at).iter().find(|(of, _)| *of == name)?.1;
         if is >= floor && held.get(name).is_some_and(|level| *level >= floor) {
             raised.insert(name);
         }
@@ -155,16 +155,22 @@ fn in_the_window(case: Case<'_>, at: Instant) -> bool {
 /// S1: in the window of the promise (T0 to the end), every command of an operator requests at least
 /// the floor.
 pub(super) fn commands_keep_the_floor(case: Case<'_>) -> Option<Broken> {
-    let floor = |name: &str| case.promise.floors.iter().find(|(of, _)| *of == name);
+    let below = |c: &Command<'_>| {
+        let floors = case.promise.floors_at(c.event.at);
+        floors.iter().any(|(of, floor)| *of == c.name && c.to < *floor)
+    };
     commands(case)
         .filter(|c| in_the_window(case, c.event.at))
-        .find(|c| floor(c.name).is_some_and(|(_, floor)| c.to < *floor))
+        .find(below)
         .map(|c| c.tell("S1", "below the floor"))
 }
 
 /// S2: in the window of the promise (T0 to the end), an operator lowers nothing, except after an
-/// edit by people.
+/// edit by people. The clock may lower a plan with a shape, down to the share of the time.
 pub(super) fn commands_climb_only(case: Case<'_>) -> Option<Broken> {
+    if case.promise.shape.is_some() {
+        return None;
+    }
     commands(case)
         .filter(|c| in_the_window(case, c.event.at) && c.lowers())
         .find(|c| !case.promise.edits.iter().any(|edit| c.event.at >= *edit))

@@ -124,7 +124,7 @@ pub(super) fn at_risk_is_said_in_time(case: Case<'_>) -> Option<Broken> {
         return None;
     }
     let look = case.recording.looks.iter().find(|look| look.at >= case.t0)?;
-    let (name, floor) = case.promise.floors.iter().find(|(name, floor)| {
+    let (name, floor) = case.promise.floors_at(case.t0).into_iter().find(|(name, floor)| {
         look.workloads.iter().find(|w| w.name == *name).is_none_or(|w| w.ready < *floor)
     })?;
     let before = case.of("SurgeRun").take_while(|run| run.at <= case.t0 - TO_SAY_IT);
@@ -142,7 +142,9 @@ fn targets(run: &Value) -> Vec<(String, i64)> {
     let targets = at(run, "/status/targets").and_then(Value::as_array);
     let planned = targets.into_iter().flatten().filter_map(|target| {
         let name = text(target, "/workload")?.rsplit([' ', '/']).next()?;
-        Some((name.to_owned(), target.get("planned")?.as_i64()?))
+        // With a shape, a rise that is on its way is not due yet.
+        let wanted = target.get("due").or_else(|| target.get("planned"))?;
+        Some((name.to_owned(), wanted.as_i64()?))
     });
     planned.collect()
 }

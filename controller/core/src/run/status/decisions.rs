@@ -6,6 +6,7 @@ use crate::run::degrade::report;
 use crate::run::{climb, deletion};
 use crate::state::condition::EventReason;
 use crate::state::decision::Decision;
+use crate::state::ledger::LedgerState;
 use crate::state::release;
 use crate::state::run::{RunStatus, Stage, Verdict};
 use crate::state::status::{JobState, JobStatus, TargetStatus};
@@ -100,7 +101,7 @@ fn machine_lines(before: &RunStatus, after: &RunStatus) -> Vec<(EventReason, Str
             let (name, now, wanted) = (&machine.name, machine.launched, machine.wanted);
             say(reason, format!("machines {name} {launched} -> {now} of {wanted}"));
         }
-        if machine.joined == machine.wanted && joined != machine.joined {
+        if machine.joined == machine.wanted && machine.joined > joined {
             say(
                 EventReason::MachinesJoined,
                 format!("all {} machines {} have joined", machine.wanted, machine.name),
@@ -170,15 +171,25 @@ fn floor_change(
             ))
         }
         (Some(old), Some(new)) if new > old => {
-            let why = signal_sentence(name, old, after, run)
-                .unwrap_or_else(|| "planned or boosted".to_owned());
+            let by_load = signal_sentence(name, old, after, run);
+            let boosted = run.overrides.boost(name, target.planned.unwrap_or(0)) >= new;
+            if by_load.is_none() && !boosted && is_a_small_step(target, (old, new), run) {
+                return None;
+            }
+            let why = by_load.unwrap_or_else(|| why_raised(after).to_owned());
             let spec = run.announcement.targets.iter().find(|t| t.name == *name);
             let rung = spec.and_then(|t| climb::rung(t, target.baseline?, new));
             let rung = rung.map(|rung| format!(" ({rung})")).unwrap_or_default();
             Some((EventReason::FloorRaised, format!("{name} {old} -> {new}{rung}: {why}")))
         }
         (Some(old), Some(new)) if new < old => {
-            let why = after.release.as_ref().map_or("the plan changed", |r| r.cause.sentence());
+            if after.release.is_none() && is_a_small_step(target, (old, new), run) {
+                return None;
+            }
+            let why = match &after.release {
+                Some(release) => release.cause.sentence().to_owned(),
+                None => shape_sentence(target, run),
+            };
             Some((EventReason::FloorLowered, format!("{name} {old} -> {new}: {why}")))
         }
         (Some(old), None) => Some((
@@ -187,6 +198,38 @@ fn floor_change(
         )),
         _ => None,
     }
+}
+
+/// Returns why a floor rises without a live load.
+fn why_raised(after: &RunStatus) -> &'static str {
+    let draining = after.living().any(|i| i.state == LedgerState::Draining);
+    if draining && after.release.is_none() {
+        return "pods on a machine that goes are replaced first";
+    }
+    "planned or boosted"
+}
+
+/// True if a floor follows its shape without passing a tenth of the plan. A shape moves a floor each
+/// 30 s, and the log has room for the whole evening.
+fn is_a_small_step(target: &TargetStatus, (old, new): (u32, u32), run: &Run<'_>) -> bool {
+    let spec = run.announcement.targets.iter().find(|t| t.name == target.name);
+    let full = spec.filter(|t| t.shape.is_some()).and_then(|t| t.planned(target.baseline));
+    let tenth = |replicas: u32, full: u32| u64::from(replicas) * 10 / u64::from(full.max(1));
+    full.is_some_and(|full| tenth(old, full) == tenth(new, full))
+}
+
+/// Returns the sentence that says why a floor falls before the release: by its shape, or by an edit.
+fn shape_sentence(target: &TargetStatus, run: &Run<'_>) -> String {
+    let spec = run.announcement.targets.iter().find(|t| t.name == target.name);
+    let shaped = spec.filter(|t| t.shape.is_some());
+    let full = shaped.and_then(|t| t.planned(target.baseline)).zip(target.planned);
+    full.map_or_else(
+        || "the plan changed".to_owned(),
+        |(full, planned)| {
+            let minutes = (run.now - run.window.start).num_minutes();
+            format!("the shape asks for {planned} of {full}, {minutes} min after the start")
+        },
+    )
 }
 
 /// Returns the line for a Job whose `state` or `attempt` has changed.

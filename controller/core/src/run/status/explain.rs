@@ -60,7 +60,7 @@ impl Run<'_> {
                     name: format!("machines {}", g.name),
                     unit: "joined",
                     there: shown.map(|m| m.joined),
-                    wanted: g.count,
+                    wanted: self.machines_needed(g),
                     start: *start,
                     lead: class.map_or(timeline::UNKNOWN_CLASS_LEAD, |c| c.lead),
                     trouble: shown.and_then(|shown| self.machine_trouble(g, shown, status)),
@@ -158,7 +158,7 @@ impl Run<'_> {
             .iter()
             .map(|g| MachineStatus {
                 name: g.name.clone(),
-                wanted: g.count,
+                wanted: self.machines_now(g),
                 launched: join::launched(status, &g.name),
                 joined: join::joined(status, &g.name, self.world),
             })
@@ -298,10 +298,13 @@ impl Run<'_> {
             .or(known)
             .filter(|_| self.record.status.release.is_none())
             .map(|b| {
-                let (planned, ceiling) = floor::plan_and_ceiling(target, b);
-                planned.min(ceiling)
+                let (_, ceiling) = floor::plan_and_ceiling(target, b);
+                self.planned_now(target, b).min(ceiling)
             })
             .or(shown.planned);
+        let releasing = self.record.status.release.is_some();
+        let usual = usual::replicas(target, self.world, self.now).filter(|_| !releasing);
+        shown.due = usual.and_then(|b| self.due_now(target, b));
         if self.unreadable(target).is_none() {
             shown.floor = self.claimed(target).map(|c| c.floor);
         }
@@ -320,7 +323,9 @@ impl Run<'_> {
         }
         let reached =
             shown.floor.is_some() && shown.ready >= shown.planned && shown.planned.is_some();
-        if reached && shown.achieved_lead_seconds.is_none() {
+        // Within the event the clock lowers what is planned.
+        let counts = target.shape.is_none() || self.now < self.window.start;
+        if reached && counts && shown.achieved_lead_seconds.is_none() {
             let from = hold.map_or(start, |h| h.hold.since_time.max(start));
             shown.achieved_lead_seconds = Some((self.now - from).num_seconds());
         }

@@ -25,12 +25,13 @@ impl Run<'_> {
         if let Some(closed) = self.closed_gates(group, status) {
             return Some(closed);
         }
-        if shown.joined >= group.count {
+        let wanted = self.machines_now(group);
+        if shown.joined >= wanted {
             return None;
         }
         let refused = || {
             let last = status.ledger.iter().rev().find(|batch| batch.group == group.name)?;
-            last.shortfall.clone().filter(|_| shown.launched < group.count)
+            last.shortfall.clone().filter(|_| shown.launched < wanted)
         };
         let lost = || {
             let lost = join::lost(status, group, self.world, self.now);
@@ -118,7 +119,10 @@ impl Run<'_> {
         let mut risks = Vec::new();
         let stays =
             |node: &Node| matches!(node.kept_by, Some(KeptBy::CameBack(_) | KeptBy::Alone(_)));
-        if let Some((first, node)) = early.iter().find(|(_, node)| stays(node))
+        // Within the event, a machine that cannot be emptied simply stays.
+        let releasing = status.release.is_some();
+        let early = early.iter().filter(|_| releasing);
+        if let Some((first, node)) = early.into_iter().find(|(_, node)| stays(node))
             && let Some(why) = &node.kept_by
         {
             let at = (since(first) + DRAIN_TIME).format("%H:%M:%SZ");

@@ -21,10 +21,12 @@ pub fn write(
         .iter()
         .map(|target| {
             let seen = status.targets.iter().find(|t| t.name == target.name);
+            let baseline = seen.and_then(|t| t.baseline);
             TargetReport {
                 name: target.name.clone(),
-                baseline: seen.and_then(|t| t.baseline),
-                planned: seen.and_then(|t| t.planned),
+                baseline,
+                // A shape has let the planned replicas of the status fall.
+                planned: target.planned(baseline).or_else(|| seen.and_then(|t| t.planned)),
                 highest_floor: seen.and_then(|t| t.highest_floor),
                 lead_seconds: target.lead.num_seconds(),
                 achieved_lead_seconds: seen.and_then(|t| t.achieved_lead_seconds),
