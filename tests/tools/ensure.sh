@@ -130,19 +130,23 @@ if [ ${#missing[@]} -gt 0 ]; then
   for name in "${missing[@]}"; do link "$name" "$built/$name"; done
 fi
 
-# KEDA's operator, its metrics API and its definitions, for the tests that are about it.
+# KEDA's operator and its metrics API, for the tests that are about it.
 if [ -n "$keda" ]; then
   missing=(KEDA)
   build keda "-s -w" "" "about 6 minutes on two cores"
   link keda-operator "$built/operator" # the module names its main packages after their folders
   link keda-adapter "$built/adapter"
-  link keda-definitions "$(cd "$here/keda" && go list -m -f '{{.Dir}}' github.com/kedacore/keda/v2)/config/crd/bases"
 fi
 
-# The definitions of the Gateway API: nothing has to be built.
+# definitions NAME FOLDER MODULE PATH: the definitions that a Go module carries. Nothing has to be built.
+definitions() {
+  ( cd "$here/$2" && go mod download "$3" ) || die "the definitions of $3 could not be fetched with Go"
+  link "$1" "$(cd "$here/$2" && go list -m -f '{{.Dir}}' "$3")/$4"
+}
+
 if [ -z "$check" ]; then
-  ( cd "$here/gateway" && go mod download sigs.k8s.io/gateway-api ) || die "the Gateway API's definitions could not be fetched with Go"
-  link gateway-definitions "$(cd "$here/gateway" && go list -m -f '{{.Dir}}' sigs.k8s.io/gateway-api)/config/crd/standard"
+  definitions gateway-definitions gateway sigs.k8s.io/gateway-api config/crd/standard
+  definitions keda-definitions keda github.com/kedacore/keda/v2 config/crd/bases
 fi
 
 # The EC2 API server, in a virtual environment of its own.
