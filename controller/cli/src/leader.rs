@@ -3,15 +3,14 @@
 
 use std::process::ExitCode;
 
-use anyhow::Result;
 use chrono::{DateTime, TimeDelta, Utc};
-use http::{Request, StatusCode, header};
+use http::StatusCode;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
-use kube::client::Body;
 use serde::Deserialize;
 
-use crate::cluster::{Cluster, now};
+use crate::ask::{self, Answer};
+use crate::cluster::Cluster;
 use crate::screen;
 
 /// Name of the Lease of the leader election.
@@ -42,20 +41,13 @@ struct Leases {
     items: Vec<Lease>,
 }
 
-/// Answer of the API server to a request.
-enum Answer {
-    /// Body, and the time of the answer on the clock of the API server.
-    Body(Vec<u8>, DateTime<Utc>),
-    Refused(StatusCode),
-}
-
 /// Reads the Lease in the namespace of the operator. If the Lease is missing there or the API
 /// server refuses the read, the function searches all namespaces.
 pub async fn look(cluster: &Cluster) -> Leader {
     let namespace = &cluster.operator_namespace;
     let one = format!("/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases/{LEASE}");
     let all = format!("/apis/coordination.k8s.io/v1/leases?fieldSelector=metadata.name%3D{LEASE}");
-    let refused = match ask(cluster, &one).await {
+    let refused = match ask::get(cluster, &one).await {
         Ok(Answer::Body(body, at)) => {
             return serde_json::from_slice::<Lease>(&body)
                 .map_or_else(|why| unknown(&why), |l| judge(&l, at));
@@ -63,7 +55,7 @@ pub async fn look(cluster: &Cluster) -> Leader {
         Ok(Answer::Refused(status)) => status,
         Err(why) => return unknown(&format!("{why:#}")),
     };
-    let told = match ask(cluster, &all).await {
+    let told = match ask::get(cluster, &all).await {
         Ok(Answer::Body(body, at)) => match serde_json::from_slice::<Leases>(&body) {
             Ok(leases) => return newest(&leases.items, at),
             Err(why) => return unknown(&why),
@@ -85,19 +77,6 @@ pub async fn look(cluster: &Cluster) -> Leader {
 
 fn unknown(why: &dyn std::fmt::Display) -> Leader {
     Leader::Unknown(why.to_string())
-}
-
-async fn ask(cluster: &Cluster, path: &str) -> Result<Answer> {
-    let request = Request::get(path).body(Body::empty())?;
-    let limit = crate::cluster::PATIENCE;
-    let response = tokio::time::timeout(limit, cluster.client.send(request)).await??;
-    let date = response.headers().get(header::DATE).and_then(|date| date.to_str().ok());
-    let date = date.and_then(|date| DateTime::parse_from_rfc2822(date).ok());
-    let at = date.map_or_else(now, |date| date.with_timezone(&Utc));
-    if !response.status().is_success() {
-        return Ok(Answer::Refused(response.status()));
-    }
-    Ok(Answer::Body(response.into_body().collect_bytes().await?.to_vec(), at))
 }
 
 fn newest(leases: &[Lease], at: DateTime<Utc>) -> Leader {
@@ -169,6 +148,7 @@ impl Leader {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cluster::now;
     use serde_json::{Value, json};
 
     fn said(spec: &Value) -> Leader {

@@ -1,5 +1,7 @@
 //! `kubectl surge`: status of announced events, and overrides of runs.
 
+mod ask;
+mod check;
 mod cluster;
 mod files;
 mod leader;
@@ -21,7 +23,7 @@ use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 
 use crate::cluster::Where;
-use crate::overrule::{About, Boost, Overrule, Start, Steps};
+use crate::overrule::{About, Boost, Overrule, Start, Steps, Undo};
 use primetime_api::OverrideAction;
 use primetime_core::schedule::tzdb_version;
 use primetime_k8s::zoneinfo;
@@ -35,7 +37,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
     name = "kubectl surge",
     bin_name = "kubectl surge",
     version = version(),
-    after_help = "Exit codes: 0 done, 1 something is wrong or not known, 2 usage, 3 no operator leads"
+    after_help = "Exit codes: 0 done, 1 something is wrong or not known, 2 usage, 3 no operator leads, 4 override not obeyed within 5 s"
 )]
 struct Args {
     #[command(flatten)]
@@ -70,6 +72,9 @@ enum Online {
     Next(next::Args),
     /// List the machines of the runs, with state, node and run; with --idle, nodes that serve no pod.
     Machines(machines::Args),
+    /// Check the cluster, the installation, and the surges of the namespace; with --pre, whether
+    /// Primetime can be installed.
+    Check(check::Args),
     /// Lower no replicas and release no machines until the override expires.
     Hold(Overrule),
     /// Raise the floor until the override expires, up to maxReplicas.
@@ -99,6 +104,8 @@ enum Online {
     },
     /// Start the event of a surge with startPolicy Manual now; a second start changes nothing.
     Start(Start),
+    /// Delete the newest override of a surge that is in force.
+    Undo(Undo),
 }
 
 /// Commands that need no cluster.
@@ -140,6 +147,7 @@ async fn online(place: &Where, command: &Online) -> Result<ExitCode> {
         Online::Status(which) => return status::show(&place.connect().await?, which).await,
         Online::Next(what) => return next::show(place, what).await,
         Online::Machines(what) => return machines::show(&place.connect().await?, what).await,
+        Online::Check(what) => return check::show(&place.connect().await?, what).await,
         Online::Hold(overrule) => (OverrideAction::Hold, overrule, About::default()),
         Online::Boost { overrule, boost } => {
             (OverrideAction::Boost, overrule, About { boost: Some(boost), steps: None })
@@ -156,6 +164,7 @@ async fn online(place: &Where, command: &Online) -> Result<ExitCode> {
             started = Overrule::from(start);
             (OverrideAction::Start, &started, About::default())
         }
+        Online::Undo(what) => return overrule::undo(&place.connect().await?, what).await,
     };
     overrule::send(&place.connect().await?, action, overrule, about).await
 }

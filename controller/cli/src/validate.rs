@@ -97,7 +97,7 @@ fn left_out(surge: &ScheduledSurge, spec: &SurgeSpec, all: &[Value]) -> (bool, V
 
 /// Returns the errors for which the API server would refuse an object, or `None` if the object is
 /// no object of Primetime.
-fn errors(object: &Value) -> Option<Vec<String>> {
+pub fn errors(object: &Value) -> Option<Vec<String>> {
     let text = |pointer| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
     if !text("/apiVersion").starts_with("primetime.dev/") {
         return None;

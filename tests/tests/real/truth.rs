@@ -126,13 +126,63 @@ async fn why_pods_are_missing(evening: &Evening) -> Result<()> {
     evening.plane.apply(&six_pods("missing-pods")).await?;
     let boost = ["boost", "tonight", "--target", "web", "--replicas", "260", "--for", "10m"];
     let boost = [&["-n", SHOP], &boost[..], &["--reason", "more than the quota allows"]].concat();
-    says(evening, "alice", &boost, 0, &[]).await?;
+    says(evening, "alice", &boost, 0, &["obeyed: web ", " -> 260"]).await?;
     let quota = ["web misses ", "no pod can be created: ", "exceeded quota: missing-pods"];
     evening.until("the run to repeat the words of the quota", 60, |_| told(&quota)).await?;
     let delete = ["-n", SHOP, "delete", "resourcequota/missing-pods", "scheduledsurge/tonight"];
     run(evening.plane.kubectl().args(delete)).await?;
     let delete = ["-n", SHOP, "delete", "surgeoverrides", "--all"];
     run(evening.plane.kubectl().args(delete)).await.map(drop)
+}
+
+/// Tests that each override is answered with its effect, its contradictions and an exit code. The
+/// run of `capital` begins in an hour.
+async fn overrides_are_answered(evening: &Evening) -> Result<()> {
+    let asks = |args: &[&'static str]| {
+        [&["-n", SHOP], args, &["capital", "--for", "5m", "--reason", "a rehearsal"]].concat()
+    };
+    let held = ["obeyed: no replicas are lowered and no machines end before "];
+    says(evening, "alice", &asks(&["hold"]), 0, &held).await?;
+    let early = ["not obeyed yet: web is first raised at ", ", after the expiry of the override"];
+    says(evening, "alice", &asks(&["boost", "--replicas", "80"]), 4, &early).await?;
+    let lower =
+        ["note: stays in force, and the higher boost counts: boost all targets to 80 by alice"];
+    says(evening, "alice", &asks(&["boost", "--replicas", "70"]), 4, &lower).await?;
+    let longer = ["note: overruled: hold by alice", "obeyed: the end stays "];
+    says(evening, "alice", &asks(&["extend"]), 0, &longer).await?;
+    let undo = ["-n", SHOP, "undo", "capital"];
+    says(evening, "admin", &undo, 1, &["is not yours: extend by alice", "--any-author"]).await?;
+    says(evening, "alice", &undo, 0, &["undone: extend by alice"]).await?;
+    ensure!(evening.overrides().await?.len() == 3, "only the newest is deleted");
+    let all = ["-n", SHOP, "undo", "capital", "--any-author"];
+    for _ in 0..3 {
+        says(evening, "alice", &all, 0, &["undone: "]).await?;
+    }
+    says(evening, "alice", &all, 1, &["has no override in force"]).await
+}
+
+/// Tests `check` in a healthy cluster, and `check --pre` with and without the rights of an admin.
+async fn checks_pass(evening: &Evening) -> Result<()> {
+    let healthy = [
+        "√ api-server: Kubernetes v1.",
+        "√ kinds: all 8 kinds are served",
+        "√ kinds-version: ",
+        "√ leader: operator ",
+        "√ webhook: ",
+        "√ surge: shop/capital: Scheduled",
+        "√ run: shop/capital-",
+    ];
+    let check = ["-n", SHOP, "--operator-namespace", RELEASE, "check"];
+    for who in ["alice", "admin"] {
+        says(evening, who, &check, 0, &healthy).await?;
+    }
+    let forbidden = ["- not asked: operator-pods: you may not list deployments"];
+    says(evening, "alice", &check, 0, &forbidden).await?;
+    let json = [&check[..], &["-o", "json"]].concat();
+    says(evening, "admin", &json, 0, &["\"schema\": \"primetime.dev/check/v1\""]).await?;
+    let pre = ["check", "--pre"];
+    says(evening, "admin", &pre, 0, &["√ install-rights: ", "warning: kinds-before: "]).await?;
+    says(evening, "alice", &pre, 1, &["× wrong: install-rights: you may not create "]).await
 }
 
 const HOLD: [&str; 7] = ["-n", SHOP, "hold", "capital", "--for", "5m", "--reason"];
@@ -171,7 +221,11 @@ async fn the_plugin_says_what_is_so() -> Result<()> {
     let odd = ["is not the name of an object"];
     says(&evening, "admin", &["-n", "../x", "status"], 1, &odd).await?;
 
+    overrides_are_answered(&evening).await?;
+    checks_pass(&evening).await?;
     a_kind_that_may_not_be_listed(&evening, show).await?;
+    let check = of_shop(&["check"]);
+    says(&evening, "alice", &check, 1, &["× wrong: run: shop/rollout-", "scalableKinds"]).await?;
     a_quota_that_is_too_small(&evening).await?;
     why_pods_are_missing(&evening).await?;
 
@@ -190,7 +244,9 @@ async fn the_plugin_says_what_is_so() -> Result<()> {
         says(&evening, who, &of_shop(&["next"]), 3, &dead).await?;
         says(&evening, who, &of_shop(&["next", "-o", "json"]), 3, &dead).await?;
     }
-    says(&evening, "alice", &[&HOLD[..], &["is it obeyed?"]].concat(), 3, &dead).await?;
+    let unheard = ["not obeyed yet: ", dead[0]];
+    says(&evening, "alice", &[&HOLD[..], &["is it obeyed?"]].concat(), 3, &unheard).await?;
+    says(&evening, "alice", &of_shop(&["check"]), 1, &["× wrong: leader: NO OPERATOR"]).await?;
     ensure!(evening.overrides().await?.len() == 1, "it is on record all the same");
     let later = capital::web_only("later", show, 60, 60)?;
     run(evening.plane.kubectl().args(["delete", "validatingwebhookconfigurations", "--all"]))
@@ -206,7 +262,8 @@ async fn the_plugin_says_what_is_so() -> Result<()> {
     let known = said.contains("LEADER NOT KNOWN: you may not read Lease primetime");
     ensure!(code == 1 && known && !said.contains("NO OPERATOR"), "{code}: {said}");
     let hold = [&HOLD[..], &["who leads?"]].concat();
-    says(&evening, "alice", &hold, 1, &["LEADER NOT KNOWN"]).await?;
+    says(&evening, "alice", &hold, 4, &["not obeyed yet: ", "LEADER NOT KNOWN"]).await?;
+    says(&evening, "alice", &of_shop(&["check"]), 1, &["? unknown: leader: "]).await?;
     // The namespace `default` has no Lease. The plugin still finds the Lease of the operator for an
     // admin.
     let elsewhere = ["-n", SHOP, "--operator-namespace", "default", "status"];
@@ -217,5 +274,7 @@ async fn the_plugin_says_what_is_so() -> Result<()> {
     run(evening.plane.kubectl().args(kind)).await?;
     let absent = ["Primetime is not installed in this cluster", "context "];
     says(&evening, "admin", &of_shop(&["status"]), 1, &absent).await?;
+    let kinds = ["× wrong: kinds: SurgeOverride not served"];
+    says(&evening, "admin", &of_shop(&["check"]), 1, &kinds).await?;
     evening.end()
 }
