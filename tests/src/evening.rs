@@ -82,7 +82,7 @@ impl Evening {
         open_shop(&plane, &site).await?;
         background.spawn(site.clone().serve(plane.client.clone(), SHOP, "web"));
         say("installing the chart with Helm and starting the operator with its account");
-        let operator = Operator::install(&tools, &plane, &tls, &ec2.url, http_port).await?;
+        let operator = Operator::install(&plane, &tls, &ec2.url, http_port).await?;
         platform(&plane, &ec2, &prometheus).await?;
         let evening =
             Self { background, operator, prometheus, site, ec2, plane, tools, _moto: moto };

@@ -10,7 +10,7 @@ use crate::plane::{LABEL, Plane};
 use crate::process::{Process, command, free_port, run};
 use crate::prometheus::fetch;
 use crate::tls::Loopback;
-use crate::tools::{Tools, built, root};
+use crate::tools::{built, root};
 use crate::wait::wait_for;
 
 /// Namespace and name of the Helm release.
@@ -47,13 +47,7 @@ impl Operator {
     ///
     /// Returns an error if Helm fails, the API server issues no token, or the operator is not ready
     /// within 30 s.
-    pub async fn install(
-        tools: &Tools,
-        plane: &Plane,
-        tls: &Loopback,
-        ec2: &str,
-        http_port: u16,
-    ) -> Result<Self> {
+    pub async fn install(plane: &Plane, tls: &Loopback, ec2: &str, http_port: u16) -> Result<Self> {
         let certs = plane.folder.join("webhook");
         std::fs::create_dir_all(&certs)?;
         std::fs::write(certs.join("tls.crt"), &tls.cert)?;
@@ -65,9 +59,7 @@ impl Operator {
             "metadata": {"name": RELEASE, "labels": {LABEL: "played"}},
         });
         plane.apply(&serde_yaml::to_string(&namespace)?).await?;
-        run(command(tools.path("helm"))
-            .arg("--kubeconfig")
-            .arg(plane.kubeconfig("admin"))
+        run(plane.helm()
             .args(["upgrade", "--install", RELEASE])
             .arg(root().join("charts/primetime"))
             .args(["--namespace", RELEASE])
@@ -82,10 +74,7 @@ impl Operator {
             ])
             .arg(format!("--set-file=webhook.caCert={}", certs.join("ca.crt").display()))
             .arg(format!("--set-file=webhook.cert={}", certs.join("tls.crt").display()))
-            .arg(format!("--set-file=webhook.key={}", certs.join("tls.key").display()))
-            .env("HELM_CACHE_HOME", plane.folder.join("helm"))
-            .env("HELM_CONFIG_HOME", plane.folder.join("helm"))
-            .env("HELM_DATA_HOME", plane.folder.join("helm")))
+            .arg(format!("--set-file=webhook.key={}", certs.join("tls.key").display())))
         .await?;
         let mut operator = Self {
             kubeconfig: plane.kubeconfig_of(RELEASE, RELEASE).await?,

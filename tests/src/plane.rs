@@ -183,6 +183,17 @@ impl Plane {
         kubectl
     }
 
+    /// Returns a Helm command with all rights. Helm keeps its files in the folder of the plane.
+    #[must_use]
+    pub fn helm(&self) -> tokio::process::Command {
+        let mut helm = command(self.tools.path("helm"));
+        helm.arg("--kubeconfig").arg(self.kubeconfig("admin"));
+        for home in ["HELM_CACHE_HOME", "HELM_CONFIG_HOME", "HELM_DATA_HOME"] {
+            helm.env(home, self.folder.join("helm"));
+        }
+        helm
+    }
+
     /// Returns the path of the kubeconfig of a user: `admin`, `alice` or a service account.
     #[must_use]
     pub fn kubeconfig(&self, who: &str) -> PathBuf {
@@ -219,13 +230,21 @@ impl Plane {
 
     /// Writes a copy of the kubeconfig of the admin with other credentials. Returns the path.
     fn write_kubeconfig(&self, who: &str, edit: impl FnOnce(&mut Value)) -> Result<PathBuf> {
-        let admin = std::fs::read_to_string(self.kubeconfig("admin"))?;
-        let mut config: Value = serde_yaml::from_str(&admin)?;
-        edit(&mut config["users"][0]["user"]);
         let file = self.kubeconfig(who);
-        write_secret(&file, &serde_yaml::to_string(&config)?)?;
+        with_user(&self.kubeconfig("admin"), &file, edit)?;
         Ok(file)
     }
+}
+
+/// Writes a copy of a kubeconfig with other credentials.
+///
+/// # Errors
+///
+/// Returns an error if the kubeconfig cannot be read, or the copy cannot be written.
+pub fn with_user(admin: &Path, copy: &Path, edit: impl FnOnce(&mut Value)) -> Result<()> {
+    let mut config: Value = serde_yaml::from_str(&std::fs::read_to_string(admin)?)?;
+    edit(&mut config["users"][0]["user"]);
+    write_secret(copy, &serde_yaml::to_string(&config)?)
 }
 
 /// Locks a folder for the lifetime of the process. The operating system releases the lock after any

@@ -51,8 +51,7 @@ async fn main() -> Result<()> {
     let options = Options { controllers: false, ..Options::own() };
     let plane = Plane::start(&tools, &folder("bench"), &options).await?;
     let tls = Loopback::new(&plane.callback)?;
-    let mut operator =
-        Operator::install(&tools, &plane, &tls, "http://127.0.0.1:9", free_port()?).await?;
+    let mut operator = Operator::install(&plane, &tls, "http://127.0.0.1:9", free_port()?).await?;
     println!("bench: dev profile, {CONNECTIONS} connections, {WRITES} writes, {ROUNDS} rounds");
     let (mut ratios, mut same_ratios) = (Vec::new(), Vec::new());
     let (mut lateness, mut per_object) = (Vec::new(), Vec::new());

@@ -160,8 +160,7 @@ async fn main() -> Result<()> {
     let options = Options { controllers: false, kubelets: false, ..Options::own() };
     let plane = Plane::start(&tools, &folder("bench-reaction"), &options).await?;
     let tls = Loopback::new(&plane.callback)?;
-    let operator =
-        Operator::install(&tools, &plane, &tls, "http://127.0.0.1:9", free_port()?).await?;
+    let operator = Operator::install(&plane, &tls, "http://127.0.0.1:9", free_port()?).await?;
     let told = Told::default();
     told.jump(PODS * EACH);
     run(plane.kubectl().args(["create", "namespace", SHOP])).await?;

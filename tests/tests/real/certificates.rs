@@ -20,17 +20,13 @@ spec:
     - {name: web, replicas: 5, scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: web}}
 "#;
 
-async fn install(tools: &Tools, plane: &Plane, webhook: &str) -> Result<String> {
-    run(command(tools.path("helm"))
-        .arg("--kubeconfig")
-        .arg(plane.kubeconfig("admin"))
+async fn install(plane: &Plane, webhook: &str) -> Result<String> {
+    run(plane
+        .helm()
         .args(["upgrade", "--install", "primetime"])
         .arg(root().join("charts/primetime"))
         .args(["--namespace", "primetime", "--set", "clusterName=tests,replicas=0"])
-        .args(["--set", &format!("webhook.url=https://{webhook}/validate")])
-        .env("HELM_CACHE_HOME", plane.folder.join("helm"))
-        .env("HELM_CONFIG_HOME", plane.folder.join("helm"))
-        .env("HELM_DATA_HOME", plane.folder.join("helm")))
+        .args(["--set", &format!("webhook.url=https://{webhook}/validate")]))
     .await
 }
 
@@ -82,7 +78,7 @@ async fn the_leader_makes_and_renews_the_certificate_of_its_webhook() -> Result<
         run(plane.kubectl().args(["create", "namespace", namespace])).await?;
     }
     let webhook = format!("127.0.0.1:{}", free_port()?);
-    install(&tools, &plane, &webhook).await?;
+    install(&plane, &webhook).await?;
     let token = plane.kubeconfig_of("primetime", "primetime").await?;
     let mut operator = start(&plane, &token, &webhook)?;
     until_it_reviews(&plane).await?;
@@ -96,7 +92,7 @@ async fn the_leader_makes_and_renews_the_certificate_of_its_webhook() -> Result<
     let first = get(&plane, &SECRET, "{.data.tls\\.crt}").await?;
 
     // An upgrade of the chart keeps the certificate, and the authority that the API server trusts.
-    install(&tools, &plane, &webhook).await?;
+    install(&plane, &webhook).await?;
     ensure!(get(&plane, &SECRET, "{.data.tls\\.crt}").await? == first, "it was made anew");
     until_it_reviews(&plane).await?;
 

@@ -10,7 +10,7 @@ use kube::core::GroupVersionKind;
 use kube::core::discovery::ApiResource;
 use kube::{Client, Config};
 use primetime_tests::plane::{Options, Plane};
-use primetime_tests::process::{command, run};
+use primetime_tests::process::run;
 use primetime_tests::tools::{Tools, root};
 use primetime_tests::wait::wait_for;
 use serde_json::{Value, json};
@@ -478,18 +478,14 @@ async fn plane(name: &str, emulated: Option<&str>) -> Result<(Tools, Plane)> {
     for namespace in [SHOP, "primetime"] {
         run(plane.kubectl().args(["create", "namespace", namespace])).await?;
     }
-    run(command(tools.path("helm"))
-        .arg("--kubeconfig")
-        .arg(plane.kubeconfig("admin"))
+    run(plane
+        .helm()
         .args(["upgrade", "--install", "primetime"])
         .arg(root().join("charts/primetime"))
         .args(["--namespace", "primetime", "--set", "clusterName=tests,replicas=0"])
         .args(["--set", "machines.enabled=true,jobs.enabled=true,webhook.enabled=false"])
         .args(["--set", "metrics.secrets={prometheus-auth}"])
-        .args(["--set", "degrade.configMaps={shop-flags},degrade.httpRoutes={shop}"])
-        .env("HELM_CACHE_HOME", plane.folder.join("helm"))
-        .env("HELM_CONFIG_HOME", plane.folder.join("helm"))
-        .env("HELM_DATA_HOME", plane.folder.join("helm")))
+        .args(["--set", "degrade.configMaps={shop-flags},degrade.httpRoutes={shop}"]))
     .await?;
     run(plane
         .kubectl()
