@@ -69,7 +69,7 @@ clippy:
 
 generate: tools ## Regenerate crds/, the chart's copy, docs/, the table of the README, and the rights that the simulator grants
 	cargo build --quiet --workspace --all-targets --locked
-	PRIMETIME_GENERATE=1 cargo test --quiet --workspace --locked --lib --test matrix --test words
+	PRIMETIME_GENERATE=1 cargo test --quiet --workspace --locked --lib --test matrix --test words --test values
 	PRIMETIME_GENERATE=1 cargo test --quiet --workspace --locked --test real -- the_readme_shows_what_is_computed
 	target/debug/crds
 	cp crds/*.yaml charts/primetime/crds/

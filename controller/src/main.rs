@@ -8,6 +8,7 @@ mod http;
 mod listen;
 mod metrics;
 mod secrets;
+mod uninstall;
 mod webhook;
 
 use std::net::SocketAddr;
@@ -40,25 +41,41 @@ use crate::clock::SystemClock;
 use crate::feeds::HttpFeeds;
 use crate::metrics::Metrics;
 use crate::secrets::NamedSecrets;
+use crate::uninstall::Uninstall;
 use crate::webhook::certificate::{Keeper, Source};
 
+/// Name of the subcommand that the chart runs before an uninstallation.
+const UNINSTALL: &str = "uninstall";
+
 fn main() -> ExitCode {
+    // The operator has required flags that the subcommand has not, so each has a parser of its own.
+    let mut words = std::env::args_os().skip(1).peekable();
+    if words.peek().is_some_and(|word| word == UNINSTALL) {
+        let what = Uninstall::parse_from(words);
+        let result = block_on(uninstall::run(&what));
+        return result.map_or_else(
+            |why| {
+                eprintln!("{why:#}");
+                ExitCode::FAILURE
+            },
+            |()| ExitCode::SUCCESS,
+        );
+    }
     let args = Args::parse();
     log(&args);
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            error!(%error, "the runtime could not be started");
-            return ExitCode::FAILURE;
-        }
-    };
-    match runtime.block_on(run(args)) {
+    match block_on(run(args)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             error!("{error:#}");
             ExitCode::FAILURE
         }
     }
+}
+
+/// Runs a future to its end.
+fn block_on(work: impl Future<Output = Result<()>>) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    runtime.context("the runtime could not be started")?.block_on(work)
 }
 
 /// Adds `kube_client=error` to the log directives unless a directive names `kube_client`.

@@ -12,6 +12,7 @@
 //! | [`keda`] | operator and metrics API of KEDA |
 //! | [`front`] | a proxy in front of Prometheus that can fail or hang |
 //! | [`prometheus`] | a Prometheus that scrapes the shop and the operator |
+//! | [`kubelet`] | a node that really runs the pods of Jobs |
 //! | [`operator`] | the operator, with the service account and rights of the Helm chart |
 //! | [`capital`] | the evening of the example, with scaled durations |
 //! | [`dashboard`] | the queries of the dashboards in the chart |
@@ -26,6 +27,7 @@ pub mod ec2;
 pub mod evening;
 pub mod front;
 pub mod keda;
+pub mod kubelet;
 pub mod operator;
 pub mod plane;
 pub mod process;

@@ -25,5 +25,5 @@
 
 {{/* The name of the operator's account, as the API server knows it. */}}
 {{- define "primetime.account" -}}
-{{ .Values.policies.account | default (printf "system:serviceaccount:%s:%s" .Release.Namespace .Release.Name) }}
+{{ .Values.policies.account | default (printf "system:serviceaccount:%s:%s" .Release.Namespace (include "primetime.serviceAccount" .)) }}
 {{- end }}

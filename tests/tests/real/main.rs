@@ -32,3 +32,4 @@ mod shape;
 mod signals;
 mod simulate;
 mod truth;
+mod uninstall;
