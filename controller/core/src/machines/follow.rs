@@ -14,7 +14,8 @@ use crate::state::world::World;
 
 /// Starts to empty machines of a group, because the event needs only `wanted` of them from here on.
 ///
-/// One batch goes at a time, and the newest machines first. A machine that could not be emptied within
+/// One batch goes at a time, a step of the release after the batch before, and the newest machines
+/// first. Returns the time of the next batch if the step is not over. A machine that could not be emptied within
 /// the last [`DRAIN_TIME`] stays. A machine whose Node is not known stays too.
 pub fn begin_to_empty(
     status: &mut RunStatus,
@@ -23,11 +24,22 @@ pub fn begin_to_empty(
     world: &World,
     pace: ReleasePace,
     now: Instant,
-) {
+) -> Option<Instant> {
     if status.living().any(|i| i.state == LedgerState::Draining) {
-        return;
+        return None;
     }
     let surplus = join::joined(status, group, world).saturating_sub(wanted);
+    if surplus == 0 {
+        return None;
+    }
+    // A machine without pods ends at once, so the batch before may be gone already.
+    let gone = |i: &&LedgerInstance| i.state != LedgerState::Live && i.join_time.is_some();
+    let all = status.ledger.iter().flat_map(|b| &b.instances);
+    // mutate: batches-of-machines-without-a-pause
+    let next = all.filter(gone).map(|i| i.since).max().map(|last| last + pace.step_time);
+    if let Some(next) = next.filter(|next| now < *next) {
+        return Some(next);
+    }
     let most = stride(status, pace).min(usize::try_from(surplus).unwrap_or(usize::MAX));
     let entries = status.ledger.iter_mut().filter(|b| b.group == group);
     // A machine that has come back to `Live` has done so after it joined.
@@ -44,6 +56,7 @@ pub fn begin_to_empty(
     for instance in open.into_iter().take(most) {
         (instance.state, instance.since) = (LedgerState::Draining, now);
     }
+    None
 }
 
 /// Ends the machines that are empty within the event: their Nodes are gone, or cordoned without a pod. A

@@ -52,6 +52,14 @@ impl<'a> Run<'a> {
         Self { record, announcement, window, world, overrides, timeline, readings, end, now }
     }
 
+    /// True if a signal that raises targets is unknown.
+    ///
+    /// An unknown signal blocks every lowering of the run, of its machines and of the targets without
+    /// a signal too: a target behind the one with the signal serves the same load.
+    pub(super) fn is_blind(&self) -> bool {
+        self.readings.iter().any(|reading| reading.raises() && reading.load.is_err())
+    }
+
     /// Returns the claim of the run on a target, as recorded in the hold (`spec.claims` of
     /// `SurgeHold`).
     pub(super) fn claimed(&self, target: &Target) -> Option<&'a Claim> {

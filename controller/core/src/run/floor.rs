@@ -70,7 +70,7 @@ pub struct FloorInputs<'a> {
 impl FloorInputs<'_> {
     /// Returns the lowest floor to which the clock may lower the target now.
     ///
-    /// The clock lowers nothing before T0 and after the end, while a signal of the target is unknown,
+    /// The clock lowers nothing before T0 and after the end, while a signal of the run is unknown,
     /// while an override holds the floor, and while the target is not settled. Afterwards the floor
     /// falls at the pace of the release: by `release.stepPercent` of the plan at once, and then on.
     fn lowest(&self, full: u32, now: Instant) -> u32 {
@@ -270,7 +270,10 @@ impl Run<'_> {
             held_since: self.claimed(target).and_then(|_| {
                 self.world.holds.get(&hold::name(&target.workload)).map(|h| h.hold.since_time)
             }),
-            required: load::required(&self.readings, &target.name),
+            required: Required {
+                blind: self.is_blind(),
+                ..load::required(&self.readings, &target.name)
+            },
             ready: live.map(|live| live.ready),
             overrides: &self.overrides,
             release,

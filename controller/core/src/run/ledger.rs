@@ -22,7 +22,7 @@ impl Run<'_> {
             Some(_) => self.way_of_machines(),
         };
         if status.release.is_none() {
-            self.follow_the_shape(status, way);
+            wake = wake.or(self.follow_the_shape(status, way));
             for (group, start) in self.announcement.machines.iter().zip(&self.timeline.machines) {
                 if let Some(class) = self.world.classes.get(&group.class)
                     && self.now >= *start
@@ -61,13 +61,14 @@ impl Run<'_> {
     }
 
     /// Empties the machines that the shapes of the targets need no more, or keeps those that are being
-    /// emptied.
-    fn follow_the_shape(&self, status: &mut RunStatus, way: Way) {
+    /// emptied. Returns the time of the next batch.
+    fn follow_the_shape(&self, status: &mut RunStatus, way: Way) -> Wake {
         if matches!(way, Way::Stay | Way::Go) {
             terminate::keep(status, self.now);
-            return;
+            return Wake::NEVER;
         }
         let (world, pace, now) = (self.world, self.announcement.release, self.now);
+        let mut next = None;
         for group in &self.announcement.machines {
             let wanted = self.machines_to_keep(group);
             follow::stop_emptying(status, &group.name, wanted, world, now);
@@ -76,9 +77,11 @@ impl Run<'_> {
             follow::end_what_is_empty(status, world, now);
             for group in &self.announcement.machines {
                 let wanted = self.machines_to_keep(group);
-                follow::begin_to_empty(status, &group.name, wanted, world, pace, now);
+                let waits = follow::begin_to_empty(status, &group.name, wanted, world, pace, now);
+                next = next.into_iter().chain(waits).min();
             }
         }
+        Wake::at_first(next, self.now)
     }
 
     /// Returns whether the machines of the run go. The persisted release counts, because the level of
@@ -93,9 +96,8 @@ impl Run<'_> {
         }
         // Unknown never lowers, until the longest hold is over or a person asks.
         let patient = !way.cause.by_a_person() && self.now < self.end + self.longest_hold();
-        let blind = self.readings.iter().any(|r| r.raises() && r.load.is_err());
         let unknown = |t: &Target| matches!(self.world.target(&t.workload), Seen::Unknown(_));
-        if (patient && blind) || self.announcement.targets.iter().any(unknown) {
+        if (patient && self.is_blind()) || self.announcement.targets.iter().any(unknown) {
             return Way::Wait;
         }
         Way::Go

@@ -330,8 +330,7 @@ impl Run<'_> {
             }
         }
         // An unknown signal blocks all targets of the run, including the targets without a signal.
-        let blind = self.readings.len() < self.announcement.signals.len()
-            || self.readings.iter().any(|r| r.raises() && r.load.is_err());
+        let blind = self.readings.len() < self.announcement.signals.len() || self.is_blind();
         let patience_ends = self.end + self.longest_hold();
         let patient = self.waits_for_others(way);
         let others_until = self.others_until(way);

@@ -56,8 +56,7 @@ impl Run<'_> {
 
     /// True if a person, an unknown signal or a moved calendar holds the floors above their shapes.
     fn floors_are_held(&self) -> bool {
-        let blind = self.readings.iter().any(|r| r.raises() && r.load.is_err());
-        blind || self.overrides.hold() || self.is_stretched()
+        self.is_blind() || self.overrides.hold() || self.is_stretched()
     }
 
     fn shaped(&self, target: &Target, baseline: u32, ahead: TimeDelta) -> u32 {
@@ -165,10 +164,9 @@ impl Run<'_> {
             let live = self.world.target(&t.workload).known();
             live.is_none_or(|live| live.rolling) || self.world.doubted.contains(&t.workload)
         };
-        let blind = self.readings.iter().any(|r| r.raises() && r.load.is_err());
         let cloud =
             self.world.cloud.place.is_none() || self.world.cloud.lasting_trouble().is_some();
-        let doubt = blind || cloud || targets.iter().any(unsettled);
+        let doubt = self.is_blind() || cloud || targets.iter().any(unsettled);
         if doubt || !self.world.trusts_its_clock(self.now) {
             return Way::Wait;
         }

@@ -37,7 +37,7 @@ impl Mutation {
 /// Number of lines after a marker in which `plant_in` searches for the original text.
 const NEAR: usize = 6;
 
-const MUTATIONS: [Mutation; 63] = [
+const MUTATIONS: [Mutation; 64] = [
     Mutation {
         name: "machines are launched without a reservation",
         marker: "launches-without-a-reservation",
@@ -61,6 +61,12 @@ const MUTATIONS: [Mutation; 63] = [
         marker: "shape-lowers-while-a-signal-is-unknown",
         right: "!self.required.blind",
         wrong: "true",
+    },
+    Mutation {
+        name: "machines of a shape go without a pause between batches",
+        marker: "batches-of-machines-without-a-pause",
+        right: "last + pace.step_time",
+        wrong: "last",
     },
     Mutation {
         name: "a shape lowers against a hold override",

@@ -38,10 +38,6 @@ impl Run<'_> {
         (verdict, format!("releasing: {}", parts.join(", ")))
     }
 
-    fn is_blind(&self) -> bool {
-        self.readings.iter().any(|r| r.raises() && r.load.is_err())
-    }
-
     /// Returns observations that the release needs and that are unknown, and targets whose floor
     /// another writer does not respect.
     fn risks_while_releasing(&self, status: &RunStatus, way: &Release) -> Vec<String> {
