@@ -3,21 +3,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use chrono::DateTime;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::Client;
 use kube::ResourceExt;
 use kube::api::{Api, DeleteParams, EvictParams, ListParams, Patch};
+use primetime_core::Instant;
 use primetime_core::state::announcement::Workload;
 use primetime_core::state::observed::KeptBy;
 use serde_json::json;
 
 use crate::call::{CallError, bounded};
 use crate::kinds::patch;
-
-/// Number of evictions of each pod that a Node had at the first look, returns included. A pod that
-/// tolerates everything comes back to the cordoned Node each time.
-const EVICTIONS: u32 = 2;
 
 /// Largest number of pods that a message names.
 const NAMED: usize = 3;
@@ -29,9 +27,15 @@ pub struct Drain {
     pub left: u32,
     /// What keeps the pods that are left.
     pub kept_by: Option<KeptBy>,
-    /// Pods of each controller at the first call, by UID of the controller.
-    first: Option<BTreeMap<String, u32>>,
-    /// Evictions since the first call, by UID of the controller.
+    /// Time of the first call. A pod that was created later has come back to the cordoned Node.
+    began: Option<Instant>,
+    /// Most pods of each controller at one call, without those that terminate, by UID of the
+    /// controller.
+    most: BTreeMap<String, u32>,
+    /// Evictions of pods that had come back, by UID of the controller. A pod that tolerates everything
+    /// comes back each time, so the drain evicts as many as the Node had, and then no more.
+    ///
+    /// Only the creation time tells: in a partial list a pod that stays looks like one that returns.
     evicted: BTreeMap<String, u32>,
 }
 
@@ -48,6 +52,8 @@ pub struct Order {
     pub spare: BTreeMap<Workload, u32>,
     /// True if the pods are deleted, whatever their `PodDisruptionBudget`s say.
     pub overdue: bool,
+    /// Time of the call.
+    pub now: Instant,
 }
 
 /// True if a drain leaves the pod on the Node. The `DaemonSet` controller would recreate a daemon
@@ -57,6 +63,12 @@ fn stays(pod: &Pod) -> bool {
     let mirror = pod.annotations().contains_key("kubernetes.io/config.mirror");
     let phase = pod.status.as_ref().and_then(|s| s.phase.as_deref());
     daemon || mirror || matches!(phase, Some("Succeeded" | "Failed"))
+}
+
+/// Returns the time at which the API server created a pod, in whole seconds.
+fn created(pod: &Pod) -> Option<Instant> {
+    let at = pod.metadata.creation_timestamp.as_ref()?.0.as_second();
+    DateTime::from_timestamp(at, 0)
 }
 
 fn controller(pod: &Pod) -> Option<&OwnerReference> {
@@ -107,9 +119,13 @@ pub async fn drain(client: &Client, order: &Order, before: Drain) -> Result<Drai
     let pods = bounded(all.list(&on_node)).await?;
     let pods: Vec<_> = pods.items.iter().filter(|pod| !stays(pod)).collect();
     let mut state = Drain { left: u32::try_from(pods.len()).unwrap_or(u32::MAX), ..before };
-    let first = state.first.get_or_insert_with(|| by_controller(&pods)).clone();
     let (going, staying): (Vec<&Pod>, Vec<&Pod>) =
         pods.iter().partition(|pod| pod.metadata.deletion_timestamp.is_some());
+    let began = *state.began.get_or_insert(order.now);
+    for (owner, pods) in by_controller(&staying) {
+        let most = state.most.entry(owner).or_default();
+        *most = pods.max(*most);
+    }
     let ours = |pod: &Pod, workload: &Workload| {
         pod.namespace().as_deref() == Some(order.namespace.as_str()) && is_of(pod, workload)
     };
@@ -128,9 +144,10 @@ pub async fn drain(client: &Client, order: &Order, before: Drain) -> Result<Drai
             }
             continue;
         };
-        let had = first.get(&owner).copied().unwrap_or(1).max(1);
+        let had = state.most.get(&owner).copied().unwrap_or(1).max(1);
+        let came_back = created(pod).is_some_and(|created| created > began);
         let evicted = state.evicted.entry(owner).or_default();
-        if *evicted >= had.saturating_mul(EVICTIONS) {
+        if came_back && *evicted >= had {
             back.insert(pod.name_any());
             continue;
         }
@@ -145,7 +162,7 @@ pub async fn drain(client: &Client, order: &Order, before: Drain) -> Result<Drai
             refused = why;
             continue;
         }
-        *evicted += 1;
+        *evicted += u32::from(came_back);
         if let Some(spare) = may {
             *spare -= 1;
         }

@@ -155,7 +155,8 @@ impl Reconciler {
             }
             MachineAct::Drain { node, open, spare, overdue } => {
                 let work = work(format!("drain/{node}"), "drain", Calls::Api);
-                let order = Order { node, open, namespace: namespace.to_owned(), spare, overdue };
+                let (namespace, now) = (namespace.to_owned(), look.now);
+                let order = Order { node, open, namespace, spare, overdue, now };
                 self.start(work, look, async move {
                     let before = engine.shared.with(|cache| cache.drains.get(&order.node).cloned());
                     let after =
