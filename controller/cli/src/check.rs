@@ -46,7 +46,7 @@ pub async fn show(cluster: &Cluster, args: &Args) -> Result<ExitCode> {
         tokio::time::sleep(INTERVAL).await;
     };
     let text = match args.output {
-        Output::Table => finding::table(&findings),
+        Output::Table => screen::painted(&finding::table(&findings)),
         Output::Json => finding::json(&findings)?,
     };
     screen::show(&text)?;

@@ -7,7 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use http::StatusCode;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::ask::{self, Answer};
 use crate::cluster::Cluster;
@@ -20,19 +20,31 @@ const LEASE: &str = "primetime";
 pub const NO_OPERATOR: u8 = 3;
 
 /// Result of the search for the leading operator.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase", tag = "state")]
 pub enum Leader {
     /// Leading operator.
     Leads {
         /// Name of the operator (`spec.holderIdentity` of the Lease).
         name: String,
         /// Time since the last renewal of the Lease.
+        #[serde(rename = "renewedSecondsAgo", serialize_with = "seconds")]
         renewed: TimeDelta,
     },
     /// Absence of a leader, with the reason.
-    None(String),
+    None {
+        /// Reason.
+        why: String,
+    },
     /// Unknown leader, with the reason.
-    Unknown(String),
+    Unknown {
+        /// Reason.
+        why: String,
+    },
+}
+
+fn seconds<S: serde::Serializer>(time: &TimeDelta, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_i64(time.num_seconds())
 }
 
 /// Items of a list of Leases.
@@ -64,7 +76,7 @@ pub async fn look(cluster: &Cluster) -> Leader {
         Err(why) => return unknown(&format!("{why:#}")),
     };
     let hint = "--operator-namespace names the namespace of the operator";
-    Leader::Unknown(match told {
+    let why = match told {
         StatusCode::NOT_FOUND => format!(
             "namespace {namespace} has no Lease {LEASE}, and you may not look in others; {hint}"
         ),
@@ -72,18 +84,21 @@ pub async fn look(cluster: &Cluster) -> Leader {
             format!("you may not read Lease {LEASE} in namespace {namespace}; {hint}")
         }
         status => format!("the API server answers {status} to the question for Lease {LEASE}"),
-    })
+    };
+    Leader::Unknown { why }
 }
 
 fn unknown(why: &dyn std::fmt::Display) -> Leader {
-    Leader::Unknown(why.to_string())
+    Leader::Unknown { why: why.to_string() }
 }
 
 fn newest(leases: &[Lease], at: DateTime<Utc>) -> Leader {
     let renewed = |lease: &&Lease| lease.spec.as_ref().and_then(|s| s.renew_time.clone());
     match leases.iter().max_by_key(renewed) {
         Some(lease) => judge(lease, at),
-        None => Leader::None(format!("no namespace has a Lease {LEASE}: none has ever led here")),
+        None => Leader::None {
+            why: format!("no namespace has a Lease {LEASE}: none has ever led here"),
+        },
     }
 }
 
@@ -95,17 +110,19 @@ fn judge(lease: &Lease, at: DateTime<Utc>) -> Leader {
     let holder = spec.holder_identity.as_deref().unwrap_or_default();
     let name = screen::plain(holder);
     let Some(ago) = renewed.map(|renewed| (at - renewed).max(TimeDelta::zero())) else {
-        return Leader::None(format!("Lease {LEASE} was never renewed"));
+        return Leader::None { why: format!("Lease {LEASE} was never renewed") };
     };
     // The `Date` header has whole seconds, so the check allows a further second.
     let lasts = TimeDelta::seconds(i64::from(spec.lease_duration_seconds.unwrap_or(15)) + 1);
     if holder.is_empty() {
         let ago = screen::length(ago);
-        return Leader::None(format!("the last one gave Lease {LEASE} up {ago} ago"));
+        return Leader::None { why: format!("the last one gave Lease {LEASE} up {ago} ago") };
     }
     if ago > lasts {
         let ago = screen::length(ago);
-        return Leader::None(format!("{name} renewed Lease {LEASE} {ago} ago and not since"));
+        return Leader::None {
+            why: format!("{name} renewed Lease {LEASE} {ago} ago and not since"),
+        };
     }
     Leader::Leads { name, renewed: ago }
 }
@@ -118,10 +135,10 @@ impl Leader {
             Self::Leads { name, renewed } => {
                 format!("operator {name} leads, seen {} ago", screen::length(*renewed))
             }
-            Self::None(why) => format!(
+            Self::None { why } => format!(
                 "NO OPERATOR LEADS: {why}. What is shown is old; nothing is planned, raised, obeyed or given back"
             ),
-            Self::Unknown(why) => format!("LEADER NOT KNOWN: {why}. What is shown may be old"),
+            Self::Unknown { why } => format!("LEADER NOT KNOWN: {why}. What is shown may be old"),
         }
     }
 
@@ -139,8 +156,8 @@ impl Leader {
     pub fn code(&self) -> ExitCode {
         match self {
             Self::Leads { .. } => ExitCode::SUCCESS,
-            Self::None(_) => ExitCode::from(NO_OPERATOR),
-            Self::Unknown(_) => ExitCode::FAILURE,
+            Self::None { .. } => ExitCode::from(NO_OPERATOR),
+            Self::Unknown { .. } => ExitCode::FAILURE,
         }
     }
 }
@@ -163,14 +180,14 @@ mod tests {
         assert_eq!(leads.line(), "operator primetime-0 leads, seen 2 s ago");
         assert!(matches!(said(&held("2026-11-22T20:50:31.000000Z")), Leader::Leads { .. }));
         let dead = said(&held("2026-11-22T20:48:20.000000Z"));
-        assert!(matches!(&dead, Leader::None(why) if why.contains("2m10s ago")), "{dead:?}");
+        assert!(matches!(&dead, Leader::None { why } if why.contains("2m10s ago")), "{dead:?}");
         let up = said(&json!({"holderIdentity": "", "renewTime": "2026-11-22T20:50:29.000000Z"}));
         assert!(
-            matches!(&up, Leader::None(why) if why.contains("gave Lease primetime up")),
+            matches!(&up, Leader::None { why } if why.contains("gave Lease primetime up")),
             "{up:?}"
         );
-        assert!(matches!(said(&json!({})), Leader::None(_)));
-        assert!(matches!(newest(&[], now()), Leader::None(_)));
+        assert!(matches!(said(&json!({})), Leader::None { .. }));
+        assert!(matches!(newest(&[], now()), Leader::None { .. }));
     }
 
     #[test]

@@ -3,24 +3,30 @@
 mod ask;
 mod check;
 mod cluster;
+mod create;
 mod files;
 mod leader;
 mod machines;
 mod next;
 mod overrule;
 mod preflight;
+mod report;
 mod screen;
 mod simulate;
 mod status;
+mod suspend;
 mod validate;
+mod version;
+mod wait;
 mod wall;
+mod why;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::OnceLock;
 
 use anyhow::{Context, Result};
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::cluster::Where;
 use crate::overrule::{About, Boost, Overrule, Start, Steps, Undo};
@@ -106,6 +112,20 @@ enum Online {
     Start(Start),
     /// Delete the newest override of a surge that is in force.
     Undo(Undo),
+    /// Announce an event from flags, without a file.
+    Create(create::Args),
+    /// Plan no further occurrence of a surge. A run that has begun continues.
+    Suspend(suspend::Suspend),
+    /// Plan the occurrences of a surge again.
+    Resume(suspend::Suspend),
+    /// Call off a single run.
+    Cancel(suspend::Cancel),
+    /// Wait until the next run of a surge is ready, live or done.
+    Wait(wait::Args),
+    /// Print the report of a finished run, as Markdown for a ticket.
+    Report(report::Args),
+    /// Print the versions of plugin, operator and Kubernetes.
+    Version,
 }
 
 /// Commands that need no cluster.
@@ -116,6 +136,17 @@ enum Offline {
     /// Simulate the event of a surge in virtual time, without a cluster, with a timeline of
     /// decisions and with figures.
     Simulate(Box<simulate::Args>),
+    /// Print the completion script of a shell: source <(kubectl surge completion bash).
+    Completion {
+        /// Shell.
+        shell: clap_complete::Shell,
+    },
+    /// Write the manual pages into a folder.
+    #[command(hide = true)]
+    Man {
+        /// Folder, which must exist.
+        folder: PathBuf,
+    },
 }
 
 fn main() -> ExitCode {
@@ -128,6 +159,11 @@ fn main() -> ExitCode {
             simulate::run(what).map(|()| ExitCode::SUCCESS)
         }
         Command::Offline(Offline::Validate(what)) => validate::run(what),
+        Command::Offline(Offline::Completion { shell }) => completion(*shell),
+        Command::Offline(Offline::Man { folder }) => {
+            let pages = clap_mangen::generate_to(Args::command(), folder);
+            pages.map(|()| ExitCode::SUCCESS).with_context(|| folder.display().to_string())
+        }
         Command::Online(what) => online(&args.place, what).map_err(|why| args.place.named(why)),
     });
     result.unwrap_or_else(|error| {
@@ -139,12 +175,26 @@ fn main() -> ExitCode {
     })
 }
 
+/// Prints the completion script for the binary `kubectl-surge`.
+fn completion(shell: clap_complete::Shell) -> Result<ExitCode> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Args::command(), "kubectl-surge", &mut script);
+    screen::show(&String::from_utf8_lossy(&script))?;
+    Ok(ExitCode::SUCCESS)
+}
+
 #[tokio::main]
 async fn online(place: &Where, command: &Online) -> Result<ExitCode> {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let started;
     let (action, overrule, about) = match command {
-        Online::Status(which) => return status::show(&place.connect().await?, which).await,
+        Online::Status(which) => {
+            let cluster = place.connect().await?;
+            return match (&which.surge, &which.target) {
+                (Some(surge), Some(target)) => why::show(&cluster, surge, target, which.utc).await,
+                _ => status::show(&cluster, which).await,
+            };
+        }
         Online::Next(what) => return next::show(place, what).await,
         Online::Machines(what) => return machines::show(&place.connect().await?, what).await,
         Online::Check(what) => return check::show(&place.connect().await?, what).await,
@@ -164,6 +214,17 @@ async fn online(place: &Where, command: &Online) -> Result<ExitCode> {
             started = Overrule::from(start);
             (OverrideAction::Start, &started, About::default())
         }
+        Online::Create(what) => return create::announce(place, what).await,
+        Online::Suspend(what) => {
+            return suspend::suspend(&place.connect().await?, what, true).await;
+        }
+        Online::Resume(what) => {
+            return suspend::suspend(&place.connect().await?, what, false).await;
+        }
+        Online::Cancel(what) => return suspend::cancel(&place.connect().await?, what).await,
+        Online::Wait(what) => return wait::until(&place.connect().await?, what).await,
+        Online::Report(what) => return report::show(&place.connect().await?, what).await,
+        Online::Version => return version::show(&place.connect().await?, version()).await,
         Online::Undo(what) => return overrule::undo(&place.connect().await?, what).await,
     };
     overrule::send(&place.connect().await?, action, overrule, about).await
@@ -172,7 +233,6 @@ async fn online(place: &Where, command: &Online) -> Result<ExitCode> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_command_line_is_well_formed() {

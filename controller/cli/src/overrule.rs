@@ -21,6 +21,7 @@ use crate::cluster::{Cluster, bounded, now};
 use crate::screen;
 
 pub use asked::{About, Boost, Overrule, Start, Steps, duration};
+pub use obeyed::runs as runs_of;
 pub use undo::{Undo, undo};
 
 /// Creates an override. Prints contradictions, the expiry, the command that deletes the override,

@@ -15,6 +15,7 @@ use primetime_core::schedule::in_zone;
 use primetime_core::state::condition::{ConditionType, condition};
 use primetime_core::state::overrides::Override;
 use primetime_core::state::run::{RunStatus, Stage};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::cluster::{Cluster, bounded, now};
@@ -26,7 +27,13 @@ use crate::wall::Wall;
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Name of the surge [default: all surges].
-    surge: Option<String>,
+    pub surge: Option<String>,
+    /// Name of a target of the surge: show why it has its floor, and why it is not lowered.
+    #[arg(requires = "surge", conflicts_with_all = ["watch", "done", "output"])]
+    pub target: Option<String>,
+    /// Output format. JSON and names are for programs.
+    #[arg(short, long, value_enum, default_value_t = Format::Text, conflicts_with = "watch")]
+    output: Format,
     /// Show the status again every second until interrupted.
     #[arg(short, long)]
     watch: bool,
@@ -35,17 +42,31 @@ pub struct Args {
     done: bool,
     /// Show times in UTC, not in the time zone of the event.
     #[arg(long)]
-    utc: bool,
+    pub utc: bool,
     /// Number of lines of the decision log to show of each run.
     #[arg(long, default_value_t = 5)]
     log: usize,
 }
 
+/// Output format of the status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// Text for people.
+    Text,
+    /// JSON: the leader, and the runs as the API server has them.
+    Json,
+    /// Names of the runs, as `kubectl get -o name` prints them.
+    Name,
+}
+
 /// Prints the status once, or every second with `--watch`.
 pub async fn show(cluster: &Cluster, args: &Args) -> Result<ExitCode> {
+    if args.output != Format::Text {
+        return data(cluster, args).await;
+    }
     if !args.watch {
         let (screen, leader) = look(cluster, args).await?;
-        screen::show(&screen)?;
+        screen::show(&screen::painted(&screen))?;
         return Ok(leader.code());
     }
     let mut last = None::<(String, Instant)>;
@@ -63,9 +84,53 @@ pub async fn show(cluster: &Cluster, args: &Args) -> Result<ExitCode> {
             }
             (Err(error), None) => format!("error: {error:#}; trying again\n"),
         };
-        screen::show(&format!("\x1b[H\x1b[2J{screen}"))?;
+        screen::show(&format!("\x1b[H\x1b[2J{}", screen::painted(&screen)))?;
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
+}
+
+/// Status for programs.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Data<'a> {
+    schema: &'static str,
+    leader: &'a Leader,
+    runs: Vec<&'a SurgeRun>,
+}
+
+/// Prints the runs as JSON or as names.
+async fn data(cluster: &Cluster, args: &Args) -> Result<ExitCode> {
+    let runs = listed::<SurgeRun>(cluster).await?;
+    let leader = leader::look(cluster).await;
+    let name = |run: &SurgeRun| run.spec.surge_name.clone().unwrap_or_else(|| run.name_any());
+    let mut shown: Vec<_> = runs
+        .iter()
+        .filter(|run| args.surge.as_ref().is_none_or(|surge| *surge == name(run)))
+        .filter(|run| args.done || !is_over(run))
+        .collect();
+    if let Some(surge) = args.surge.as_ref().filter(|_| shown.is_empty()) {
+        let there: Api<ScheduledSurge> =
+            Api::namespaced(cluster.client.clone(), &cluster.namespace);
+        if bounded(there.get_opt(surge)).await?.is_none() {
+            return Err(unknown(cluster, surge).await);
+        }
+    }
+    shown.sort_by_key(|run| run.spec.start_time);
+    let text = if args.output == Format::Name {
+        leader.warn();
+        let line = |run: &&SurgeRun| format!("surgerun.primetime.dev/{}\n", run.name_any());
+        shown.iter().map(line).collect()
+    } else {
+        let data = Data { schema: "primetime.dev/status/v1", leader: &leader, runs: shown };
+        serde_json::to_string_pretty(&data)? + "\n"
+    };
+    screen::show(&text)?;
+    Ok(leader.code())
+}
+
+/// True if a run has ended and has returned all capacity.
+fn is_over(run: &SurgeRun) -> bool {
+    run.status.as_ref().is_some_and(|s| s.completion_time.is_some())
 }
 
 /// Returns the error for an unknown surge name, with the names that exist.
@@ -118,8 +183,7 @@ async fn look(cluster: &Cluster, args: &Args) -> Result<(String, Leader)> {
     if let Some(name) = args.surge.as_ref().filter(|_| named.is_empty() && announced.is_empty()) {
         return Err(unknown(cluster, name).await);
     }
-    let over = |run: &SurgeRun| run.status.as_ref().is_some_and(|s| s.completion_time.is_some());
-    let mut shown: Vec<_> = named.into_iter().filter(|run| args.done || !over(run)).collect();
+    let mut shown: Vec<_> = named.into_iter().filter(|run| args.done || !is_over(run)).collect();
     shown.sort_by_key(|run| run.spec.start_time);
     let now = now();
     let mut screen = format!("{}\n\n", leader.line());

@@ -185,6 +185,49 @@ async fn checks_pass(evening: &Evening) -> Result<()> {
     says(evening, "alice", &pre, 1, &["× wrong: install-rights: you may not create "]).await
 }
 
+/// Tests the commands for an event that was not announced in a file, from the announcement to the
+/// report.
+async fn an_event_from_flags(evening: &Evening) -> Result<()> {
+    let of_shop = |more: &[&'static str]| [&["-n", SHOP], more].concat();
+    let alice = |more: &[&'static str]| of_shop(more);
+    let sale = ["create", "sale", "--in", "10s", "--for", "15s", "--target", "search=20"];
+    let dry = [&sale[..], &["--lead-seconds", "5", "--dry-run"]].concat();
+    says(evening, "alice", &alice(&dry), 0, &["accepted, not stored: shop/sale"]).await?;
+    says(evening, "alice", &alice(&["status", "sale"]), 1, &["there is no surge \"sale\""]).await?;
+    let later = ["create", "later-sale", "--in", "1h", "--for", "15s", "--target", "search=20"];
+    says(evening, "alice", &alice(&later), 0, &["announced: shop/later-sale starts at "]).await?;
+    let delete = ["-n", SHOP, "delete", "scheduledsurge/later-sale"];
+    run(evening.plane.kubectl().args(delete)).await?;
+    // The flags leave the pace of the release at its default, which takes minutes.
+    let print = [&sale[..], &["--lead-seconds", "5", "--print"]].concat();
+    let (code, printed) = surge(evening, "alice", &print).await?;
+    ensure!(code == 0, "{code}: {printed}");
+    let mut printed: serde_yaml::Value = serde_yaml::from_str(&printed)?;
+    printed["metadata"]["namespace"] = SHOP.into();
+    printed["spec"]["release"] = serde_yaml::from_str("{stepPercent: 100, stepSeconds: 1}")?;
+    evening.plane.apply(&serde_yaml::to_string(&printed)?).await?;
+    let wait = |what, time| ["wait", "sale", "--for", what, "--timeout", time];
+    says(evening, "alice", &alice(&wait("done", "1s")), 1, &["not Done within 1 s: "]).await?;
+    says(evening, "alice", &alice(&wait("ready", "60s")), 0, &["sale-", "Ready"]).await?;
+    let why = ["target search", "the largest of:", "20  the plan", "not lowered: the event lasts"];
+    says(evening, "alice", &alice(&["status", "sale", "search"]), 0, &why).await?;
+    let absent = ["surge sale has no target \"web\"; it has search"];
+    says(evening, "alice", &alice(&["status", "sale", "web"]), 1, &absent).await?;
+    let json = ["\"schema\": \"primetime.dev/status/v1\"", "\"state\": \"leads\"", "\"floor\": 20"];
+    says(evening, "alice", &alice(&["status", "sale", "-o", "json"]), 0, &json).await?;
+    let name = ["surgerun.primetime.dev/sale-"];
+    says(evening, "alice", &alice(&["status", "sale", "-o", "name"]), 0, &name).await?;
+    says(evening, "alice", &alice(&wait("done", "120s")), 0, &["sale-", "Done"]).await?;
+    let report = ["## sale-", "- Result: ready ", "| search | 5 | 20 | 20 | 5 s | "];
+    says(evening, "alice", &alice(&["report", "sale"]), 0, &report).await?;
+    says(evening, "alice", &alice(&["suspend", "sale"]), 0, &["shop/sale is suspended"]).await?;
+    says(evening, "alice", &alice(&["resume", "sale"]), 0, &["shop/sale is resumed"]).await?;
+    let version = ["plugin      0.", "kubernetes  v1.", "you may not list deployments"];
+    says(evening, "alice", &["--operator-namespace", RELEASE, "version"], 0, &version).await?;
+    let delete = ["-n", SHOP, "delete", "scheduledsurge/sale"];
+    run(evening.plane.kubectl().args(delete)).await.map(drop)
+}
+
 const HOLD: [&str; 7] = ["-n", SHOP, "hold", "capital", "--for", "5m", "--reason"];
 
 #[tokio::test(flavor = "multi_thread")]
@@ -222,6 +265,7 @@ async fn the_plugin_says_what_is_so() -> Result<()> {
     says(&evening, "admin", &["-n", "../x", "status"], 1, &odd).await?;
 
     overrides_are_answered(&evening).await?;
+    an_event_from_flags(&evening).await?;
     checks_pass(&evening).await?;
     a_kind_that_may_not_be_listed(&evening, show).await?;
     let check = of_shop(&["check"]);

@@ -135,8 +135,8 @@ async fn leader(cluster: &Cluster) -> Finding {
     let leader = leader::look(cluster).await;
     let state = match leader {
         Leader::Leads { .. } => State::Ok,
-        Leader::None(_) => State::Wrong,
-        Leader::Unknown(_) => State::Unknown,
+        Leader::None { .. } => State::Wrong,
+        Leader::Unknown { .. } => State::Unknown,
     };
     tell(Rule::Leader, state, &leader.line())
 }

@@ -49,7 +49,7 @@ fn meant(runs: &[SurgeRun]) -> Vec<&SurgeRun> {
 pub async fn wait(cluster: &Cluster, asked: &Override, before: &[SurgeRun]) -> Result<ExitCode> {
     let names: Vec<String> = meant(before).into_iter().map(ResourceExt::name_any).collect();
     let leader = leader::look(cluster).await;
-    let dead = matches!(leader, Leader::None(_));
+    let dead = matches!(leader, Leader::None { .. });
     let until = tokio::time::Instant::now() + if dead { Duration::ZERO } else { WAIT };
     let effects = loop {
         let now = runs(cluster, &asked.surge).await?;

@@ -1,0 +1,50 @@
+//! `kubectl surge version`: versions of the plugin, the operator, the kinds and Kubernetes.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use http::StatusCode;
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::apimachinery::pkg::version::Info;
+use kube::ResourceExt;
+use serde::Deserialize;
+
+use crate::ask;
+use crate::cluster::Cluster;
+use crate::screen;
+
+/// Items of a list.
+#[derive(Deserialize)]
+struct Items {
+    items: Vec<Deployment>,
+}
+
+/// Label with the version of the operator.
+const LABEL: &str = "app.kubernetes.io/version";
+
+/// Prints the versions. A version that cannot be read is said to be unknown, with the reason.
+pub async fn show(cluster: &Cluster, plugin: &str) -> Result<ExitCode> {
+    screen::show(&format!("plugin      {plugin}\n"))?;
+    let kubernetes = match ask::decoded::<Info>(cluster, "/version").await? {
+        Ok(info) => info.git_version,
+        Err(status) => format!("not known: the API server answers {status}"),
+    };
+    screen::show(&format!("kubernetes  {kubernetes}\n"))?;
+    let namespace = &cluster.operator_namespace;
+    let path = format!(
+        "/apis/apps/v1/namespaces/{namespace}/deployments?labelSelector=app.kubernetes.io%2Fname%3Dprimetime"
+    );
+    let operator = match ask::decoded::<Items>(cluster, &path).await? {
+        Ok(list) => {
+            let version = |d: &Deployment| d.labels().get(LABEL).cloned();
+            let found = list.items.iter().find_map(version);
+            found.unwrap_or_else(|| format!("not known: no Deployment in namespace {namespace}"))
+        }
+        Err(StatusCode::FORBIDDEN) => {
+            format!("not known: you may not list deployments in namespace {namespace}")
+        }
+        Err(status) => format!("not known: the API server answers {status}"),
+    };
+    screen::show(&format!("operator    {}\n", screen::plain(&operator)))?;
+    Ok(ExitCode::SUCCESS)
+}
