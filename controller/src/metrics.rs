@@ -72,7 +72,7 @@ impl Metrics {
         registry.register(Box::new(orphans.clone()))?;
         let clock_error = Gauge::new(
             "primetime_clock_error_seconds",
-            "Difference of the clock from that of the API server; 0 within the tolerance of 20 s.",
+            "Difference of the clock from that of the API server; 0 within the tolerance of 15 s.",
         )?;
         registry.register(Box::new(clock_error.clone()))?;
         let rows = Mutex::default();
