@@ -46,6 +46,7 @@ async fn raised(client: &Client) -> Result<Raised> {
     let runs = bounded(Api::<SurgeRun>::all(client.clone()).list(&ListParams::default())).await?;
     let holds = bounded(Api::<SurgeHold>::all(client.clone()).list(&ListParams::default())).await?;
     let mut found = Raised { told: Vec::new(), surges: BTreeSet::new() };
+    let ends = |run: &SurgeRun| run.metadata.deletion_timestamp.is_some();
     for run in runs.items.iter().filter(|run| run.finalizers().iter().any(|f| f == FINALIZER)) {
         let namespace = run.namespace().unwrap_or_default();
         let status = run.status.as_ref();
@@ -53,7 +54,10 @@ async fn raised(client: &Client) -> Result<Raised> {
             status.map_or(("unknown", ""), |s| (s.stage.as_str(), s.message.as_str()));
         found.told.push(format!("run {namespace}/{} {stage}: {message}", run.name_any()));
         let surge = run.spec.surge_name.clone().unwrap_or_else(|| run.name_any());
-        found.surges.insert((namespace, surge));
+        // A run that is being deleted is being released already.
+        if !ends(run) {
+            found.surges.insert((namespace, surge));
+        }
     }
     for hold in &holds.items {
         let target = &hold.spec.hold.target_ref;
@@ -77,7 +81,15 @@ pub async fn run(what: &Uninstall) -> Result<()> {
     let patience = Duration::from_secs(u64::from(what.timeout_seconds));
     let mut asked = BTreeSet::new();
     loop {
-        let Raised { told, surges } = raised(&client).await?;
+        let Raised { told, surges } = match raised(&client).await {
+            Ok(raised) => raised,
+            Err(why) if what.release && began.elapsed() < patience => {
+                println!("{why:#}; trying again");
+                tokio::time::sleep(INTERVAL).await;
+                continue;
+            }
+            Err(why) => return Err(why),
+        };
         if told.is_empty() {
             println!("nothing is raised: the operator may be uninstalled");
             return Ok(());
@@ -89,11 +101,19 @@ pub async fn run(what: &Uninstall) -> Result<()> {
                  all runs are Done; without the operator nothing is returned"
             );
         }
-        for surge in surges.difference(&asked) {
-            release(&client, surge, what.timeout_seconds).await?;
-            println!("asked for the release of surge {}/{}", surge.0, surge.1);
+        // A surge that cannot be released must not keep the others.
+        for surge in surges {
+            if asked.contains(&surge) {
+                continue;
+            }
+            match release(&client, &surge, what.timeout_seconds).await {
+                Ok(()) => {
+                    println!("asked for the release of surge {}/{}", surge.0, surge.1);
+                    asked.insert(surge);
+                }
+                Err(why) => println!("{why:#}; trying again"),
+            }
         }
-        asked.extend(surges);
         if began.elapsed() >= patience {
             bail!("still raised after {} s:\n  {list}", what.timeout_seconds);
         }

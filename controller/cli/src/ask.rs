@@ -6,12 +6,12 @@ use http::{Request, StatusCode, header};
 use kube::client::Body;
 use serde::de::DeserializeOwned;
 
-use crate::cluster::{Cluster, PATIENCE, now};
+use crate::cluster::{Cluster, PATIENCE};
 
 /// Answer of the API server to a request.
 pub enum Answer {
-    /// Body, and the time of the answer on the clock of the API server.
-    Body(Vec<u8>, DateTime<Utc>),
+    /// Body, and the time of the answer on the clock of the API server (`Date` header), if known.
+    Body(Vec<u8>, Option<DateTime<Utc>>),
     /// Status code of a refusal.
     Refused(StatusCode),
 }
@@ -22,7 +22,7 @@ pub async fn get(cluster: &Cluster, path: &str) -> Result<Answer> {
     let response = tokio::time::timeout(PATIENCE, cluster.client.send(request)).await??;
     let date = response.headers().get(header::DATE).and_then(|date| date.to_str().ok());
     let date = date.and_then(|date| DateTime::parse_from_rfc2822(date).ok());
-    let at = date.map_or_else(now, |date| date.with_timezone(&Utc));
+    let at = date.map(|date| date.with_timezone(&Utc));
     if !response.status().is_success() {
         return Ok(Answer::Refused(response.status()));
     }

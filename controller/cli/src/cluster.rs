@@ -45,6 +45,11 @@ pub struct Cluster {
 }
 
 impl Where {
+    /// True if the user selected all namespaces.
+    pub fn all(&self) -> bool {
+        self.all_namespaces
+    }
+
     /// Adds the context of the kubeconfig to an error. A wrong context is the usual cause of an
     /// unknown name.
     pub fn named(&self, why: anyhow::Error) -> anyhow::Error {

@@ -10,7 +10,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use serde::{Deserialize, Serialize};
 
 use crate::ask::{self, Answer};
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, now};
 use crate::screen;
 
 /// Name of the Lease of the leader election.
@@ -62,14 +62,14 @@ pub async fn look(cluster: &Cluster) -> Leader {
     let refused = match ask::get(cluster, &one).await {
         Ok(Answer::Body(body, at)) => {
             return serde_json::from_slice::<Lease>(&body)
-                .map_or_else(|why| unknown(&why), |l| judge(&l, at));
+                .map_or_else(|why| unknown(&why), |l| judge(&l, at.unwrap_or_else(now)));
         }
         Ok(Answer::Refused(status)) => status,
         Err(why) => return unknown(&format!("{why:#}")),
     };
     let told = match ask::get(cluster, &all).await {
         Ok(Answer::Body(body, at)) => match serde_json::from_slice::<Leases>(&body) {
-            Ok(leases) => return newest(&leases.items, at),
+            Ok(leases) => return newest(&leases.items, at.unwrap_or_else(now)),
             Err(why) => return unknown(&why),
         },
         Ok(Answer::Refused(_)) => refused,
@@ -146,7 +146,7 @@ impl Leader {
     /// output stays free for programs.
     pub fn warn(&self) {
         if !matches!(self, Self::Leads { .. }) {
-            eprintln!("{}", self.line());
+            eprintln!("{}", screen::plain(&self.line()));
         }
     }
 
@@ -165,7 +165,6 @@ impl Leader {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cluster::now;
     use serde_json::{Value, json};
 
     fn said(spec: &Value) -> Leader {

@@ -170,7 +170,7 @@ fn main() -> ExitCode {
         if screen::is_closed(&error) {
             return ExitCode::SUCCESS;
         }
-        eprintln!("error: {error:#}");
+        eprintln!("error: {}", screen::plain(&format!("{error:#}")));
         ExitCode::FAILURE
     })
 }
@@ -186,6 +186,18 @@ fn completion(shell: clap_complete::Shell) -> Result<ExitCode> {
 #[tokio::main]
 async fn online(place: &Where, command: &Online) -> Result<ExitCode> {
     let _ = rustls::crypto::ring::default_provider().install_default();
+    let many = matches!(
+        command,
+        Online::Status(_)
+            | Online::Next(_)
+            | Online::Machines(_)
+            | Online::Check(_)
+            | Online::Version
+    );
+    if !many && place.all() {
+        let kind = clap::error::ErrorKind::ArgumentConflict;
+        Args::command().error(kind, "-A: this command concerns a single namespace").exit();
+    }
     let started;
     let (action, overrule, about) = match command {
         Online::Status(which) => {

@@ -8,11 +8,13 @@ use clap::ValueEnum;
 use kube::ResourceExt;
 use primetime_api::SurgeRun;
 use primetime_core::schedule::in_zone;
+use primetime_core::state::condition::EventReason;
 use primetime_core::state::report::Report;
 
 use crate::cluster::Cluster;
 use crate::overrule::runs_of;
 use crate::screen;
+use crate::status;
 
 /// Format of the report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -42,10 +44,15 @@ pub async fn show(cluster: &Cluster, args: &Args) -> Result<ExitCode> {
     let report = |run: &SurgeRun| run.status.as_ref().and_then(|status| status.report.clone());
     let found = runs.iter().rev().filter(asked).find_map(|run| Some((run, report(run)?)));
     let Some((run, report)) = found else {
-        bail!(
-            "no run of surge {} has a report yet: a report is written when all is returned",
-            args.surge
-        )
+        if runs.is_empty() {
+            return Err(status::unknown(cluster, &args.surge).await);
+        }
+        if let Some(name) = &args.run
+            && !runs.iter().any(|run| run.name_any() == *name)
+        {
+            bail!("surge {} has no run \"{name}\"", args.surge)
+        }
+        bail!("no report of surge {} yet: it is written when all is returned", args.surge)
     };
     let text = match args.output {
         Format::Md => markdown(run, &report),
@@ -110,7 +117,8 @@ fn markdown(run: &SurgeRun, report: &Report) -> String {
         }
     }
     let people = run.status.iter().flat_map(|status| &status.decisions);
-    let people: Vec<_> = people.filter(|d| d.message.contains(" by ")).collect();
+    let overrides = EventReason::OverrideInForce.as_str();
+    let people: Vec<_> = people.filter(|d| d.reason == overrides).collect();
     if !people.is_empty() {
         out.push_str("\nWhat people did:\n\n");
         for d in people {

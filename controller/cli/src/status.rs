@@ -109,9 +109,8 @@ async fn data(cluster: &Cluster, args: &Args) -> Result<ExitCode> {
         .filter(|run| args.done || !is_over(run))
         .collect();
     if let Some(surge) = args.surge.as_ref().filter(|_| shown.is_empty()) {
-        let there: Api<ScheduledSurge> =
-            Api::namespaced(cluster.client.clone(), &cluster.namespace);
-        if bounded(there.get_opt(surge)).await?.is_none() {
+        let there = listed::<ScheduledSurge>(cluster).await?;
+        if !there.iter().any(|found| found.name_any() == *surge) {
             return Err(unknown(cluster, surge).await);
         }
     }

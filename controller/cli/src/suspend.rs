@@ -3,9 +3,10 @@
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
-use kube::api::{DeleteParams, Patch, PatchParams};
+use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
 use kube::{Api, ResourceExt};
 use primetime_api::{FINALIZER, ScheduledSurge, SurgeRun};
+use primetime_core::state::run::Stage;
 use serde_json::json;
 
 use crate::cluster::{Cluster, bounded};
@@ -62,11 +63,20 @@ pub async fn cancel(cluster: &Cluster, what: &Cancel) -> Result<ExitCode> {
             cluster.place()
         )
     };
+    if run.status.as_ref().is_some_and(|status| status.stage >= Stage::Done) {
+        bail!("run {} is over; kubectl delete surgerun deletes its record and report", what.run)
+    }
     let begun = run.finalizers().iter().any(|f| f == FINALIZER);
     if begun && !what.begun {
         bail!("run {} has begun: --begun releases everything that it has raised", what.run)
     }
-    bounded(api.delete(&what.run, &DeleteParams::default())).await?;
+    // A run that begins in between is not deleted.
+    let seen = Preconditions {
+        uid: run.metadata.uid.clone(),
+        resource_version: run.metadata.resource_version.clone(),
+    };
+    let params = DeleteParams { preconditions: Some(seen), ..DeleteParams::default() };
+    bounded(api.delete(&what.run, &params)).await?;
     let text = if begun {
         "is cancelled: after the delete grace, what it has raised is released step by step"
     } else {

@@ -29,7 +29,7 @@ pub async fn show(cluster: &Cluster, plugin: &str) -> Result<ExitCode> {
         Ok(info) => info.git_version,
         Err(status) => format!("not known: the API server answers {status}"),
     };
-    screen::show(&format!("kubernetes  {kubernetes}\n"))?;
+    screen::show(&format!("kubernetes  {}\n", screen::plain(&kubernetes)))?;
     let namespace = &cluster.operator_namespace;
     let path = format!(
         "/apis/apps/v1/namespaces/{namespace}/deployments?labelSelector=app.kubernetes.io%2Fname%3Dprimetime"
@@ -46,5 +46,6 @@ pub async fn show(cluster: &Cluster, plugin: &str) -> Result<ExitCode> {
         Err(status) => format!("not known: the API server answers {status}"),
     };
     screen::show(&format!("operator    {}\n", screen::plain(&operator)))?;
-    Ok(ExitCode::SUCCESS)
+    let unknown = [&kubernetes, &operator].into_iter().any(|said| said.starts_with("not known"));
+    Ok(if unknown { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }

@@ -6,13 +6,15 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use chrono::TimeDelta;
 use clap::ValueEnum;
-use kube::ResourceExt;
-use primetime_api::SurgeRun;
+use kube::{Api, ResourceExt};
+use primetime_api::{ScheduledSurge, SurgeRun};
 use primetime_core::state::run::{RunStatus, Stage, Verdict};
 
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, bounded};
+use crate::leader;
 use crate::overrule::{duration, runs_of};
 use crate::screen;
+use crate::status;
 
 /// State to wait for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -52,6 +54,12 @@ impl For {
     }
 }
 
+/// True if the surge exists.
+async fn announced(cluster: &Cluster, surge: &str) -> Result<bool> {
+    let surges: Api<ScheduledSurge> = Api::namespaced(cluster.client.clone(), &cluster.namespace);
+    Ok(bounded(surges.get_opt(surge)).await?.is_some())
+}
+
 /// Waits for the earliest run that was open at the beginning. The exit code is 1 if the time is over
 /// or the run can no longer reach the state.
 pub async fn until(cluster: &Cluster, args: &Args) -> Result<ExitCode> {
@@ -59,7 +67,16 @@ pub async fn until(cluster: &Cluster, args: &Args) -> Result<ExitCode> {
     let patience = args.timeout.to_std().unwrap_or_default();
     let mut name = None::<String>;
     loop {
-        let runs = runs_of(cluster, &args.surge).await?;
+        // A single read that fails ends no wait.
+        let runs = match runs_of(cluster, &args.surge).await {
+            Ok(runs) => runs,
+            Err(why) if began.elapsed() < patience => {
+                eprintln!("{}; trying again", screen::plain(&format!("{why:#}")));
+                tokio::time::sleep(INTERVAL).await;
+                continue;
+            }
+            Err(why) => return Err(why),
+        };
         let stage = |run: &SurgeRun| run.status.as_ref().map_or(Stage::Planned, |s| s.stage);
         let run = match &name {
             Some(name) => runs.iter().find(|run| run.name_any() == *name),
@@ -67,15 +84,21 @@ pub async fn until(cluster: &Cluster, args: &Args) -> Result<ExitCode> {
         };
         let told = match run {
             None if name.is_some() => bail!("the run of surge {} is gone", args.surge),
-            None => format!("surge {} has no open run", args.surge),
+            None if announced(cluster, &args.surge).await? => {
+                format!("surge {} has no open run", args.surge)
+            }
+            None => return Err(status::unknown(cluster, &args.surge).await),
             Some(run) => {
                 let found = name.insert(run.name_any()).clone();
                 let status = run.status.clone().unwrap_or_default();
                 let (at, verdict) = (status.stage.as_str(), status.verdict.as_str());
                 let told = screen::plain(&format!("{found}: {at} {verdict}: {}", status.message));
                 if args.state.is_reached(&status) {
+                    // Without a leader the status is old.
                     screen::show(&format!("{told}\n"))?;
-                    return Ok(ExitCode::SUCCESS);
+                    let leader = leader::look(cluster).await;
+                    leader.warn();
+                    return Ok(leader.code());
                 }
                 if status.stage >= Stage::Done {
                     bail!("{told}")

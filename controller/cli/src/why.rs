@@ -1,12 +1,13 @@
 //! `kubectl surge status SURGE TARGET`: why a target has its floor, what limits the floor, and why
 //! it is not lowered.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 use kube::ResourceExt;
-use primetime_api::{SurgeHold, SurgeOverride, SurgeRun};
+use primetime_api::{ScheduledSurge, SurgeHold, SurgeOverride, SurgeRun};
 use primetime_core::state::hold::Hold;
 use primetime_core::state::overrides::{Action, Boost, Override};
 use primetime_core::state::run::{RunStatus, Stage};
@@ -23,7 +24,9 @@ pub async fn show(cluster: &Cluster, surge: &str, target: &str, utc: bool) -> Re
     let leader = leader::look(cluster).await;
     let mut runs = listed::<SurgeRun>(cluster).await?;
     runs.retain(|run| run.spec.surge_name.as_deref().unwrap_or(&run.name_any()) == surge);
-    if runs.is_empty() {
+    let announced = listed::<ScheduledSurge>(cluster).await?;
+    let announced = announced.into_iter().find(|found| found.name_any() == surge);
+    if runs.is_empty() && announced.is_none() {
         return Err(unknown(cluster, surge).await);
     }
     runs.retain(|run| run.status.as_ref().is_none_or(|s| s.stage < Stage::Done));
@@ -31,33 +34,35 @@ pub async fn show(cluster: &Cluster, surge: &str, target: &str, utc: bool) -> Re
     let holds = listed::<SurgeHold>(cluster).await?;
     let overrides = listed::<SurgeOverride>(cluster).await?;
     let mut out = format!("{}\n", leader.line());
-    let mut known = Vec::new();
+    let events = runs.iter().map(|run| &run.spec.event);
+    let events = events.chain(announced.as_ref().map(|surge| &surge.spec.event));
+    let known: BTreeSet<&str> =
+        events.flat_map(|event| &event.targets).map(|target| target.name.as_str()).collect();
+    if !known.contains(target) {
+        let known: Vec<&str> = known.into_iter().collect();
+        bail!("surge {surge} has no target \"{target}\"; it has {}", known.join(", "))
+    }
+    let mut open = false;
     for run in &runs {
-        let Some(spec) = run.spec.event.targets.iter().find(|t| t.name == target) else {
-            known.extend(run.spec.event.targets.iter().map(|t| t.name.clone()));
-            continue;
-        };
+        let Some(spec) = run.spec.event.targets.iter().find(|t| t.name == target) else { continue };
+        open = true;
         let of = &spec.scale_target_ref;
         let hold = holds.iter().find(|hold| {
             let held = &hold.spec.hold.target_ref;
             hold.namespace() == run.namespace() && held.kind == of.kind && held.name == of.name
         });
-        let in_force: Vec<_> = overrides
+        let mut in_force: Vec<_> = overrides
             .iter()
             .filter(|o| o.namespace() == run.namespace())
             .filter_map(SurgeOverride::record)
             .filter(|o| run.status.as_ref().is_some_and(|s| s.overrides.contains(&o.name)))
             .collect();
+        in_force.sort_by(|a, b| (a.created, &a.name).cmp(&(b.created, &b.name)));
         out.push('\n');
         out.push_str(&explain(run, target, hold.map(|h| &h.spec.hold), &in_force, utc));
     }
-    if !known.is_empty() && known.len() >= runs.len() && !out.contains("floor") {
-        known.sort();
-        known.dedup();
-        bail!("surge {surge} has no target \"{target}\"; it has {}", known.join(", "))
-    }
-    if runs.is_empty() {
-        let _ = writeln!(out, "\nno run of surge {surge} is open: nothing holds target {target}");
+    if !open {
+        let _ = writeln!(out, "\nno open run of surge {surge} has target {target}");
     }
     let plain = out.lines().map(screen::plain).collect::<Vec<_>>().join("\n");
     screen::show(&(plain + "\n"))?;
@@ -117,6 +122,12 @@ fn explain(
     out
 }
 
+/// True if the plan of a target has a shape.
+fn is_shaped(run: &SurgeRun, seen: &TargetStatus) -> bool {
+    run.spec.event.shape.is_some()
+        || run.spec.event.targets.iter().any(|t| t.name == seen.name && t.shape.is_some())
+}
+
 /// Returns what asks for replicas of a target, largest last.
 fn causes(
     run: &SurgeRun,
@@ -125,8 +136,7 @@ fn causes(
     in_force: &[Override],
 ) -> Vec<(u32, String)> {
     let mut causes = Vec::new();
-    let shaped = run.spec.event.shape.is_some()
-        || run.spec.event.targets.iter().any(|t| t.name == seen.name && t.shape.is_some());
+    let shaped = is_shaped(run, seen);
     if let Some(planned) = seen.planned {
         let what = if shaped { "the shape at this time" } else { "the plan" };
         causes.push((planned, what.to_owned()));
@@ -137,7 +147,9 @@ fn causes(
             causes.push((required, format!("signal {}: {value} now", signal.name)));
         }
     }
-    for o in in_force {
+    // A release cancels earlier boosts.
+    let released = in_force.iter().rposition(|o| o.action == Action::Release);
+    for o in in_force.iter().skip(released.map_or(0, |at| at + 1)) {
         let Action::Boost { target, amount } = &o.action else { continue };
         if target.as_ref().is_some_and(|target| *target != seen.name) {
             continue;
@@ -178,21 +190,30 @@ fn reasons(
         return reasons;
     }
     let end = wall.time(status.end_time.unwrap_or(run.spec.end_time));
-    match status.stage {
-        Stage::Planned | Stage::WarmingUp | Stage::Ready | Stage::Live => {
-            reasons.push(format!("not lowered: the event lasts until {end}"));
+    let hold = in_force.iter().rfind(|o| o.action == Action::Hold);
+    let person = status.release.as_ref().is_some_and(|release| release.cause.by_a_person());
+    match (status.stage, hold) {
+        (Stage::Done | Stage::Cancelled, _) => {}
+        (_, Some(hold)) => reasons.push(format!("not lowered: {}", hold.describe())),
+        (Stage::Planned | Stage::WarmingUp | Stage::Ready | Stage::Live, None) => {
+            reasons.push(if is_shaped(run, seen) {
+                format!("is lowered along the shape by the clock, until {end}")
+            } else {
+                format!("not lowered: the event lasts until {end}")
+            });
         }
-        Stage::Holding => reasons.push(match status.quiet_since {
+        (Stage::Holding, None) => reasons.push(match status.quiet_since {
             Some(since) => format!("not lowered yet: the load is low since {}", wall.time(since)),
             None => "not lowered: the hold after the end waits until the load is low".to_owned(),
         }),
-        Stage::Releasing => reasons.push("is being lowered, step by step".to_owned()),
-        Stage::Done | Stage::Cancelled => {}
+        (Stage::Releasing, None) => reasons.push("is being lowered, step by step".to_owned()),
     }
-    for o in in_force.iter().filter(|o| o.action == Action::Hold) {
-        reasons.push(format!("not lowered: {}", o.describe()));
-    }
-    for signal in status.signals.iter().filter(|s| s.unknown_since.is_some()) {
+    // A signal without a target raises nothing, and a person's release waits for no signal.
+    let raises = |name: &str| {
+        run.spec.event.signals.iter().any(|signal| signal.name == name && signal.target.is_some())
+    };
+    let unknown = status.signals.iter().filter(|s| s.unknown_since.is_some() && raises(&s.name));
+    for signal in unknown.filter(|_| !person) {
         let why = signal.unknown_because.as_deref().unwrap_or("no reason is known");
         reasons.push(format!("not lowered: signal {} is unknown: {why}", signal.name));
     }

@@ -127,6 +127,8 @@ async fn a_value_that_the_chart_does_not_know_is_refused() -> Result<()> {
         ("calendars.urls={guide.example.com}", "does not match pattern"),
         ("scalableKinds[0].kind=Rollout", "missing properties"),
         ("probes.liveness.path=/x", "'path' not allowed"),
+        ("podLabels.app\\.kubernetes\\.io/name=other", "app.kubernetes.io/name"),
+        ("prometheusRule.runbookURL=", "minLength"),
         ("podMonitor.interval=15 s", "does not match pattern"),
     ];
     for (value, words) in wrong {
@@ -190,6 +192,8 @@ serviceMonitor: {enabled: true, interval: 30s}
     }
     ensure!(operator["serviceAccountName"] == "existing" && operator["hostNetwork"] == true);
     ensure!(operator["dnsPolicy"] == "Default", "{operator}");
+    let surge = deployment["spec"]["strategy"]["rollingUpdate"]["maxSurge"].as_u64();
+    ensure!(surge == Some(0), "two pods cannot have the same ports on one node");
     let container = &operator["containers"][0];
     let env = container["env"].as_array().cloned().unwrap_or_default();
     ensure!(env.iter().any(|env| env["name"] == "HTTPS_PROXY"), "{container}");

@@ -223,7 +223,7 @@ async fn an_event_from_flags(evening: &Evening) -> Result<()> {
     says(evening, "alice", &alice(&["suspend", "sale"]), 0, &["shop/sale is suspended"]).await?;
     says(evening, "alice", &alice(&["resume", "sale"]), 0, &["shop/sale is resumed"]).await?;
     let version = ["plugin      0.", "kubernetes  v1.", "you may not list deployments"];
-    says(evening, "alice", &["--operator-namespace", RELEASE, "version"], 0, &version).await?;
+    says(evening, "alice", &["--operator-namespace", RELEASE, "version"], 1, &version).await?;
     let delete = ["-n", SHOP, "delete", "scheduledsurge/sale"];
     run(evening.plane.kubectl().args(delete)).await.map(drop)
 }

@@ -53,13 +53,14 @@ pub async fn look(cluster: &Cluster) -> Vec<Finding> {
         },
         Err(why) => tell(Rule::ApiServer, State::Unknown, format!("/version is no version: {why}")),
     };
-    let off = at - now();
-    let clock = if off.abs() > CLOCK {
+    let clock = if let Some(off) = at.map(|at| at - now()).filter(|off| off.abs() > CLOCK) {
         let text = format!(
             "the clock of this computer differs from the API server by {} s; countdowns are wrong by as much",
             off.num_seconds().abs()
         );
         tell(Rule::Clock, State::Warning, text)
+    } else if at.is_none() {
+        tell(Rule::Clock, State::Unknown, "the answer of the API server has no Date header".into())
     } else {
         tell(Rule::Clock, State::Ok, "the clock of this computer agrees with the API server".into())
     };
@@ -73,7 +74,7 @@ fn minor(info: &Info) -> Option<u32> {
 }
 
 /// Kinds that the chart creates: group, resource, and the namespace if the kind has one.
-const CREATED: [(&str, &str, bool); 10] = [
+const CREATED: [(&str, &str, bool); 16] = [
     ("apiextensions.k8s.io", "customresourcedefinitions", false),
     ("rbac.authorization.k8s.io", "clusterroles", false),
     ("rbac.authorization.k8s.io", "clusterrolebindings", false),
@@ -83,8 +84,18 @@ const CREATED: [(&str, &str, bool); 10] = [
     ("apps", "deployments", true),
     ("policy", "poddisruptionbudgets", true),
     ("rbac.authorization.k8s.io", "roles", true),
+    ("rbac.authorization.k8s.io", "rolebindings", true),
     ("", "secrets", true),
+    ("", "services", true),
+    ("", "serviceaccounts", true),
+    ("", "configmaps", true),
+    ("batch", "jobs", true),
+    // The roles of the chart have rights that the user may lack.
+    ("rbac.authorization.k8s.io", ESCALATE, false),
 ];
+
+/// Entry of [`CREATED`] that stands for the verb `escalate` on cluster roles.
+const ESCALATE: &str = "clusterroles/escalate";
 
 /// Applies the rules of `check --pre`: rights of the user, and APIs that the chart needs.
 pub async fn before_the_installation(cluster: &Cluster) -> Vec<Finding> {
@@ -96,7 +107,9 @@ pub async fn before_the_installation(cluster: &Cluster) -> Vec<Finding> {
     let mut unknown = None;
     for (group, resource, namespaced) in CREATED {
         let namespace = namespaced.then_some(cluster.operator_namespace.as_str());
-        match may(cluster, "create", group, resource, namespace).await {
+        let (verb, resource_asked) =
+            if resource == ESCALATE { ("escalate", "clusterroles") } else { ("create", resource) };
+        match may(cluster, verb, group, resource_asked, namespace).await {
             Ok(true) => {}
             Ok(false) => missing.push(resource),
             Err(why) => unknown = Some(why),
@@ -107,7 +120,10 @@ pub async fn before_the_installation(cluster: &Cluster) -> Vec<Finding> {
         (true, None) => tell(
             Rule::InstallRights,
             State::Ok,
-            format!("you may create all that the chart has, in {}", cluster.operator_namespace),
+            format!(
+                "you may create the usual objects of the chart in {}",
+                cluster.operator_namespace
+            ),
         ),
         (false, None) => tell(
             Rule::InstallRights,
@@ -130,7 +146,7 @@ pub async fn before_the_installation(cluster: &Cluster) -> Vec<Finding> {
         Ok((false, _)) => tell(
             Rule::AdmissionPolicies,
             State::Wrong,
-            "validating admission policies are not served: set policies.authors and policies.fences to false"
+            "validating admission policies are not served, and the chart has one for overrides"
                 .into(),
         ),
         Err(why) => tell(Rule::AdmissionPolicies, State::Unknown, format!("{why:#}")),
@@ -188,5 +204,9 @@ pub async fn may(
     let review = SelfSubjectAccessReview { spec, ..SelfSubjectAccessReview::default() };
     let api: Api<SelfSubjectAccessReview> = Api::all(cluster.client.clone());
     let answer = bounded(api.create(&PostParams::default(), &review)).await?;
-    Ok(answer.status.is_some_and(|status| status.allowed))
+    let status = answer.status.unwrap_or_default();
+    match status.evaluation_error.filter(|_| !status.allowed) {
+        Some(why) => anyhow::bail!("the right to {verb} {resource} is not known: {why}"),
+        None => Ok(status.allowed),
+    }
 }

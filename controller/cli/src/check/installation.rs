@@ -202,7 +202,11 @@ async fn alerts(cluster: &Cluster) -> Result<(State, String)> {
             State::Warning,
             "no PrometheusRule of Primetime: set prometheusRule.enabled=true in the chart".into(),
         ),
-        Ok(_) => (State::Ok, "the alerts of the chart are loaded".into()),
+        Ok(_) => (
+            State::Ok,
+            "a PrometheusRule of the chart exists; whether a Prometheus loads it is not asked"
+                .into(),
+        ),
         Err(StatusCode::NOT_FOUND) => (
             State::Warning,
             "the cluster has no PrometheusRules: load charts/primetime/rules into your Prometheus"

@@ -17,7 +17,9 @@ pub fn of(asked: &Action, in_force: &[Override]) -> Vec<String> {
     {
         // An extension moves the end for good. Only a release overrules it.
         let stays = old.action == Action::Extend && *asked != Action::Release;
-        if !stays {
+        if old.action == Action::Release && *asked == Action::Extend {
+            said.push(format!("a release that has begun continues: {}", old.describe()));
+        } else if !stays {
             said.push(format!(
                 "overruled: {}. The newest of hold, extend and release counts",
                 old.describe()

@@ -49,14 +49,21 @@ pub fn of(asked: &Override, before: &RunStatus, run: &SurgeRun) -> Effect {
             let specs = run.spec.event.targets.iter();
             let boosted =
                 specs.filter(|spec| target.as_ref().is_none_or(|name| *name == spec.name));
-            let effects = boosted.map(|spec| boost(spec, *amount, asked, before, after, &wall));
-            all(effects.collect())
+            let effects = boosted.map(|spec| {
+                let shaped = spec.shape.is_some() || run.spec.event.shape.is_some();
+                boost((spec, shaped), *amount, asked, (before, after), &wall)
+            });
+            all(effects.collect(), "the run has no such target; it began before the last edit")
         }
     }
 }
 
-/// Joins the effects on several targets or steps. The whole is obeyed if every part is obeyed.
-fn all(effects: Vec<Effect>) -> Effect {
+/// Joins the effects on several targets or steps. The whole is obeyed if every part is obeyed. Without
+/// a part nothing has happened, for the reason `nothing`.
+fn all(effects: Vec<Effect>, nothing: &str) -> Effect {
+    if effects.is_empty() {
+        return Effect::NotYet(nothing.to_owned());
+    }
     let obeyed = effects.iter().all(Effect::is_obeyed);
     let texts = effects.into_iter().map(|effect| match effect {
         Effect::Obeyed(text) | Effect::NotYet(text) => text,
@@ -66,6 +73,9 @@ fn all(effects: Vec<Effect>) -> Effect {
 }
 
 fn extended(asked: &Override, before: &RunStatus, after: &RunStatus, wall: &Wall<'_>) -> Effect {
+    if after.release.is_some() {
+        return Effect::NotYet("the release has begun: hold stops it, boost raises floors".into());
+    }
     let Some(end) = after.end_time else {
         return Effect::NotYet("the status has no end of the event".to_owned());
     };
@@ -94,7 +104,7 @@ fn moved(before: &RunStatus, after: &RunStatus, done: bool) -> Effect {
 fn steps(step: Option<&str>, on: bool, after: &RunStatus) -> Effect {
     let asked = after.degrade.iter().filter(|s| step.is_none_or(|name| name == s.name));
     let word = if on { "on" } else { "off" };
-    all(asked
+    let effects = asked
         .map(|step| {
             if step.engaged == on {
                 Effect::Obeyed(format!("step {} is {word}", step.name))
@@ -102,16 +112,16 @@ fn steps(step: Option<&str>, on: bool, after: &RunStatus) -> Effect {
                 Effect::NotYet(format!("step {} is not {word} yet", step.name))
             }
         })
-        .collect())
+        .collect();
+    all(effects, "the run has no such step, or has not begun: steps turn when it has")
 }
 
 /// Describes the effect of a boost on the floor of a target.
 fn boost(
-    spec: &Target,
+    (spec, shaped): (&Target, bool),
     amount: Boost,
     asked: &Override,
-    before: &RunStatus,
-    after: &RunStatus,
+    (before, after): (&RunStatus, &RunStatus),
     wall: &Wall<'_>,
 ) -> Effect {
     let name = &spec.name;
@@ -129,6 +139,9 @@ fn boost(
     };
     let maximum = spec.max_replicas.and_then(|n| u32::try_from(n).ok());
     let Some(floor) = new.floor else {
+        if after.release.is_some() {
+            return Effect::NotYet(format!("{name} is returned already: the release has begun"));
+        }
         let begin = after.begin_time.map(|at| format!(" at {}", wall.time(at))).unwrap_or_default();
         return match after.begin_time {
             Some(at) if asked.expires <= at => Effect::NotYet(format!(
@@ -137,7 +150,11 @@ fn boost(
             _ => Effect::NotYet(format!("{name} is not raised yet: the run begins{begin}")),
         };
     };
-    let limit = maximum.unwrap_or(planned).max(old.floor.unwrap_or_default());
+    // Under a shape `planned` is the share of the plan at this time, and the limit is the whole plan.
+    let whole =
+        if shaped { spec.replicas.and_then(|n| u32::try_from(n).ok()) } else { Some(planned) };
+    let limit =
+        maximum.or(whole).map_or(u32::MAX, |limit| limit.max(old.floor.unwrap_or_default()));
     let clipped = if wanted <= limit {
         String::new()
     } else if maximum.is_some() {
@@ -275,6 +292,14 @@ mod tests {
         };
         assert_eq!(degrade(Some("queue"), true), Effect::Obeyed("step queue is on".into()));
         assert!(!degrade(None, true).is_obeyed());
+        assert!(!degrade(Some("absent"), true).is_obeyed(), "nothing was turned on");
+        let planned = run(None, &status(None, &json!({"stage": "Planned"})));
+        let rehearsal = Action::Degrade { step: None, on: true };
+        assert!(!told(rehearsal, &before, &planned).is_obeyed(), "the run has not begun");
+        let away = json!({"stage": "Releasing", "release": {"startTime": "2031-01-12T21:00:00Z",
+            "cause": "End", "stepTime": "2031-01-12T21:00:00Z", "floors": []}});
+        let releasing = run(Some(260), &status(Some(80), &away));
+        assert!(!told(Action::Extend, &before, &releasing).is_obeyed(), "a release goes on");
         assert!(degrade(Some("page"), false).is_obeyed());
         assert_eq!(TimeDelta::hours(2), asked(Action::Hold).expires - asked(Action::Hold).created);
     }

@@ -1,5 +1,7 @@
 //! Checks before an override is created: surge, target, step, and a run that a person can start.
 
+use std::collections::BTreeSet;
+
 use anyhow::{Result, bail};
 use kube::api::ListParams;
 use kube::{Api, ResourceExt};
@@ -21,23 +23,22 @@ pub(super) async fn check(
     reference::name(surge).map_err(|why| anyhow::anyhow!(why))?;
     let surges: Api<ScheduledSurge> = Api::namespaced(cluster.client.clone(), &cluster.namespace);
     let runs: Api<SurgeRun> = Api::namespaced(cluster.client.clone(), &cluster.namespace);
-    let (targets, degrade) = if let Some(found) = bounded(surges.get_opt(surge)).await? {
-        (found.spec.event.targets, found.spec.event.degrade)
-    } else {
-        // A run continues for a while after the deletion of the surge, and a run may exist without
-        // a surge.
-        let open = |run: &SurgeRun| run.status.as_ref().is_none_or(|s| s.completion_time.is_none());
-        let of_surge = |run: &SurgeRun| {
-            run.spec.surge_name.as_deref() == Some(surge) || run.name_any() == surge
-        };
-        let runs = bounded(runs.list(&ListParams::default())).await?.items;
-        match runs.into_iter().find(|run| of_surge(run) && open(run)) {
-            Some(run) => (run.spec.event.targets, run.spec.event.degrade),
-            None => return Err(status::unknown(cluster, surge).await),
-        }
-    };
-    let targets: Vec<&str> = targets.iter().map(|t| t.name.as_str()).collect();
-    let ladder: Vec<&str> = degrade.iter().map(|step| step.name.as_str()).collect();
+    // A run keeps the targets that it began with, and continues for a while after the deletion of the
+    // surge. A run may also exist without a surge.
+    let open = |run: &SurgeRun| run.status.as_ref().is_none_or(|s| s.completion_time.is_none());
+    let of_surge =
+        |run: &SurgeRun| run.spec.surge_name.as_deref() == Some(surge) || run.name_any() == surge;
+    let runs = bounded(runs.list(&ListParams::default())).await?.items;
+    let runs = runs.into_iter().filter(|run| of_surge(run) && open(run)).map(|run| run.spec.event);
+    let announced = bounded(surges.get_opt(surge)).await?.map(|surge| surge.spec.event);
+    let events: Vec<_> = announced.into_iter().chain(runs).collect();
+    if events.is_empty() {
+        return Err(status::unknown(cluster, surge).await);
+    }
+    let targets = events.iter().flat_map(|event| &event.targets).map(|t| t.name.as_str());
+    let targets: Vec<&str> = targets.collect::<BTreeSet<_>>().into_iter().collect();
+    let ladder = events.iter().flat_map(|event| &event.degrade).map(|step| step.name.as_str());
+    let ladder: Vec<&str> = ladder.collect::<BTreeSet<_>>().into_iter().collect();
     if let Some(target) = target.filter(|target| !targets.contains(target)) {
         bail!("surge {surge} has no target \"{target}\"; it has {}", targets.join(", "))
     }
@@ -68,7 +69,9 @@ pub(super) async fn may_start(cluster: &Cluster, surge: &str) -> Result<()> {
         let start = next.spec.start_time.format("%Y-%m-%d %H:%M:%SZ");
         bail!("surge {surge} begins by itself at {start}: its startPolicy is Automatic")
     }
-    if !runs.iter().any(|run| run.finalizers().iter().any(|f| f == FINALIZER)) {
+    let releases = |run: &SurgeRun| run.status.as_ref().is_some_and(|s| s.release.is_some());
+    let guarded = |run: &SurgeRun| run.finalizers().iter().any(|f| f == FINALIZER);
+    if !runs.iter().any(|run| guarded(run) && !releases(run)) {
         let begins =
             next.status.as_ref().and_then(|s| s.begin_time).unwrap_or(next.spec.ready_time);
         bail!(

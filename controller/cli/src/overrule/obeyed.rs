@@ -7,7 +7,7 @@ use anyhow::Result;
 use kube::api::ListParams;
 use kube::{Api, ResourceExt};
 use primetime_api::SurgeRun;
-use primetime_core::state::overrides::Override;
+use primetime_core::state::overrides::{Action, Override};
 use primetime_core::state::run::{RunStatus, Stage};
 
 use super::effect::{self, Effect};
@@ -34,10 +34,14 @@ pub async fn runs(cluster: &Cluster, surge: &str) -> Result<Vec<SurgeRun>> {
 }
 
 /// Returns the runs that an override is meant for: all runs between the begin and the completion,
-/// or else the next run.
-fn meant(runs: &[SurgeRun]) -> Vec<&SurgeRun> {
+/// or else the next run. A start is meant for the earliest run that is not being released.
+fn meant<'a>(runs: &'a [SurgeRun], action: &Action) -> Vec<&'a SurgeRun> {
     let stage = |run: &SurgeRun| run.status.as_ref().map_or(Stage::Planned, |s| s.stage);
     let open = || runs.iter().filter(|run| stage(run) < Stage::Done);
+    if *action == Action::Start {
+        let releases = |run: &&SurgeRun| run.status.as_ref().is_some_and(|s| s.release.is_some());
+        return open().filter(|run| !releases(run)).take(1).collect();
+    }
     let begun: Vec<_> = open().filter(|run| stage(run) > Stage::Planned).collect();
     if begun.is_empty() { open().take(1).collect() } else { begun }
 }
@@ -47,7 +51,8 @@ fn meant(runs: &[SurgeRun]) -> Vec<&SurgeRun> {
 /// `before` contains the runs from before the creation of the override. If no operator leads, the
 /// function does not wait.
 pub async fn wait(cluster: &Cluster, asked: &Override, before: &[SurgeRun]) -> Result<ExitCode> {
-    let names: Vec<String> = meant(before).into_iter().map(ResourceExt::name_any).collect();
+    let names: Vec<String> =
+        meant(before, &asked.action).into_iter().map(ResourceExt::name_any).collect();
     let leader = leader::look(cluster).await;
     let dead = matches!(leader, Leader::None { .. });
     let until = tokio::time::Instant::now() + if dead { Duration::ZERO } else { WAIT };
@@ -130,7 +135,7 @@ mod tests {
             run("next", "2031-01-19T20:00:00Z", "Planned"),
         );
         let names = |runs: &[SurgeRun]| {
-            meant(runs).into_iter().map(ResourceExt::name_any).collect::<Vec<_>>()
+            meant(runs, &Action::Hold).into_iter().map(ResourceExt::name_any).collect::<Vec<_>>()
         };
         assert_eq!(names(&[done.clone(), live, next.clone()]), ["live"]);
         assert_eq!(names(&[done.clone(), next]), ["next"]);
