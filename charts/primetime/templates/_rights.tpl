@@ -1,4 +1,4 @@
-{{/* The rows of rights.yaml whose feature is on, as JSON: {"rows": [...]}. A row with names that nobody has set is bound to none of them. */}}
+{{/* The rows of rights.yaml whose feature is on, as JSON: {"rows": [...]}. A row whose names are not set is bound to none of them. */}}
 {{- define "primetime.rights" -}}
 {{- $on := dict
   "always" true
