@@ -45,6 +45,9 @@ pub struct Args {
     /// Seconds that the pods of each target need to become ready [default: that of the kind].
     #[arg(long)]
     lead_seconds: Option<u32>,
+    /// Seconds between two steps of the release after the event [default: 120].
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=3600))]
+    step_seconds: Option<u32>,
     /// Let the API server check the surge, and store nothing.
     #[arg(long)]
     dry_run: bool,
@@ -84,17 +87,21 @@ fn surge(args: &Args, now: Instant) -> Value {
             Value::Object(target)
         })
         .collect();
+    let mut spec = serde_json::Map::new();
+    let schedule = json!({
+        "startTime": start.to_rfc3339_opts(SecondsFormat::Secs, true),
+        "durationSeconds": args.lasts.num_seconds(),
+    });
+    spec.insert("schedule".into(), schedule);
+    spec.insert("targets".into(), targets.into());
+    if let Some(seconds) = args.step_seconds {
+        spec.insert("release".into(), json!({"stepSeconds": seconds}));
+    }
     json!({
         "apiVersion": format!("{GROUP}/{VERSION}"),
         "kind": "ScheduledSurge",
         "metadata": {"name": args.name},
-        "spec": {
-            "schedule": {
-                "startTime": start.to_rfc3339_opts(SecondsFormat::Secs, true),
-                "durationSeconds": args.lasts.num_seconds(),
-            },
-            "targets": targets,
-        },
+        "spec": spec,
     })
 }
 
@@ -148,6 +155,7 @@ mod tests {
             targets: vec![("Deployment".into(), "web".into(), 60)],
             max: Some(120),
             lead_seconds: Some(90),
+            step_seconds: Some(10),
             dry_run: false,
             print: false,
         };

@@ -30,6 +30,5 @@ mod rules;
 mod schedules;
 mod shape;
 mod signals;
-mod simulate;
 mod truth;
 mod uninstall;

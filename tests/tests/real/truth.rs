@@ -191,21 +191,13 @@ async fn an_event_from_flags(evening: &Evening) -> Result<()> {
     let of_shop = |more: &[&'static str]| [&["-n", SHOP], more].concat();
     let alice = |more: &[&'static str]| of_shop(more);
     let sale = ["create", "sale", "--in", "10s", "--for", "15s", "--target", "search=20"];
-    let dry = [&sale[..], &["--lead-seconds", "5", "--dry-run"]].concat();
+    let sale = [&sale[..], &["--lead-seconds", "5", "--step-seconds", "1"]].concat();
+    let dry = [&sale[..], &["--dry-run"]].concat();
     says(evening, "alice", &alice(&dry), 0, &["accepted, not stored: shop/sale"]).await?;
     says(evening, "alice", &alice(&["status", "sale"]), 1, &["there is no surge \"sale\""]).await?;
-    let later = ["create", "later-sale", "--in", "1h", "--for", "15s", "--target", "search=20"];
-    says(evening, "alice", &alice(&later), 0, &["announced: shop/later-sale starts at "]).await?;
-    let delete = ["-n", SHOP, "delete", "scheduledsurge/later-sale"];
-    run(evening.plane.kubectl().args(delete)).await?;
-    // The flags leave the pace of the release at its default, which takes minutes.
-    let print = [&sale[..], &["--lead-seconds", "5", "--print"]].concat();
-    let (code, printed) = surge(evening, "alice", &print).await?;
-    ensure!(code == 0, "{code}: {printed}");
-    let mut printed: serde_yaml::Value = serde_yaml::from_str(&printed)?;
-    printed["metadata"]["namespace"] = SHOP.into();
-    printed["spec"]["release"] = serde_yaml::from_str("{stepPercent: 100, stepSeconds: 1}")?;
-    evening.plane.apply(&serde_yaml::to_string(&printed)?).await?;
+    let print = [&sale[..], &["--print"]].concat();
+    says(evening, "alice", &print, 0, &["kind: ScheduledSurge", "stepSeconds: 1"]).await?;
+    says(evening, "alice", &alice(&sale), 0, &["announced: shop/sale starts at "]).await?;
     let wait = |what, time| ["wait", "sale", "--for", what, "--timeout", time];
     says(evening, "alice", &alice(&wait("done", "1s")), 1, &["not Done within 1 s: "]).await?;
     says(evening, "alice", &alice(&wait("ready", "60s")), 0, &["sale-", "Ready"]).await?;

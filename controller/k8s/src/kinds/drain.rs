@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chrono::DateTime;
+use chrono::{DateTime, SubsecRound};
 use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::Client;
@@ -27,8 +27,11 @@ pub struct Drain {
     pub left: u32,
     /// What keeps the pods that are left.
     pub kept_by: Option<KeptBy>,
-    /// Time of the first call. A pod that was created later has come back to the cordoned Node.
+    /// Second of the first call. A pod that was created from then on, and was not there at the first
+    /// call, has come back to the cordoned Node.
     began: Option<Instant>,
+    /// UIDs of the pods at the first call.
+    first: BTreeSet<String>,
     /// Most pods of each controller at one call, without those that terminate, by UID of the
     /// controller.
     most: BTreeMap<String, u32>,
@@ -121,7 +124,13 @@ pub async fn drain(client: &Client, order: &Order, before: Drain) -> Result<Drai
     let mut state = Drain { left: u32::try_from(pods.len()).unwrap_or(u32::MAX), ..before };
     let (going, staying): (Vec<&Pod>, Vec<&Pod>) =
         pods.iter().partition(|pod| pod.metadata.deletion_timestamp.is_some());
-    let began = *state.began.get_or_insert(order.now);
+    let began = if let Some(began) = state.began {
+        began
+    } else {
+        state.first = pods.iter().filter_map(|pod| pod.uid()).collect();
+        // The API server truncates creation times to seconds.
+        *state.began.insert(order.now.trunc_subsecs(0))
+    };
     for (owner, pods) in by_controller(&staying) {
         let most = state.most.entry(owner).or_default();
         *most = pods.max(*most);
@@ -145,7 +154,8 @@ pub async fn drain(client: &Client, order: &Order, before: Drain) -> Result<Drai
             continue;
         };
         let had = state.most.get(&owner).copied().unwrap_or(1).max(1);
-        let came_back = created(pod).is_some_and(|created| created > began);
+        let came_back = created(pod).is_some_and(|created| created >= began)
+            && pod.uid().is_some_and(|uid| !state.first.contains(&uid));
         let evicted = state.evicted.entry(owner).or_default();
         if came_back && *evicted >= had {
             back.insert(pod.name_any());

@@ -1,4 +1,5 @@
-//! Tests of `kubectl surge simulate`, as a user calls the command.
+//! Tests of `kubectl surge simulate`, as a user calls the command. The tests only compute, so they run
+//! apart from the evenings on real parts, which measure time.
 
 use anyhow::{Context, Result, ensure};
 use primetime_tests::process::{command, run};
