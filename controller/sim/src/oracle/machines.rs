@@ -55,13 +55,16 @@ pub(super) fn few_are_replaced_at_once(case: Case<'_>) -> Option<Broken> {
     })
 }
 
-/// S16: within the time of a release step a run selects at most the step's share of its joined
-/// instances for termination. An instance that has not joined carries no pod.
+/// S16: within the time of a release step a run selects at most the step's share of its instances
+/// for termination. If machines never join, the rule counts those that have joined: the run gives the
+/// others up when their time is over.
 pub(super) fn sent_away_in_steps(case: Case<'_>) -> Option<Broken> {
     let mut chosen: BTreeMap<&str, Vec<(Instant, i64)>> = BTreeMap::new();
+    let useless = case.script.outages.iter().any(|o| o.part == Part::NeverJoins);
     case.of("SurgeRun").find_map(|run| {
-        let joined = ledger(&run.object).filter(|i| i.get("joinTime").is_some());
-        let states: Vec<&str> = joined.filter_map(|i| text(i, "/state")).collect();
+        let counts = |i: &&Value| !useless || i.get("joinTime").is_some();
+        let counted = ledger(&run.object).filter(counts);
+        let states: Vec<&str> = counted.filter_map(|i| text(i, "/state")).collect();
         let all = i64::try_from(states.len()).unwrap_or(i64::MAX);
         let meant = i64::try_from(case.promise.machines).unwrap_or(i64::MAX);
         let left = states.iter().filter(|state| **state == "Live").count();
