@@ -24,7 +24,7 @@ pub struct Args {
     #[arg(long)]
     pre: bool,
     /// Repeat the checks until nothing is wrong or unknown, at most for this time: 90s, 5m.
-    #[arg(long, value_parser = crate::overrule::duration)]
+    #[arg(long, value_parser = crate::duration::duration)]
     wait: Option<TimeDelta>,
     /// Output format.
     #[arg(short, long, value_enum, default_value_t = Output::Table)]

@@ -12,8 +12,8 @@ use primetime_core::reference;
 use serde_json::{Value, json};
 
 use crate::cluster::{Where, bounded, now};
+use crate::duration::duration;
 use crate::leader;
-use crate::overrule::duration;
 use crate::screen;
 
 /// Event and targets.

@@ -18,10 +18,10 @@ use primetime_api::{ObjectRef, OverrideAction, SurgeOverride, SurgeOverrideSpec}
 
 use self::in_force::{author, in_force};
 use crate::cluster::{Cluster, bounded, now};
+use crate::runs::of_surge;
 use crate::screen;
 
-pub use asked::{About, Boost, Overrule, Start, Steps, duration};
-pub use obeyed::runs as runs_of;
+pub use asked::{About, Boost, Overrule, Start, Steps};
 pub use undo::{Undo, undo};
 
 /// Creates an override. Prints contradictions, the expiry, the command that deletes the override,
@@ -43,7 +43,7 @@ pub async fn send(
         known::may_start(cluster, &overrule.surge).await?;
     }
     let earlier = in_force(cluster, &overrule.surge).await?;
-    let before = obeyed::runs(cluster, &overrule.surge).await?;
+    let before = of_surge(cluster, &overrule.surge).await?;
     let expire_time = now() + overrule.lasts;
     let word = format!("{action:?}").to_lowercase();
     let name = format!("{}-{word}-{}", overrule.surge, now().format("%H%M%S%3f"));

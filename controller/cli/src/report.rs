@@ -12,7 +12,7 @@ use primetime_core::state::condition::EventReason;
 use primetime_core::state::report::Report;
 
 use crate::cluster::Cluster;
-use crate::overrule::runs_of;
+use crate::runs::of_surge;
 use crate::screen;
 use crate::status;
 
@@ -39,7 +39,7 @@ pub struct Args {
 
 /// Prints the report of a run.
 pub async fn show(cluster: &Cluster, args: &Args) -> Result<ExitCode> {
-    let runs = runs_of(cluster, &args.surge).await?;
+    let runs = of_surge(cluster, &args.surge).await?;
     let asked = |run: &&SurgeRun| args.run.as_ref().is_none_or(|name| *name == run.name_any());
     let report = |run: &SurgeRun| run.status.as_ref().and_then(|status| status.report.clone());
     let found = runs.iter().rev().filter(asked).find_map(|run| Some((run, report(run)?)));

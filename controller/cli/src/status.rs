@@ -20,6 +20,7 @@ use serde::de::DeserializeOwned;
 
 use crate::cluster::{Cluster, bounded, now};
 use crate::leader::{self, Leader};
+use crate::runs::{is_over, surge_of};
 use crate::screen;
 use crate::wall::Wall;
 
@@ -102,10 +103,9 @@ struct Data<'a> {
 async fn data(cluster: &Cluster, args: &Args) -> Result<ExitCode> {
     let runs = listed::<SurgeRun>(cluster).await?;
     let leader = leader::look(cluster).await;
-    let name = |run: &SurgeRun| run.spec.surge_name.clone().unwrap_or_else(|| run.name_any());
     let mut shown: Vec<_> = runs
         .iter()
-        .filter(|run| args.surge.as_ref().is_none_or(|surge| *surge == name(run)))
+        .filter(|run| args.surge.as_ref().is_none_or(|surge| *surge == surge_of(run)))
         .filter(|run| args.done || !is_over(run))
         .collect();
     if let Some(surge) = args.surge.as_ref().filter(|_| shown.is_empty()) {
@@ -125,11 +125,6 @@ async fn data(cluster: &Cluster, args: &Args) -> Result<ExitCode> {
     };
     screen::show(&text)?;
     Ok(leader.code())
-}
-
-/// True if a run has ended and has returned all capacity.
-fn is_over(run: &SurgeRun) -> bool {
-    run.status.as_ref().is_some_and(|s| s.completion_time.is_some())
 }
 
 /// Returns the error for an unknown surge name, with the names that exist.
@@ -175,9 +170,8 @@ async fn look(cluster: &Cluster, args: &Args) -> Result<(String, Leader)> {
     );
     let leader = leader::look(cluster).await;
     let asked = |name: &str| args.surge.as_ref().is_none_or(|surge| surge == name);
-    let of_surge = |run: &SurgeRun| run.spec.surge_name.clone().unwrap_or_else(|| run.name_any());
     let named: Vec<_> =
-        runs.iter().filter(|run| asked(&of_surge(run)) || asked(&run.name_any())).collect();
+        runs.iter().filter(|run| asked(&surge_of(run)) || asked(&run.name_any())).collect();
     let announced: Vec<_> = surges.iter().filter(|surge| asked(&surge.name_any())).collect();
     if let Some(name) = args.surge.as_ref().filter(|_| named.is_empty() && announced.is_empty()) {
         return Err(unknown(cluster, name).await);
@@ -198,7 +192,7 @@ async fn look(cluster: &Cluster, args: &Args) -> Result<(String, Leader)> {
     let has_run = |surge: &ScheduledSurge| {
         shown
             .iter()
-            .any(|run| run.namespace() == surge.namespace() && of_surge(run) == surge.name_any())
+            .any(|run| run.namespace() == surge.namespace() && surge_of(run) == surge.name_any())
     };
     for surge in announced.iter().filter(|surge| !has_run(surge)) {
         let _ = writeln!(screen, "{}", without_a_run(surge));
@@ -259,7 +253,7 @@ fn picture(run: &SurgeRun, overrides: &[Override], args: &Args, now: Instant) ->
     let wall = Wall::of(zone);
     let status = run.status.as_ref().unwrap_or(&nothing);
     let mut out = String::new();
-    let name = run.spec.surge_name.clone().unwrap_or_else(|| run.name_any());
+    let name = surge_of(run);
     let _ = writeln!(
         out,
         "{}/{name}  {}  {}  {}",

@@ -7,17 +7,11 @@ use http::StatusCode;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::apimachinery::pkg::version::Info;
 use kube::ResourceExt;
-use serde::Deserialize;
 
 use crate::ask;
 use crate::cluster::Cluster;
+use crate::operator;
 use crate::screen;
-
-/// Items of a list.
-#[derive(Deserialize)]
-struct Items {
-    items: Vec<Deployment>,
-}
 
 /// Label with the version of the operator.
 const LABEL: &str = "app.kubernetes.io/version";
@@ -31,13 +25,10 @@ pub async fn show(cluster: &Cluster, plugin: &str) -> Result<ExitCode> {
     };
     screen::show(&format!("kubernetes  {}\n", screen::plain(&kubernetes)))?;
     let namespace = &cluster.operator_namespace;
-    let path = format!(
-        "/apis/apps/v1/namespaces/{namespace}/deployments?labelSelector=app.kubernetes.io%2Fname%3Dprimetime"
-    );
-    let operator = match ask::decoded::<Items>(cluster, &path).await? {
+    let operator = match operator::deployments(cluster).await? {
         Ok(list) => {
             let version = |d: &Deployment| d.labels().get(LABEL).cloned();
-            let found = list.items.iter().find_map(version);
+            let found = list.iter().find_map(version);
             found.unwrap_or_else(|| format!("not known: no Deployment in namespace {namespace}"))
         }
         Err(StatusCode::FORBIDDEN) => {

@@ -11,8 +11,9 @@ use primetime_api::{ScheduledSurge, SurgeRun};
 use primetime_core::state::run::{RunStatus, Stage, Verdict};
 
 use crate::cluster::{Cluster, bounded};
+use crate::duration::duration;
 use crate::leader;
-use crate::overrule::{duration, runs_of};
+use crate::runs::of_surge;
 use crate::screen;
 use crate::status;
 
@@ -68,7 +69,7 @@ pub async fn until(cluster: &Cluster, args: &Args) -> Result<ExitCode> {
     let mut name = None::<String>;
     loop {
         // A single read that fails ends no wait.
-        let runs = match runs_of(cluster, &args.surge).await {
+        let runs = match of_surge(cluster, &args.surge).await {
             Ok(runs) => runs,
             Err(why) if began.elapsed() < patience => {
                 eprintln!("{}; trying again", screen::plain(&format!("{why:#}")));

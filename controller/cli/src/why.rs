@@ -15,6 +15,7 @@ use primetime_core::state::status::TargetStatus;
 
 use crate::cluster::Cluster;
 use crate::leader;
+use crate::runs::{is_over, surge_of};
 use crate::screen;
 use crate::status::{listed, unknown};
 use crate::wall::Wall;
@@ -23,13 +24,13 @@ use crate::wall::Wall;
 pub async fn show(cluster: &Cluster, surge: &str, target: &str, utc: bool) -> Result<ExitCode> {
     let leader = leader::look(cluster).await;
     let mut runs = listed::<SurgeRun>(cluster).await?;
-    runs.retain(|run| run.spec.surge_name.as_deref().unwrap_or(&run.name_any()) == surge);
+    runs.retain(|run| surge_of(run) == surge);
     let announced = listed::<ScheduledSurge>(cluster).await?;
     let announced = announced.into_iter().find(|found| found.name_any() == surge);
     if runs.is_empty() && announced.is_none() {
         return Err(unknown(cluster, surge).await);
     }
-    runs.retain(|run| run.status.as_ref().is_none_or(|s| s.stage < Stage::Done));
+    runs.retain(|run| !is_over(run));
     runs.sort_by_key(|run| run.spec.start_time);
     let holds = listed::<SurgeHold>(cluster).await?;
     let overrides = listed::<SurgeOverride>(cluster).await?;

@@ -74,7 +74,7 @@ fn minor(info: &Info) -> Option<u32> {
 }
 
 /// Kinds that the chart creates: group, resource, and the namespace if the kind has one.
-const CREATED: [(&str, &str, bool); 16] = [
+const CREATED: [(&str, &str, bool); 15] = [
     ("apiextensions.k8s.io", "customresourcedefinitions", false),
     ("rbac.authorization.k8s.io", "clusterroles", false),
     ("rbac.authorization.k8s.io", "clusterrolebindings", false),
@@ -90,12 +90,7 @@ const CREATED: [(&str, &str, bool); 16] = [
     ("", "serviceaccounts", true),
     ("", "configmaps", true),
     ("batch", "jobs", true),
-    // The roles of the chart have rights that the user may lack.
-    ("rbac.authorization.k8s.io", ESCALATE, false),
 ];
-
-/// Entry of [`CREATED`] that stands for the verb `escalate` on cluster roles.
-const ESCALATE: &str = "clusterroles/escalate";
 
 /// Applies the rules of `check --pre`: rights of the user, and APIs that the chart needs.
 pub async fn before_the_installation(cluster: &Cluster) -> Vec<Finding> {
@@ -107,13 +102,16 @@ pub async fn before_the_installation(cluster: &Cluster) -> Vec<Finding> {
     let mut unknown = None;
     for (group, resource, namespaced) in CREATED {
         let namespace = namespaced.then_some(cluster.operator_namespace.as_str());
-        let (verb, resource_asked) =
-            if resource == ESCALATE { ("escalate", "clusterroles") } else { ("create", resource) };
-        match may(cluster, verb, group, resource_asked, namespace).await {
+        match may(cluster, "create", group, resource, namespace).await {
             Ok(true) => {}
             Ok(false) => missing.push(resource),
             Err(why) => unknown = Some(why),
         }
+    }
+    match may(cluster, "escalate", "rbac.authorization.k8s.io", "clusterroles", None).await {
+        Ok(true) => {}
+        Ok(false) => missing.push("clusterroles with rights that you lack (escalate)"),
+        Err(why) => unknown = Some(why),
     }
     findings.push(match (missing.is_empty(), unknown) {
         (_, Some(why)) => tell(Rule::InstallRights, State::Unknown, format!("{why:#}")),

@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 
 use anyhow::Result;
 use http::StatusCode;
-use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::APIResourceList;
 use primetime_api::{GROUP, VERSION};
 use serde::Deserialize;
@@ -16,6 +15,7 @@ use super::webhook;
 use crate::ask;
 use crate::cluster::Cluster;
 use crate::leader::{self, Leader};
+use crate::operator;
 
 /// Items of a list.
 #[derive(Deserialize)]
@@ -144,17 +144,14 @@ async fn leader(cluster: &Cluster) -> Finding {
 /// `operator-pods`: all replicas of the operator are available.
 async fn pods(cluster: &Cluster) -> Result<(State, String)> {
     let namespace = &cluster.operator_namespace;
-    let path = format!(
-        "/apis/apps/v1/namespaces/{namespace}/deployments?labelSelector=app.kubernetes.io%2Fname%3Dprimetime"
-    );
-    let list: Items<Deployment> = match ask::decoded(cluster, &path).await? {
+    let list = match operator::deployments(cluster).await? {
         Ok(list) => list,
         Err(StatusCode::FORBIDDEN) => {
             return Ok((State::NotAsked, format!("you may not list deployments in {namespace}")));
         }
         Err(status) => anyhow::bail!("the list of deployments in {namespace} answers {status}"),
     };
-    let Some(operator) = list.items.first() else {
+    let Some(operator) = list.first() else {
         return Ok((
             State::Warning,
             format!(

@@ -3,10 +3,11 @@
 use kube::{Resource, ResourceExt};
 use primetime_api::{ScheduledSurge, SurgeCalendar, SurgeHold, SurgeRun};
 use primetime_core::state::condition::{Condition, ConditionReason, ConditionType, condition};
-use primetime_core::state::run::{Stage, Verdict};
+use primetime_core::state::run::Verdict;
 
 use super::finding::{Finding, Rule, Section, State};
 use crate::cluster::Cluster;
+use crate::runs::is_over;
 use crate::status::listed;
 use crate::wall::Wall;
 
@@ -45,10 +46,6 @@ pub async fn look(cluster: &Cluster) -> Vec<Finding> {
 
 fn place<K: Resource>(object: &K) -> String {
     format!("{}/{}", object.namespace().unwrap_or_default(), object.name_any())
-}
-
-fn is_over(run: &SurgeRun) -> bool {
-    run.status.as_ref().is_some_and(|status| status.stage >= Stage::Done)
 }
 
 /// `surge`: the operator has planned the current generation of a surge.

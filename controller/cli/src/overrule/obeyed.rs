@@ -4,15 +4,15 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Result;
-use kube::api::ListParams;
-use kube::{Api, ResourceExt};
+use kube::ResourceExt;
 use primetime_api::SurgeRun;
 use primetime_core::state::overrides::{Action, Override};
 use primetime_core::state::run::{RunStatus, Stage};
 
 use super::effect::{self, Effect};
-use crate::cluster::{Cluster, bounded};
+use crate::cluster::Cluster;
 use crate::leader::{self, Leader, NO_OPERATOR};
+use crate::runs::of_surge;
 use crate::screen;
 
 /// Exit code if the operator has not obeyed within [`WAIT`].
@@ -23,15 +23,6 @@ const WAIT: Duration = Duration::from_secs(5);
 
 /// Interval between two reads of the runs.
 const INTERVAL: Duration = Duration::from_millis(250);
-
-/// Returns the runs of a surge, earliest first.
-pub async fn runs(cluster: &Cluster, surge: &str) -> Result<Vec<SurgeRun>> {
-    let api: Api<SurgeRun> = Api::namespaced(cluster.client.clone(), &cluster.namespace);
-    let mut runs = bounded(api.list(&ListParams::default())).await?.items;
-    runs.retain(|run| run.spec.surge_name.as_deref().unwrap_or(&run.name_any()) == surge);
-    runs.sort_by_key(|run| run.spec.start_time);
-    Ok(runs)
-}
 
 /// Returns the runs that an override is meant for: all runs between the begin and the completion,
 /// or else the next run. A start is meant for the earliest run that is not being released.
@@ -57,7 +48,7 @@ pub async fn wait(cluster: &Cluster, asked: &Override, before: &[SurgeRun]) -> R
     let dead = matches!(leader, Leader::None { .. });
     let until = tokio::time::Instant::now() + if dead { Duration::ZERO } else { WAIT };
     let effects = loop {
-        let now = runs(cluster, &asked.surge).await?;
+        let now = of_surge(cluster, &asked.surge).await?;
         let effects = effects(asked, &names, before, &now);
         let obeyed = !effects.is_empty() && effects.iter().all(|(_, e)| e.is_obeyed());
         if obeyed || tokio::time::Instant::now() >= until {
